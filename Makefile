@@ -1,0 +1,41 @@
+# Everything from a bare Python 3.11+: `make demo` runs the main job, `make test` the checks.
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := $(UV) run --frozen
+
+.PHONY: help demo test format clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(UV):
+	@echo "== setting up: uv (package manager) into .tools/"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "workzone needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+
+.venv/.ready: $(UV) uv.lock pyproject.toml
+	@echo "== setting up: the locked packages into .venv/ (PyTorch included: a few gigabytes)"
+	@$(UV) sync --frozen --quiet --python $$($(PYTHON) -c 'import sys; print(sys.executable)')
+	@touch $@
+
+demo: .venv/.ready ## the main job, from images to a report, on drawn scenes or on WORKZONE_PHOTOS
+	@$(RUN) workzone demo
+
+test: .venv/.ready ## format, lint, types and tests
+	@echo "== format and lint"
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@echo "== types"
+	@$(RUN) mypy
+	@echo "== tests"
+	@$(RUN) pytest
+
+format: .venv/.ready ## rewrite the code in the project's format
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+clean: ## remove what the commands above made
+	rm -rf .venv .tools demo-output

@@ -1,0 +1,57 @@
+"""What all commands share: output, exit codes, and errors without stack traces."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from workzone import progress
+from workzone.errors import UsageError, WorkzoneError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out = Console()
+err = Console(stderr=True)
+
+FAILED = 1
+WRONG_USE = 2
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn the package's errors into one line on standard error and exit code 1 or 2."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        progress.enabled = True
+        try:
+            return function(*args, **kwargs)
+        except UsageError as error:
+            _complain(error)
+            raise typer.Exit(WRONG_USE) from error
+        except WorkzoneError as error:
+            _complain(error)
+            raise typer.Exit(FAILED) from error
+        except BrokenPipeError:
+            # The reader went away (`| head`): quiet, and no second error at shutdown.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(FAILED) from None
+
+    return run
+
+
+def _complain(error: WorkzoneError) -> None:
+    err.print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output, never with NaN."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))

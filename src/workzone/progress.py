@@ -1,0 +1,85 @@
+"""Progress bars for long work: count, rate and remaining time, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+T = TypeVar("T")
+
+PATIENCE = 2.0
+"""Seconds of work before a bar appears."""
+
+enabled = False
+"""Off in the library; the command line turns it on."""
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}/s" if speed else "-/s", style="progress.data.speed")
+
+
+@dataclass
+class Bar:
+    """A handle to advance a bar by hand."""
+
+    _progress: Progress
+    _task: TaskID
+    _started: float
+    _shown: bool = False
+
+    def advance(self, count: int = 1) -> None:
+        """Move on by ``count`` items; the bar appears once the work has lasted `PATIENCE`."""
+        self._progress.advance(self._task, count)
+        if not self._shown and enabled and time.monotonic() - self._started > PATIENCE:
+            self._progress.start()
+            self._shown = True
+
+
+@contextmanager
+def bar(description: str, total: int | None) -> Iterator[Bar]:
+    """A bar of ``total`` items (None: unknown); silent unless the command line enabled bars."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+    )
+    task = progress.add_task(description, total=total)
+    try:
+        yield Bar(progress, task, time.monotonic())
+    finally:
+        progress.stop()
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` under a bar; ``total`` is taken from ``len(items)`` where it has one."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with bar(description, total) as handle:
+        for item in items:
+            yield item
+            handle.advance()
