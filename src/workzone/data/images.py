@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +38,7 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".mpo"}
 )
 
-_EXIF_ORIENTATION = 0x0112
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError)
 _TRANSPARENT_BACKGROUND = (127, 127, 127)
 
 
@@ -66,7 +68,7 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
         raise ImageError("missing", f"{ref}: no such member or row") from error
     except PermissionError as error:
         raise ImageError("denied", f"{ref}: no permission to read it") from error
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, *_ARCHIVE_ERRORS) as error:
         raise ImageError("unreadable", f"{ref}: {error}") from error
     if not data:
         raise ImageError("empty", f"{ref}: zero bytes")
@@ -76,11 +78,14 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
 @dataclass
 class _RowGroup:
     first: int  # row number of its first row
-    values: list[Any]
+    values: pa.ChunkedArray
+
+
+_parquet_lock = Lock()  # pyarrow's readers are not made for several threads at once
 
 
 @lru_cache(maxsize=8)
-def _parquet(path: str) -> tuple[pq.ParquetFile, dict[str, _RowGroup]]:
+def _parquet(path: str, _modified: int) -> tuple[pq.ParquetFile, dict[str, _RowGroup]]:
     return pq.ParquetFile(path), {}
 
 
@@ -88,14 +93,15 @@ def _parquet_bytes(path: Path, ref: ImageRef) -> bytes:
     """One cell of an image column: bytes, or a struct with ``bytes``."""
     if not path.is_file():
         raise FileNotFoundError(path)
-    file, cache = _parquet(str(path))
     column = ref.member or "image"
     assert ref.row is not None
-    held = cache.get(column)
-    if held is None or not held.first <= ref.row < held.first + len(held.values):
-        held = _read_row_group(file, column, ref.row)
-        cache[column] = held  # one row group per file: images are read in order
-    value = held.values[ref.row - held.first]
+    with _parquet_lock:
+        file, cache = _parquet(str(path), path.stat().st_mtime_ns)
+        held = cache.get(column)
+        if held is None or not held.first <= ref.row < held.first + len(held.values):
+            held = _read_row_group(file, column, ref.row)
+            cache[column] = held  # one row group per file: images are read in order
+    value = held.values[ref.row - held.first].as_py()
     if isinstance(value, dict):
         value = value.get("bytes")
     return value or b""
@@ -107,30 +113,39 @@ def _read_row_group(file: pq.ParquetFile, column: str, row: int) -> _RowGroup:
         count = file.metadata.row_group(number).num_rows
         if first <= row < first + count:
             table = file.read_row_group(number, columns=[column])
-            return _RowGroup(first, table.column(column).to_pylist())
+            return _RowGroup(first, table.column(column))
         first += count
     raise IndexError(row)
 
 
 @lru_cache(maxsize=8)
-def _tar_members(path: str) -> dict[str, tuple[int, int]]:
+def _tar_members(path: str, _modified: int) -> dict[str, tuple[int, int]]:
     """Offset and size of each file of an uncompressed tar; sequential readers need no second."""
     with tarfile.open(path, "r:") as archive:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
 
 
+@lru_cache(maxsize=8)
+def _zip(path: str, _modified: int, _process: int) -> zipfile.ZipFile:
+    """Kept open: reading a large archive's directory again for each member takes minutes.
+
+    One per process: forked processes would share the position in the file.
+    """
+    return zipfile.ZipFile(path)
+
+
 def _archive_bytes(path: Path, member: str) -> bytes:
     if path.suffix == ".tar":
-        offset, size = _tar_members(str(path))[member]
+        offset, size = _tar_members(str(path), path.stat().st_mtime_ns)[member]
         if size > MAX_BYTES:
             raise ImageError("too-large", f"{path}!{member}: over {MAX_BYTES >> 20} MiB encoded")
         with path.open("rb") as handle:
             handle.seek(offset)
             return handle.read(size)
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(member).file_size > MAX_BYTES:
-            raise ImageError("too-large", f"{path}!{member}: over {MAX_BYTES >> 20} MiB encoded")
-        return archive.read(member)
+    archive = _zip(str(path), path.stat().st_mtime_ns, os.getpid())
+    if archive.getinfo(member).file_size > MAX_BYTES:
+        raise ImageError("too-large", f"{path}!{member}: over {MAX_BYTES >> 20} MiB encoded")
+    return archive.read(member)
 
 
 def content_hash(data: bytes) -> str:

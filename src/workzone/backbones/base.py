@@ -1,0 +1,269 @@
+"""What all frozen backbones share: normalisation, freezing, the weight hash, pooling.
+
+A backbone turns views, uint8 ``[M, 3, S, S]``, into a class token and a grid of patch tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import torch
+from torch import nn
+
+from workzone.errors import BackboneError, UsageError, nearest
+from workzone.types import BackboneOutput
+
+Precision = Literal["float32", "bfloat16"]
+
+POOLINGS = ("cls", "cls+mean", "max", "mean", "mean+max")
+"""How a view's tokens become one vector; see :func:`pool`."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A frozen feature extractor.
+
+    No parameter requires a gradient, and the module stays in evaluation mode when a parent calls
+    ``.train()``: dropout, stochastic depth and DINOv3's random rescaling of its positions would
+    else make features random. A gradient graph is kept only if somebody makes a parameter
+    trainable again.
+
+    Args:
+        model: the wrapped network.
+        name: canonical name, part of feature keys.
+        width: ``D``, of the class token and of each grid cell.
+        multiple: pixels per grid cell; a view's side must be a multiple of it.
+        mean: of the normalisation, per channel, 0..1.
+        std: of the normalisation, per channel, 0..1.
+        default_size: side in pixels at which the published weights are commonly used.
+        licence: of the weights.
+        has_cls: whether the architecture has a class token.
+        channels_last: compute in channels-last memory (convolutional networks are faster so).
+    """
+
+    _scale: torch.Tensor
+    _shift: torch.Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str,
+        width: int,
+        multiple: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        default_size: int,
+        licence: str,
+        has_cls: bool,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.width = width
+        self.multiple = multiple
+        self.mean = mean
+        self.std = std
+        self.default_size = default_size
+        self.licence = licence
+        self.has_cls = has_cls
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # (x / 255 - mean) / std as one multiplication and one addition
+        deviation = torch.tensor(std).view(1, 3, 1, 1)
+        self.register_buffer("_scale", 1 / (255 * deviation), persistent=False)
+        self.register_buffer(
+            "_shift", -torch.tensor(mean).view(1, 3, 1, 1) / deviation, persistent=False
+        )
+        self._adopt(model)
+
+    def _adopt(self, model: nn.Module) -> None:
+        self.model = model.to(memory_format=self._memory_format)
+        self.requires_grad_(False)
+        self.eval()
+
+    def replace_model(self, model: nn.Module) -> None:
+        """Compute with an equivalent, faster form; hash and count stay the published weights'."""
+        _ = self.weight_hash, self.parameter_count  # taken now, kept from here on
+        self._adopt(model)
+
+    @property
+    def default_pooling(self) -> str:
+        """``cls+mean`` (DINOv3's linear probe) where there is a class token, else ``mean``."""
+        return "cls+mean" if self.has_cls else "mean"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def weight_hash(self) -> str:
+        """BLAKE2b-128 over names, shapes, types and bytes of the state, as 32 hex digits.
+
+        Buffers that are not saved with the weights (tables of frequencies) are left out: they
+        follow from the architecture and may differ in the last bit between machines.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """How many numbers the published weights have, buffers not counted."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever a parent module asks for."""
+        return super().train(False)
+
+    def check_size(self, size: int) -> None:
+        """Make sure that views of ``size`` pixels a side can be used.
+
+        Raises:
+            BackboneError: naming the two nearest sizes that work.
+        """
+        if size < self.multiple or size % self.multiple:
+            lower = max(size // self.multiple, 1) * self.multiple
+            raise BackboneError(
+                f"size {size} does not fit backbone {self.name!r}: it must be a multiple of "
+                f"{self.multiple}; the nearest are {lower} and {lower + self.multiple}"
+            )
+
+    def grid_size(self, size: int) -> tuple[int, int]:
+        """Rows and columns of the patch grid of views of ``size`` pixels a side.
+
+        Raises:
+            BackboneError: the size does not fit.
+        """
+        self.check_size(size)
+        return size // self.multiple, size // self.multiple
+
+    def forward(self, pixels: torch.Tensor) -> BackboneOutput:
+        """Normalise views and extract their tokens.
+
+        Args:
+            pixels: uint8 ``[M, 3, S, S]`` on the backbone's device.
+
+        Returns:
+            Class token ``[M, D]`` or None, patch grid ``[M, N, D]`` in row-major order.
+
+        Raises:
+            UsageError: not uint8, or not of that shape.
+            BackboneError: ``S`` does not fit, see :meth:`check_size`.
+        """
+        if (
+            pixels.dtype != torch.uint8
+            or pixels.ndim != 4
+            or pixels.shape[1] != 3
+            or pixels.shape[2] != pixels.shape[3]
+        ):
+            raise UsageError(
+                f"a backbone takes uint8 pixels [M, 3, S, S]; got {pixels.dtype} "
+                f"{list(pixels.shape)}"
+            )
+        size = pixels.shape[-1]
+        grid_size = self.grid_size(size)
+        trainable = any(parameter.requires_grad for parameter in self.model.parameters())
+        with torch.set_grad_enabled(trainable and torch.is_grad_enabled()):
+            ordered = pixels.contiguous(memory_format=self._memory_format)
+            cls, grid = self.tokens(ordered.to(self._scale.dtype) * self._scale + self._shift)
+        if grid.shape[1] != grid_size[0] * grid_size[1]:
+            raise BackboneError(
+                f"backbone {self.name!r} gave {grid.shape[1]} grid cells for {size} px; "
+                f"{grid_size[0]} x {grid_size[1]} were expected, so it has no regular grid; "
+                "choose another backbone"
+            )
+        return BackboneOutput(cls, grid, grid_size)
+
+    def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Class token and patch tokens of normalised views, float ``[M, 3, S, S]``."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **kwargs: Any) -> BackboneOutput:
+        """See :meth:`forward`."""
+        output: BackboneOutput = super().__call__(*args, **kwargs)
+        return output
+
+
+def run(
+    backbone: Backbone, pixels: torch.Tensor, *, precision: Precision = "float32"
+) -> BackboneOutput:
+    """Extract without gradients, on the backbone's device; the results are float32.
+
+    ``bfloat16`` uses autocast: weights stay float32 and so do normalisations and DINOv3's
+    rotary positions, which lose their meaning when a whole model is cast.
+
+    Args:
+        backbone: on any device.
+        pixels: uint8 ``[M, 3, S, S]``, on any device.
+        precision: in which matrix products and convolutions compute.
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(
+            f"unknown precision {precision!r}; {nearest(precision, ('float32', 'bfloat16'))}"
+        )
+    device = backbone.device
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        output = backbone(pixels.to(device))
+    cls = None if output.cls is None else output.cls.float()
+    return BackboneOutput(cls, output.grid.float(), output.grid_size)
+
+
+def check_pooling(pooling: str, *, has_cls: bool) -> None:
+    """Make sure that a pooling is known and possible.
+
+    Raises:
+        UsageError: an unknown name, or the class token of an architecture without one.
+    """
+    allowed = [name for name in POOLINGS if has_cls or "cls" not in name]
+    if pooling not in POOLINGS:
+        raise UsageError(f"unknown pooling {pooling!r}; {nearest(pooling, allowed)}")
+    if pooling not in allowed:
+        raise UsageError(
+            f"pooling {pooling!r} needs a class token, which this backbone does not have; "
+            f"allowed: {', '.join(allowed)}"
+        )
+
+
+def pool(output: BackboneOutput, pooling: str) -> torch.Tensor:
+    """One vector per view.
+
+    ``cls`` is the class token, ``mean`` and ``max`` go over the patch grid, and ``+`` joins two
+    of them in that order. ``cls+mean`` is the input of DINOv3's linear probe (arXiv 2508.10104).
+
+    Returns:
+        ``[M, D]``, or ``[M, 2 D]`` for a joint pooling.
+
+    Raises:
+        UsageError: see :func:`check_pooling`.
+    """
+    check_pooling(pooling, has_cls=output.cls is not None)
+    parts = []
+    for part in pooling.split("+"):
+        if part == "mean":
+            parts.append(output.grid.mean(dim=1))
+        elif part == "max":
+            parts.append(output.grid.amax(dim=1))
+        elif output.cls is not None:
+            parts.append(output.cls)
+    return torch.cat(parts, dim=1)
+
+
+def pooled_width(backbone: Backbone, pooling: str) -> int:
+    """Width of :func:`pool`'s result: ``D`` or ``2 D``.
+
+    Raises:
+        UsageError: see :func:`check_pooling`.
+    """
+    check_pooling(pooling, has_cls=backbone.has_cls)
+    return backbone.width * len(pooling.split("+"))

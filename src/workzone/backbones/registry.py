@@ -1,0 +1,103 @@
+"""From a name to a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from workzone.backbones import dinov3, lite, timm_models
+from workzone.backbones.base import Backbone
+from workzone.errors import BackboneError, UsageError, nearest
+
+BACKBONES = (lite.NAME, *dinov3.SIZES)
+"""Canonical names; ``timm:<model>`` opens timm's beside them."""
+
+_BY_HUB_ID = {dinov3.hub_id(name): name for name in dinov3.SIZES}
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneInfo:
+    """A row of the table of backbones."""
+
+    name: str
+    hub_id: str | None  # None: comes with the package
+    width: int  # D
+    parameters: int
+    multiple: int  # pixels
+    licence: str
+
+
+def canonical_name(name: str) -> str:
+    """The name that feature keys use; a DINOv3 hub id becomes its short name.
+
+    Raises:
+        BackboneError: unknown, with the nearest right spelling.
+    """
+    name = _BY_HUB_ID.get(name, name)
+    if name in BACKBONES or name.startswith(timm_models.PREFIX):
+        return name
+    raise BackboneError(
+        f"unknown backbone {name!r}; {nearest(name, BACKBONES)}, or timm:<model> for any of timm's"
+    )
+
+
+def load_backbone(
+    name: str, *, weights: Path | str | None = None, random: bool = False
+) -> Backbone:
+    """A frozen backbone on the CPU, ready to extract.
+
+    Args:
+        name: one of :data:`BACKBONES`, a DINOv3 hub id, or ``timm:<model>``.
+        weights: local weights instead of the hub's: for DINOv3 a folder with ``config.json`` and
+            safetensors, for timm a safetensors file or a state dict.
+        random: random weights of the true architecture, for tests and timing.
+
+    Raises:
+        BackboneError: unknown name, or weights that cannot be had or do not fit.
+        UsageError: ``weights`` together with ``random``, or for the embedded backbone.
+    """
+    name = canonical_name(name)
+    if weights is not None and random:
+        raise UsageError(f"backbone {name!r}: give weights or ask for random ones, not both")
+    path = None if weights is None else Path(weights)
+    if name.startswith(timm_models.PREFIX):
+        return timm_models.load_timm(name, weights=path, random=random)
+    if name in dinov3.SIZES:
+        return dinov3.load_dinov3(name, weights=path, random=random)
+    if path is not None:
+        raise UsageError(
+            f"backbone {name!r} carries its own weights; for others of that architecture use "
+            f"'{timm_models.PREFIX}{lite.ARCHITECTURE}' with {path}"
+        )
+    return lite.load_lite(random=random)
+
+
+def list_backbones() -> list[BackboneInfo]:
+    """What is on offer; DINOv3's parameters are counted on the meta device, without weights."""
+    embedded = lite.load_lite()
+    rows = [
+        BackboneInfo(
+            name=lite.NAME,
+            hub_id=None,
+            width=embedded.width,
+            parameters=embedded.parameter_count,
+            multiple=embedded.multiple,
+            licence=embedded.licence,
+        )
+    ]
+    for name, size in dinov3.SIZES.items():
+        with torch.device("meta"):
+            model = dinov3.random_model(name)
+        rows.append(
+            BackboneInfo(
+                name=name,
+                hub_id=dinov3.hub_id(name),
+                width=size.width,
+                parameters=sum(parameter.numel() for parameter in model.parameters()),
+                multiple=size.multiple,
+                licence=dinov3.LICENCE,
+            )
+        )
+    return rows

@@ -1,0 +1,343 @@
+"""``workzone data``: from a data set on disk to a manifest that can be trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from workzone.cli.console import FAILED, JsonFlag, command, out, print_json
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.errors import UsageError
+from workzone.types import Sample
+
+if TYPE_CHECKING:
+    from workzone.data.audit import AuditReport
+    from workzone.data.importing import ImportSummary
+    from workzone.data.leaks import ColumnLeak
+    from workzone.data.splits import SplitProof
+
+app = typer.Typer(
+    help="Import, audit, split and look at data.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    epilog="The usual order: [bold]import[/], [bold]audit[/], [bold]split[/], "
+    "[bold]audit[/] again, and [bold]preview[/] to see it with your own eyes.",
+)
+
+ManifestArgument = Annotated[
+    Path, typer.Argument(help="A manifest, as made by [bold]workzone data import[/].")
+]
+PlaceOption = Annotated[
+    float,
+    typer.Option("--place-metres", help="Images at most this far apart show the same place."),
+]
+
+_VERDICT_STYLES = {"leak": "bold red", "suspicious": "yellow", "fine": "green"}
+
+
+def _examples(*lines: str) -> str:
+    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  [cyan]{line}[/]" for line in lines)
+
+
+@app.command(
+    "import",
+    epilog=_examples(
+        "workzone data import photos/ -o data/manifest.parquet",
+        "workzone data import rows.csv -o data/manifest.parquet --map image=file --map group=clip",
+        "workzone data import natix/ --kind natix -o data/manifest.parquet",
+        "workzone data import roadwork/ --kind roadwork --split gps_split -o data/manifest.parquet",
+    ),
+)
+@command
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a .csv, .tsv, .parquet, .zip or .tar file, or a data set on the hub."
+        ),
+    ],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Which column fills a field; repeat."),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="auto, folder, table, parquet, natix, roadwork or huggingface; "
+            "auto looks at what is there."
+        ),
+    ] = "auto",
+    split: Annotated[
+        str | None,
+        typer.Option(help="For ROADWork: gps_split or pittsburgh_only, its published splits."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read a data set, check every image and field, and write a manifest.
+
+    What cannot be used is never dropped in silence: it is listed, with the reason, in the
+    quarantine table beside the manifest.
+    """
+    from workzone.data.importing import import_source
+
+    columns = _columns(mapping or [])
+    summary = import_source(source, output, kind=kind, columns=columns or None, split=split)  # type: ignore[arg-type]  # checked there, with a better message
+    if as_json:
+        print_json(_import_json(summary))
+    else:
+        _show_import(summary)
+
+
+@app.command(
+    epilog=_examples(
+        "workzone data audit data/manifest.parquet",
+        "workzone data audit data/split.parquet --strict  # exit code 1 on problems, for scripts",
+        "workzone data audit data/manifest.parquet --json > audit.json",
+    )
+)
+@command
+def audit(
+    manifest: ManifestArgument,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on problems.")] = False,
+    near_distance: Annotated[
+        int,
+        typer.Option(help="Bits of 64 in which the perceptual hashes of one picture may differ."),
+    ] = 4,
+    place_metres: PlaceOption = 100.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Look for what makes a score worth less than it looks.
+
+    Unreadable images, duplicates, images with two labels, sequences and places on both sides of a
+    split, and columns (and image sizes) that give the label away.
+    """
+    from workzone.data.audit import audit as run_audit
+
+    report = run_audit(
+        read_manifest(manifest), near_distance=near_distance, place_metres=place_metres
+    )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _show_audit(report)
+    if strict and report.problems:
+        raise typer.Exit(FAILED)
+
+
+@app.command(
+    epilog=_examples(
+        "workzone data split data/manifest.parquet -o data/split.parquet",
+        "workzone data split data/manifest.parquet -o data/split.parquet --train 0.8 --test 0.2",
+        "workzone data split data/manifest.parquet -o data/folds.parquet --folds 5 --seed 1",
+    )
+)
+@command
+def split(
+    manifest: ManifestArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    folds: Annotated[
+        int | None, typer.Option(help="This many folds instead of train, val and test.")
+    ] = None,
+    train: Annotated[float | None, typer.Option(help="Share of train.", show_default="0.7")] = None,
+    val: Annotated[float | None, typer.Option(help="Share of val.", show_default="0.15")] = None,
+    test: Annotated[float | None, typer.Option(help="Share of test.", show_default="0.15")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    place_metres: PlaceOption = 100.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Assign rows to splits so that no sequence, place or copy is on two sides.
+
+    Rows that share a group, lie within 100 m, or have the same image stay together. An earlier
+    split is replaced. The finished split is measured again before it is written.
+    """
+    from workzone.data.splits import split_manifest
+
+    given = {"train": train, "val": val, "test": test}
+    proportions = {name: share for name, share in given.items() if share is not None}
+    done, proof = split_manifest(
+        read_manifest(manifest),
+        proportions=proportions or None,
+        folds=folds,
+        seed=seed,
+        place_metres=place_metres,
+    )
+    write_manifest(_at(done, output.parent), output)
+    if as_json:
+        print_json({"manifest": str(output)} | proof.to_json())
+    else:
+        _show_split(output, proof)
+
+
+@app.command(
+    epilog=_examples(
+        "workzone data preview data/manifest.parquet -o sheet.png",
+        "workzone data preview data/manifest.parquet -o sheet.png --columns 10 --rows 10 --seed 3",
+    )
+)
+@command
+def preview(
+    manifest: ManifestArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .png file to write.")],
+    columns: Annotated[int, typer.Option(help="Pictures side by side.")] = 6,
+    rows: Annotated[int, typer.Option(help="Pictures below each other.")] = 6,
+    seed: Annotated[int, typer.Option(help="Another seed, other pictures.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw a contact sheet: pictures with label, id and group.
+
+    Labels and groups take turns, so that rare ones are seen too.
+    """
+    from workzone.data.preview import contact_sheet
+
+    listed = read_manifest(manifest)
+    contact_sheet(listed, output, columns=columns, rows=rows, seed=seed)
+    shown = min(len(listed), columns * rows)
+    if as_json:
+        print_json({"sheet": str(output), "shown": shown, "rows": len(listed)})
+    else:
+        _say(f"{shown} of {len(listed)} images on {output}")
+
+
+def _columns(mapping: Sequence[str]) -> dict[str, str]:
+    columns = {}
+    for pair in mapping:
+        field, mark, column = pair.partition("=")
+        if not (field and mark and column):
+            raise UsageError(f"--map {pair!r} is not FIELD=COLUMN; for example --map image=file")
+        if field in columns:
+            raise UsageError(f"--map names the field {field!r} twice; keep one of them")
+        columns[field] = column
+    return columns
+
+
+def _at(manifest: Manifest, folder: Path) -> Manifest:
+    """The manifest with relative paths that start at ``folder``, where it is to be written."""
+    folder = folder.resolve()
+    root = manifest.root.resolve()
+    if folder == root:
+        return manifest
+
+    def moved(path: str) -> str:
+        return (
+            path
+            if Path(path).is_absolute()
+            else Path(os.path.relpath(root / path, folder)).as_posix()
+        )
+
+    def moved_sample(sample: Sample) -> Sample:
+        image = dataclasses.replace(sample.image, path=moved(sample.image.path))
+        masks = None if sample.masks is None else moved(sample.masks)
+        return dataclasses.replace(sample, image=image, masks=masks)
+
+    samples = [moved_sample(sample) for sample in manifest]
+    return dataclasses.replace(manifest, samples=samples, root=folder)
+
+
+def _import_json(summary: ImportSummary) -> dict[str, Any]:
+    from workzone.data.quarantine import count_by_code
+
+    return {
+        "manifest": str(summary.manifest),
+        "quarantine": str(summary.quarantine),
+        "rows_read": summary.rows_read,
+        "rows_kept": summary.rows_kept,
+        "labels": dict(summary.label_counts),
+        "quarantined": count_by_code(summary.entries),
+        "warnings": list(summary.warnings),
+    }
+
+
+def _show_import(summary: ImportSummary) -> None:
+    from workzone.data.quarantine import count_by_code
+
+    table = Table("label", "rows", title=f"{summary.rows_kept} of {summary.rows_read} rows kept")
+    _fill(table, [(name, count) for name, count in summary.label_counts.items()])
+    if summary.entries:
+        table = Table("quarantined because", "entries")
+        _fill(table, list(count_by_code(summary.entries).items()))
+        _say(f"Reasons, row by row: {summary.quarantine}")
+    for warning in summary.warnings:
+        _say(f"warning: {warning}", style="yellow")
+    _say(f"Written: {summary.manifest}")
+
+
+def _show_audit(report: AuditReport) -> None:
+    facts = report.facts
+    table = Table("split", "road work", "none", "unlabelled", title=f"{facts.rows} rows")
+    splits: Mapping[str, Mapping[str, int]] = {**facts.splits, "all": facts.labels}
+    _fill(table, [(name, *labels.values()) for name, labels in splits.items()])
+    table = Table("column", "AUC by value", "AUC by missing", "missing", "verdict", "why")
+    for leak in report.leaks:
+        _add_leak(table, leak)
+    out.print(table)
+    for style, title, sentences in (
+        ("bold red", "Problems", report.problems),
+        ("yellow", "Notes", report.notes),
+    ):
+        if sentences:
+            _say(title, style=style)
+        for sentence in sentences:
+            _say(f"  - {sentence}")
+    _say(report.verdict, style="bold red" if report.problems else "bold green")
+
+
+def _add_leak(table: Table, leak: ColumnLeak) -> None:
+    value, missing = (
+        "-" if auc is None else f"{auc:.3f}" for auc in (leak.value_auc, leak.missing_auc)
+    )
+    table.add_row(
+        escape(leak.column),
+        value,
+        missing,
+        f"{leak.missing:.0%}",
+        leak.verdict,
+        escape(leak.note),
+        style=_VERDICT_STYLES.get(leak.verdict),
+    )
+
+
+def _show_split(output: Path, proof: SplitProof) -> None:
+    table = Table("split", "rows", "road work", "none", "unlabelled", "groups")
+    _fill(
+        table,
+        [(s.name, s.rows, s.positives, s.negatives, s.unlabelled, s.groups) for s in proof.splits],
+    )
+    least = "no positions" if proof.least_metres is None else f"{proof.least_metres:,.0f} m"
+    _say(
+        f"Measured again: {len(proof.shared_groups)} groups and {len(proof.shared_hashes)} images "
+        f"on two sides; nearest images of different splits: {least}."
+    )
+    for count, what in (
+        (proof.without_group, "a group"),
+        (proof.without_position, "a position"),
+        (proof.without_hash, "a content hash"),
+    ):
+        if count:
+            _say(
+                f"{count} rows are without {what}: nothing is known of them there.", style="yellow"
+            )
+    _say(f"Written: {output}")
+
+
+def _fill(table: Table, rows: Sequence[Sequence[str | int]]) -> None:
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, *counts in rows:
+        table.add_row(escape(str(name)), *(f"{count:,}" for count in counts))
+    out.print(table)
+
+
+def _say(text: str, *, style: str | None = None) -> None:
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

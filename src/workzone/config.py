@@ -1,0 +1,112 @@
+"""Configuration: dataclasses to and from plain mappings (YAML, JSON), all mistakes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from workzone.errors import UsageError, WorkzoneError, nearest
+
+T = TypeVar("T")
+
+
+def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
+    """Build a dataclass from plain values.
+
+    Args:
+        kind: a dataclass; its fields may be dataclasses, tuples, literals, unions with None.
+        value: the values by field name; absent fields keep their defaults.
+        where: what to call the whole in messages, such as the file's name.
+
+    Raises:
+        UsageError: every mistake at once: dotted key, value got, what is allowed.
+    """
+    mistakes: list[str] = []
+    result = _convert(kind, value, "", mistakes)
+    if mistakes:
+        raise UsageError(f"{where}: " + "\n  ".join(["", *mistakes]).strip("\n"))
+    return typing.cast(T, result)
+
+
+def read_yaml(kind: type[T], path: Path) -> T:
+    """Build a dataclass from a YAML file.
+
+    Raises:
+        UsageError: the file is missing, is not YAML, or has mistakes (all of them listed).
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from error
+    if value is None:
+        value = {}
+    return from_mapping(kind, value, where=str(path))
+
+
+def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _convert_dataclass(typing.cast(type, kind), value, key, mistakes)
+    if origin is typing.Literal:
+        allowed = typing.get_args(kind)
+        if value not in allowed:
+            mistakes.append(f"{key}: {value!r} is not known; {nearest(str(value), allowed)}")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        return None if value is None else _convert(options[0], value, key, mistakes)
+    if origin is tuple:
+        return _convert_tuple(kind, value, key, mistakes)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        mistakes.append(f"{key}: expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _convert_tuple(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
+    if not isinstance(value, list | tuple):
+        mistakes.append(f"{key}: expected a list, got {value!r}")
+        return ()
+    kinds = typing.get_args(kind)
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    elif len(kinds) != len(value):
+        mistakes.append(f"{key}: expected {len(kinds)} values, got {len(value)}")
+        return ()
+    return tuple(
+        _convert(kind, item, f"{key}[{number}]", mistakes)
+        for number, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+def _convert_dataclass(kind: type, value: Any, key: str, mistakes: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        mistakes.append(f"{key or 'the whole'}: expected keys and values, got {value!r}")
+        return None
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    prefix = f"{key}." if key else ""
+    before = len(mistakes)
+    for name in value:
+        if name not in fields:
+            mistakes.append(f"{prefix}{name}: unknown key; {nearest(str(name), fields)}")
+    arguments = {}
+    for name, field in fields.items():
+        if name in value:
+            arguments[name] = _convert(hints[name], value[name], prefix + name, mistakes)
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            mistakes.append(f"{prefix}{name}: missing")
+    if len(mistakes) > before:
+        return None
+    try:
+        return kind(**arguments)
+    except WorkzoneError as error:  # what the dataclass itself checks
+        mistakes.append(f"{key + ': ' if key else ''}{error}")
+        return None

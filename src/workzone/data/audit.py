@@ -1,0 +1,311 @@
+"""What is wrong with a data set, before a model learns it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from workzone.data.duplicates import (
+    Fingerprints,
+    ImagePrint,
+    UnreadableImage,
+    exact_duplicates,
+    fingerprints,
+    near_duplicates,
+)
+from workzone.data.leaks import ColumnLeak, find_leaks
+from workzone.data.manifest import METADATA_FIELDS, Manifest
+from workzone.data.places import haversine, near_pairs, positions
+from workzone.data.splits import PLACE_METRES
+from workzone.errors import ManifestError
+from workzone.types import Sample
+
+_NEAREST = 50  # pairs of places that the report lists; a split by row has millions
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Samples with the same image.
+
+    ``distance``: bits in which two perceptual hashes differ; None where the files are equal byte
+    for byte, then there may be more than two samples.
+    """
+
+    ids: tuple[str, ...]
+    distance: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NearPlaces:
+    """Two samples of different splits that show the same place."""
+
+    first: str
+    second: str
+    metres: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the manifest holds, without judgement.
+
+    ``labels``: rows by label (``road work``, ``none``, ``unlabelled``); ``splits``: the same for
+    each split; ``missing``: rows without a field; ``sizes``: the most frequent image sizes,
+    ``width x height`` in pixels; ``shorter_side``: least, median and largest, in pixels.
+    """
+
+    rows: int
+    labels: dict[str, int]
+    splits: dict[str, dict[str, int]]
+    groups: int
+    sources: int
+    missing: dict[str, int]
+    sizes: dict[str, int]
+    shorter_side: tuple[int, int, int] | None
+    blank: int
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The findings of an audit; ``problems`` and ``verdict`` say them in sentences."""
+
+    facts: Facts
+    unreadable: tuple[UnreadableImage, ...]
+    changed: tuple[str, ...]  # ids of images whose bytes are not those that were imported
+    exact_duplicates: tuple[Duplicates, ...]
+    near_duplicates: tuple[Duplicates, ...]  # pairs that are not exact duplicates
+    two_labels: tuple[Duplicates, ...]  # the duplicates above that are labelled both ways
+    groups_across_splits: tuple[str, ...]
+    places_across_splits: tuple[NearPlaces, ...]  # the nearest 50 pairs
+    places_across_splits_count: int
+    duplicates_across_splits: tuple[Duplicates, ...]
+    leaks: tuple[ColumnLeak, ...]
+    near_distance: int
+    place_metres: float
+
+    @property
+    def problems(self) -> list[str]:
+        """What must be put right, one plain sentence each; empty where all is well."""
+        found = []
+        if self.unreadable:
+            codes = Counter(image.code for image in self.unreadable)
+            kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
+            found.append(f"{_count(self.unreadable, 'image', 'images')} cannot be read ({kinds}).")
+        if self.changed:
+            found.append(
+                f"{_count(self.changed, 'image', 'images')} changed since the import; import again."
+            )
+        if self.two_labels:
+            found.append(
+                f"{_count(self.two_labels, 'image occurs', 'images occur')} with both labels: "
+                "one of them must be wrong."
+            )
+        if self.groups_across_splits:
+            found.append(
+                f"{_count(self.groups_across_splits, 'group lies', 'groups lie')} on both sides "
+                "of a split; split by group: `workzone data split`."
+            )
+        if self.places_across_splits_count:
+            least = self.places_across_splits[0].metres
+            found.append(
+                f"{self.places_across_splits_count} pairs of images in different splits are at "
+                f"most {self.place_metres:g} m apart (the nearest {least:.1f} m); split by place: "
+                "`workzone data split`."
+            )
+        if self.duplicates_across_splits:
+            found.append(
+                f"{_count(self.duplicates_across_splits, 'image is', 'images are')} on both sides "
+                "of a split, as they are or slightly changed."
+            )
+        found += [
+            f"Column {leak.column} gives the label away: {leak.note}."
+            for leak in self.leaks
+            if leak.verdict == "leak"
+        ]
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing but no fault."""
+        found = []
+        if self.exact_duplicates:
+            found.append(
+                f"{_count(self.exact_duplicates, 'image occurs', 'images occur')} more than once."
+            )
+        if self.near_duplicates:
+            found.append(
+                f"{_count(self.near_duplicates, 'pair', 'pairs')} of images look the same."
+            )
+        if self.facts.blank:
+            found.append(f"{self.facts.blank} images are blank (one flat colour).")
+        found += [
+            f"Column {leak.column} is suspicious: {leak.note}."
+            for leak in self.leaks
+            if leak.verdict == "suspicious"
+        ]
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """The whole audit in one sentence."""
+        if not self.problems:
+            return f"No problems found in {self.facts.rows} rows."
+        plural = "problem" if len(self.problems) == 1 else "problems"
+        return f"{len(self.problems)} {plural} found in {self.facts.rows} rows; mend them first."
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, with problems, notes and verdict."""
+        sentences = {"verdict": self.verdict, "problems": self.problems, "notes": self.notes}
+        return sentences | asdict(self)
+
+
+def audit(
+    manifest: Manifest, *, near_distance: int = 4, place_metres: float = PLACE_METRES
+) -> AuditReport:
+    """Look for everything that makes a score on this data worth less than it looks.
+
+    Every image is read once.
+
+    Args:
+        manifest: samples, with or without labels and splits.
+        near_distance: bits of 64 in which the perceptual hashes of two pictures of one scene may
+            differ; 4 finds copies that were re-encoded or resized.
+        place_metres: images at most this far apart show one place.
+
+    Raises:
+        ManifestError: the manifest has no rows.
+        UsageError: ``near_distance`` is out of range.
+    """
+    if not len(manifest):
+        raise ManifestError("the manifest has no rows to audit; import some images first")
+    samples = manifest.samples
+    seen = fingerprints(manifest)
+    exact, near = _duplicates(seen, near_distance)
+    both = [*exact, *near]
+    pairs, pair_count = _places_across_splits(samples, place_metres)
+    return AuditReport(
+        facts=_facts(samples, seen.prints),
+        unreadable=tuple(seen.unreadable),
+        changed=tuple(
+            sample.id
+            for sample, image in zip(samples, seen.prints, strict=True)
+            if image and sample.content_hash not in (None, image.content_hash)
+        ),
+        exact_duplicates=_named(exact, samples),
+        near_duplicates=_named(near, samples),
+        two_labels=_named(
+            [found for found in both if {samples[i].label for i in found[0]} >= {0, 1}], samples
+        ),
+        groups_across_splits=_groups_across_splits(samples),
+        places_across_splits=pairs,
+        places_across_splits_count=pair_count,
+        duplicates_across_splits=_named(
+            [found for found in both if len(_splits(samples[i] for i in found[0])) > 1], samples
+        ),
+        leaks=find_leaks(
+            manifest,
+            image_columns={
+                "image width": [float(image.width) if image else None for image in seen.prints],
+                "image height": [float(image.height) if image else None for image in seen.prints],
+            },
+        ),
+        near_distance=near_distance,
+        place_metres=place_metres,
+    )
+
+
+_Found = tuple[list[int], int | None]  # indices of samples, and the distance in bits
+
+
+def _duplicates(seen: Fingerprints, near_distance: int) -> tuple[list[_Found], list[_Found]]:
+    prints = seen.prints
+    exact: list[_Found] = [
+        (indices, None)
+        for indices in exact_duplicates(image.content_hash if image else None for image in prints)
+    ]
+    hashed = [
+        (i, image) for i, image in enumerate(prints) if image and image.perceptual is not None
+    ]
+    hashes = np.array([image.perceptual for _, image in hashed], dtype=np.uint64)
+    near: list[_Found] = [
+        ([hashed[a][0], hashed[b][0]], bits)
+        for a, b, bits in near_duplicates(hashes, near_distance).tolist()
+        if hashed[a][1].content_hash != hashed[b][1].content_hash
+    ]
+    return exact, near
+
+
+def _named(found: Sequence[_Found], samples: Sequence[Sample]) -> tuple[Duplicates, ...]:
+    return tuple(Duplicates(tuple(samples[i].id for i in indices), bits) for indices, bits in found)
+
+
+def _splits(samples: Iterable[Sample]) -> set[str]:
+    return {sample.split for sample in samples if sample.split is not None}
+
+
+def _groups_across_splits(samples: Sequence[Sample]) -> tuple[str, ...]:
+    members: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if sample.group is not None:
+            members[sample.group].append(sample)
+    return tuple(sorted(group for group, inside in members.items() if len(_splits(inside)) > 1))
+
+
+def _places_across_splits(
+    samples: Sequence[Sample], metres: float
+) -> tuple[tuple[NearPlaces, ...], int]:
+    """The nearest pairs of samples of different splits, and how many pairs there are."""
+    placed, degrees = positions(samples)
+    inside = np.array([samples[i].split is not None for i in placed], dtype=bool)
+    placed, degrees = placed[inside], degrees[inside]
+    splits = np.array([samples[i].split for i in placed])
+    count, nearest = 0, np.empty((0, 3))
+    for pairs in near_pairs(degrees, metres):
+        parted = pairs[splits[pairs[:, 0]] != splits[pairs[:, 1]]]
+        first, second = degrees[parted[:, 0]], degrees[parted[:, 1]]
+        apart = haversine(first[:, 0], first[:, 1], second[:, 0], second[:, 1])
+        count += len(parted)
+        nearest = np.concatenate([nearest, np.column_stack([parted, apart])])
+        nearest = nearest[np.argsort(nearest[:, 2], kind="stable")][:_NEAREST]
+    return (
+        tuple(
+            NearPlaces(samples[placed[int(a)]].id, samples[placed[int(b)]].id, float(apart))
+            for a, b, apart in nearest
+        ),
+        count,
+    )
+
+
+def _facts(samples: Sequence[Sample], prints: Sequence[ImagePrint | None]) -> Facts:
+    readable = [image for image in prints if image is not None]
+    sides = sorted(min(image.width, image.height) for image in readable)
+    sizes = Counter(f"{image.width} x {image.height}" for image in readable)
+    return Facts(
+        rows=len(samples),
+        labels=_labels(samples),
+        splits={
+            name: _labels([sample for sample in samples if sample.split == name])
+            for name in sorted(_splits(samples))
+        },
+        groups=len({sample.group for sample in samples} - {None}),
+        sources=len({sample.source for sample in samples} - {None}),
+        missing={
+            name: sum(getattr(sample, name) is None for sample in samples)
+            for name in ("label", "group", *METADATA_FIELDS, "source", "content_hash", "split")
+        },
+        sizes=dict(sizes.most_common(10)),
+        shorter_side=(sides[0], sides[len(sides) // 2], sides[-1]) if sides else None,
+        blank=sum(image.perceptual is None for image in readable),
+    )
+
+
+def _labels(samples: Sequence[Sample]) -> dict[str, int]:
+    counts = Counter(sample.label for sample in samples)
+    return {"road work": counts[1], "none": counts[0], "unlabelled": counts[None]}
+
+
+def _count(items: Sequence[object], one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"

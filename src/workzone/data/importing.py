@@ -1,0 +1,259 @@
+"""From a data set to a manifest: every image decoded, every field checked, nothing lost silently.
+
+A row is left out only where its image cannot be used or its id was there before; a field that
+cannot be used is cleared and its row kept. Both are told in the quarantine table beside the
+manifest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workzone import progress
+from workzone.data.images import content_hash, decode, read_bytes
+from workzone.data.manifest import Manifest, write_manifest
+from workzone.data.masks import split_reference
+from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
+from workzone.data.sources.detect import SourceKind, open_source
+from workzone.data.sources.record import Record, Source
+from workzone.data.sources.values import (
+    FieldError,
+    as_text,
+    parse_label,
+    parse_place,
+    parse_split,
+    parse_time,
+)
+from workzone.errors import ImageError, ManifestError, UsageError
+from workzone.parallel import map_ahead
+from workzone.types import ImageRef, Sample
+
+__all__ = ["ImportSummary", "SourceKind", "import_source"]
+
+T = TypeVar("T")
+
+_LABEL_NAMES = {1: "roadwork", 0: "none", None: "unlabelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did."""
+
+    manifest: Path
+    quarantine: Path
+    rows_read: int
+    rows_kept: int
+    label_counts: Mapping[str, int]  # roadwork, none, unlabelled
+    entries: tuple[QuarantineEntry, ...]
+    warnings: tuple[str, ...]
+
+
+def import_source(
+    source: str,
+    output: Path,
+    *,
+    kind: SourceKind = "auto",
+    columns: Mapping[str, str] | None = None,
+    split: str | None = None,
+    hash_images: bool = True,
+) -> ImportSummary:
+    """Read a data set, check every row, and write a manifest with its quarantine table.
+
+    Image paths in the manifest are relative where the image lies below the folder that holds the
+    manifest's folder, so that the two can move together; else they are absolute.
+
+    Args:
+        source: a folder, a ``.csv``, ``.tsv``, ``.parquet``, ``.zip`` or ``.tar`` file, or the id
+            of a data set on the Hugging Face hub.
+        output: the manifest to write, ``.parquet``; the table is written beside it as
+            ``.quarantine.csv``.
+        kind: the kind of data set; ``auto`` tells it from what is on disk.
+        columns: our field to the source's column, for tables and parquet.
+        split: for ROADWork ``gps_split`` (default) or ``pittsburgh_only``.
+        hash_images: whether to keep a hash of each image's bytes.
+
+    Raises:
+        UsageError: nothing at ``source``, or options that do not fit it.
+        ManifestError: a source that cannot be read as a whole, or not one usable row in it.
+        MissingExtraError: a Hugging Face data set without the package ``datasets``.
+        WorkzoneError: the output cannot be written.
+    """
+    output = Path(output)
+    if output.suffix != ".parquet":
+        raise UsageError(f"a manifest is a .parquet file, got {str(output)!r}")
+    if output.resolve() == Path(source).resolve():
+        raise UsageError(f"{output} is the source itself; name another manifest")
+    root = output.parent.resolve()
+    store = root / f"{output.stem}.images"
+    found = open_source(source, kind=kind, columns=columns, split=split, store=store)
+
+    samples: list[Sample] = []
+    entries: list[QuarantineEntry] = []
+    seen: set[str] = set()
+    rows_read = 0
+    for checked in _checked_rows(found, root, hash_images=hash_images):
+        rows_read += 1
+        sample = checked.sample
+        if sample is not None and sample.id in seen:
+            reason = f"the id {sample.id!r} occurred before; the first row is kept"
+            entries.append(_left_out(sample.id, str(sample.image), "duplicate-id", reason))
+            continue
+        entries += checked.entries
+        if sample is not None:
+            seen.add(sample.id)
+            samples.append(sample)
+    left_out = sum(entry.action == "row left out" for entry in entries)
+    assert rows_read == len(samples) + left_out, "a row was lost"
+
+    quarantine = output.with_suffix(".quarantine.csv")
+    write_quarantine(entries, quarantine)
+    if not samples:
+        counts = ", ".join(f"{code} {count}" for code, count in count_by_code(entries).items())
+        raise ManifestError(
+            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}); "
+            f"see {quarantine}"
+        )
+    write_manifest(Manifest(samples, root, found.source_columns), output)
+    counted = Counter(_LABEL_NAMES[sample.label] for sample in samples)
+    return ImportSummary(
+        manifest=output,
+        quarantine=quarantine,
+        rows_read=rows_read,
+        rows_kept=len(samples),
+        label_counts={name: counted[name] for name in _LABEL_NAMES.values()},
+        entries=tuple(entries),
+        warnings=found.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    sample: Sample | None
+    entries: tuple[QuarantineEntry, ...]
+
+
+def _checked_rows(source: Source, root: Path, *, hash_images: bool) -> Iterator[_Checked]:
+    """Rows in order: this thread reads, as data sets lie in order on disk; a few others decode."""
+    workers = os.cpu_count() or 1
+    rows = progress.track(source.records(), "importing", source.total)
+    read = (_read(record, root) for record in rows)
+    inspect = partial(_inspect, hash_images=hash_images)
+    for row, outcome in map_ahead(inspect, read, threads=workers, ahead=2 * workers):
+        yield _check(row, outcome, source_name=source.name, root=root)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    record: Record
+    image: ImageRef | None  # as it goes into the manifest
+    data: bytes | ImageError
+
+
+def _read(record: Record, root: Path) -> _Row:
+    """The bytes of a record's image, found as the manifest's readers will find it."""
+    image = record.image and replace(record.image, path=_relative(record.image.path, root))
+    if image is None or record.problem is not None:
+        code, reason = record.problem or ("missing", "no image is named")
+        return _Row(record, image, ImageError(code, reason))
+    try:
+        return _Row(record, image, read_bytes(image, root))
+    except ImageError as error:
+        return _Row(record, image, error)
+
+
+def _inspect(row: _Row, *, hash_images: bool) -> str | ImageError | None:
+    """The hash of an image that can be decoded, or why it cannot."""
+    if isinstance(row.data, ImageError):
+        return row.data
+    try:
+        decode(row.data, name=str(row.image))
+    except ImageError as error:
+        return error
+    return content_hash(row.data) if hash_images else None
+
+
+def _check(
+    row: _Row, outcome: str | ImageError | None, *, source_name: str, root: Path
+) -> _Checked:
+    record = row.record
+    if isinstance(outcome, ImageError) or row.image is None:
+        error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")
+        image = "" if row.image is None else str(row.image)
+        reason = f"{record.where}: {error}"
+        return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
+    values = record.values
+    entries: list[QuarantineEntry] = []
+
+    def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
+        try:
+            return parse(value)
+        except FieldError as error:
+            reason = f"{record.where}: {error}"
+            entries.append(
+                QuarantineEntry(_id(record), str(row.image), "field cleared", error.code, reason)
+            )
+            return None
+
+    place = parsed(parse_place, values)
+    sample = Sample(
+        id=_id(record),
+        image=row.image,
+        label=parsed(parse_label, values.get("label")),
+        group=_word(values.get("group")),
+        latitude=place[0] if place else None,
+        longitude=place[1] if place else None,
+        time=parsed(parse_time, values.get("time")),
+        weather=_word(values.get("weather")),
+        daytime=_word(values.get("daytime")),
+        scene=_word(values.get("scene")),
+        text=_word(values.get("text")),
+        masks=_masks(values.get("masks"), root),
+        source=_word(values.get("source")) or source_name,
+        content_hash=outcome,
+        split=parse_split(_word(values.get("split"))),
+        extra=dict(record.extra),
+    )
+    return _Checked(sample, tuple(entries))
+
+
+def _left_out(sample_id: str, image: str, code: str, reason: str) -> QuarantineEntry:
+    return QuarantineEntry(sample_id, image, "row left out", code, reason)
+
+
+def _id(record: Record) -> str:
+    return as_text(record.values.get("id")) or record.default_id
+
+
+def _word(value: Any) -> str | None:
+    """Text; ``None`` as text, which Python programs leave in tables, counts as missing."""
+    text = as_text(value)
+    return None if text is None or text.lower() == "none" else text
+
+
+def _masks(reference: Any, root: Path) -> str | None:
+    text = _word(reference)
+    if text is None:
+        return None
+    path, image_id = split_reference(text)
+    return _relative(path, root) + (f"#{image_id}" if image_id is not None else "")
+
+
+def _relative(path: str, root: Path) -> str:
+    """``path`` as it goes into a manifest in ``root``."""
+    folder = _real(str(Path(path).parent))
+    below = root.parent if root.parent != root.parent.parent else root
+    full = folder / Path(path).name
+    if folder.is_relative_to(below):
+        return Path(os.path.relpath(full, root)).as_posix()
+    return str(full)
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> Path:
+    return Path(folder).resolve()

@@ -1,0 +1,137 @@
+"""What kind of data set is at a place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
+from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
+from workzone.data.sources.parquet import holds_images, is_natix, open_parquet, parquet_files
+from workzone.data.sources.record import Source
+from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
+from workzone.data.sources.table import TABLE_SUFFIXES, open_table
+from workzone.errors import UsageError, nearest
+
+SourceKind = Literal["auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface"]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def open_source(
+    source: str,
+    *,
+    kind: SourceKind,
+    columns: Mapping[str, str] | None,
+    split: str | None,
+    store: Path,
+) -> Source:
+    """Open a data set with the reader of its kind.
+
+    Args:
+        source: a file, a folder, or the id of a data set on the Hugging Face hub.
+        kind: the kind, or ``auto``.
+        columns: our fields to the source's columns, for kinds that have columns.
+        split: the published split of ROADWork.
+        store: where images of a Hugging Face data set go.
+
+    Raises:
+        UsageError: an unknown kind, nothing at ``source``, or options that do not fit the kind.
+    """
+    if kind not in get_args(SourceKind):
+        raise UsageError(f"kind {kind!r} is unknown; {nearest(kind, get_args(SourceKind))}")
+    path = Path(source).absolute()
+    found = detect_kind(source) if kind == "auto" else kind
+    if split is not None and found != "roadwork":
+        raise UsageError(f"split {split!r} is for kind roadwork, but {source} is of kind {found}")
+    if columns and found in ("folder", "roadwork"):
+        raise UsageError(f"columns are for tables and parquet, but {source} is of kind {found}")
+    if found == "huggingface":
+        return open_huggingface(source, store, columns)
+    if not path.exists():
+        raise UsageError(f"nothing at {path}{_similar(path)}")
+    if found == "table":
+        return open_table(path, columns)
+    if found == "roadwork":
+        return open_roadwork(path, split)
+    if found in ("parquet", "natix"):
+        if found == "natix" and not is_natix(path):
+            raise UsageError(f"{path} has not the columns of the NATIX set; use kind parquet")
+        return open_parquet(path, columns, name="natix" if found == "natix" else path.stem)
+    return open_folder(path) if path.is_dir() else open_archive(path)
+
+
+def detect_kind(source: str) -> SourceKind:
+    """The kind of data set at ``source``, from what is on disk.
+
+    Raises:
+        UsageError: nothing is there, or nothing that is known; says what was found.
+    """
+    path = Path(source).absolute()
+    if path.is_dir():
+        return _kind_of_folder(path)
+    if path.is_file():
+        return _kind_of_file(path)
+    if _HUB_ID.fullmatch(source) and not path.parent.exists():
+        return "huggingface"
+    raise UsageError(f"nothing at {path}{_similar(path)}")
+
+
+def _kind_of_file(path: Path) -> SourceKind:
+    suffix = path.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        return "table"
+    if suffix == ".parquet":
+        return "natix" if is_natix(path) else "parquet"
+    if suffix in ARCHIVE_SUFFIXES:
+        return "folder"
+    if suffix == ".json":
+        raise UsageError(f"{path}: give the folder of the ROADWork set, not one of its files")
+    if ".tar" in path.name or suffix == ".tgz":
+        raise UsageError(
+            f"{path}: images in a compressed tar cannot be found again quickly; unpack it, or "
+            "repack it as .tar or .zip"
+        )
+    raise UsageError(
+        f"{path}: files of kind {suffix or 'no suffix'} are not read; give a folder, .csv, .tsv, "
+        ".parquet, .zip or .tar"
+    )
+
+
+def _kind_of_folder(path: Path) -> SourceKind:
+    if is_saved_dataset(path):
+        return "huggingface"
+    if any(find_annotations(path, split) for split in PUBLISHED_SPLITS):
+        return "roadwork"
+    if any(holds_images(file) for file in parquet_files(path)):
+        return "natix" if is_natix(path) else "parquet"
+    tables = sorted(
+        file.name
+        for file in path.iterdir()
+        if file.suffix.lower() in TABLE_SUFFIXES and not file.name.endswith(".quarantine.csv")
+    )
+    if tables:
+        raise UsageError(
+            f"{path} holds tables ({', '.join(tables)}): give the one that lists the images, or "
+            "kind folder to take the images alone"
+        )
+    suffixes = Counter(file.suffix.lower() for file in path.rglob("*") if file.suffix)
+    if IMAGE_SUFFIXES & set(suffixes):
+        return "folder"
+    found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+    raise UsageError(
+        f"{path}: no data set found. It holds {found or 'nothing'}; expected are images, parquet "
+        "files, a saved Hugging Face data set, or ROADWork annotations"
+    )
+
+
+def _similar(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; {path.parent} is not there either"
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

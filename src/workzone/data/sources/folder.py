@@ -1,0 +1,160 @@
+"""Folders of images, and zip or tar archives with the same structure."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.sources.record import Record, Source
+from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
+from workzone.errors import ManifestError, UsageError, nearest
+from workzone.types import ImageRef
+
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar"})
+_SPLIT_NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What an image's place below the source says of it."""
+
+    name: str
+    label: int | None
+    group: str | None
+    split: str | None
+
+
+def open_folder(path: Path) -> Source:
+    """A folder of class folders, with or without ``train``, ``val``, ``test`` folders above them.
+
+    The group is the folder between the class and the image, if there is one; sequences are not
+    guessed from file names. Without any class folder the images are unlabelled. The id is the
+    path below ``path``. Symbolic links to folders are followed; hidden files are passed over.
+
+    Raises:
+        UsageError: no images, or a folder beside class folders that is not one.
+    """
+    names = sorted(_walk(path))
+    return _source(path, names, lambda name: ImageRef(str(path / name)))
+
+
+def open_archive(path: Path) -> Source:
+    """A zip or uncompressed tar archive, structured like a folder (see :func:`open_folder`).
+
+    Raises:
+        ManifestError: a damaged archive.
+        UsageError: as :func:`open_folder`.
+    """
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                members = [info.filename for info in archive.infolist() if not info.is_dir()]
+        else:
+            with tarfile.open(path, "r:") as archive:
+                members = [member.name for member in archive if member.isfile()]
+    except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
+        raise ManifestError(f"{path} is not a readable archive: {error}") from error
+    stored = {str(PurePosixPath(member)): member for member in members if not _hidden(member)}
+    return _source(path, sorted(stored), lambda name: ImageRef(str(path), stored[name]))
+
+
+def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]:
+    """Read label, group and split off paths below a source.
+
+    Returns:
+        One `Placed` per name, and warnings.
+
+    Raises:
+        UsageError: a folder beside class folders that is not one.
+    """
+    depth = _class_depth(names)
+    if depth is None:
+        warning = (
+            f"{where} has no class folders (such as roadwork and none); its images are unlabelled"
+        )
+        return [Placed(name, None, _folder_below(name, 0), None) for name in names], [warning]
+    placed = []
+    loose = 0
+    for name in names:
+        folders = PurePosixPath(name).parts[:-1]
+        split = parse_split(folders[depth - 1]) if depth else None
+        if len(folders) <= depth:
+            loose += 1
+            placed.append(Placed(name, None, None, None))
+            continue
+        word = normalise_word(folders[depth])
+        if word not in LABEL_WORDS:
+            raise UsageError(
+                f"{where}: the folder {folders[depth]!r} is not a class; "
+                f"{nearest(word, LABEL_WORDS)}. Rename it or move it away."
+            )
+        group = _folder_below(name, depth + 1)
+        known_split = split if split in _SPLIT_NAMES else None
+        placed.append(Placed(name, LABEL_WORDS[word], group, known_split))
+    warnings = [f"{where}: {loose} images lie in no class folder: unlabelled"] if loose else []
+    return placed, warnings
+
+
+def _class_depth(names: Sequence[str]) -> int | None:
+    """How many folders stand above the class folders; None where there are none.
+
+    Above them may stand one folder that holds everything, as archives often have, and the splits.
+    """
+    folders = [PurePosixPath(name).parts[:-1] for name in names]
+    for depth in range(3):
+        level = {parts[depth] for parts in folders if len(parts) > depth}
+        if any(normalise_word(name) in LABEL_WORDS for name in level):
+            return depth
+        if len(level) != 1 and not any(parse_split(name) in _SPLIT_NAMES for name in level):
+            return None
+    return None
+
+
+def _folder_below(name: str, depth: int) -> str | None:
+    return "/".join(PurePosixPath(name).parts[depth:-1]) or None
+
+
+def _source(path: Path, names: Sequence[str], image: Callable[[str], ImageRef]) -> Source:
+    images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise UsageError(
+            f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); found {len(names)} "
+            "other files"
+        )
+    placed, warnings = place(images, where=str(path))
+    if len(images) < len(names):
+        warnings.append(f"{path}: {len(names) - len(images)} files are no images: passed over")
+
+    def records() -> Iterator[Record]:
+        for item in placed:
+            values = {"label": item.label, "group": item.group, "split": item.split}
+            yield Record(item.name, item.name, image(item.name), values)
+
+    return Source(path.stem, len(placed), records, {}, tuple(warnings))
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Files below ``root`` as relative paths; an empty folder named like an image counts as one."""
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back up
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not _hidden(name))
+        below = Path(folder).relative_to(root)
+        yield from ((below / name).as_posix() for name in files if not _hidden(name))
+        for name in subfolders:
+            child = Path(folder) / name
+            if child.suffix.lower() in IMAGE_SUFFIXES and not any(child.iterdir()):
+                yield (below / name).as_posix()

@@ -1,0 +1,334 @@
+"""Splits that keep together what looks alike, and the proof that they do."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from workzone.data.manifest import Manifest
+from workzone.data.places import EARTH_RADIUS, near_pairs, positions
+from workzone.errors import ManifestError, UsageError
+from workzone.types import Sample
+
+DEFAULT_PROPORTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
+PLACE_METRES = 100.0
+"""Images nearer than this show the same place."""
+
+_MILLIMETRE = 1e-3  # two formulas of one distance may differ by rounding
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """What one split holds."""
+
+    name: str
+    rows: int
+    positives: int
+    negatives: int
+    unlabelled: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class SplitProof:
+    """A finished assignment, measured anew from the samples alone.
+
+    ``least_metres`` is the least distance on the ground between images of two splits, None where
+    no two splits have positions.
+    """
+
+    splits: tuple[SplitCounts, ...]
+    shared_groups: tuple[str, ...]  # groups in more than one split
+    shared_hashes: tuple[str, ...]  # content hashes in more than one split
+    least_metres: float | None
+    place_metres: float  # what is asked for
+    without_split: int  # rows
+    without_group: int  # rows that nothing but place and content could join
+    without_position: int
+    without_hash: int
+
+    @property
+    def problems(self) -> list[str]:
+        """Plain sentences; empty where the split holds."""
+        found = []
+        if self.without_split:
+            found.append(f"{self.without_split} rows are in no split")
+        if self.shared_groups:
+            found.append(_several(self.shared_groups, "group is", "groups are") + " on both sides")
+        if self.shared_hashes:
+            found.append(
+                _several(self.shared_hashes, "image is", "images are") + " on both sides as copies"
+            )
+        if self.least_metres is not None and self.least_metres < self.place_metres - _MILLIMETRE:
+            found.append(
+                f"images of different splits are only {self.least_metres:.1f} m apart; "
+                f"at least {self.place_metres:g} m are asked for"
+            )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, with the problems."""
+        return asdict(self) | {"problems": self.problems}
+
+
+def split_manifest(
+    manifest: Manifest,
+    *,
+    proportions: Mapping[str, float] | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    place_metres: float = PLACE_METRES,
+) -> tuple[Manifest, SplitProof]:
+    """Assign every sample to a split, whole scenes at a time.
+
+    Samples are joined into one scene where they share a group, lie at most ``place_metres`` apart,
+    or have equal content hashes, and so on from each to the next. Whole scenes are assigned, the
+    hardest to place first, each to the split that lacks most of what it holds (road work, none,
+    unlabelled). The result depends on the samples and the seed, not on the order of the rows.
+
+    Args:
+        manifest: samples, labelled or not; a split that they have is replaced.
+        proportions: share of each split by name, summing to 1; `DEFAULT_PROPORTIONS` by default.
+        folds: instead of proportions, this many equal parts named ``fold-0``, ``fold-1``, ...
+        seed: decides between scenes and between splits that are equally good.
+        place_metres: least distance on the ground between images of different splits.
+
+    Returns:
+        the manifest with ``split`` filled in, and its proof.
+
+    Raises:
+        UsageError: folds and proportions together, or numbers out of range.
+        ManifestError: no rows, or a split would hold no road work or nothing but road work.
+    """
+    shares = _shares(proportions, folds)
+    if place_metres < 0 or not np.isfinite(place_metres):
+        raise UsageError(f"a distance of {place_metres:g} m is out of range; give 0 or more")
+    if not len(manifest):
+        raise ManifestError("the manifest has no rows to split; import some images first")
+    scenes = join_scenes(manifest.samples, place_metres=place_metres)
+    chosen = _assign(manifest.samples, scenes, list(shares.values()), seed)
+    names = list(shares)
+    done = manifest.with_samples(
+        [
+            dataclasses.replace(sample, split=names[number])
+            for sample, number in zip(manifest, chosen, strict=True)
+        ]
+    )
+    proof = check_split(done, place_metres=place_metres)
+    _require_both_labels(proof, manifest.samples, scenes, names)
+    if proof.problems:
+        raise ManifestError(f"the split does not hold: {'; '.join(proof.problems)}. Please report.")
+    return done, proof
+
+
+def join_scenes(
+    samples: Sequence[Sample], *, place_metres: float = PLACE_METRES
+) -> npt.NDArray[np.int64]:
+    """Scene number of each sample, int64 ``[n]``: connected by group, place or content hash."""
+    scenes = np.arange(len(samples))
+    for value in (lambda s: s.group, lambda s: s.content_hash):
+        scenes = _joined(scenes, _links(samples, value))
+    placed, degrees = positions(samples)
+    for pairs in near_pairs(degrees, place_metres):
+        scenes = _joined(scenes, placed[pairs])
+    return scenes
+
+
+def check_split(manifest: Manifest, *, place_metres: float = PLACE_METRES) -> SplitProof:
+    """Measure a finished split from its samples, by other means than those that made it."""
+    samples = manifest.samples
+    names = sorted({sample.split for sample in samples if sample.split is not None})
+    return SplitProof(
+        tuple(_counts(name, samples) for name in names),
+        _shared((sample.group, sample.split) for sample in samples),
+        _shared((sample.content_hash, sample.split) for sample in samples),
+        _least_distance(samples),
+        place_metres,
+        without_split=sum(sample.split is None for sample in samples),
+        without_group=sum(sample.group is None for sample in samples),
+        without_position=len(samples) - len(positions(samples)[0]),
+        without_hash=sum(sample.content_hash is None for sample in samples),
+    )
+
+
+def _shares(proportions: Mapping[str, float] | None, folds: int | None) -> dict[str, float]:
+    if folds is not None:
+        if proportions is not None:
+            raise UsageError("give either folds or proportions, not both")
+        if folds < 2:
+            raise UsageError(f"{folds} folds cannot be; give 2 or more")
+        return {f"fold-{number}": 1 / folds for number in range(folds)}
+    shares = dict(DEFAULT_PROPORTIONS if proportions is None else proportions)
+    if any(not share > 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        given = ", ".join(f"{name} {share:g}" for name, share in shares.items()) or "none"
+        raise UsageError(
+            f"proportions must be above 0 and sum to 1, these are {given} "
+            f"(sum {sum(shares.values()):g}); leave out the splits that you do not want"
+        )
+    return shares
+
+
+def _links(
+    samples: Sequence[Sample], value: Callable[[Sample], str | None]
+) -> npt.NDArray[np.int64]:
+    """Pairs of samples of equal value: each with the first that has it."""
+    first: dict[str, int] = {}
+    pairs = [
+        (first.setdefault(key, index), index)
+        for index, sample in enumerate(samples)
+        if (key := value(sample)) is not None
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _joined(scenes: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Scene numbers after the scenes of each pair of samples have become one."""
+    ends = scenes[pairs]
+    graph = coo_array(
+        (np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), (len(scenes),) * 2
+    )
+    numbers = connected_components(graph, directed=False)[1]
+    joined: npt.NDArray[np.int64] = numbers[scenes].astype(np.int64)
+    return joined
+
+
+def _assign(
+    samples: Sequence[Sample], scenes: npt.NDArray[np.int64], shares: list[float], seed: int
+) -> list[int]:
+    """The number of the split of each sample.
+
+    Greedy: the scene that holds most of a scarce label first, each to the split where the sum over
+    labels of squared distances to the target shrinks most. Where that leaves a split without a
+    label (few, lopsided scenes), once more with labels that a split has none of going first.
+    """
+    numbers, scenes = np.unique(scenes, return_inverse=True)
+    kinds = [2 if sample.label is None else sample.label for sample in samples]
+    held = np.zeros((len(numbers), 3))
+    np.add.at(held, (scenes, np.array(kinds)), 1)
+    part = held / np.maximum(held.sum(axis=0), 1)  # of each label, the share that a scene holds
+
+    names = [""] * len(numbers)  # the least id names a scene, whatever the order of the rows
+    for sample, scene in zip(samples, scenes.tolist(), strict=True):
+        names[scene] = min(names[scene] or sample.id, sample.id)
+    size = np.round(part.max(axis=1), 12).tolist()
+    order = sorted(range(len(names)), key=lambda i: (-size[i], _chance(seed, names[i])))
+
+    parts = part[order].tolist()
+    present = [float(total > 0) for total in held.sum(axis=0)]
+    targets = [[share * there for there in present] for share in shares]
+    placed, complete = _place(parts, targets, seed, fill_first=False)
+    if not complete:
+        placed, _ = _place(parts, targets, seed, fill_first=True)
+    split_of = dict(zip(order, placed, strict=True))
+    return [split_of[scene] for scene in scenes.tolist()]
+
+
+def _place(
+    parts: list[list[float]], targets: list[list[float]], seed: int, *, fill_first: bool
+) -> tuple[list[int], bool]:
+    """The split of each scene in turn, and whether every split got something of every label.
+
+    ``parts``: the share of each label's rows in each scene; ``targets``: the same for each split.
+    """
+    lacking = [list(target) for target in targets]
+    empty = [[target > 0 for target in row] for row in targets]
+    tie_break = [_chance(seed, f"split {number}") for number in range(len(targets))]
+    placed = []
+    for scene in parts:
+        worth = []
+        for number, row in enumerate(lacking):
+            gain = sum(part * lack for part, lack in zip(scene, row, strict=True))
+            fills = sum(part > 0 and none for part, none in zip(scene, empty[number], strict=True))
+            worth.append((fills if fill_first else 0, round(gain, 12), tie_break[number]))
+        best = worth.index(max(worth))
+        placed.append(best)
+        lacking[best] = [lack - part for part, lack in zip(scene, lacking[best], strict=True)]
+        empty[best] = [none and not part for part, none in zip(scene, empty[best], strict=True)]
+    return placed, not any(none for row in empty for none in row[:2])
+
+
+def _chance(seed: int, name: str) -> bytes:
+    """A random but repeatable rank, the same on every machine."""
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+
+
+def _require_both_labels(
+    proof: SplitProof, samples: Sequence[Sample], scenes: npt.NDArray[np.int64], names: list[str]
+) -> None:
+    """No split of labelled samples is without one of the labels."""
+    counts = {split.name: split for split in proof.splits}
+    for label, what in ((1, "road work"), (0, "images without road work")):
+        lacking = [
+            name
+            for name in names
+            if name not in counts
+            or not (counts[name].positives if label else counts[name].negatives)
+        ]
+        chosen = [i for i, sample in enumerate(samples) if sample.label == label]
+        labelled = any(sample.label is not None for sample in samples)
+        if lacking and labelled:
+            apart = len(set(scenes[chosen].tolist()))
+            raise ManifestError(
+                f"{', '.join(lacking)} would hold no {what}: the {len(chosen)} such rows lie in "
+                f"only {apart} scenes that may not be parted (one group, one place, or the same "
+                f"image), and {len(names)} splits are asked for. Ask for fewer folds or splits, "
+                "add images from elsewhere, or lower the distance between places."
+            )
+
+
+def _counts(name: str, samples: Sequence[Sample]) -> SplitCounts:
+    inside = [sample for sample in samples if sample.split == name]
+    labels = [sample.label for sample in inside]
+    groups = {sample.group for sample in inside if sample.group is not None}
+    return SplitCounts(
+        name, len(inside), labels.count(1), labels.count(0), labels.count(None), len(groups)
+    )
+
+
+def _shared(values: Iterable[tuple[str | None, str | None]]) -> tuple[str, ...]:
+    """The values that occur in more than one split."""
+    splits: dict[str, set[str]] = {}
+    for value, split in values:
+        if value is not None and split is not None:
+            splits.setdefault(value, set()).add(split)
+    return tuple(sorted(value for value, inside in splits.items() if len(inside) > 1))
+
+
+def _least_distance(samples: Sequence[Sample]) -> float | None:
+    """Metres between the nearest two samples of different splits.
+
+    Through chords of the unit sphere in three dimensions, not through the haversine that joined
+    them.
+    """
+    placed, degrees = positions(samples)
+    splits = np.array([samples[index].split or "" for index in placed])
+    latitude, longitude = np.radians(degrees).T
+    points = np.stack(
+        [
+            np.cos(latitude) * np.cos(longitude),
+            np.cos(latitude) * np.sin(longitude),
+            np.sin(latitude),
+        ],
+        axis=1,
+    )
+    chords = []
+    for name in set(splits.tolist()) - {""}:
+        others = points[(splits != name) & (splits != "")]
+        if len(others):
+            chords.append(cKDTree(others).query(points[splits == name])[0].min())
+    if not chords:
+        return None
+    return float(2 * EARTH_RADIUS * np.arcsin(min(min(chords) / 2, 1.0)))
+
+
+def _several(values: Sequence[str], one: str, many: str) -> str:
+    return f"{len(values)} {one if len(values) == 1 else many}"

@@ -1,0 +1,161 @@
+"""A bundle: the folder that holds all a decision needs.
+
+::
+
+    bundle.json           configuration, feature spec, calibration, provenance
+    detector.safetensors  the detector's weights
+    training.json         content hashes and groups of the images it learned from
+    NOTICE.txt            licences of the parts
+
+Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from workzone.config import from_mapping
+from workzone.decide.calibration import Calibration
+from workzone.errors import BundleError, UsageError, WorkzoneError
+from workzone.features.spec import FeatureSpec
+from workzone.files import sync_folder, write_text, writing
+from workzone.model.detector import Detector, DetectorConfig
+
+FORMAT = 1
+
+_NAMES = ("bundle.json", "detector.safetensors", "training.json", "NOTICE.txt")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A detector with what it needs to be used, and where it comes from."""
+
+    detector: Detector
+    spec: FeatureSpec
+    calibration: Calibration
+    backbone_licence: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    training_images: frozenset[str] = frozenset()  # content hashes
+    training_groups: frozenset[str] = frozenset()
+
+    def identity(self) -> str:
+        """16 hex digits that change with anything that changes a probability."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(self.spec.key().encode())
+        digest.update(json.dumps(dataclasses.asdict(self.calibration)).encode())
+        digest.update(_weights(self.detector))
+        return digest.hexdigest()
+
+
+def _weights(detector: Detector) -> bytes:
+    state = {name: value.contiguous() for name, value in detector.state_dict().items()}
+    return bytes(safetensors.torch.save(state))
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle, whole or not at all; an older bundle in ``folder`` is replaced.
+
+    Raises:
+        BundleError: the folder exists and holds something else.
+        WorkzoneError: the disk is full or the folder cannot be written.
+    """
+    if folder.exists() and not (folder / "bundle.json").exists() and _has_entries(folder):
+        raise BundleError(f"{folder} is not empty and not a bundle; name another folder")
+    weights = _weights(bundle.detector)
+    description = {
+        "format": FORMAT,
+        "detector": dataclasses.asdict(bundle.detector.config),
+        "features": bundle.spec.to_json(),
+        "calibration": dataclasses.asdict(bundle.calibration),
+        "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
+        "backbone_licence": bundle.backbone_licence,
+        "provenance": dict(bundle.provenance),
+    }
+    training = {
+        "images": sorted(bundle.training_images),
+        "groups": sorted(bundle.training_groups),
+    }
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        with writing(aside / "detector.safetensors") as path:
+            path.write_bytes(weights)
+        write_text(aside / "training.json", json.dumps(training) + "\n")
+        write_text(aside / "NOTICE.txt", _notice(bundle))
+        write_text(aside / "bundle.json", json.dumps(description, indent=2, allow_nan=False) + "\n")
+        if folder.exists():
+            folder.replace(old)
+        aside.replace(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _has_entries(folder: Path) -> bool:
+    return not folder.is_dir() or any(folder.iterdir())
+
+
+def _notice(bundle: Bundle) -> str:
+    sources = bundle.provenance.get("sources") or ["not stated"]
+    return (
+        "This model was made with workzone (Apache-2.0).\n\n"
+        f"It works on features of the backbone {bundle.spec.backbone} "
+        f"(not in this folder). Licence of its weights: {bundle.backbone_licence}.\n\n"
+        f"Training data, by the manifest's source column: {', '.join(sources)}. "
+        "Their licences decide what this model may be used for.\n"
+    )
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        BundleError: there is none, it is damaged, or it was made by a later version.
+    """
+    missing = [name for name in _NAMES[:3] if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(
+            f"no model bundle at {folder}: {', '.join(missing)} missing. "
+            "Make one with `workzone train`, or name another with --model."
+        )
+    try:
+        description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        weights = (folder / "detector.safetensors").read_bytes()
+        if description["format"] != FORMAT:
+            raise BundleError(
+                f"{folder} has bundle format {description['format']}, this version of workzone "
+                f"reads {FORMAT}; update workzone or train again"
+            )
+        if hashlib.blake2b(weights).hexdigest() != description["weights_blake2b"]:
+            raise BundleError(
+                f"{folder / 'detector.safetensors'} is not the file that bundle.json describes; "
+                "copy the bundle again, whole"
+            )
+        config = from_mapping(DetectorConfig, description["detector"], where="detector")
+        detector = Detector(config)
+        detector.load_state_dict(safetensors.torch.load(weights))
+        return Bundle(
+            detector=detector.eval(),
+            spec=FeatureSpec.from_json(description["features"]),
+            calibration=from_mapping(Calibration, description["calibration"], where="calibration"),
+            backbone_licence=description["backbone_licence"],
+            provenance=description["provenance"],
+            training_images=frozenset(training["images"]),
+            training_groups=frozenset(training["groups"]),
+        )
+    except BundleError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, UsageError, WorkzoneError) as error:
+        raise BundleError(f"the bundle at {folder} is damaged: {error}") from error

@@ -1,0 +1,70 @@
+"""From a detector's probability to the published one: calibrated, with the cut at 0.5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit, logit
+
+from workzone.decide.threshold import (
+    Probabilities,
+    Threshold,
+    check_scores,
+    choose_threshold,
+    map_to_half,
+)
+
+_LOG_SCALE_BOUNDS = (-2.0, 2.0)  # the slope stays between 0.14 and 7.4
+_CLOSEST_TO_CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map of probabilities: ``sigmoid(slope * (logit p - logit threshold))``."""
+
+    threshold: float = 0.5  # is sent to 0.5; in (0, 1)
+    slope: float = 1.0  # above 1: the detector was too timid
+
+    def apply(self, probabilities: npt.ArrayLike) -> Probabilities:
+        """Map probabilities of any shape; always finite, within 1e-6..1-1e-6.
+
+        A probability ends above 0.5 if and only if it was above the threshold.
+        """
+        at_half = map_to_half(probabilities, self.threshold)
+        with np.errstate(divide="ignore"):
+            scaled = expit(self.slope * logit(at_half))
+        scaled = np.clip(scaled, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
+        above = at_half > 0.5  # decided before rounding
+        decided: Probabilities = np.where(
+            above, np.maximum(scaled, np.nextafter(0.5, 1)), np.minimum(scaled, 0.5)
+        )
+        return decided
+
+
+def fit_calibration(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike
+) -> tuple[Calibration, Threshold]:
+    """Choose the cut for MCC, then the slope for likelihood, on validation rows.
+
+    The slope is temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML
+    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too.
+
+    Args:
+        labels: ``[B]``, 1 road work, 0 none; validation rows, never test rows.
+        probabilities: ``[B]`` in 0..1.
+    """
+    truth, scores = check_scores(labels, probabilities)
+    threshold = choose_threshold(truth, scores)
+    if threshold.guarded:
+        return Calibration(threshold.value, 1.0), threshold
+    clipped = np.clip(scores, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
+    distance = np.where(truth == 1, 1, -1) * (logit(clipped) - logit(threshold.value))
+
+    def loss(log_slope: float) -> float:
+        return -float(log_expit(np.exp(log_slope) * distance).mean())
+
+    best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
+    return Calibration(threshold.value, float(np.exp(best.x))), threshold

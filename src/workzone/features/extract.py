@@ -1,0 +1,284 @@
+"""Fill a feature store: images to views to features, each image once, resumable."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from workzone.backbones import Backbone, pool, pooled_width, run
+from workzone.data.augmentation import Augmentation
+from workzone.data.manifest import Manifest
+from workzone.errors import ImageError, ManifestError, StoreError
+from workzone.features.spec import FeatureSpec, Precision, StoredType
+from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
+from workzone.parallel import in_batches, map_ahead
+from workzone.progress import bar
+from workzone.types import Sample, Views
+from workzone.views import ViewLayout, sample_views
+
+BATCH_IMAGES = 16
+"""Images per batch: the most that a stop can lose."""
+LEAST_SIMILARITY = 0.999
+"""Cosine, bfloat16 against float32, below which bfloat16 is refused."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to extract."""
+
+    sample: Sample
+    copy: int  # 0: the image as it is
+
+    @property
+    def key(self) -> RowKey:
+        """Where the row goes in the store."""
+        assert self.sample.content_hash is not None
+        return (self.sample.content_hash, self.copy)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an extraction will take."""
+
+    rows: int  # to extract
+    present: int  # already in the store
+    bytes: int  # on disk, for the rows to extract
+    seconds: float  # from a timed batch of one image
+
+    def __str__(self) -> str:
+        """One line for people."""
+        minutes, seconds = divmod(round(self.seconds), 60)
+        return (
+            f"{self.rows:,} rows to extract ({self.present:,} already stored), "
+            f"{self.bytes / 1e6:,.1f} MB, about {minutes} min {seconds:02d} s"
+        )
+
+
+def make_spec(
+    backbone: Backbone,
+    *,
+    layout: ViewLayout | None = None,
+    pooling: str | None = None,
+    precision: Precision = "float32",
+    stored_type: StoredType = "float16",
+    grid_views: tuple[int, ...] = (),
+    augmentation: Augmentation | None = None,
+) -> FeatureSpec:
+    """The spec of features of this backbone.
+
+    Raises:
+        BackboneError: the backbone cannot take views of this size.
+        UsageError: the pooling does not fit the backbone, or a grid view does not exist.
+    """
+    layout = layout or ViewLayout(size=backbone.default_size)
+    backbone.check_size(layout.size)
+    pooling = pooling or backbone.default_pooling
+    return FeatureSpec(
+        backbone=backbone.name,
+        weight_hash=backbone.weight_hash,
+        width=pooled_width(backbone, pooling),
+        mean=backbone.mean,
+        std=backbone.std,
+        pooling=pooling,
+        layout=layout,
+        precision=precision,
+        stored_type=stored_type,
+        grid_views=grid_views,
+        grid_size=backbone.grid_size(layout.size) if grid_views else (0, 0),
+        grid_width=backbone.width if grid_views else 0,
+        augmentation=augmentation or Augmentation(),
+    )
+
+
+def choose_precision(
+    backbone: Backbone, wanted: Literal["auto", "float32", "bfloat16"], layout: ViewLayout
+) -> tuple[Precision, str]:
+    """The precision to compute in, with the reason as a sentence.
+
+    ``auto`` takes bfloat16 where the processor has instructions for it and the backbone's pooled
+    features of a test picture stay within a cosine of `LEAST_SIMILARITY` of float32's.
+    """
+    if wanted != "auto":
+        return wanted, f"{wanted} as asked"
+    if not has_fast_bfloat16(next(backbone.parameters()).device):
+        return "float32", "float32: the processor has no bfloat16 instructions"
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.rand((2, 3, 8, 8), generator=random)
+    picture = torch.nn.functional.interpolate(coarse, (layout.size, layout.size), mode="bicubic")
+    pixels = (picture.clamp(0, 1) * 255).to(torch.uint8)
+    exact = run(backbone, pixels, precision="float32").grid.mean(1)
+    rounded = run(backbone, pixels, precision="bfloat16").grid.mean(1)
+    cosine = float(torch.nn.functional.cosine_similarity(exact, rounded.float()).min())
+    if not cosine >= LEAST_SIMILARITY:
+        return "float32", f"float32: bfloat16 features differ too much (cosine {cosine:.5f})"
+    return "bfloat16", f"bfloat16: the processor has it, and features agree (cosine {cosine:.5f})"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = Path("/proc/cpuinfo")
+    return capability == "AVX512" and flags.exists() and "avx512_bf16" in flags.read_text()
+
+
+def jobs(manifest: Manifest, copies: int) -> list[Job]:
+    """Every image of a manifest, each followed by its augmented copies; equal images once.
+
+    Raises:
+        ManifestError: a sample has no content hash.
+    """
+    unique: dict[RowKey, Job] = {}
+    for sample in manifest:
+        if sample.content_hash is None:
+            raise ManifestError(
+                f"sample {sample.id!r} has no content hash; import the data again without --no-hash"
+            )
+        for copy in range(copies + 1):
+            job = Job(sample, copy)
+            unique.setdefault(job.key, job)
+    return list(unique.values())
+
+
+class Extraction:
+    """One run of extraction into ``folder / key``."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        backbone: Backbone,
+        spec: FeatureSpec,
+        folder: Path,
+        *,
+        copies: int = 0,
+    ) -> None:
+        """Prepare; nothing is read or written yet.
+
+        Args:
+            manifest: which images.
+            backbone: the one that ``spec`` was made for.
+            spec: from :func:`make_spec`.
+            folder: where stores lie; this one goes to a sub-folder named after the spec's key.
+            copies: augmented copies per image, beside the image itself.
+        """
+        self.manifest, self.backbone, self.spec = manifest, backbone, spec
+        self.path = folder / f"{spec.backbone.replace('/', '-').replace(':', '-')}-{spec.key()}"
+        self._jobs = jobs(manifest, copies)
+
+    def pending(self) -> list[Job]:
+        """What is not in the store yet, in the order it will be extracted."""
+        if not (self.path / "spec.json").exists():
+            return self._jobs
+        store = FeatureStore(self.path)
+        done = store.rows.keys() | store.failed.keys()
+        return [job for job in self._jobs if job.key not in done]
+
+    def estimate(self) -> Estimate:
+        """Time one image through the backbone and multiply.
+
+        Raises:
+            StoreError: the disk has no room for what is to come.
+        """
+        pending = self.pending()
+        size = row_bytes(self.spec) * len(pending)
+        free = shutil.disk_usage(_existing(self.path)).free
+        if size > free:
+            raise StoreError(
+                f"the features need {size / 1e9:.2f} GB, the disk of {self.path} has "
+                f"{free / 1e9:.2f} GB free; name another folder with --store, or store less "
+                "(fewer --copies, no --grid)"
+            )
+        seconds = 0.0
+        if pending:
+            side = self.spec.layout.size
+            pixels = torch.zeros((self.spec.layout.count, 3, side, side), dtype=torch.uint8)
+            timings = []
+            for _ in range(3):  # the first is a warm-up; the quickest is the least disturbed
+                start = time.perf_counter()
+                run(self.backbone, pixels, precision=self.spec.precision)
+                timings.append(time.perf_counter() - start)
+            seconds = min(timings) * len(pending)
+        return Estimate(len(pending), len(self._jobs) - len(pending), size, seconds)
+
+    def run(self) -> FeatureStore:
+        """Extract what is pending, batch by batch, and open the store.
+
+        Images that cannot be read are noted in the store with the reason, and passed over.
+
+        Raises:
+            StoreError: the disk is full, or another process writes to the same store.
+        """
+        with StoreWriter(self.path, self.spec) as writer:
+            done = writer.rows.keys() | writer.failed.keys()
+            pending = [job for job in self._jobs if job.key not in done]
+            with bar("extracting features", len(pending)) as progress:
+                views = map_ahead(self._views, pending, ahead=2 * BATCH_IMAGES)
+                for batch in in_batches(views, BATCH_IMAGES):
+                    keys, arrays, failed = self._features(batch)
+                    writer.append(keys, arrays, failed)
+                    progress.advance(len(batch))
+        return FeatureStore(self.path)
+
+    def _views(self, job: Job) -> Views | ImageError:
+        try:
+            return sample_views(
+                job.sample,
+                self.manifest.root,
+                self.spec.layout,
+                augmentation=self.spec.augmentation,
+                copy=job.copy,
+            )
+        except ImageError as error:
+            return error
+
+    def _features(
+        self, batch: Sequence[tuple[Job, Views | ImageError]]
+    ) -> tuple[list[RowKey], dict[str, npt.NDArray[np.generic]], list[tuple[RowKey, str]]]:
+        failed = [(job.key, str(views)) for job, views in batch if isinstance(views, ImageError)]
+        good = [(job, views) for job, views in batch if isinstance(views, Views)]
+        pooled, grids, boxes = [], [], []
+        # One image at a time: a row then depends on its own image alone, bit for bit, and the
+        # twelve views of one image already fill the processor.
+        for _, views in good:
+            output = run(self.backbone, views.pixels, precision=self.spec.precision)
+            pooled.append(pool(output, self.spec.pooling))
+            grids.append(output.grid[list(self.spec.grid_views)])
+            boxes.append(views.boxes)
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        if good:
+            arrays = {"pooled": self._stored(pooled), "boxes": np.stack(boxes)}
+            if self.spec.grid_views:
+                arrays["grid"] = self._stored(grids)
+        else:
+            empty = np.zeros((0,), dtype=np.float32)
+            arrays = {"pooled": empty, "boxes": empty, "grid": empty}
+        return [job.key for job, _ in good], arrays, failed
+
+    def _stored(self, values: Sequence[torch.Tensor]) -> npt.NDArray[np.generic]:
+        """Features as they lie on disk; beyond float16's range they are clipped, not infinite."""
+        stacked = torch.stack([value.float().cpu() for value in values])
+        if not bool(torch.isfinite(stacked).all()):
+            raise StoreError(
+                f"the backbone {self.spec.backbone} gave a non-finite feature in "
+                f"{self.spec.precision}; try --precision float32"
+            )
+        if self.spec.stored_type == "bfloat16":
+            return stacked.to(torch.bfloat16).view(torch.uint16).numpy()
+        limit = torch.finfo(torch.float16).max
+        return stacked.clamp(-limit, limit).to(torch.float16).numpy()
+
+
+def _existing(path: Path) -> Path:
+    """The nearest ancestor that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

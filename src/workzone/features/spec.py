@@ -1,0 +1,59 @@
+"""What a stored feature depends on, and the key made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from workzone.config import from_mapping
+from workzone.data.augmentation import Augmentation
+from workzone.errors import UsageError
+from workzone.views import PREPROCESSING_VERSION, ViewLayout
+
+Precision = Literal["float32", "bfloat16"]
+StoredType = Literal["float16", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Everything that changes a feature. Two stores agree if and only if their specs are equal."""
+
+    backbone: str  # canonical name
+    weight_hash: str  # of the backbone's parameters and buffers
+    width: int  # D, after pooling
+    mean: tuple[float, ...]  # of the normalisation, per channel, 0..1
+    std: tuple[float, ...]
+    pooling: str  # how a grid becomes a vector, see workzone.backbones
+    layout: ViewLayout = dataclasses.field(default_factory=ViewLayout)
+    precision: Precision = "float32"  # in which the backbone computes
+    stored_type: StoredType = "float16"  # in which features lie on disk
+    grid_views: tuple[int, ...] = ()  # views whose patch grid is stored too
+    grid_size: tuple[int, int] = (0, 0)  # rows and columns of such a grid
+    grid_width: int = 0  # D of a grid cell
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    preprocessing: int = PREPROCESSING_VERSION
+
+    def __post_init__(self) -> None:
+        for view in self.grid_views:
+            if not 0 <= view < self.layout.count:
+                raise UsageError(
+                    f"grid of view {view} asked for; the layout has views 0 to "
+                    f"{self.layout.count - 1}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as plain values."""
+        return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> FeatureSpec:
+        """The spec of plain values, checked field by field."""
+        return from_mapping(cls, value, where="spec")
+
+    def key(self) -> str:
+        """16 hex digits that change with anything that changes a feature."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,73 @@
+"""Which views, and which places in them, argue for road work: gradient times input.
+
+For a linear classifier on pooled features this is each part's own share of the logit. On patch
+grids it is HiResCAM (Draelos & Carin, arXiv 2011.08891).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from workzone.model.detector import Detector
+
+
+def view_evidence(detector: Detector, features: torch.Tensor) -> torch.Tensor:
+    """How much each view adds to the logit of road work, against the average training view.
+
+    Args:
+        detector: in evaluation mode.
+        features: ``[B, V, D]``.
+
+    Returns:
+        ``[B, V]``; negative where a view argues against road work.
+    """
+    gradient = _gradient(lambda views: detector(views).logits, features)
+    return (gradient * (features - detector.feature_mean)).sum(dim=-1)
+
+
+def shares(evidence: torch.Tensor) -> torch.Tensor:
+    """Each view's share of all that argues for road work; equal shares where nothing does.
+
+    Args:
+        evidence: ``[B, V]`` of :func:`view_evidence`.
+
+    Returns:
+        ``[B, V]``, not negative; rows sum to 1.
+    """
+    positive = evidence.clamp(min=0)
+    total = positive.sum(dim=-1, keepdim=True)
+    equal = torch.full_like(positive, 1 / positive.shape[-1])
+    return torch.where(total > 0, positive / total.clamp(min=1e-12), equal)
+
+
+def cell_evidence(
+    detector: Detector,
+    grid: torch.Tensor,
+    pooled: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """How much each grid cell of one image adds to the logit, against the image's mean cell.
+
+    Args:
+        detector: in evaluation mode.
+        grid: ``[V, N, D]``.
+        pooled: from such a grid to ``[V, D']``, the features that the detector takes.
+
+    Returns:
+        ``[V, N]``; all zero where the features do not depend on the grid (pooling ``cls``).
+    """
+    gradient = _gradient(lambda cells: detector(pooled(cells)[None]).logits, grid)
+    return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
+
+
+def _gradient(
+    logits_of: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor
+) -> torch.Tensor:
+    """Of the summed logit difference (road work minus none) by ``values``."""
+    with torch.enable_grad():
+        values = values.detach().requires_grad_()
+        logits = logits_of(values)
+        difference = (logits[:, 1] - logits[:, 0]).sum()
+        (gradient,) = torch.autograd.grad(difference, values, allow_unused=True)
+    return torch.zeros_like(values) if gradient is None else gradient.detach()

@@ -1,0 +1,216 @@
+"""The charts of the report, as inline SVG that takes its colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import sklearn.metrics
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workzone.decide.threshold import HALF, Labels, Probabilities, check_scores
+from workzone.report.bootstrap import ECE_BINS, bin_numbers
+
+# Stand-ins that matplotlib can draw with, and the style sheet's names that replace them: the same
+# chart is then readable on a light and on a dark page. The page gives the two classes the blue and
+# the orange of Okabe & Ito's colour-blind safe palette.
+_INK, _FAINT = "#010101", "#020202"
+_ROADWORK, _NONE = "#030303", "#040404"
+_STYLE_NAMES = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--faint)",
+    _ROADWORK: "var(--roadwork)",
+    _NONE: "var(--none)",
+}
+
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, and is small
+    "svg.hashsalt": "workzone",  # equal charts give equal bytes
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _FAINT,
+    "grid.alpha": 0.35,
+}
+
+_MOST_POINTS = 500  # of a curve; more would only make the file larger
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: a title, a sentence on how to read it, and ``<svg>`` markup."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Chart]:
+    """The charts that these rows allow.
+
+    With rows of both classes: ROC, precision against recall, reliability, histogram. With one
+    class the first two are not defined and left out; without rows there is no chart.
+
+    Args:
+        labels: ``[B]``, 1 road work, 0 none.
+        probabilities: ``[B]`` in 0..1.
+
+    Raises:
+        UsageError: see `workzone.decide.threshold.check_scores`.
+    """
+    truth, scores = check_scores(labels, probabilities)
+    if len(truth) == 0:
+        return []
+    with mpl.rc_context(_STYLE):
+        charts = [_reliability(truth, scores), _histogram(truth, scores)]
+        if 0 < truth.sum() < len(truth):
+            charts = [_roc(truth, scores), _precision_recall(truth, scores), *charts]
+    return charts
+
+
+def _roc(truth: Labels, scores: Probabilities) -> Chart:
+    false_rate, true_rate, _ = sklearn.metrics.roc_curve(truth, scores)
+    figure, axes = _square()
+    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", linewidth=1)
+    kept = _thin(len(false_rate))
+    axes.plot(false_rate[kept], true_rate[kept], color=_ROADWORK, linewidth=2)
+    above = scores > HALF
+    axes.plot(
+        [above[truth == 0].mean()], [above[truth == 1].mean()], "o", color=_INK, label="cut at 0.5"
+    )
+    axes.set(xlabel="false positive rate", ylabel="recall (true positive rate)")
+    axes.legend(loc="lower right", frameon=False)
+    area = sklearn.metrics.roc_auc_score(truth, scores)
+    return Chart(
+        "ROC curve",
+        f"Area {area:.3f}. The further into the upper left corner, the better the ranking; the "
+        "dashed line is guessing.",
+        _svg(figure, "roc"),
+    )
+
+
+def _precision_recall(truth: Labels, scores: Probabilities) -> Chart:
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(truth, scores)
+    figure, axes = _square()
+    base_rate = truth.mean()
+    axes.plot([0, 1], [base_rate, base_rate], color=_FAINT, linestyle="--", linewidth=1)
+    kept = _thin(len(precision))
+    axes.plot(recall[kept], precision[kept], color=_ROADWORK, linewidth=2, drawstyle="steps-pre")
+    above = scores > HALF
+    if above.any():
+        axes.plot(
+            [above[truth == 1].mean()], [truth[above].mean()], "o", color=_INK, label="cut at 0.5"
+        )
+        axes.legend(loc="lower left", frameon=False)
+    axes.set(xlabel="recall", ylabel="precision")
+    average = sklearn.metrics.average_precision_score(truth, scores)
+    return Chart(
+        "Precision and recall",
+        f"Average precision {average:.3f}. The dashed line is the share of images with road work, "
+        f"{base_rate:.3f}.",
+        _svg(figure, "precision-recall"),
+    )
+
+
+def _reliability(truth: Labels, scores: Probabilities) -> Chart:
+    bins = bin_numbers(scores)
+    counts = np.bincount(bins, minlength=ECE_BINS)
+    filled = np.flatnonzero(counts)
+    said = np.bincount(bins, weights=scores, minlength=ECE_BINS)[filled] / counts[filled]
+    seen = np.bincount(bins, weights=truth, minlength=ECE_BINS)[filled] / counts[filled]
+    figure, axes = _square()
+    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", linewidth=1)
+    axes.plot(said, seen, "o-", color=_ROADWORK, linewidth=2, markersize=5)
+    for x, y, count in zip(said, seen, counts[filled], strict=True):
+        # Above the point, or below it where that would leave the frame.
+        axes.annotate(
+            f"{count}",
+            (x, y),
+            xytext=(0, 7 if y < 0.9 else -15),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.set(xlabel="mean probability in the bin", ylabel="share with road work")
+    return Chart(
+        "Reliability",
+        "On the dashed line, 0.8 means road work in 8 of 10 images; below it the model is too "
+        "sure. The small numbers count the images of each bin.",
+        _svg(figure, "reliability"),
+    )
+
+
+def _histogram(truth: Labels, scores: Probabilities) -> Chart:
+    figure, axes = _blank()
+    edges = np.linspace(0, 1, 2 * ECE_BINS + 1)
+    for label, colour, name, hatch in ((0, _NONE, "none", ""), (1, _ROADWORK, "road work", "//")):
+        axes.hist(
+            scores[truth == label],
+            bins=list(edges),
+            histtype="stepfilled",
+            facecolor="none" if hatch else colour,
+            edgecolor=colour,
+            hatch=hatch,
+            alpha=1 if hatch else 0.55,
+            linewidth=1.5,
+            label=f"{name} ({int((truth == label).sum()):,})",
+        )
+    axes.axvline(HALF, color=_INK, linewidth=1, linestyle=":")
+    axes.set(xlabel="probability of road work", ylabel="images", xlim=(0, 1))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    return Chart(
+        "Probabilities by label",
+        "What lies right of the dotted line is called road work. The better the model, the less "
+        "the two overlap.",
+        _svg(figure, "histogram"),
+    )
+
+
+def _square() -> tuple[Figure, Axes]:
+    """Axes from 0 to 1 both ways."""
+    figure, axes = _blank()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    return figure, axes
+
+
+def _blank() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.8, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(True)
+    return figure, axes
+
+
+def _thin(points: int) -> npt.NDArray[np.int64]:
+    """Which points of a curve to draw: evenly spread, both ends included."""
+    return np.unique(np.linspace(0, points - 1, min(points, _MOST_POINTS)).astype(np.int64))
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure as an ``<svg>`` element whose ids are its own within a page."""
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer,
+        format="svg",
+        transparent=True,
+        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :]  # without the XML declaration and document type
+    svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.DOTALL)  # the page has its own
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for stand_in, style_name in _STYLE_NAMES.items():
+        svg = svg.replace(stand_in, style_name)
+    return svg

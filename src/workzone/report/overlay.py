@@ -1,0 +1,271 @@
+"""The evidence laid over the frame: a heat map, the views that weighed most, and the decision."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from workzone.decide.threshold import HALF
+from workzone.errors import UsageError
+
+Floats = npt.NDArray[np.floating]
+Colour = tuple[int, int, int]
+
+_COLOUR_MAP = "inferno"  # perceptually even, and its order survives in grey
+_STRONGEST = 0.75  # opacity of the heat map where the evidence is 1; the frame still shows
+_OUTLINE: Colour = (86, 180, 233)  # sky blue of Okabe & Ito: not among the heat map's colours
+_DARK: Colour = (20, 22, 26)
+_LIGHT: Colour = (240, 240, 240)
+_ROADWORK: Colour = (230, 159, 0)
+_NONE: Colour = (86, 180, 233)
+
+_SHORTEST, _LONGEST = 360, 1600  # pixels of the drawn frame's longer side
+
+
+def heat_from_views(
+    view_grids: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    shape: tuple[int, int],
+    *,
+    view_weights: npt.ArrayLike | None = None,
+) -> npt.NDArray[np.float32]:
+    """One heat map of the frame from the evidence in each cell of each view.
+
+    Every view's grid is resized (bilinear, half-pixel centres) into its box; where views overlap,
+    the mean weighted by ``view_weights`` counts. Evidence against (below 0) pulls that mean down;
+    what stays below 0 is 0. The map is divided by its own maximum: it says where, not how sure.
+
+    Args:
+        view_grids: ``[V, rows, columns]``, evidence for road work, any finite scale.
+        boxes: ``[V, 4]``, ``(x0, y0, x1, y1)`` in fractions of the frame.
+        shape: height and width of the map in pixels.
+        view_weights: ``[V]``, at least 0; None: all alike.
+
+    Returns:
+        float32 ``[h, w]`` in 0..1; all 0 where no cell speaks for road work.
+
+    Raises:
+        UsageError: shapes that do not fit, evidence that is not finite, or an empty box.
+    """
+    grids = np.asarray(view_grids, dtype=np.float64)
+    edges = _checked_boxes(boxes, len(grids))
+    weights = np.ones(len(grids)) if view_weights is None else np.asarray(view_weights, np.float64)
+    if grids.ndim != 3 or weights.shape != (len(grids),):
+        raise UsageError(
+            f"view grids of shape {grids.shape} with view weights of shape {weights.shape}: "
+            "give [V, rows, columns] and [V]"
+        )
+    for view in np.flatnonzero(~np.isfinite(grids).all(axis=(1, 2)))[:1]:
+        raise UsageError(f"view {view}: its evidence holds a value that is not finite")
+    height, width = shape
+    _, rows, columns = grids.shape
+    down, covers_y = _resize_matrices(edges[:, 1], edges[:, 3], cells=rows, pixels=height)
+    across, covers_x = _resize_matrices(edges[:, 0], edges[:, 2], cells=columns, pixels=width)
+    # Bilinear resizing is linear along each axis: two matrix products resize and sum all views.
+    tall = (down @ grids) * weights[:, None, None]
+    total = tall.transpose(1, 0, 2).reshape(height, -1) @ across.transpose(0, 2, 1).reshape(
+        -1, width
+    )
+    cover = (covers_y * weights[:, None]).T @ covers_x
+    heat = np.maximum(total / np.where(cover > 0, cover, np.inf), 0)
+    peak = heat.max(initial=0)
+    return (heat / peak if peak > 0 else heat).astype(np.float32)
+
+
+def draw_overlay(
+    frame: torch.Tensor,
+    heat: Floats,
+    *,
+    boxes: npt.ArrayLike,
+    view_weights: npt.ArrayLike,
+    probability: float,
+    top: int = 3,
+) -> Image.Image:
+    """The frame under its heat map, the heaviest views outlined, a bar with the decision below.
+
+    Args:
+        frame: uint8 ``[3, H, W]``, upright RGB.
+        heat: ``[h, w]`` in 0..1 over the whole frame, any resolution.
+        boxes: ``[V, 4]`` in fractions of the frame.
+        view_weights: ``[V]``, each view's share, 0..1.
+        probability: of road work, 0..1.
+        top: how many views to outline.
+
+    Returns:
+        RGB. The frame is drawn with its longer side between 360 and 1,600 pixels, so that the
+        caption can be read whatever the size of the frame.
+
+    Raises:
+        UsageError: shapes that do not fit, or a probability or heat out of range.
+    """
+    edges, shares = _checked_boxes(boxes), np.asarray(view_weights, dtype=np.float64)
+    if shares.shape != (len(edges),):
+        raise UsageError(f"view weights of shape {shares.shape} for {len(edges)} boxes: give [V]")
+    if not 0 <= probability <= 1:
+        raise UsageError(f"probability {probability}; it must be a number in 0..1")
+    if heat.ndim != 2 or not ((heat >= 0) & (heat <= 1)).all():
+        raise UsageError(f"heat of shape {heat.shape}: give [h, w] with values in 0..1")
+    picture = _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)
+    picture = _blend(picture, heat)
+    text_size = max(15, round(max(picture.size) / 45))
+    _outline_views(picture, edges, shares, top=top, text_size=text_size)
+    bar = _caption_bar(max(picture.width, _SHORTEST), probability, text_size)
+    canvas = Image.new("RGB", (bar.width, picture.height + bar.height), _DARK)
+    canvas.paste(picture, ((bar.width - picture.width) // 2, 0))
+    canvas.paste(bar, (0, picture.height))
+    return canvas
+
+
+def thumbnail(frame: torch.Tensor, *, longest: int = 360) -> bytes:
+    """A frame (uint8 ``[3, H, W]``) as a small JPEG whose longer side is at most ``longest``."""
+    buffer = io.BytesIO()
+    _resized(_to_image(frame), shortest=1, longest=longest).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def heaviest(view_weights: npt.ArrayLike, top: int) -> list[int]:
+    """The indices of the ``top`` heaviest views, heaviest first; views of weight 0 are left out."""
+    weights = np.asarray(view_weights, dtype=np.float64)
+    order = np.argsort(-weights, kind="stable")[:top]
+    return [int(view) for view in order if weights[view] > 0]
+
+
+def _checked_boxes(boxes: npt.ArrayLike, views: int | None = None) -> npt.NDArray[np.float64]:
+    edges = np.asarray(boxes, dtype=np.float64)
+    if edges.ndim != 2 or edges.shape[1] != 4 or views not in (None, len(edges)):
+        raise UsageError(f"boxes of shape {edges.shape}: give [V, 4], one row per view")
+    for view in np.flatnonzero(~((edges[:, :2] < edges[:, 2:]).all(axis=1)))[:1]:
+        raise UsageError(
+            f"view {view}: box {edges[view].tolist()} is empty; give (x0, y0, x1, y1) in "
+            "fractions with x0 < x1 and y0 < y1"
+        )
+    return edges
+
+
+def _resize_matrices(
+    start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], *, cells: int, pixels: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Bilinear resizing along one axis, for every view.
+
+    Returns:
+        ``[V, pixels, cells]``: each cell's part in each pixel, and ``[V, pixels]``: 1 where the
+        pixel's centre lies in the view's box.
+    """
+    centres = (np.arange(pixels) + 0.5) / pixels
+    inside = (centres >= start[:, None]) & (centres < end[:, None])
+    position = (centres - start[:, None]) / (end - start)[:, None] * cells - 0.5
+    distance = np.abs(position.clip(0, cells - 1)[:, :, None] - np.arange(cells))
+    covers = inside.astype(np.float64)
+    return np.maximum(1 - distance, 0) * covers[:, :, None], covers
+
+
+def _to_image(frame: torch.Tensor) -> Image.Image:
+    if frame.dtype != torch.uint8 or frame.ndim != 3 or frame.shape[0] != 3:
+        raise UsageError(
+            f"frame of shape {list(frame.shape)} and {frame.dtype}: give uint8 [3, H, W]"
+        )
+    return Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def _resized(image: Image.Image, *, shortest: int, longest: int) -> Image.Image:
+    """The image with its longer side brought into the given range."""
+    longer = max(image.size)
+    factor = min(max(longer, shortest), longest) / longer
+    if factor == 1:
+        return image
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _blend(picture: Image.Image, heat: Floats) -> Image.Image:
+    """The stronger the evidence, the more of the colour; none leaves the frame as it is."""
+    small = Image.fromarray(heat.astype(np.float32))
+    smooth = np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR)).clip(0, 1)
+    colours = mpl.colormaps[_COLOUR_MAP](smooth)[..., :3] * 255
+    opacity = (_STRONGEST * smooth)[..., None]
+    pixels = np.asarray(picture) * (1 - opacity) + colours * opacity
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def _outline_views(
+    picture: Image.Image,
+    boxes: npt.NDArray[np.float64],
+    shares: npt.NDArray[np.float64],
+    *,
+    top: int,
+    text_size: int,
+) -> None:
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(text_size)
+    thick = max(2, text_size // 6)
+    scale = np.tile(picture.size, 2)
+    chosen = heaviest(shares, top)
+    for rank, view in reversed(list(enumerate(chosen))):  # the heaviest lies on top
+        x0, y0, x1, y1 = (boxes[view].clip(0, 1) * scale).round().astype(int).tolist()
+        width = max(1, thick - rank)
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=_DARK, width=width + 2)
+        draw.rectangle(
+            (x0 + 1, y0 + 1, max(x1 - 2, x0 + 1), max(y1 - 2, y0 + 1)),
+            outline=_OUTLINE,
+            width=width,
+        )
+    taken: list[tuple[float, float, float, float]] = []
+    for view in chosen:
+        x0, y0 = (boxes[view].clip(0, 1)[:2] * picture.size).round().tolist()
+        whole = (boxes[view] == (0, 0, 1, 1)).all()  # shares its corner with the first tile
+        label = f"{'whole frame ' if whole else ''}{shares[view]:.0%}"
+        _place_label(draw, label, (x0 + 3, y0 + 3), font=font, size=picture.size, taken=taken)
+
+
+def _place_label(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    corner: tuple[float, float],
+    *,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size: tuple[int, int],
+    taken: list[tuple[float, float, float, float]],
+) -> None:
+    """Write ``text`` on a patch near ``corner``, below the labels that are there already."""
+    _, _, width, height = draw.textbbox((0, 0), text, font=font)
+    width, height = width + 6, height + 6
+    x = max(0, min(corner[0], size[0] - width))
+    y = max(0, min(corner[1], size[1] - height))
+    while any(
+        x < right and left < x + width and y < low and high < y + height
+        for left, high, right, low in taken
+    ):
+        y += height + 1
+    taken.append((x, y, x + width, y + height))
+    draw.rectangle((x, y, x + width, y + height), fill=_DARK)
+    draw.text((x + 3, y + 2), text, font=font, fill=_OUTLINE)
+
+
+def _caption_bar(width: int, probability: float, text_size: int) -> Image.Image:
+    """The decision on the left, the legend of the heat map on the right."""
+    large, small = ImageFont.load_default(round(text_size * 1.4)), ImageFont.load_default(text_size)
+    bar = Image.new("RGB", (width, round(text_size * 2.6)), _DARK)
+    draw = ImageDraw.Draw(bar)
+    middle, margin = bar.height / 2, text_size * 0.8
+    above = probability > HALF
+    colour = _ROADWORK if above else _NONE
+    decision = f"{'road work' if above else 'none'} {probability:.2f}"
+    draw.rectangle((0, 0, round(margin / 3), bar.height), fill=colour)
+    draw.text((margin, middle), decision, font=large, fill=colour, anchor="lm")
+
+    ramp_width, ramp_height = round(text_size * 4), round(text_size * 0.8)
+    right = width - margin - draw.textlength("most", font=small)
+    draw.text((right, middle), "most", font=small, fill=_LIGHT, anchor="lm")
+    levels = mpl.colormaps[_COLOUR_MAP](np.linspace(0, 1, ramp_width))[None, :, :3] * 255
+    ramp = Image.fromarray(np.repeat(levels.astype(np.uint8), ramp_height, axis=0))
+    left = round(right - ramp_width - text_size * 0.4)
+    bar.paste(ramp, (left, round(middle - ramp_height / 2)))
+    draw.text(
+        (left - text_size * 0.4, middle), "evidence: least", font=small, fill=_LIGHT, anchor="rm"
+    )
+    return bar

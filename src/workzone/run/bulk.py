@@ -1,0 +1,252 @@
+"""Score folders and manifests of any size: streaming, resumable, nothing lost.
+
+Results are appended to a journal beside the output, ``.<name>.journal``, image by image; when all
+are there it is turned into the output and the quarantine table. A job that was stopped goes on
+where its journal ends.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from workzone.data.images import IMAGE_SUFFIXES, decode, read_bytes
+from workzone.data.manifest import read_manifest
+from workzone.data.quarantine import QuarantineEntry, write_quarantine
+from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
+from workzone.files import writing
+from workzone.parallel import in_batches
+from workzone.progress import track
+from workzone.run.predictor import Predictor, Scored
+from workzone.types import ImageRef, Prediction
+from workzone.views import enough_side
+
+FLUSH_EVERY = 32
+"""Images between two flushes of the journal: the most that a stop can lose."""
+
+OutputKind = Literal["jsonl", "csv", "parquet"]
+_SUFFIXES: dict[str, OutputKind] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+_COLUMNS = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("probability", pa.float64()),
+        pa.field("decision", pa.string()),
+        pa.field("view", pa.int32()),
+        pa.field("view_weight", pa.float32()),
+        pa.field("x0", pa.float32()),
+        pa.field("y0", pa.float32()),
+        pa.field("x1", pa.float32()),
+        pa.field("y1", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class BulkSummary:
+    """What a bulk job did."""
+
+    output: Path
+    quarantine: Path
+    scored: int
+    roadwork: int
+    quarantined: int
+    resumed: int  # results that an earlier run had left
+    ignored: int  # files that are no images by their name
+
+
+@dataclass(frozen=True)
+class _Item:
+    ref: ImageRef
+    root: Path
+
+
+def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
+    """Images of a file, folder or manifest.
+
+    Returns:
+        Ids with references, and how many files of a folder are no images by their suffix.
+
+    Raises:
+        UsageError: nothing there.
+    """
+    if source.suffix == ".parquet" and source.is_file():
+        manifest = read_manifest(source)
+        return [(s.id, _Item(s.image, manifest.root)) for s in manifest], 0
+    if source.is_dir():
+        found, ignored = [], 0
+        for folder, subfolders, files in os.walk(source):
+            subfolders.sort()
+            # A folder named like an image is somebody's mistake: it is reported, not walked past.
+            named_like_images = [name for name in subfolders if _is_image(name)]
+            for name in sorted([*files, *named_like_images]):
+                if _is_image(name):
+                    path = (Path(folder) / name).relative_to(source)
+                    found.append((path.as_posix(), _Item(ImageRef(str(path)), source)))
+                else:
+                    ignored += 1
+        if not found:
+            raise UsageError(
+                f"no images in {source}; known suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}"
+            )
+        return found, ignored
+    if not source.exists() and not source.is_symlink():
+        raise UsageError(f"{source} does not exist: name an image, a folder or a manifest")
+    return [(str(source), _Item(ImageRef(source.name), source.absolute().parent))], 0
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def output_kind(output: Path) -> OutputKind:
+    """The format that an output's suffix names.
+
+    Raises:
+        UsageError: an unknown suffix.
+    """
+    if output.suffix not in _SUFFIXES:
+        raise UsageError(
+            f"cannot tell the format of {output.name!r}; {nearest(output.suffix, _SUFFIXES)}"
+        )
+    return _SUFFIXES[output.suffix]
+
+
+def stream(predictor: Predictor, source: Path) -> Iterator[tuple[str, Scored | ImageError]]:
+    """Score all images of a source, one by one, without writing anything."""
+    found, _ = find_images(source)
+    return _score(predictor, found)
+
+
+def _score(
+    predictor: Predictor, found: Iterable[tuple[str, _Item]]
+) -> Iterator[tuple[str, Scored | ImageError]]:
+    enough = enough_side(predictor.bundle.spec.layout)
+
+    def load(item: _Item) -> torch.Tensor:
+        return decode(read_bytes(item.ref, item.root), enough_side=enough, name=str(item.ref))
+
+    return predictor.score(found, load)
+
+
+def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummary:
+    """Score a folder or manifest into a file; bad images go to ``<output>.quarantine.csv``.
+
+    Args:
+        predictor: the model.
+        source: an image, a folder (searched to any depth) or a manifest.
+        output: ``.jsonl``, ``.csv`` or ``.parquet``.
+
+    Raises:
+        UsageError: no images, or an unknown output suffix.
+        WorkzoneError: a journal of another model lies there, or the disk is full.
+    """
+    kind = output_kind(output)
+    found, ignored = find_images(source)
+    journal = output.with_name(f".{output.name}.journal")
+    identity = {"model": predictor.bundle.identity(), "source": str(source.absolute())}
+    done = _resume(journal, identity)
+    todo = [(name, item) for name, item in found if name not in done]
+    results = _score(predictor, todo)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with journal.open("a", encoding="utf-8") as handle:
+            if handle.tell() == 0:
+                _append(handle, [identity])
+            scored = track(results, "scoring", total=len(todo))
+            for batch in in_batches(scored, FLUSH_EVERY):
+                _append(handle, [_record(name, result) for name, result in batch])
+    except OSError as error:
+        raise WorkzoneError(
+            f"cannot write {journal}: {error.strerror}. What was scored so far is safe: free some "
+            "space and run the same command again"
+        ) from error
+    quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
+    entries = [QuarantineEntry(**r["bad"]) for r in _records(journal) if "bad" in r]
+    _write(journal, output, kind)
+    write_quarantine(entries, quarantine)
+    good = [r["decision"] for r in _records(journal) if "bad" not in r]
+    assert len(good) + len(entries) == len(found), "every image is scored or quarantined"
+    journal.unlink()
+    return BulkSummary(
+        output=output,
+        quarantine=quarantine,
+        scored=len(good),
+        roadwork=good.count("roadwork"),
+        quarantined=len(entries),
+        resumed=len(done),
+        ignored=ignored,
+    )
+
+
+def flat(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as one flat row: the columns of every output format."""
+    row = asdict(prediction)
+    return row | dict(zip(("x0", "y0", "x1", "y1"), row.pop("box"), strict=True))
+
+
+def _record(name: str, result: Scored | ImageError) -> dict[str, Any]:
+    if isinstance(result, Scored):
+        return flat(result.prediction)
+    return {"bad": asdict(QuarantineEntry(name, name, "row left out", result.code, str(result)))}
+
+
+def _append(handle: IO[str], records: list[dict[str, Any]]) -> None:
+    handle.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
+    """Ids that a journal holds; a torn last line is cut off.
+
+    Raises:
+        WorkzoneError: the journal belongs to another model or source.
+    """
+    if not journal.exists():
+        return set()
+    data = journal.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        with journal.open("r+b") as handle:
+            handle.truncate(len(whole))
+    lines = [json.loads(line) for line in whole.splitlines()]
+    if lines and lines[0] != identity:
+        raise WorkzoneError(
+            f"{journal} is left from another model or source; delete it to start anew, or name "
+            "another output"
+        )
+    return {line["bad"]["id"] if "bad" in line else line["id"] for line in lines[1:]}
+
+
+def _records(journal: Path) -> Iterator[dict[str, Any]]:
+    with journal.open(encoding="utf-8") as handle:
+        next(handle)  # the identity
+        yield from (json.loads(line) for line in handle)
+
+
+def _write(journal: Path, output: Path, kind: OutputKind) -> None:
+    rows = (record for record in _records(journal) if "bad" not in record)
+    with writing(output) as aside:
+        if kind == "parquet":
+            with pq.ParquetWriter(aside, _COLUMNS) as table:
+                for batch in chain(in_batches(rows, 10_000)):
+                    table.write_table(pa.Table.from_pylist(batch, schema=_COLUMNS))
+            return
+        with aside.open("w", newline="", encoding="utf-8") as handle:
+            if kind == "csv":
+                lines = csv.DictWriter(handle, _COLUMNS.names)
+                lines.writeheader()
+                lines.writerows(rows)
+            else:
+                handle.writelines(json.dumps(row) + "\n" for row in rows)

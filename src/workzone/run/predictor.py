@@ -1,0 +1,242 @@
+"""From images to decisions: the one object that users hold."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from workzone.backbones import Backbone, load_backbone, pool, run
+from workzone.data.images import decode, read_bytes
+from workzone.decide.bundle import Bundle, read_bundle
+from workzone.errors import BundleError, ImageError, UsageError
+from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.parallel import map_ahead
+from workzone.report.overlay import draw_overlay, heat_from_views
+from workzone.types import BackboneOutput, Box, ImageRef, Prediction, Views
+from workzone.views import enough_side, make_views
+
+ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+"""A path, encoded bytes, a Pillow image, or a uint8 array ``[H, W, 3]`` (RGB)."""
+
+HEAT_SIDE = 256
+"""Longer side, in pixels, of the grid on which evidence is laid out."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A prediction with the evidence of every view."""
+
+    prediction: Prediction
+    view_shares: npt.NDArray[np.float32]  # [V], sum 1
+    boxes: npt.NDArray[np.float32]  # [V, 4]
+
+
+class Predictor:
+    """A loaded model.
+
+    >>> import workzone
+    >>> from workzone.data.scenes import draw_scene
+    >>> model = workzone.load("my-model")  # doctest: +SKIP
+    >>> scene = draw_scene(1, label=1)
+    >>> prediction = model.predict(scene.image)[0]
+    >>> prediction.decision in ("roadwork", "none") and 0 <= prediction.probability <= 1
+    True
+    """
+
+    def __init__(self, bundle: Bundle, backbone: Backbone) -> None:
+        """Join a bundle and its backbone.
+
+        Raises:
+            BundleError: the backbone has other weights than the ones the detector was trained on.
+        """
+        if backbone.weight_hash != bundle.spec.weight_hash:
+            raise BundleError(
+                f"the detector was trained on {bundle.spec.backbone} with weights "
+                f"{bundle.spec.weight_hash}, these are {backbone.weight_hash}; "
+                "load the same weights (--weights)"
+            )
+        self.bundle, self.backbone = bundle, backbone
+
+    def predict(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[Prediction]:
+        """Decide on images.
+
+        Args:
+            images: one image or several.
+            metadata: one mapping per image. The present detector looks at the image alone and
+                does not use it.
+
+        Returns:
+            One prediction per image, in order; ids are paths, or numbers for images in memory.
+
+        Raises:
+            ImageError: an image cannot be read (to pass over such images, score a folder with
+                :func:`workzone.run.bulk.predict_many`).
+            UsageError: as many mappings as images are needed.
+        """
+        if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
+            images = [images]
+        images = list(images)
+        if metadata is not None and len(metadata) != len(images):
+            raise UsageError(f"{len(images)} images, but metadata for {len(metadata)}")
+        named = [(_name(image, number), image) for number, image in enumerate(images)]
+        scored = []
+        for name, result in self.score(named, lambda image: _load(image, self._enough_side)):
+            if isinstance(result, ImageError):
+                raise result
+            assert result.prediction.id == name
+            scored.append(result.prediction)
+        return scored
+
+    @property
+    def _enough_side(self) -> int:
+        return enough_side(self.bundle.spec.layout)
+
+    def score(
+        self,
+        named: Iterable[tuple[str, Any]],
+        load: Callable[[Any], torch.Tensor],
+    ) -> Iterator[tuple[str, Scored | ImageError]]:
+        """Score a stream of any length; images that cannot be read come out as errors.
+
+        Args:
+            named: ids, with whatever ``load`` takes.
+            load: gives the frame, uint8 ``[3, H, W]``; called in threads, ahead of the backbone.
+        """
+
+        def views(item: tuple[str, Any]) -> Views | ImageError:
+            try:
+                return make_views(load(item[1]), self.bundle.spec.layout)
+            except ImageError as error:
+                return error
+
+        for (name, _), result in map_ahead(views, named):
+            if isinstance(result, ImageError):
+                yield name, result
+            else:
+                yield name, self._decide(name, result, self._pooled(self._output(result)))
+
+    def _output(self, views: Views) -> BackboneOutput:
+        return run(self.backbone, views.pixels, precision=self.bundle.spec.precision)
+
+    def _pooled(self, output: BackboneOutput) -> torch.Tensor:
+        return pool(output, self.bundle.spec.pooling).cpu()
+
+    def _decide(self, name: str, views: Views, pooled: torch.Tensor) -> Scored:
+        detector = self.bundle.detector
+        with torch.no_grad():
+            logits = detector(pooled[None]).logits.double()
+        raw = float(torch.softmax(logits, dim=-1)[0, 1])
+        if not np.isfinite(raw):  # a broken model must never answer NaN
+            raise ImageError("not-finite", f"{name}: the model gave no finite probability")
+        probability = float(self.bundle.calibration.apply(raw))
+        weights = shares(view_evidence(detector, pooled[None]))[0].numpy()
+        heaviest = int(weights.argmax())
+        x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
+        box: Box = (x0, y0, x1, y1)
+        return Scored(
+            prediction=Prediction(
+                id=name,
+                probability=probability,
+                decision="roadwork" if probability > 0.5 else "none",
+                view=heaviest,
+                view_weight=float(weights[heaviest]),
+                box=box,
+            ),
+            view_shares=weights,
+            boxes=views.boxes,
+        )
+
+    def explain(self, image: ImageLike) -> tuple[Prediction, Image.Image]:
+        """Decide on one image, and draw over it what argued for road work.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        name = _name(image, 0)
+        frame = _load(image, self._enough_side)
+        views = make_views(frame, self.bundle.spec.layout)
+        output = self._output(views)
+        scored = self._decide(name, views, self._pooled(output))
+        cells = cell_evidence(
+            self.bundle.detector,
+            output.grid.cpu(),
+            lambda grid: pool(
+                BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.pooling
+            ),
+        )
+        _, height, width = frame.shape
+        scale = HEAT_SIDE / max(height, width)
+        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
+        grids = cells.unflatten(1, output.grid_size).clamp(min=0).numpy()
+        heat = heat_from_views(grids, views.boxes, shape)
+        overlay = draw_overlay(
+            frame,
+            heat,
+            boxes=views.boxes,
+            view_weights=scored.view_shares,
+            probability=scored.prediction.probability,
+        )
+        return scored.prediction, overlay
+
+    @property
+    def pooling(self) -> str:
+        """How a view's grid becomes a vector."""
+        return self.bundle.spec.pooling
+
+
+def _cpu(value: torch.Tensor | None) -> torch.Tensor | None:
+    return None if value is None else value.cpu()
+
+
+def _name(image: ImageLike, number: int) -> str:
+    return str(image) if isinstance(image, str | Path) else str(number)
+
+
+def _load(image: ImageLike, enough: int) -> torch.Tensor:
+    """The frame of an image given in any of the ways of `ImageLike`."""
+    if isinstance(image, str | Path):
+        path = Path(image).absolute()
+        data = read_bytes(ImageRef(path.name), path.parent)
+        return decode(data, enough_side=enough, name=str(image))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(
+                "unreadable",
+                f"an array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}",
+            )
+        image = Image.fromarray(image)
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", compress_level=0)
+        image = buffer.getvalue()
+    return decode(image, enough_side=enough)
+
+
+def load(path: str | Path, *, weights: str | Path | None = None, device: str = "cpu") -> Predictor:
+    """Load a model.
+
+    Args:
+        path: the bundle's folder.
+        weights: of the backbone, where it is not the embedded one and not to be downloaded.
+        device: such as ``cpu`` or ``cuda``.
+
+    Raises:
+        BundleError: no bundle there, or a damaged one.
+        BackboneError: the backbone's weights cannot be had.
+    """
+    bundle = read_bundle(Path(path))
+    backbone = load_backbone(bundle.spec.backbone, weights=weights)
+    backbone.to(device)
+    return Predictor(bundle, backbone)

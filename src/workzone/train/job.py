@@ -1,0 +1,154 @@
+"""From a manifest to a bundle: which rows train, which validate, which are left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import workzone
+from workzone.backbones import Backbone
+from workzone.data.manifest import Manifest
+from workzone.decide.bundle import Bundle
+from workzone.errors import TrainingError, UsageError
+from workzone.features.extract import Extraction
+from workzone.features.spec import FeatureSpec
+from workzone.features.store import FeatureStore
+from workzone.train.loop import Fit, Rows, TrainConfig, fit
+from workzone.types import Sample
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A bundle and the fit it came from."""
+
+    bundle: Bundle
+    fit: Fit
+    samples: list[Sample]  # those learned from; fit.validation_rows counts them
+    left_out: int  # labelled rows whose image could not be read
+
+
+def train(
+    manifest: Manifest,
+    backbone: Backbone,
+    spec: FeatureSpec,
+    store_folder: Path,
+    config: TrainConfig,
+    *,
+    copies: int = 0,
+    test_split: str = "test",
+) -> Trained:
+    """Train a detector; features that are missing are extracted first.
+
+    With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
+    fold but ``test_split`` validates in turn. Rows of ``test_split`` are never looked at.
+
+    Args:
+        manifest: labelled and split.
+        backbone: the one ``spec`` was made for.
+        spec: of the features to learn from.
+        store_folder: where feature stores lie.
+        config: how to train.
+        copies: augmented copies per training image, drawn at random beside the image itself.
+        test_split: the split to leave alone.
+
+    Raises:
+        TrainingError: no validation rows, one class only, or a group in two splits.
+        UsageError: ``test_split`` is not in a manifest of folds.
+    """
+    usable = [s for s in manifest if s.label is not None and s.split not in (None, test_split)]
+    splits = sorted({s.split for s in manifest if s.split})
+    if not usable:
+        raise TrainingError(
+            "no labelled rows to learn from: give the manifest labels, and splits with "
+            "`workzone data split`"
+        )
+    if any(split.startswith("fold-") for split in splits) and test_split not in splits:
+        raise UsageError(
+            f"the manifest has {', '.join(splits)}; name the one to leave for the test: "
+            "--test fold-0"
+        )
+    _refuse_shared_groups(manifest)
+    chosen = manifest.with_samples(usable)
+    store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
+    samples = [s for s in usable if (s.content_hash, 0) in store.rows]
+    features = _features(store, samples, copies)
+    labels = torch.tensor([s.label for s in samples], dtype=torch.int64)
+    result = fit(features, labels, _validation_folds(samples), config)
+    bundle = Bundle(
+        detector=result.detector,
+        spec=spec,
+        calibration=result.calibration,
+        backbone_licence=backbone.licence,
+        provenance=_provenance(samples, config, result, copies),
+        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
+        training_groups=frozenset(s.group for s in samples if s.group),
+    )
+    return Trained(bundle, result, samples, len(usable) - len(samples))
+
+
+def _refuse_shared_groups(manifest: Manifest) -> None:
+    splits_of: dict[str, set[str]] = {}
+    for sample in manifest:
+        if sample.group is not None and sample.split is not None:
+            splits_of.setdefault(sample.group, set()).add(sample.split)
+    shared = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
+    if shared:
+        raise TrainingError(
+            f"{len(shared)} groups are in more than one split, {shared[0]!r} among them: what "
+            "validation says would be too good. Split again with `workzone data split`."
+        )
+
+
+def _validation_folds(samples: list[Sample]) -> list[Rows]:
+    names = sorted({s.split for s in samples if s.split is not None})
+    validating = [name for name in names if name == "val" or name.startswith("fold-")]
+    return [
+        np.array([row for row, s in enumerate(samples) if s.split == name]) for name in validating
+    ]
+
+
+def _features(store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
+    """``[n, C, V, D]`` as they are stored; copies that could not be made repeat the image itself."""
+    rows = [
+        store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
+        for s in samples
+        for copy in range(copies + 1)
+    ]
+    stored = torch.bfloat16 if store.spec.stored_type == "bfloat16" else torch.float16
+    values = torch.cat(
+        [store.read("pooled", rows[i : i + 1024]).to(stored) for i in range(0, len(rows), 1024)]
+    )
+    return values.reshape(len(samples), copies + 1, *values.shape[1:])
+
+
+def manifest_hash(samples: list[Sample]) -> str:
+    """16 hex digits over what a model learns from: content hashes, labels, splits, in any order."""
+    lines = sorted(f"{s.content_hash} {s.label} {s.split}\n" for s in samples)
+    return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
+
+
+def _provenance(
+    samples: list[Sample], config: TrainConfig, result: Fit, copies: int
+) -> dict[str, object]:
+    return {
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "workzone": workzone.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": platform.machine(),
+        "training": dataclasses.asdict(config) | {"copies": copies, "epochs_run": result.epochs},
+        "rows": len(samples),
+        "positives": sum(s.label == 1 for s in samples),
+        "groups": len({s.group for s in samples if s.group}),
+        "sources": sorted({s.source for s in samples if s.source}),
+        "manifest": manifest_hash(samples),
+        "threshold": dataclasses.asdict(result.threshold),
+        "inputs": "image only",
+    }

@@ -1,0 +1,182 @@
+"""From an image to its views: the one preprocessing of training, evaluation and prediction.
+
+An image is decoded once; every view is cropped from the uint8 frame and resized with antialiasing
+(bilinear). Normalisation is left to the backbone, which does it once, on its own device, so that
+pixels travel as bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from workzone.data.augmentation import Augmentation, augment
+from workzone.data.images import content_hash, decode, read_bytes
+from workzone.errors import ImageError, UsageError, nearest
+from workzone.types import Box, Sample, Views
+
+PREPROCESSING_VERSION = 1
+"""Part of every feature key: raise it when this module changes what a view looks like."""
+
+SQUARES = ("centre", "right", "left")
+
+
+@dataclass(frozen=True)
+class ViewLayout:
+    """Which views an image is cut into; 1 + 3x3 + 2 = 12 by default.
+
+    Views come in this order: the whole frame, the tiles row by row, the squares, the boxes.
+
+    Raises:
+        UsageError: a value out of range, an unknown square, or no view at all.
+    """
+
+    size: int = 224  # pixels; the side S of every view, aspect ratio not kept
+    global_view: bool = True  # the whole frame
+    tiles: int = 3  # tiles a side; 0 for none
+    overlap: float = 0.25  # share of a tile that its neighbour covers too, 0..0.9
+    squares: tuple[str, ...] = ("centre", "right")  # of the shorter side; along the longer one
+    boxes: tuple[Box, ...] = ()  # further views, in fractions of the frame
+
+    def __post_init__(self) -> None:
+        for square in self.squares:
+            if square not in SQUARES:
+                raise UsageError(f"unknown square {square!r}; {nearest(square, SQUARES)}")
+        if not 0 <= self.overlap <= 0.9:
+            raise UsageError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
+        if self.size < 1 or self.tiles < 0:
+            raise UsageError(f"size and tiles are positive, not {self.size} and {self.tiles}")
+        for x0, y0, x1, y1 in self.boxes:
+            if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+                raise UsageError(
+                    f"a box is (x0, y0, x1, y1) in fractions with x0 < x1 and y0 < y1, "
+                    f"not {(x0, y0, x1, y1)}"
+                )
+        if self.count == 0:
+            raise UsageError("a layout needs at least one view")
+
+    @property
+    def count(self) -> int:
+        """V, the number of views."""
+        return int(self.global_view) + self.tiles**2 + len(self.squares) + len(self.boxes)
+
+    @property
+    def tile_share(self) -> float:
+        """A tile's side as a share of the frame's: n tiles with overlap o cover it exactly."""
+        return 1 / (self.tiles - (self.tiles - 1) * self.overlap)
+
+    def names(self) -> list[str]:
+        """A name for each view, for people: ``whole frame``, ``tile 1,3``, ``right square``."""
+        names = ["whole frame"] if self.global_view else []
+        names += [f"tile {r + 1},{c + 1}" for r in range(self.tiles) for c in range(self.tiles)]
+        names += [f"{square} square" for square in self.squares]
+        return names + [f"box {number + 1}" for number in range(len(self.boxes))]
+
+
+def view_boxes(layout: ViewLayout, width: int, height: int) -> npt.NDArray[np.float32]:
+    """The boxes of a frame's views.
+
+    Squares slide along the longer side: on a portrait frame ``left`` is the top and ``right`` the
+    bottom.
+
+    Args:
+        layout: which views.
+        width: of the upright frame, pixels.
+        height: of the upright frame, pixels.
+
+    Returns:
+        ``[V, 4]`` (x0, y0, x1, y1) in fractions of the frame.
+    """
+    boxes: list[Box] = [(0.0, 0.0, 1.0, 1.0)] if layout.global_view else []
+    if layout.tiles:
+        side = layout.tile_share
+        starts = np.linspace(0.0, 1.0 - side, layout.tiles)
+        boxes += [(x, y, x + side, y + side) for y in starts for x in starts]
+    share = min(width, height) / max(width, height)
+    for square in layout.squares:
+        start = {"left": 0.0, "centre": (1 - share) / 2, "right": 1 - share}[square]
+        along = (start, start + share)
+        if width >= height:
+            boxes.append((along[0], 0.0, along[1], 1.0))
+        else:
+            boxes.append((0.0, along[0], 1.0, along[1]))
+    return np.clip(np.array(boxes + list(layout.boxes), dtype=np.float32), 0, 1)
+
+
+def make_views(frame: torch.Tensor, layout: ViewLayout) -> Views:
+    """Cut a frame into views.
+
+    Args:
+        frame: uint8 ``[3, H, W]``, upright.
+        layout: which views.
+
+    Returns:
+        Pixels uint8 ``[V, 3, S, S]`` (channels last in memory) and their boxes.
+    """
+    _, height, width = frame.shape
+    boxes = view_boxes(layout, width, height)
+    # Channels-last bytes take the vectorised path of interpolate: 3 to 5 times as fast.
+    image = frame[None].contiguous(memory_format=torch.channels_last)
+    side = layout.size
+    pixels = torch.empty(
+        (layout.count, 3, side, side), dtype=torch.uint8, memory_format=torch.channels_last
+    )
+    scale = np.array([width, height, width, height])
+    for view, (x0, y0, x1, y1) in enumerate(np.rint(boxes * scale).astype(int)):
+        crop = image[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+        pixels[view] = F.interpolate(crop, (side, side), mode="bilinear", antialias=True)[0]
+    return Views(pixels, boxes)
+
+
+def enough_side(layout: ViewLayout) -> int:
+    """The shorter side, in pixels, that a frame must have so that no view is enlarged for lack."""
+    shares = [1.0]
+    if layout.tiles:
+        shares.append(layout.tile_share)
+    shares += [min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in layout.boxes]
+    return math.ceil(layout.size / min(shares))
+
+
+def preprocess(data: bytes, layout: ViewLayout, *, name: str = "image") -> Views:
+    """Encoded bytes to views; very large JPEGs are decoded at a fraction of their size.
+
+    Raises:
+        ImageError: see :func:`workzone.data.images.decode`.
+    """
+    return make_views(decode(data, enough_side=enough_side(layout), name=name), layout)
+
+
+def sample_views(
+    sample: Sample,
+    root: Path,
+    layout: ViewLayout,
+    *,
+    augmentation: Augmentation | None = None,
+    copy: int = 0,
+) -> Views:
+    """The views of a manifest's sample.
+
+    Args:
+        sample: which image.
+        root: the manifest's folder.
+        layout: which views.
+        augmentation: how copies other than 0 are changed; copy 0 is the image as it is.
+        copy: number of the augmented copy.
+
+    Raises:
+        ImageError: the image cannot be read, or is not the one that was imported.
+    """
+    data = read_bytes(sample.image, root)
+    if sample.content_hash is not None and content_hash(data) != sample.content_hash:
+        raise ImageError("changed", f"{sample.image}: its bytes changed since it was imported")
+    if copy == 0 or augmentation is None:
+        return preprocess(data, layout, name=str(sample.image))
+    frame = decode(data, enough_side=2 * enough_side(layout), name=str(sample.image))
+    seed_text = sample.content_hash or sample.id
+    return make_views(augment(frame, augmentation, identity=seed_text, copy=copy), layout)

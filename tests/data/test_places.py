@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workzone.data.places import EARTH_RADIUS, haversine, near_pairs, positions
+from workzone.types import ImageRef, Sample
+
+
+def test_haversine_on_closed_forms() -> None:
+    quarter = EARTH_RADIUS * np.pi / 2
+    distances = haversine([0, 0, 0, 90, 0], [0, 0, 0, 10, 179.5], [0, 90, 0, 90, 0], 0)
+    expected = [0, quarter, 0, 0, EARTH_RADIUS * np.radians(179.5)]
+    np.testing.assert_allclose(distances, expected, atol=1e-6)
+
+
+def test_haversine_between_known_cities() -> None:
+    # Berlin to Paris: 877.5 km on the sphere (independent: spherical law of cosines below).
+    a, b = np.radians([52.52, 13.405]), np.radians([48.8566, 2.3522])
+    cosine = np.sin(a[0]) * np.sin(b[0]) + np.cos(a[0]) * np.cos(b[0]) * np.cos(a[1] - b[1])
+    assert haversine(52.52, 13.405, 48.8566, 2.3522) == pytest.approx(
+        EARTH_RADIUS * np.arccos(cosine), rel=1e-9
+    )
+    assert float(haversine(52.52, 13.405, 48.8566, 2.3522)) == pytest.approx(877_460, abs=100)
+
+
+def test_positions_leave_out_what_has_none() -> None:
+    def sample(number: int, latitude: float | None, longitude: float | None) -> Sample:
+        return Sample(str(number), ImageRef("x.jpg"), latitude=latitude, longitude=longitude)
+
+    samples = [
+        sample(0, 1.0, 2.0),
+        sample(1, None, 2.0),
+        sample(2, 3.0, None),
+        sample(3, float("nan"), 4.0),
+        sample(4, -5.0, 6.0),
+    ]
+    placed, degrees = positions(samples)
+    assert placed.tolist() == [0, 4]
+    assert degrees.tolist() == [[1.0, 2.0], [-5.0, 6.0]]
+    assert positions([])[1].shape == (0, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-0.004, 0.004), st.floats(-0.004, 0.004)), min_size=0, max_size=25
+    ),
+    st.sampled_from([(0.0, 0.0), (60.0, 179.999), (-89.998, 0.0)]),
+)
+def test_near_pairs_equal_all_against_all(
+    offsets: list[tuple[float, float]], centre: tuple[float, float]
+) -> None:
+    degrees = np.array(offsets, dtype=np.float64).reshape(-1, 2) + centre
+    degrees[:, 1] = (degrees[:, 1] + 180) % 360 - 180  # across the date line too
+    slow = {
+        (i, j)
+        for i in range(len(degrees))
+        for j in range(i + 1, len(degrees))
+        if haversine(*degrees[i], *degrees[j]) <= 150.0
+    }
+    fast = [tuple(pair) for block in near_pairs(degrees, 150.0) for pair in block.tolist()]
+    assert len(fast) == len(set(fast))
+    assert set(fast) == slow
+
+
+def test_near_pairs_come_whole_over_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workzone.data.places._BLOCK", 3)
+    degrees = np.zeros((10, 2))
+    assert sum(len(block) for block in near_pairs(degrees, 1.0)) == 45
