@@ -45,14 +45,14 @@ class Bar:
     _progress: Progress
     _task: TaskID
     _started: float
-    _shown: bool = False
+    shown: bool = False
 
     def advance(self, count: int = 1) -> None:
         """Move on by ``count`` items; the bar appears once the work has lasted `PATIENCE`."""
         self._progress.advance(self._task, count)
-        if not self._shown and enabled and time.monotonic() - self._started > PATIENCE:
+        if not self.shown and enabled and time.monotonic() - self._started > PATIENCE:
             self._progress.start()
-            self._shown = True
+            self.shown = True
 
 
 @contextmanager
@@ -69,10 +69,12 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
         console=Console(file=sys.stderr),
     )
     task = progress.add_task(description, total=total)
+    handle = Bar(progress, task, time.monotonic())
     try:
-        yield Bar(progress, task, time.monotonic())
+        yield handle
     finally:
-        progress.stop()
+        if handle.shown:
+            progress.stop()
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

@@ -62,7 +62,7 @@ def test_import_reads_a_table_with_mapped_columns(pictures: Path, tmp_path: Path
         writer.writerow(["picture", "label", "clip"])
         writer.writerows([f"{n}.png", n % 2, f"c{n // 4}"] for n in range(20))
         writer.writerow(["gone.png", 1, "c9"])
-    output = tmp_path / "out" / "manifest.parquet"
+    output = tmp_path / "manifest.parquet"
     arguments = ("import", table, "-o", output, "--map", "image=picture", "--map", "group=clip")
     text = run(*arguments)
     assert "20 of 21 rows kept" in text

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bad_images import make_bad_images, two_halves
 from natix_fixture import make_natix
@@ -126,6 +128,26 @@ def test_rows_left_out_and_duplicates(tmp_path):
         *(("x", "a.png"), ("d.png", "d.png"))
     ]
     assert (summary.rows_read, summary.rows_kept) == (6, 2)
+
+
+cells = st.text(max_size=30) | st.sampled_from(
+    ["a\0/b.png", "..", "/", "x" * 300 + "/y.png", "nan", "1e999", "-0", "9" * 400, "\ud7ff"]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(st.tuples(*[cells] * 7), max_size=3))
+def test_whatever_the_cells_say_the_good_row_gets_through(tmp_path_factory, rows):
+    folder = pictures(tmp_path_factory.mktemp("cells"), "good.png")
+    good = ("good.png", "good row", "1", "51.5", "-0.12", "2024-05-01", "")
+    with (folder / "t.csv").open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, quoting=csv.QUOTE_ALL)
+        writer.writerow(("image", "id", "label", "lat", "lon", "time", "masks"))
+        writer.writerows((*rows, good))
+    summary = import_source(str(folder / "t.csv"), folder / "m.parquet")
+    assert summary.rows_read == len(rows) + 1
+    last = read_manifest(summary.manifest).samples[-1]
+    assert (last.id, last.label, last.latitude, last.longitude) == ("good row", 1, 51.5, -0.12)
 
 
 def test_order_is_kept_past_the_pool(tmp_path):

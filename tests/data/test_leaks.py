@@ -68,6 +68,7 @@ def test_the_leaks_of_the_natix_schema_are_named_with_their_source_columns() -> 
     assert {by_field(leaks)[name].verdict for name in ("weather", "width", "flickr_url")} == {
         "fine"
     }
+    assert by_field(leaks)["scene"].note == "no row has a value"
     assert leaking_fields(manifest) == {"text": text.note}
 
 

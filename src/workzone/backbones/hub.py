@@ -17,7 +17,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def hub_failure(name: str, hub_id: str, error: Exception) -> BackboneError:
     """The error to raise for a backbone ``name`` whose download from ``hub_id`` failed."""
-    local = f"or give local weights with --weights (any backbone {name!r} saved on disk)"
+    local = "or pass local weights with --weights PATH"
     causes = list(_chain(error))
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         return BackboneError(

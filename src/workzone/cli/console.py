@@ -10,6 +10,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from workzone import progress
 from workzone.errors import UsageError, WorkzoneError
@@ -48,8 +50,14 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def examples(*lines: str) -> str:
+    """The epilog that shows how a command is called."""
+    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  [cyan]{escape(line)}[/]" for line in lines)
+
+
 def _complain(error: WorkzoneError) -> None:
-    err.print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+    # Text, not markup: messages name things like file.parquet[image][3].
+    err.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from workzone.cli.console import FAILED, JsonFlag, command, out, print_json
+from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.errors import UsageError
 from workzone.types import Sample
@@ -42,13 +42,9 @@ PlaceOption = Annotated[
 _VERDICT_STYLES = {"leak": "bold red", "suspicious": "yellow", "fine": "green"}
 
 
-def _examples(*lines: str) -> str:
-    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  [cyan]{line}[/]" for line in lines)
-
-
 @app.command(
     "import",
-    epilog=_examples(
+    epilog=examples(
         "workzone data import photos/ -o data/manifest.parquet",
         "workzone data import rows.csv -o data/manifest.parquet --map image=file --map group=clip",
         "workzone data import natix/ --kind natix -o data/manifest.parquet",
@@ -98,7 +94,7 @@ def import_(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "workzone data audit data/manifest.parquet",
         "workzone data audit data/split.parquet --strict  # exit code 1 on problems, for scripts",
         "workzone data audit data/manifest.parquet --json > audit.json",
@@ -135,7 +131,7 @@ def audit(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "workzone data split data/manifest.parquet -o data/split.parquet",
         "workzone data split data/manifest.parquet -o data/split.parquet --train 0.8 --test 0.2",
         "workzone data split data/manifest.parquet -o data/folds.parquet --folds 5 --seed 1",
@@ -180,7 +176,7 @@ def split(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "workzone data preview data/manifest.parquet -o sheet.png",
         "workzone data preview data/manifest.parquet -o sheet.png --columns 10 --rows 10 --seed 3",
     )

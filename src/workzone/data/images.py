@@ -20,9 +20,9 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import simplejpeg
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from workzone.errors import ImageError
 from workzone.types import ImageRef
@@ -39,6 +39,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError)
+_EXIF_ORIENTATION = 0x0112
 _TRANSPARENT_BACKGROUND = (127, 127, 127)
 
 
@@ -161,8 +162,8 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
 
     Args:
         data: the encoded bytes.
-        enough_side: if given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (libjpeg's
-            scaled inverse DCT) as long as its shorter side stays at least this many pixels.
+        enough_side: if given, a JPEG may be decoded at a fraction of its size (libjpeg's scaled
+            inverse DCT) as long as its shorter side stays at least this many pixels.
         name: what to call the image in errors.
 
     Returns:
@@ -176,10 +177,8 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image: Image.Image = Image.open(io.BytesIO(data))
             _check_size(image.size, name)
-            if image.format in ("JPEG", "MPO"):
-                shrunk = _draft(image, enough_side)
-                if not shrunk and image.mode in ("RGB", "L"):
-                    return _decode_jpeg(data, image)
+            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+                return _decode_jpeg(data, image, enough_side)
             return _to_tensor(_to_rgb(image))
     except ImageError:
         raise
@@ -204,31 +203,26 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _draft(image: Image.Image, enough_side: int | None) -> bool:
-    """Ask libjpeg for a smaller image; whether it will be smaller."""
-    if enough_side is None:
-        return False
-    factor = enough_side / min(image.size)
-    before = image.size
-    image.draft("RGB", (int(before[0] * factor), int(before[1] * factor)))
-    return image.size != before
+def _decode_jpeg(data: bytes, image: Image.Image, enough_side: int | None) -> torch.Tensor:
+    """libjpeg-turbo without Pillow's detour: the same pixels, more than twice as fast.
 
-
-def _decode_jpeg(data: bytes, image: Image.Image) -> torch.Tensor:
-    """libjpeg-turbo through torchvision: about three times as fast as Pillow.
-
-    Pillow decides where torchvision gives up: it reads files that only lack their end marker.
+    Pillow decides where it gives up: it reads files that only lack their end marker.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the buffer is only read
-        buffer = torch.frombuffer(data, dtype=torch.uint8)
+    least = enough_side or 0
     try:
-        frame: torch.Tensor = decode_jpeg(
-            buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True
-        )
-    except RuntimeError:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least, min_width=least)
+    except ValueError:
         return _to_tensor(_to_rgb(image))
-    return frame
+    frame = torch.from_numpy(pixels).permute(2, 0, 1)
+    return _turn_upright(frame, image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _turn_upright(frame: torch.Tensor, orientation: int) -> torch.Tensor:
+    """Undo the camera's turn (Exif 2.32, tag Orientation): rows and columns swapped, then flips."""
+    if orientation in (5, 6, 7, 8):
+        frame = frame.transpose(1, 2)
+    flipped = {2: [2], 3: [1, 2], 4: [1], 6: [2], 7: [1, 2], 8: [1]}.get(orientation)
+    return frame.flip(flipped) if flipped else frame
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

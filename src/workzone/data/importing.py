@@ -256,4 +256,7 @@ def _relative(path: str, root: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _real(folder: str) -> Path:
-    return Path(folder).resolve()
+    try:
+        return Path(os.path.realpath(folder))
+    except ValueError:  # a null character: no folder has that name, which reading it will say
+        return Path(folder)

@@ -156,6 +156,8 @@ def _judge(field: str, kind: Kind, values: list[Value], rows: _Rows) -> ColumnLe
         verdict = "leak" if best >= LEAK else "suspicious"
         how = "whether it is missing" if best == missing_auc else "its value"
         note = f"{how} alone tells road work with AUC {best:.3f}"
+    elif missing.all():
+        verdict, note = "fine", "no row has a value"
     else:
         verdict, note = "fine", f"no better than AUC {best:.3f} alone"
     follows, stands = _against_source(values, rows)

@@ -228,6 +228,12 @@ class Extraction:
                     progress.advance(len(batch))
         return FeatureStore(self.path)
 
+    def failed(self, store: FeatureStore) -> dict[str, str]:
+        """Why images of the manifest are not in the store, by sample id."""
+        return {
+            job.sample.id: store.failed[job.key] for job in self._jobs if job.key in store.failed
+        }
+
     def _views(self, job: Job) -> Views | ImageError:
         try:
             return sample_views(

@@ -1,0 +1,50 @@
+"""The command line: every command calls one function of the package."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import workzone
+from workzone.cli import data, demo, model, predict, scenes
+from workzone.cli.console import out
+
+app = typer.Typer(
+    name="workzone",
+    help="Road work in street images: whether it is there, how sure, and where.\n\n"
+    "samples -> views -> features -> detector -> probability -> decision",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(workzone.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
+app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.add_typer(data.app, name="data")
+app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
+app.command(epilog=model.EXAMPLES_BACKBONES)(model.backbones)
+app.command(epilog=model.EXAMPLES_EXTRACT)(model.extract)
+app.command(epilog=model.EXAMPLES_TRAIN)(model.train)
+app.command(epilog=model.EXAMPLES_EVALUATE)(model.evaluate)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,184 @@
+"""Evaluation of a bundle on the rows of a manifest that it has not seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from workzone.data.images import decode, read_bytes
+from workzone.data.manifest import Manifest
+from workzone.decide.bundle import Bundle
+from workzone.errors import ManifestError
+from workzone.features.store import FeatureStore
+from workzone.model.evidence import shares, view_evidence
+from workzone.report.html import EvaluationReport, Mistake
+from workzone.report.metrics import Slice, summarise, summarise_by, worst_mistakes
+from workzone.report.overlay import thumbnail
+from workzone.train.loop import predict_probabilities
+from workzone.types import Sample
+
+SLICED_BY = ("group", "daytime", "weather", "source")
+"""Manifest fields whose values the figures are given for."""
+MISTAKES_SHOWN = 24
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The report, and the rows it is of."""
+
+    report: EvaluationReport
+    samples: list[Sample]
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures, slices, facts and warnings as plain values."""
+        report = self.report
+        return {
+            "title": report.title,
+            "image_only": report.metrics.to_json(),
+            "slices": {
+                name: [part.to_json() for part in parts] for name, parts in report.slices.items()
+            },
+            "warnings": list(report.warnings),
+            "manifest": dict(report.manifest_facts),
+            "model": dict(report.model_facts),
+        }
+
+
+def evaluate(
+    bundle: Bundle, manifest: Manifest, store: FeatureStore, *, title: str = "Evaluation"
+) -> Evaluation:
+    """Score the labelled rows of a manifest from stored features.
+
+    Args:
+        bundle: the model.
+        manifest: the rows to judge on, usually ``manifest.in_split("test")``.
+        store: with the features of its images; unreadable images are counted, not judged.
+        title: of the report.
+
+    Raises:
+        ManifestError: no labelled row with features.
+        StoreError: an image was never extracted.
+    """
+    labelled = [s for s in manifest if s.label is not None]
+    unreadable = [s for s in labelled if (s.content_hash or "", 0) in store.failed]
+    samples = [s for s in labelled if (s.content_hash or "", 0) not in store.failed]
+    if not samples:
+        raise ManifestError("no labelled row to evaluate on; give the manifest labels")
+    rows = [store.row(s.content_hash or "") for s in samples]
+    features = store.read("pooled", rows)
+    raw = predict_probabilities(bundle.detector, features)
+    probabilities = bundle.calibration.apply(raw)
+    labels = np.array([s.label for s in samples])
+    groups = [s.group for s in samples]
+    slices: dict[str, list[Slice]] = {}
+    for name in SLICED_BY:
+        values = [getattr(s, name) for s in samples]
+        if len(set(values)) > 1:
+            slices[name] = summarise_by(labels, probabilities, groups, values, resamples=RESAMPLES)
+    report = EvaluationReport(
+        title=title,
+        metrics=summarise(labels, probabilities, groups, resamples=RESAMPLES),
+        labels=labels,
+        probabilities=probabilities,
+        slices=slices,
+        manifest_facts=_manifest_facts(samples, unreadable),
+        model_facts=_model_facts(bundle),
+        warnings=_warnings(bundle, samples, unreadable),
+        mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, features, store),
+    )
+    return Evaluation(report, samples)
+
+
+def _manifest_facts(samples: list[Sample], unreadable: list[Sample]) -> dict[str, Any]:
+    return {
+        "images": len(samples),
+        "with road work": sum(s.label == 1 for s in samples),
+        "groups": len({s.group for s in samples if s.group is not None}),
+        "without a group": sum(s.group is None for s in samples),
+        "with a position": sum(s.latitude is not None for s in samples),
+        "splits": dict(Counter(str(s.split) for s in samples)),
+        "sources": dict(Counter(str(s.source) for s in samples).most_common(20)),
+        "unreadable, left out": len(unreadable),
+    }
+
+
+def _model_facts(bundle: Bundle) -> dict[str, Any]:
+    spec = bundle.spec
+    return {
+        "backbone": spec.backbone,
+        "backbone weights": spec.weight_hash,
+        "pooling": spec.pooling,
+        "views": f"{spec.layout.count} of {spec.layout.size} px",
+        "feature key": spec.key(),
+        "precision": spec.precision,
+        "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
+        "threshold mapped onto 0.5": bundle.calibration.threshold,
+        "slope of the calibration": bundle.calibration.slope,
+        "provenance": dict(bundle.provenance),
+    }
+
+
+def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
+    warnings = []
+    seen = sum(s.content_hash in bundle.training_images for s in samples)
+    if seen:
+        warnings.append(
+            f"{seen} of {len(samples)} images were in training or validation: these figures say "
+            "nothing about new images."
+        )
+    shared = {s.group for s in samples if s.group is not None} & bundle.training_groups
+    if shared:
+        warnings.append(
+            f"{len(shared)} groups were also in training, {min(shared)} among them: frames of one "
+            "sequence look alike, so these figures are too good."
+        )
+    positives = sum(s.label == 1 for s in samples)
+    if min(positives, len(samples) - positives) < 10:
+        warnings.append(
+            f"Only {positives} images with road work and {len(samples) - positives} without: "
+            "the intervals are wide, and they count more than the figures."
+        )
+    if bundle.provenance.get("threshold", {}).get("guarded"):
+        warnings.append(f"Threshold: {bundle.provenance['threshold']['reason']}.")
+    if unreadable:
+        warnings.append(f"{len(unreadable)} images could not be read and were left out.")
+    return warnings
+
+
+def _mistakes(
+    bundle: Bundle,
+    manifest: Manifest,
+    samples: list[Sample],
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    features: torch.Tensor,
+    store: FeatureStore,
+) -> list[Mistake]:
+    worst = worst_mistakes(labels, probabilities, MISTAKES_SHOWN)
+    if not len(worst):
+        return []
+    weights = shares(view_evidence(bundle.detector, features[worst])).numpy()
+    boxes = store.read("boxes", [store.row(samples[row].content_hash or "") for row in worst])
+    mistakes = []
+    for row, view_weights, view_boxes in zip(worst, weights, boxes.numpy(), strict=True):
+        sample = samples[row]
+        frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
+        note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
+        mistakes.append(
+            Mistake(
+                id=sample.id,
+                label=int(labels[row]),
+                probability=float(probabilities[row]),
+                thumbnail=thumbnail(frame),
+                view_weights=view_weights,
+                boxes=view_boxes,
+                note=note,
+            )
+        )
+    return mistakes
