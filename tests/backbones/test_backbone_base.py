@@ -177,7 +177,7 @@ def test_pooling_errors() -> None:
         pool(without(pixels()), "cls")
     with pytest.raises(UsageError, match=r"unknown pooling 'meen'; did you mean 'mean'\?"):
         check_pooling("meen", has_cls=True)
-    assert without.default_pooling == "mean"
+    assert without.default_pooling == "mean+max"
     assert Cells().default_pooling == "cls+mean"
 
 

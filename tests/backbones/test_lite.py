@@ -47,7 +47,7 @@ def test_facts(backbone: Backbone) -> None:
     assert backbone.mean == backbone.std == (0.5, 0.5, 0.5)
     assert backbone.licence == "Apache-2.0"
     assert not backbone.has_cls
-    assert backbone.default_pooling == "mean"
+    assert backbone.default_pooling == "mean+max"
     # the whole network has 4,652,008 parameters, its classifier 1280 x 1000 + 1000
     assert backbone.parameter_count == 4_652_008 - 1_281_000
 

@@ -92,8 +92,11 @@ class Backbone(nn.Module):
 
     @property
     def default_pooling(self) -> str:
-        """``cls+mean`` (DINOv3's linear probe) where there is a class token, else ``mean``."""
-        return "cls+mean" if self.has_cls else "mean"
+        """``cls+mean`` (DINOv3's linear probe) where there is a class token, else ``mean+max``.
+
+        The maximum keeps what is in one cell only, as a distant cone is.
+        """
+        return "cls+mean" if self.has_cls else "mean+max"
 
     @property
     def device(self) -> torch.device:

@@ -9,7 +9,6 @@ import typer
 
 from workzone.cli.console import command, examples, out
 
-
 EXAMPLES_DEMO = examples(
     "workzone demo",
     "workzone demo -o /tmp/demo --count 200",

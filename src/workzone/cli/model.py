@@ -14,7 +14,8 @@ from workzone.cli.console import JsonFlag, command, err, examples, out, print_js
 
 if TYPE_CHECKING:
     from workzone.backbones import Backbone
-    from workzone.features.spec import FeatureSpec
+    from workzone.data.manifest import Manifest
+    from workzone.features.spec import FeatureSpec, Precision
 
 
 class PrecisionChoice(enum.StrEnum):
@@ -69,6 +70,7 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
 
 def _prepare(
+    manifest: Manifest,
     backbone: str,
     weights: Path | None,
     size: int | None,
@@ -90,11 +92,16 @@ def _prepare(
 
     network = load_backbone(backbone, weights=weights)
     network.to(device)
+    chosen: Precision
     views = read_yaml(ViewLayout, layout) if layout else ViewLayout(size=network.default_size)
     if size is not None:
         views = dataclasses.replace(views, size=size)
     network.check_size(views.size)
-    chosen, reason = choose_precision(network, precision.value, views)
+    if precision is PrecisionChoice.AUTO:
+        chosen, reason = choose_precision(network, manifest, views)
+    else:
+        chosen = "bfloat16" if precision is PrecisionChoice.BFLOAT16 else "float32"
+        reason = f"{chosen} as asked"
     err.print(f"{network.name}, {views.count} views of {views.size} px; {reason}", style="dim")
     spec = make_spec(
         network,
@@ -174,7 +181,9 @@ def extract(
     from workzone.data.manifest import read_manifest
     from workzone.features.extract import Extraction
 
+    samples = read_manifest(manifest)
     network, spec = _prepare(
+        samples,
         backbone,
         weights,
         size,
@@ -186,9 +195,7 @@ def extract(
         device,
         tuple(grid or ()),
     )
-    extraction = Extraction(
-        read_manifest(manifest), network, spec, _store_folder(store, manifest), copies=copies
-    )
+    extraction = Extraction(samples, network, spec, _store_folder(store, manifest), copies=copies)
     estimate = extraction.estimate()
     err.print(str(estimate))
     features = extraction.run()
@@ -267,7 +274,7 @@ def train(
         return
     samples = read_manifest(manifest)
     network, spec = _prepare(
-        backbone, weights, size, layout, pooling, precision, stored, augment_seed, device
+        samples, backbone, weights, size, layout, pooling, precision, stored, augment_seed, device
     )
     trained = train_job(
         samples,

@@ -89,6 +89,7 @@ def import_source(
         raise UsageError(f"a manifest is a .parquet file, got {str(output)!r}")
     if output.resolve() == Path(source).resolve():
         raise UsageError(f"{output} is the source itself; name another manifest")
+    output.parent.mkdir(parents=True, exist_ok=True)  # `new/../images` opens only if it exists
     root = output.parent.resolve()
     store = root / f"{output.stem}.images"
     found = open_source(source, kind=kind, columns=columns, split=split, store=store)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ BATCH_IMAGES = 16
 """Images per batch: the most that a stop can lose."""
 LEAST_SIMILARITY = 0.999
 """Cosine, bfloat16 against float32, below which bfloat16 is refused."""
+PROBED_IMAGES = 2
+"""Images on which the two are compared."""
 
 
 @dataclass(frozen=True)
@@ -99,27 +101,31 @@ def make_spec(
 
 
 def choose_precision(
-    backbone: Backbone, wanted: Literal["auto", "float32", "bfloat16"], layout: ViewLayout
+    backbone: Backbone, manifest: Manifest, layout: ViewLayout
 ) -> tuple[Precision, str]:
     """The precision to compute in, with the reason as a sentence.
 
-    ``auto`` takes bfloat16 where the processor has instructions for it and the backbone's pooled
-    features of a test picture stay within a cosine of `LEAST_SIMILARITY` of float32's.
+    bfloat16 is taken where the processor has instructions for it and the mean of every view's
+    grid, on the first `PROBED_IMAGES` images that can be read, stays within a cosine of
+    `LEAST_SIMILARITY` of float32's.
     """
-    if wanted != "auto":
-        return wanted, f"{wanted} as asked"
-    if not has_fast_bfloat16(next(backbone.parameters()).device):
+    if not has_fast_bfloat16(backbone.device):
         return "float32", "float32: the processor has no bfloat16 instructions"
-    random = torch.Generator().manual_seed(0)
-    coarse = torch.rand((2, 3, 8, 8), generator=random)
-    picture = torch.nn.functional.interpolate(coarse, (layout.size, layout.size), mode="bicubic")
-    pixels = (picture.clamp(0, 1) * 255).to(torch.uint8)
+    probed: list[torch.Tensor] = []
+    for sample in manifest:
+        if len(probed) == PROBED_IMAGES:
+            break
+        with contextlib.suppress(ImageError):
+            probed.append(sample_views(sample, manifest.root, layout).pixels)
+    if not probed:
+        return "float32", "float32: no image could be read to compare precisions on"
+    pixels = torch.cat(probed)
     exact = run(backbone, pixels, precision="float32").grid.mean(1)
     rounded = run(backbone, pixels, precision="bfloat16").grid.mean(1)
-    cosine = float(torch.nn.functional.cosine_similarity(exact, rounded.float()).min())
+    cosine = float(torch.nn.functional.cosine_similarity(exact, rounded).min())
     if not cosine >= LEAST_SIMILARITY:
-        return "float32", f"float32: bfloat16 features differ too much (cosine {cosine:.5f})"
-    return "bfloat16", f"bfloat16: the processor has it, and features agree (cosine {cosine:.5f})"
+        return "float32", f"float32: bfloat16 features differ too much (cosine {cosine:.4f})"
+    return "bfloat16", f"bfloat16: the processor has it, and features agree (cosine {cosine:.4f})"
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from PIL import Image
 
@@ -77,7 +79,7 @@ def _smooth_noise(
 
 def draw_ground(canvas: Canvas, place: Place, rng: np.random.Generator, travelled: float) -> None:
     """Far hills or roofs, open ground, pavement, the road and what is painted on it."""
-    camera, road = canvas.camera, place.road
+    road = place.road
     ground: Colour = {
         "urban": (128, 122, 116),
         "suburban": (92, 118, 62),
@@ -129,11 +131,13 @@ def draw_ribbon(
     if z1 <= z0:
         return
     cuts = np.geomspace(z0, z1, steps + 1).tolist()
-    for near, far in zip(cuts[:-1], cuts[1:], strict=True):
+    for near, far in itertools.pairwise(cuts):
         canvas.face([(x0, 0, near), (x1, 0, near), (x1, 0, far), (x0, 0, far)], colour, retro=retro)
 
 
-def draw_rectangle(canvas: Canvas, x: float, z: float, size: tuple[float, float], colour: Colour) -> None:
+def draw_rectangle(
+    canvas: Canvas, x: float, z: float, size: tuple[float, float], colour: Colour
+) -> None:
     """A rectangle painted on the ground: ``size`` is its width and its length along the road."""
     outline = rectangle(x - size[0] / 2, z, x + size[0] / 2, z + size[1])
     canvas.face([(u, 0.0, v) for u, v in outline], colour)
@@ -149,16 +153,13 @@ def _draw_skyline(canvas: Canvas, place: Place, rng: np.random.Generator) -> Non
             canvas.flat(x, z, rectangle(-width / 2, -2, width / 2, height), colour)
         return
     heights = rng.uniform(4, 34, 13)
-    spots = np.linspace(-560, 560, 13)
-    x = np.linspace(-560, 560, 60)
-    ridge = np.interp(x, spots, heights) + rng.uniform(0, 3, 60)
-    outline = [(-560.0, -2.0), *zip(x.tolist(), ridge.tolist(), strict=True), (560.0, -2.0)]
+    along = np.linspace(-560, 560, 60)
+    ridge = np.interp(along, np.linspace(-560, 560, 13), heights) + rng.uniform(0, 3, 60)
+    outline = [(-560.0, -2.0), *zip(along.tolist(), ridge.tolist(), strict=True), (560.0, -2.0)]
     canvas.flat(0, z, outline, colour)
 
 
-def _draw_patches(
-    canvas: Canvas, place: Place, rng: np.random.Generator, asphalt: Colour
-) -> None:
+def _draw_patches(canvas: Canvas, place: Place, rng: np.random.Generator, asphalt: Colour) -> None:
     """Repairs of old, cracks and covers: every road has them."""
     road = place.road
     for _ in range(int(rng.integers(0, 4))):

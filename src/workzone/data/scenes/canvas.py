@@ -36,9 +36,7 @@ def scaled(colour: Colour, factor: float) -> Colour:
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:
     """``first`` with a ``share`` (0..1) of ``second``."""
-    red, green, blue = (
-        round(a + (b - a) * share) for a, b in zip(first, second, strict=True)
-    )
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
@@ -58,10 +56,14 @@ class Light:
         ``retro`` (0..1): how much of the headlights the surface throws back, as signs do.
         """
         beam = self.headlights * (0.55 * math.exp(-z / 18) + retro * math.exp(-z / 70))
-        lit = [value * (ambient + beam) for value, ambient in zip(colour, self.ambient, strict=True)]
+        lit = [
+            value * (ambient + beam) for value, ambient in zip(colour, self.ambient, strict=True)
+        ]
+        peak = max(255.0, *lit)  # overexposed things keep their hue
         share = 1 - math.exp(-max(z, 0.0) / self.clearness)
         red, green, blue = (
-            min(255, round(a + (b - a) * share)) for a, b in zip(lit, self.haze, strict=True)
+            round(a * 255 / peak * (1 - share) + b * share)
+            for a, b in zip(lit, self.haze, strict=True)
         )
         return red, green, blue
 

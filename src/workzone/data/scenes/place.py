@@ -105,10 +105,7 @@ def _choose_road(rng: np.random.Generator, environment: str) -> Road:
         lane=lane,
         left=min(joined) - lane / 2,
         right=own[-1] + lane / 2,
-        lane_lines=tuple(
-            x + lane / 2
-            for x in (*own[:-1], *(() if divided else oncoming[1:]))
-        ),
+        lane_lines=tuple(x + lane / 2 for x in (*own[:-1], *(() if divided else oncoming[1:]))),
         centre=None if divided or one_way else inner,
         own=own,
         oncoming=oncoming,
@@ -131,10 +128,7 @@ class Area:
     def meets(self, other: Area) -> bool:
         """Whether two areas overlap."""
         return (
-            self.x0 < other.x1
-            and other.x0 < self.x1
-            and self.z0 < other.z1
-            and other.z0 < self.z1
+            self.x0 < other.x1 and other.x0 < self.x1 and self.z0 < other.z1 and other.z0 < self.z1
         )
 
 

@@ -54,7 +54,6 @@ def add_roadside(stage: Stage, travelled: float, orange_shops: int) -> None:
     _add_poles(stage, rng, travelled)
     if place.environment == "highway":
         for x in (place.road.left - 1.0, place.road.outer_right):
-            stage.items.extend(())
             _add_guard_rail(stage, x, travelled)
 
 
@@ -112,9 +111,7 @@ def draw_building(
 ) -> None:
     """A house: walls, windows (some of them lit), perhaps a shop front or a pitched roof."""
     rng = np.random.default_rng(seed)
-    faces = box(
-        canvas, x=x, z=z, width=width, length=length, bottom=0, top=height, colour=wall
-    )
+    faces = box(canvas, x=x, z=z, width=width, length=length, bottom=0, top=height, colour=wall)
     if pitched:
         _draw_roof(canvas, x, z, width, length, height, pick(rng, [(110, 62, 50), (84, 80, 82)]))
     for quad, across in ((faces.front, width), (faces.side, length)):
@@ -219,11 +216,11 @@ def draw_tree(
     canvas.shadow(x - height * 0.25, x + height * 0.25, z, z + height * 0.3, 0.7)
     limb(canvas, x, z, (0, 0), (0, height * 0.6), 0.05 * height**0.8, (78, 62, 48))
     near = z < 60
-    for _ in range(34 if near else 12):
+    for _ in range(64 if near else 14):
         turn, out = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
         dx = 0.3 * height * out * np.cos(turn)
         dy = height * (0.68 + 0.27 * out * np.sin(turn))
-        size = height * rng.uniform(0.06, 0.11 if near else 0.15)
+        size = height * rng.uniform(0.03, 0.085 if near else 0.14)
         shade = 0.62 + 0.55 * (dy / height - 0.42) + rng.uniform(-0.1, 0.1)
         canvas.ball(x + dx, dy, z, size, scaled(colour, shade))
 

@@ -105,7 +105,9 @@ def pole(canvas: Canvas, x: float, z: float, height: float, width: float, colour
     canvas.flat(x, z, rectangle(-width / 2, 0, width / 2, height), colour)
 
 
-def wheel(canvas: Canvas, x: float, z: float, radius: float, *, hub: Colour = (120, 120, 124)) -> None:
+def wheel(
+    canvas: Canvas, x: float, z: float, radius: float, *, hub: Colour = (120, 120, 124)
+) -> None:
     """A wheel seen from the side, in the plane of ``x``."""
     for size, colour in ((radius, (22, 22, 24)), (radius * 0.55, hub)):
         turns = [2 * math.pi * step / 14 for step in range(14)]

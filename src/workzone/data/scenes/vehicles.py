@@ -158,9 +158,7 @@ def _draw_passenger_car(
     boot = 1.0 if oncoming else (0.5 if rear_slope > 0.5 else 0.1)
     canvas.shadow(x - half - 0.1, x + half + 0.1, z - 0.3, z + length + 0.2)
     _draw_rear_wheels(canvas, x, z, width)
-    faces = box(
-        canvas, x=x, z=z, width=width, length=length, bottom=0.28, top=waist, colour=colour
-    )
+    faces = box(canvas, x=x, z=z, width=width, length=length, bottom=0.28, top=waist, colour=colour)
     _draw_side_wheels(canvas, faces, z, length, 0.33)
     back = length - (0.4 if oncoming else 1.1)
     glass = prism(
@@ -184,9 +182,7 @@ def _draw_rear_wheels(canvas: Canvas, x: float, z: float, width: float) -> None:
         canvas.flat(middle, z + 0.2, rectangle(-0.13, 0, 0.13, 0.5), (20, 20, 22))
 
 
-def _draw_side_wheels(
-    canvas: Canvas, faces: Faces, z: float, length: float, radius: float
-) -> None:
+def _draw_side_wheels(canvas: Canvas, faces: Faces, z: float, length: float, radius: float) -> None:
     if faces.side:
         x = faces.side[0][0]
         for share in (0.82, 0.19):
@@ -198,7 +194,9 @@ def _draw_lights(
 ) -> None:
     """Tail lamps, or headlamps of an oncoming vehicle; they glow where ``lit``."""
     (left, *_), (right, *_) = faces.front[0], faces.front[1]
-    dull, bright = ((226, 228, 230), (255, 250, 232)) if oncoming else ((150, 18, 20), (255, 40, 36))
+    dull, bright = (
+        ((226, 228, 230), (255, 250, 232)) if oncoming else ((150, 18, 20), (255, 40, 36))
+    )
     for corner, inward in ((left, 1), (right, -1)):
         lamp = rectangle(0.04, y - 0.09, 0.34, y + 0.08)
         outline = [(inward * dx, dy) for dx, dy in lamp]

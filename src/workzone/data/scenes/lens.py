@@ -1,0 +1,129 @@
+"""What lies between the street and the picture: texture, wetness, glow, rain, lens and sensor."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFilter
+
+from workzone.data.scenes.canvas import BACKGROUND, SUPERSAMPLING, Canvas
+from workzone.data.scenes.place import Place
+
+Pixels = npt.NDArray[np.float32]
+
+
+def develop(canvas: Canvas, place: Place, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """The picture that the dashcam keeps: uint8 ``[H, W, 3]``."""
+    frame: Pixels = np.asarray(canvas.image.reduce(SUPERSAMPLING), dtype=np.float32)
+    horizon = canvas.camera.horizon / SUPERSAMPLING
+    ground = (canvas.owners() == BACKGROUND)[..., None].astype(np.float32)
+    ground[: int(horizon) + 1] = 0
+    frame = frame * (1 + ground * _grain(canvas, rng, frame.shape[:2]))
+    if place.weather == "rain":
+        frame = _wet(frame, ground, int(horizon))
+    frame = frame + _glow(canvas, frame.shape[:2])
+    if place.weather == "rain":
+        frame = _rain(frame, rng)
+    frame = _expose(frame, place, rng)
+    return _sense(frame, place, rng)
+
+
+def _grain(canvas: Canvas, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
+    """Unevenness of the ground in perspective: factors around 0, ``[H, W, 1]``."""
+    height, width = size
+    camera = canvas.camera
+    rows = np.arange(height, dtype=np.float32)[:, None] * SUPERSAMPLING
+    columns = np.arange(width, dtype=np.float32)[None] * SUPERSAMPLING
+    depth = camera.focal * camera.eye / np.maximum(rows - camera.horizon, 2.0)
+    across = (columns - camera.centre) * depth / camera.focal
+    side = 256
+    fine = rng.normal(0, 1, (side, side)).astype(np.float32)
+    coarse = np.asarray(
+        Image.fromarray(rng.normal(0, 1, (24, 24)).astype(np.float32)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
+    )
+    total = np.zeros(size, np.float32)
+    for table, cells_across, cells_along, strength in (
+        (fine, 24.0, 10.0, 0.05),
+        (coarse, 24.0, 6.0, 0.05),
+    ):
+        u = np.floor(across * cells_across).astype(np.int32) % side
+        v = np.broadcast_to(np.floor(depth * cells_along).astype(np.int32) % side, u.shape)
+        total += strength * table[v, u]
+    return (total * np.exp(-depth / 35))[..., None]
+
+
+def _wet(frame: Pixels, ground: Pixels, horizon: int) -> Pixels:
+    """A wet road mirrors what stands above the horizon."""
+    below = frame.shape[0] - horizon
+    mirrored = frame[:horizon][::-1][:below]
+    if not len(mirrored):
+        return frame
+    picture = Image.fromarray(np.clip(mirrored, 0, 255).astype(np.uint8))
+    smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), np.float32)
+    reflected = frame.copy()
+    reflected[horizon : horizon + len(smooth)] = smooth
+    return frame + (reflected - frame) * ground * 0.28
+
+
+def _glow(canvas: Canvas, size: tuple[int, int]) -> Pixels:
+    """Light that spreads around lamps: drawn small, blurred, enlarged and added."""
+    height, width = size
+    step = 4
+    small = Image.new("RGB", (width // step, height // step))
+    pen = ImageDraw.Draw(small)
+    for lamp in canvas.lamps:
+        column, row = (value / SUPERSAMPLING / step for value in (lamp.column, lamp.row))
+        radius = min(width / 16, lamp.radius / SUPERSAMPLING / step)
+        pen.ellipse((column - radius, row - radius, column + radius, row + radius), lamp.colour)
+    wide = small.filter(ImageFilter.GaussianBlur(3.5)).resize((width, height), 2)
+    return np.asarray(wide, np.float32) * 0.6
+
+
+def _rain(frame: Pixels, rng: np.random.Generator) -> Pixels:
+    """Streaks in the air, and a duller picture."""
+    height, width = frame.shape[:2]
+    layer = Image.new("L", (width, height))
+    pen = ImageDraw.Draw(layer)
+    lean = rng.normal(0, 0.12)
+    for x, y, length in rng.uniform(
+        (0, -20, 0.015), (width, height, 0.05), (int(rng.integers(60, 200)), 3)
+    ).tolist():
+        long = length * height
+        pen.line((x, y, x + lean * long, y + long), fill=int(30 + 700 * length))
+    streaks = np.asarray(layer.filter(ImageFilter.GaussianBlur(0.6)), np.float32)[..., None]
+    mean = frame.mean()
+    return (frame - mean) * 0.9 + mean + streaks * 0.7
+
+
+def _expose(frame: Pixels, place: Place, rng: np.random.Generator) -> Pixels:
+    """Exposure, white balance, saturation and the darker corners of a wide lens."""
+    height, width = frame.shape[:2]
+    gain = rng.uniform(0.85, 1.15) * (1.5 if place.daytime == "night" else 1.0)
+    balance = np.array([rng.normal(1, 0.04), 1.0, rng.normal(1, 0.05)], np.float32)
+    v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    corners = 1 - rng.uniform(0, 0.22) * (u * u + v * v)[..., None] / 2
+    frame = frame * (gain * balance) * corners
+    frame = frame * (255 / np.maximum(frame.max(axis=2, keepdims=True), 255))
+    grey = frame.mean(axis=2, keepdims=True)
+    return grey + (frame - grey) * rng.uniform(0.65, 1.1)
+
+
+def _sense(frame: Pixels, place: Place, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Blur of the lens and the motion, noise of the sensor, softness of a video frame."""
+    height, width = frame.shape[:2]
+    picture = Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8))
+    softness = rng.uniform(0.55, 1.0)
+    if softness < 0.9:
+        small = picture.resize(
+            (int(width * softness), int(height * softness)), Image.Resampling.BILINEAR
+        )
+        picture = small.resize((width, height), Image.Resampling.BILINEAR)
+    if rng.random() < 0.3:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
+    strength = rng.uniform(1.0, 4.5) * (1.8 if place.daytime == "night" else 1.0)
+    noise = rng.standard_normal((height, width, 1), np.float32) * strength
+    tinted = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * strength / 2
+    noise = noise + tinted.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return np.clip(np.asarray(picture, np.float32) + noise, 0, 255).astype(np.uint8)
