@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
+if TYPE_CHECKING:  # only named in annotations: `workzone --help` need not wait for torch
+    import numpy as np
+    import numpy.typing as npt
+    import torch
 
 OBJECT_CLASSES = ("cone", "barrier", "sign", "worker", "vehicle", "equipment")
 """The six classes of masks, in channel order (``K``)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -30,6 +31,10 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
     """Turn the package's errors into one line on standard error and exit code 1 or 2."""
+
+    # Typer keeps line breaks: a paragraph becomes one line, which it wraps to the terminal.
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    function.__doc__ = "\n\n".join(" ".join(part.split()) for part in paragraphs)
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,4 +35,7 @@ def demo(
     """Run the main job from images to a report: import, audit, split, extract, train, evaluate."""
     from workzone.run.demo import run_demo
 
-    run_demo(output, photos=photos, count=count, seed=seed, say=out.print)
+    def say(line: Any) -> None:
+        out.print(line, soft_wrap=isinstance(line, str))  # paths stay whole, to be copied
+
+    run_demo(output, photos=photos, count=count, seed=seed, say=say)

@@ -43,7 +43,7 @@ WeightsOption = Annotated[
     Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
 ]
 SizeOption = Annotated[
-    int | None, typer.Option(help="Side of a view in pixels [default: the backbone's own].")
+    int | None, typer.Option(help="Side of a view in pixels (default: the backbone's own).")
 ]
 LayoutOption = Annotated[
     Path | None,
@@ -51,7 +51,7 @@ LayoutOption = Annotated[
 ]
 PoolingOption = Annotated[
     str | None,
-    typer.Option(help="cls, mean, max, cls+mean or mean+max [default: the backbone's own]."),
+    typer.Option(help="cls, mean, max, cls+mean or mean+max (default: the backbone's own)."),
 ]
 PrecisionOption = Annotated[
     PrecisionChoice,
@@ -64,7 +64,9 @@ CopiesOption = Annotated[
 AugmentSeedOption = Annotated[int, typer.Option(help="Seed of the augmented copies.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of feature stores [default: features/ by the manifest]."),
+    typer.Option(
+        "--store", help="Folder of feature stores (default: features/ beside the manifest)."
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
@@ -323,7 +325,9 @@ def evaluate(
     ] = Path("evaluation"),
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Splits to judge on; repeatable [default: test, or all if no splits]."),
+        typer.Option(
+            help="Splits to judge on; repeatable (default: test, or all rows of a manifest without splits)."
+        ),
     ] = None,
     weights: WeightsOption = None,
     store: StoreOption = None,

@@ -63,6 +63,8 @@ def run_demo(
     step("auditing: unreadable images, duplicates, leaks")
     findings = audit(manifest)
     write_text(output / "audit.json", json.dumps(findings.to_json(), indent=2) + "\n")
+    for problem in findings.problems:
+        say(f"- {problem}")
     say(findings.verdict)
 
     step("splitting by group and place, and drawing a contact sheet")

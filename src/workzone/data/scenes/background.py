@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from workzone.data.scenes.camera import Camera
@@ -59,10 +60,9 @@ def draw_sky(canvas: Canvas, place: Place, rng: np.random.Generator) -> None:
     up = np.clip(1 - np.arange(rows) * 8 / max(camera.horizon, 1), 0, 1)[:, None, None]
     sky = horizon + (zenith - horizon) * up**0.7
     cover = {"clear": rng.uniform(0, 0.6), "overcast": 0.8, "rain": 0.9}[place.weather]
-    noise = sum(
-        _smooth_noise(rng, rows, columns, cells) * share
-        for cells, share in ((3, 0.55), (7, 0.3), (15, 0.15))
-    )
+    noise = np.zeros((rows, columns), np.float32)
+    for cells, share in ((3, 0.55), (7, 0.3), (15, 0.15)):
+        noise += _smooth_noise(rng, rows, columns, cells) * np.float32(share)
     density = np.clip((noise - (1 - cover)) * 3, 0, 1)[:, :, None] * np.minimum(1, up * 4)
     sky = sky + (cloud - sky) * density * rng.uniform(0.5, 0.9)
     picture = Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))
@@ -71,7 +71,7 @@ def draw_sky(canvas: Canvas, place: Place, rng: np.random.Generator) -> None:
 
 def _smooth_noise(
     rng: np.random.Generator, rows: int, columns: int, cells: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+) -> npt.NDArray[np.float32]:
     """Values around 0.5, in wide flat patches as clouds are."""
     grid = Image.fromarray(rng.random((cells, cells * 2 // 3 + 1), np.float32))
     return np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC))

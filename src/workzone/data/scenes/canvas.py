@@ -162,7 +162,7 @@ class Canvas:
         retro: float = 0.0,
         shining: bool = False,
     ) -> None:
-        """A shape painted on a face; ``outline`` in fractions of its width and height, from below."""
+        """A shape on a face; ``outline`` in fractions of its width and height, from below."""
         self.face([on_quad(quad, u, v) for u, v in outline], colour, retro=retro, shining=shining)
 
     def shadow(self, x0: float, x1: float, z0: float, z1: float, share: float = 1.0) -> None:

@@ -3,188 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from workzone.data.scenes.background import draw_rectangle
 from workzone.data.scenes.canvas import Canvas, Colour
-from workzone.data.scenes.people import WORK_POSES, crew_member, draw_flagger, draw_worker
-from workzone.data.scenes.place import Area, Stage, pick
+from workzone.data.scenes.people import crew_member, draw_flagger
+from workzone.data.scenes.place import Stage, pick
 from workzone.data.scenes.signs import (
-    ORANGE,
-    RED,
-    WHITE,
-    WORK_PICTOGRAMS,
-    YELLOW,
     draw_arrow_board,
-    draw_board,
-    draw_diamond,
     draw_message_board,
-    draw_triangle,
 )
-from workzone.data.scenes.vehicles import WORK_COLOURS, draw_service_truck, draw_tipper
 from workzone.data.scenes.work import (
     CONE_COLOURS,
-    MACHINE_COLOURS,
-    draw_barricade,
-    draw_compressor,
     draw_concrete_barrier,
-    draw_cone,
-    draw_drum,
-    draw_excavator,
     draw_fence,
     draw_heap,
-    draw_light_tower,
     draw_plastic_barrier,
-    draw_roller,
-    draw_tube,
 )
+from workzone.data.scenes.zone import Zone
 
 _EARTH: Colour = (118, 92, 66)
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """What the arrangements of one work zone have in common."""
-
-    stage: Stage
-    rng: np.random.Generator
-    marker: str  # cone, drum or tube
-    cone_height: float  # metres
-    cone_colour: Colour
-    cone_bands: int
-    orange_signs: bool  # else red triangles
-    red_boards: bool
-
-    @property
-    def dark(self) -> bool:
-        """Whether lamps are lit."""
-        return self.stage.place.daytime != "day"
-
-    def put_marker(self, x: float, z: float) -> None:
-        """A cone, drum or tubular marker, never quite in line."""
-        x, z = x + self.rng.normal(0, 0.07), z + self.rng.normal(0, 0.15)
-        if self.marker == "drum":
-            self.stage.add(draw_drum, x=x, z=z, kind="cone")
-        elif self.marker == "tube":
-            self.stage.add(draw_tube, x=x, z=z, kind="cone")
-        else:
-            self.stage.add(
-                draw_cone,
-                x=x,
-                z=z,
-                kind="cone",
-                height=self.cone_height,
-                colour=self.cone_colour,
-                bands=self.cone_bands,
-            )
-
-    def put_row(self, start: tuple[float, float], end: tuple[float, float], spacing: float) -> None:
-        """Markers along a line between two spots (x, z)."""
-        count = max(2, round(abs(end[1] - start[1]) / spacing) + 1)
-        for x, z in zip(
-            np.linspace(start[0], end[0], count).tolist(),
-            np.linspace(start[1], end[1], count).tolist(),
-            strict=True,
-        ):
-            self.put_marker(x, z)
-
-    def put_sign(self, x: float, z: float) -> None:
-        """A sign of road works on a folding stand or a post."""
-        stand = bool(self.rng.random() < 0.6)
-        height = self.rng.uniform(0.9, 1.4) if stand else self.rng.uniform(2.0, 2.6)
-        pictogram = pick(self.rng, WORK_PICTOGRAMS)
-        if self.rng.random() < 0.2:
-            colour = ORANGE if self.orange_signs else pick(self.rng, [RED, YELLOW])
-            ink = WHITE if colour == RED else (16, 16, 16)
-            size = (self.rng.uniform(0.9, 1.5), self.rng.uniform(0.6, 0.9))
-            self.stage.add(
-                draw_board,
-                x=x,
-                z=z,
-                kind="sign",
-                size=size,
-                bottom=0.5,
-                colour=colour,
-                ink=ink,
-                stand=True,
-            )
-        elif self.orange_signs:
-            size_of_diamond = self.rng.uniform(0.55, 0.85)
-            self.stage.add(
-                draw_diamond,
-                x=x,
-                z=z,
-                kind="sign",
-                size=size_of_diamond,
-                height=max(height, size_of_diamond + 0.3),
-                colour=ORANGE,
-                pictogram=pictogram,
-                stand=stand,
-            )
-        else:
-            field = pick(self.rng, [WHITE, WHITE, YELLOW])
-            self.stage.add(
-                draw_triangle,
-                x=x,
-                z=z,
-                kind="sign",
-                size=self.rng.uniform(0.5, 0.75),
-                height=height,
-                field=field,
-                pictogram=pictogram,
-                stand=stand,
-            )
-
-    def put_barricade(self, x: float, z: float, width: float, boards: int) -> None:
-        """A striped barricade across the view."""
-        self.stage.add(
-            draw_barricade,
-            x=x,
-            z=z,
-            kind="barrier",
-            width=width,
-            boards=boards,
-            red=self.red_boards,
-            lamps=bool(self.rng.random() < (0.7 if self.dark else 0.25)),
-        )
-
-    def put_workers(self, x: float, z: float, spread: float, count: int) -> None:
-        """Some of the crew around a spot."""
-        for _ in range(count):
-            self.stage.add(
-                draw_worker,
-                x=x + self.rng.uniform(-spread, spread),
-                z=z + self.rng.uniform(-2, 4),
-                kind="worker",
-                outfit=crew_member(self.rng),
-                pose=pick(self.rng, WORK_POSES),
-                facing=pick(self.rng, [-1, 1]),
-            )
-
-    def put_vehicle(self, x: float, z: float) -> None:
-        """A vehicle of the crew."""
-        draw = pick(self.rng, [draw_tipper, draw_service_truck])
-        colour = pick(self.rng, WORK_COLOURS)
-        self.stage.add(draw, x=x, z=z, kind="vehicle", colour=colour, lit=self.dark)
-
-    def put_machine(self, x: float, z: float) -> None:
-        """Equipment: a machine or something it needs."""
-        kind, colour = int(self.rng.integers(5)), pick(self.rng, MACHINE_COLOURS)
-        if kind < 2:
-            facing = 1 if x < 0 else -1
-            self.stage.add(draw_excavator, x=x, z=z, kind="equipment", colour=colour, facing=facing)
-        elif kind == 2:
-            self.stage.add(draw_roller, x=x, z=z, kind="equipment", colour=colour)
-        elif kind == 3:
-            self.stage.add(draw_compressor, x=x, z=z, kind="equipment", colour=colour)
-        else:
-            self.stage.add(draw_light_tower, x=x, z=z, kind="equipment", lit=self.dark)
-
-    def claim(self, x0: float, x1: float, z0: float, z1: float) -> None:
-        """Keep ordinary things out of the zone."""
-        self.stage.claim(Area(min(x0, x1), max(x0, x1), z0, z1))
 
 
 def add_work_zone(stage: Stage, rng: np.random.Generator) -> None:
@@ -327,9 +166,10 @@ def _mobile_works(zone: Zone) -> None:
     zone.claim(x - 1.5, x + 1.5, z - 5, z + 16)
     zone.put_vehicle(x, z)
     if rng.random() < 0.5:
-        draw = pick(rng, [draw_arrow_board, draw_message_board])
-        more = {"left": True} if draw is draw_arrow_board else {}
-        zone.stage.add(draw, x=x, z=z - 3, kind="sign", **more)
+        if rng.random() < 0.5:
+            zone.stage.add(draw_arrow_board, x=x, z=z - 3, kind="sign", left=True)
+        else:
+            zone.stage.add(draw_message_board, x=x, z=z - 3, kind="sign")
     zone.put_row((x + 1.2, z - 5), (x - 1.4, z - 1), 1.2)
     if rng.random() < 0.7:
         zone.put_workers(x + rng.choice([-1.6, 1.8]), z - 1, 0.5, int(rng.integers(1, 3)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 
 from workzone.data.scenes.canvas import BACKGROUND, SUPERSAMPLING, Canvas
 from workzone.data.scenes.place import Place
@@ -18,40 +19,46 @@ def develop(canvas: Canvas, place: Place, rng: np.random.Generator) -> npt.NDArr
     horizon = canvas.camera.horizon / SUPERSAMPLING
     ground = (canvas.owners() == BACKGROUND)[..., None].astype(np.float32)
     ground[: int(horizon) + 1] = 0
-    frame = frame * (1 + ground * _grain(canvas, rng, frame.shape[:2]))
+    across, depth = _ground_position(canvas, frame.shape[:2])
+    frame = frame * (1 + ground * _grain(across, depth, rng))
     if place.weather == "rain":
-        frame = _wet(frame, ground, int(horizon))
-    frame = frame + _glow(canvas, frame.shape[:2])
+        paved = (across > place.road.left) & (across < place.road.verge)
+        frame = _wet(frame, ground * paved[..., None], int(horizon))
+    frame = frame + _glow(canvas, frame.shape[:2]) * (0.2 if place.daytime == "day" else 0.6)
     if place.weather == "rain":
         frame = _rain(frame, rng)
     frame = _expose(frame, place, rng)
     return _sense(frame, place, rng)
 
 
-def _grain(canvas: Canvas, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
-    """Unevenness of the ground in perspective: factors around 0, ``[H, W, 1]``."""
+def _ground_position(canvas: Canvas, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
+    """Metres across and ahead, ``[H, W]`` each, of the ground that pixels below the horizon see."""
     height, width = size
     camera = canvas.camera
     rows = np.arange(height, dtype=np.float32)[:, None] * SUPERSAMPLING
     columns = np.arange(width, dtype=np.float32)[None] * SUPERSAMPLING
     depth = camera.focal * camera.eye / np.maximum(rows - camera.horizon, 2.0)
-    across = (columns - camera.centre) * depth / camera.focal
+    turned = (columns - camera.centre) * (-1 if camera.mirrored else 1)
+    across = turned * depth / camera.focal - camera.curve * depth**2
+    return across.astype(np.float32), np.broadcast_to(depth, size).astype(np.float32)
+
+
+def _grain(across: Pixels, depth: Pixels, rng: np.random.Generator) -> Pixels:
+    """Unevenness of the ground in perspective: factors around 0, ``[H, W, 1]``."""
     side = 256
     fine = rng.normal(0, 1, (side, side)).astype(np.float32)
-    coarse = np.asarray(
-        Image.fromarray(rng.normal(0, 1, (24, 24)).astype(np.float32)).resize(
-            (side, side), Image.Resampling.BICUBIC
-        )
-    )
-    total = np.zeros(size, np.float32)
+    cells = rng.normal(0, 1, (32, 32)).astype(np.float32)
+    coarse = ndimage.zoom(cells, side // 32, order=1, mode="grid-wrap", grid_mode=True)
+    total = np.zeros_like(depth)
     for table, cells_across, cells_along, strength in (
         (fine, 24.0, 10.0, 0.05),
         (coarse, 24.0, 6.0, 0.05),
     ):
         u = np.floor(across * cells_across).astype(np.int32) % side
-        v = np.broadcast_to(np.floor(depth * cells_along).astype(np.int32) % side, u.shape)
+        v = np.floor(depth * cells_along).astype(np.int32) % side
         total += strength * table[v, u]
-    return (total * np.exp(-depth / 35))[..., None]
+    grain: Pixels = total * np.exp(-depth / 35)
+    return grain[..., None]
 
 
 def _wet(frame: Pixels, ground: Pixels, horizon: int) -> Pixels:
@@ -60,11 +67,13 @@ def _wet(frame: Pixels, ground: Pixels, horizon: int) -> Pixels:
     mirrored = frame[:horizon][::-1][:below]
     if not len(mirrored):
         return frame
+    mirrored = np.pad(mirrored, ((0, below - len(mirrored)), (0, 0), (0, 0)), mode="edge")
     picture = Image.fromarray(np.clip(mirrored, 0, 255).astype(np.uint8))
     smooth = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), np.float32)
     reflected = frame.copy()
-    reflected[horizon : horizon + len(smooth)] = smooth
-    return frame + (reflected - frame) * ground * 0.28
+    reflected[horizon:] = smooth
+    wet: Pixels = frame + (reflected - frame) * ground * np.float32(0.28)
+    return wet
 
 
 def _glow(canvas: Canvas, size: tuple[int, int]) -> Pixels:
@@ -78,7 +87,8 @@ def _glow(canvas: Canvas, size: tuple[int, int]) -> Pixels:
         radius = min(width / 16, lamp.radius / SUPERSAMPLING / step)
         pen.ellipse((column - radius, row - radius, column + radius, row + radius), lamp.colour)
     wide = small.filter(ImageFilter.GaussianBlur(3.5)).resize((width, height), 2)
-    return np.asarray(wide, np.float32) * 0.6
+    glow: Pixels = np.asarray(wide, np.float32)
+    return glow
 
 
 def _rain(frame: Pixels, rng: np.random.Generator) -> Pixels:

@@ -156,11 +156,16 @@ class Stage:
         x: float,
         z: float,
         kind: str = "",
+        depth: float = 0.0,
         **details: object,
     ) -> None:
-        """Put an object at ``x``, ``z``; what is too near to be seen whole is left out."""
+        """Put an object at ``x``, ``z``; what is too near to be seen whole is left out.
+
+        ``depth``: metres behind ``z`` up to which other objects are drawn over it; for what stands
+        behind all that is beside it, as buildings do.
+        """
         if z > 2.5:
-            self.items.append(Item(z, kind, partial(draw, x=x, z=z, **details)))
+            self.items.append(Item(z + depth, kind, partial(draw, x=x, z=z, **details)))
 
     def claim(self, area: Area) -> bool:
         """Keep an area for one object; False where it is taken already."""

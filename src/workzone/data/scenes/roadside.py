@@ -83,6 +83,7 @@ def _add_buildings(
                 draw_building,
                 x=_edge(place, side) + side * (setback + width / 2),
                 z=max(near, 2.6),
+                depth=near + length - max(near, 2.6),
                 width=width,
                 length=near + length - max(near, 2.6),
                 height=height,
@@ -202,6 +203,8 @@ def _add_trees(
         shade = pick(rng, AUTUMN if place.autumn and rng.random() < 0.7 else GREENS)
         if place.environment == "urban":
             beyond, height = -0.8, height * 0.6
+        elif place.environment == "suburban":
+            beyond *= 0.16  # in front of the houses
         z = ahead - travelled
         if z > 6:
             x = _edge(place, side) + side * (beyond + (2 if place.environment == "highway" else 0))
