@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ import yaml
 from workzone.errors import UsageError, WorkzoneError, nearest
 
 T = TypeVar("T")
+
+_EXPONENT_WITHOUT_POINT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
+"""``1e-3`` is a number to everybody but YAML 1.1, which reads a string."""
 
 
 def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
@@ -30,7 +34,8 @@ def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
     mistakes: list[str] = []
     result = _convert(kind, value, "", mistakes)
     if mistakes:
-        raise UsageError(f"{where}: " + "\n  ".join(["", *mistakes]).strip("\n"))
+        gap = " " if len(mistakes) == 1 else "\n  "
+        raise UsageError(f"{where}:{gap}" + "\n  ".join(mistakes))
     return typing.cast(T, result)
 
 
@@ -56,7 +61,8 @@ def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
     if origin is typing.Literal:
         allowed = typing.get_args(kind)
         if value not in allowed:
-            mistakes.append(f"{key}: {value!r} is not known; {nearest(str(value), allowed)}")
+            hint = nearest(str(value), map(str, allowed))
+            mistakes.append(f"{key}: {value!r} is not known; {hint}")
         return value
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
@@ -64,6 +70,8 @@ def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
     if origin is tuple:
         return _convert_tuple(kind, value, key, mistakes)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str) and _EXPONENT_WITHOUT_POINT.fullmatch(value):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         mistakes.append(f"{key}: expected {kind.__name__}, got {value!r}")

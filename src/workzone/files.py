@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from workzone.errors import WorkzoneError
 
 
-@contextmanager
+@contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; on success it is flushed and renamed to ``path``.
 
@@ -31,7 +31,8 @@ def writing(path: Path) -> Iterator[Path]:
             "Free some space, or name another place to write to."
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be no folder
+            aside.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from workzone.data.images import content_hash, decode, read_bytes
 from workzone.errors import ImageError, UsageError, nearest
 from workzone.types import Box, Sample, Views
 
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 """Part of every feature key: raise it when this module changes what a view looks like."""
 
 SQUARES = ("centre", "right", "left")
@@ -129,7 +129,8 @@ def make_views(frame: torch.Tensor, layout: ViewLayout) -> Views:
     )
     scale = np.array([width, height, width, height])
     for view, (x0, y0, x1, y1) in enumerate(np.rint(boxes * scale).astype(int)):
-        crop = image[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+        top, left = min(y0, height - 1), min(x0, width - 1)  # a sliver still has one pixel
+        crop = image[:, :, top : max(y1, top + 1), left : max(x1, left + 1)]
         pixels[view] = F.interpolate(crop, (side, side), mode="bilinear", antialias=True)[0]
     return Views(pixels, boxes)
 

@@ -71,6 +71,19 @@ StoreOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
 
+def _print_config(wanted: bool) -> None:
+    if not wanted:
+        return
+    import dataclasses
+
+    import yaml
+
+    from workzone.train.loop import TrainConfig
+
+    typer.echo(yaml.safe_dump(dataclasses.asdict(TrainConfig()), sort_keys=False), nl=False)
+    raise typer.Exit
+
+
 def _prepare(
     manifest: Manifest,
     backbone: str,
@@ -90,10 +103,11 @@ def _prepare(
     from workzone.config import read_yaml
     from workzone.data.augmentation import Augmentation
     from workzone.features.extract import choose_precision, make_spec
+    from workzone.run.predictor import move
     from workzone.views import ViewLayout
 
     network = load_backbone(backbone, weights=weights)
-    network.to(device)
+    move(network, device)
     chosen: Precision
     views = read_yaml(ViewLayout, layout) if layout else ViewLayout(size=network.default_size)
     if size is not None:
@@ -212,7 +226,7 @@ def extract(
             }
         )
         return
-    out.print(f"{len(features):,} rows in {extraction.path}", soft_wrap=True)
+    out.print(f"{len(features):,} rows in {extraction.path}", markup=False, soft_wrap=True)
     for name, reason in failed.items():
         err.print(f"not extracted: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
 
@@ -220,6 +234,7 @@ def extract(
 EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model",
     "workzone train folds.parquet -o model --test fold-0 --seed 1",
+    "workzone train --print-config > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
 )
 
@@ -233,7 +248,13 @@ def train(
         typer.Option(help="YAML file with training settings; see --print-config."),
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the settings as YAML and stop.")
+        bool,
+        typer.Option(
+            "--print-config",
+            callback=_print_config,
+            is_eager=True,
+            help="Print the default settings as YAML and stop.",
+        ),
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed; overrides the file's.")] = None,
     test: Annotated[
@@ -259,8 +280,6 @@ def train(
     """
     import dataclasses
 
-    import yaml
-
     from workzone.config import read_yaml
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
@@ -271,9 +290,6 @@ def train(
     settings = read_yaml(TrainConfig, config) if config else TrainConfig()
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)
-    if print_config:
-        typer.echo(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), nl=False)
-        return
     samples = read_manifest(manifest)
     network, spec = _prepare(
         samples, backbone, weights, size, layout, pooling, precision, stored, augment_seed, device
@@ -306,8 +322,12 @@ def train(
         )
         return
     out.print(to_table(metrics, title="Validation rows (they chose the threshold)"))
-    out.print(f"threshold: {trained.fit.threshold.reason}")
-    out.print(f"model in {output}; judge it with `workzone evaluate {manifest} --model {output}`")
+    out.print(f"threshold: {trained.fit.threshold.reason}", markup=False, soft_wrap=True)
+    out.print(
+        f"model in {output}; judge it with `workzone evaluate {manifest} --model {output}`",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 EXAMPLES_EVALUATE = examples(
@@ -326,7 +346,8 @@ def evaluate(
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="Splits to judge on; repeatable (default: test, or all rows of a manifest without splits)."
+            help="Splits to judge on; repeatable "
+            "(default: test, or all rows of a manifest without splits)."
         ),
     ] = None,
     weights: WeightsOption = None,
@@ -343,13 +364,14 @@ def evaluate(
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
     from workzone.run.evaluate import evaluate as evaluate_job
+    from workzone.run.predictor import move
 
     samples = read_manifest(manifest)
     bundle = read_bundle(model)
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
     network = load_backbone(bundle.spec.backbone, weights=weights)
-    network.to(device)
+    move(network, device)
     features = Extraction(samples, network, bundle.spec, _store_folder(store, manifest)).run()
     evaluation = evaluate_job(bundle, samples, features, title=f"{model.name} on {manifest.name}")
     write_report(output / "report.html", evaluation.report)
@@ -361,4 +383,4 @@ def evaluate(
     for warning in evaluation.report.warnings:
         err.print(f"warning: {warning}", style="bold red", markup=False, soft_wrap=True)
     out.print(to_table(evaluation.report.metrics, title="Image only"))
-    out.print(f"report: {output / 'report.html'}", soft_wrap=True)
+    out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

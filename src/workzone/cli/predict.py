@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import FAILED, JsonFlag, command, err, examples, out
@@ -57,36 +58,44 @@ def predict(
     predictor = load(model, weights=weights, device=device)
     if output is not None:
         summary = predict_many(predictor, source, output)
+        scored, bad = summary.scored, summary.quarantined
         if as_json:
             typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
         else:
             out.print(
-                f"{summary.scored:,} images scored ({summary.resumed:,} results were there), "
+                f"{scored:,} images scored ({summary.resumed:,} results were there), "
                 f"{summary.roadwork:,} with road work: {summary.output}",
+                markup=False,
                 soft_wrap=True,
             )
-            if summary.quarantined:
-                err.print(
-                    f"{summary.quarantined:,} could not be read: {summary.quarantine}",
-                    style="yellow",
-                    soft_wrap=True,
-                )
+        if bad:
+            err.print(
+                f"{bad:,} could not be read: {summary.quarantine}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
     else:
-        _print_each(predictor, source, as_json=as_json)
+        scored, bad = _print_each(predictor, source, as_json=as_json)
     if explain is not None:
-        _write_overlays(predictor, source, explain)
+        written = _write_overlays(predictor, source, explain)
+        err.print(f"{written:,} overlays in {explain}", markup=False, soft_wrap=True)
+    if bad and not scored:
+        raise typer.Exit(FAILED)
 
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> None:
+def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[int, int]:
+    """Print as results come; how many images were scored, and how many could not be read."""
     from workzone.errors import ImageError
     from workzone.run.bulk import flat, stream
 
     names = predictor.bundle.spec.layout.names()
-    table = Table("image", "road work", "probability", "strongest view", "its share")
+    table = Table("road work", "probability", "strongest view", "its share")
+    table.add_column("image", overflow="fold")
     good = bad = 0
     for name, result in stream(predictor, source):
         if isinstance(result, ImageError):
@@ -99,21 +108,21 @@ def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> None:
             sys.stdout.write(json.dumps(flat(prediction), allow_nan=False) + "\n")
         elif good <= TABLE_ROWS:
             table.add_row(
-                name,
                 "[bold red]yes[/]" if prediction.decision == "roadwork" else "no",
                 f"{prediction.probability:.3f}",
                 names[prediction.view],
                 f"{prediction.view_weight:.0%}",
+                escape(name),
             )
     if not as_json and good:
         out.print(table)
         if good > TABLE_ROWS:
             out.print(f"... and {good - TABLE_ROWS:,} more; write them all with -o scores.csv")
-    if bad and not good:
-        raise typer.Exit(FAILED)
+    return good, bad
 
 
-def _write_overlays(predictor: Predictor, source: Path, folder: Path) -> None:
+def _write_overlays(predictor: Predictor, source: Path, folder: Path) -> int:
+    """An overlay for every image that can be read; how many there are."""
     from workzone.data.images import read_bytes
     from workzone.errors import ImageError
     from workzone.files import writing
@@ -127,8 +136,11 @@ def _write_overlays(predictor: Predictor, source: Path, folder: Path) -> None:
             _, overlay = predictor.explain(read_bytes(item.ref, item.root))
         except ImageError:
             continue  # was said by the scoring
-        target = folder / (Path(name).name if Path(name).is_absolute() else name)
+        inside = Path(name)  # an id may be any text: nothing is written outside the folder
+        if inside.is_absolute() or ".." in inside.parts:
+            inside = Path(inside.name)
+        target = folder / inside
         with writing(target.with_name(target.name + ".overlay.jpg")) as aside:
             overlay.save(aside, format="JPEG", quality=90)
         written += 1
-    out.print(f"{written:,} overlays in {folder}", soft_wrap=True)
+    return written

@@ -9,12 +9,20 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as T
 
+from workzone.errors import UsageError
+
+LEAST_SIDE = 8
+"""Pixels; a crop keeps at least as many a side, which the blur needs."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """How a copy differs from its image.
 
     The defaults are mild: what another camera, another lane or another hour would change.
+
+    Raises:
+        UsageError: a value is not a share of 1.
     """
 
     seed: int = 0
@@ -22,6 +30,11 @@ class Augmentation:
     least_area: float = 0.5  # share of the frame that a random crop keeps at least, 0..1
     light: float = 0.3  # brightness, contrast, saturation are scaled within 1 +- this
     blur: float = 0.2  # probability of a Gaussian blur, sigma 0.5..2 px
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "least_area", "light", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 
 
 def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: int) -> torch.Tensor:
@@ -43,7 +56,8 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
     random = np.random.default_rng(int.from_bytes(digest, "little"))
     _, height, width = frame.shape
     share = float(np.sqrt(random.uniform(recipe.least_area, 1)))
-    crop_height, crop_width = round(height * share), round(width * share)
+    crop_height = max(round(height * share), min(height, LEAST_SIDE))
+    crop_width = max(round(width * share), min(width, LEAST_SIDE))
     top = int(random.integers(0, height - crop_height + 1))
     left = int(random.integers(0, width - crop_width + 1))
     frame = frame[:, top : top + crop_height, left : left + crop_width]

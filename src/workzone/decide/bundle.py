@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
-from workzone.errors import BundleError, UsageError, WorkzoneError
+from workzone.errors import BundleError, WorkzoneError
 from workzone.features.spec import FeatureSpec
 from workzone.files import sync_folder, write_text, writing
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.views import PREPROCESSING_VERSION
 
 FORMAT = 1
 
@@ -69,37 +71,45 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         BundleError: the folder exists and holds something else.
         WorkzoneError: the disk is full or the folder cannot be written.
     """
+    folder = folder.resolve()  # "." has no name to put another folder beside
     if folder.exists() and not (folder / "bundle.json").exists() and _has_entries(folder):
         raise BundleError(f"{folder} is not empty and not a bundle; name another folder")
     weights = _weights(bundle.detector)
+    known = {"images": sorted(bundle.training_images), "groups": sorted(bundle.training_groups)}
+    training = (json.dumps(known) + "\n").encode()
     description = {
         "format": FORMAT,
         "detector": dataclasses.asdict(bundle.detector.config),
         "features": bundle.spec.to_json(),
         "calibration": dataclasses.asdict(bundle.calibration),
         "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
+        "training_blake2b": hashlib.blake2b(training).hexdigest(),
         "backbone_licence": bundle.backbone_licence,
         "provenance": dict(bundle.provenance),
-    }
-    training = {
-        "images": sorted(bundle.training_images),
-        "groups": sorted(bundle.training_groups),
     }
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         with writing(aside / "detector.safetensors") as path:
             path.write_bytes(weights)
-        write_text(aside / "training.json", json.dumps(training) + "\n")
+        with writing(aside / "training.json") as path:
+            path.write_bytes(training)
         write_text(aside / "NOTICE.txt", _notice(bundle))
         write_text(aside / "bundle.json", json.dumps(description, indent=2, allow_nan=False) + "\n")
         if folder.exists():
             folder.replace(old)
         aside.replace(folder)
         sync_folder(folder.parent)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        raise WorkzoneError(
+            f"cannot write {folder}: {error.strerror or error}. Name another folder."
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _has_entries(folder: Path) -> bool:
@@ -131,31 +141,53 @@ def read_bundle(folder: Path) -> Bundle:
         )
     try:
         description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        training = (folder / "training.json").read_bytes()
         weights = (folder / "detector.safetensors").read_bytes()
         if description["format"] != FORMAT:
             raise BundleError(
                 f"{folder} has bundle format {description['format']}, this version of workzone "
                 f"reads {FORMAT}; update workzone or train again"
             )
-        if hashlib.blake2b(weights).hexdigest() != description["weights_blake2b"]:
-            raise BundleError(
-                f"{folder / 'detector.safetensors'} is not the file that bundle.json describes; "
-                "copy the bundle again, whole"
-            )
+        for name, data in (("weights", weights), ("training", training)):
+            if hashlib.blake2b(data).hexdigest() != description[f"{name}_blake2b"]:
+                file = {"weights": _NAMES[1], "training": _NAMES[2]}[name]
+                raise BundleError(
+                    f"{folder / file} is not the file that bundle.json describes; "
+                    "copy the bundle again, whole"
+                )
+        known = json.loads(training)
+        spec = FeatureSpec.from_json(description["features"])
         config = from_mapping(DetectorConfig, description["detector"], where="detector")
+        if spec.preprocessing != PREPROCESSING_VERSION:
+            raise BundleError(
+                f"the bundle at {folder} was made with preprocessing {spec.preprocessing}, this "
+                f"version of workzone does {PREPROCESSING_VERSION}; train again"
+            )
+        if config.width != spec.width:
+            raise BundleError(
+                f"the bundle at {folder} is damaged: its detector takes features of width "
+                f"{config.width}, its features have {spec.width}"
+            )
         detector = Detector(config)
         detector.load_state_dict(safetensors.torch.load(weights))
+        broken = [n for n, v in detector.state_dict().items() if not torch.isfinite(v).all()]
+        if broken:
+            raise BundleError(
+                f"{folder / 'detector.safetensors'}: {', '.join(broken)} hold values that are not "
+                "finite numbers, so no probability could be given; train again"
+            )
         return Bundle(
             detector=detector.eval(),
-            spec=FeatureSpec.from_json(description["features"]),
+            spec=spec,
             calibration=from_mapping(Calibration, description["calibration"], where="calibration"),
             backbone_licence=description["backbone_licence"],
             provenance=description["provenance"],
-            training_images=frozenset(training["images"]),
-            training_groups=frozenset(training["groups"]),
+            training_images=frozenset(known["images"]),
+            training_groups=frozenset(known["groups"]),
         )
     except BundleError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, UsageError, WorkzoneError) as error:
+    except KeyError as error:
+        raise BundleError(f"the bundle at {folder} is damaged: {error} is missing") from error
+    except Exception as error:  # a damaged file can fail in any way
         raise BundleError(f"the bundle at {folder} is damaged: {error}") from error

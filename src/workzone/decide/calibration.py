@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from workzone.decide.threshold import (
     choose_threshold,
     map_to_half,
 )
+from workzone.errors import UsageError
 
 _LOG_SCALE_BOUNDS = (-2.0, 2.0)  # the slope stays between 0.14 and 7.4
 _CLOSEST_TO_CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1
@@ -26,7 +28,13 @@ class Calibration:
     """A monotone map of probabilities: ``sigmoid(slope * (logit p - logit threshold))``."""
 
     threshold: float = 0.5  # is sent to 0.5; in (0, 1)
-    slope: float = 1.0  # above 1: the detector was too timid
+    slope: float = 1.0  # above 0; above 1: the detector was too timid
+
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold < 1 and 0 < self.slope < math.inf):
+            raise UsageError(
+                f"a calibration has a threshold between 0 and 1 and a slope above 0: got {self}"
+            )
 
     def apply(self, probabilities: npt.ArrayLike) -> Probabilities:
         """Map probabilities of any shape; always finite, within 1e-6..1-1e-6.

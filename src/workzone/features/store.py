@@ -77,8 +77,8 @@ class _Journal:
     rows: dict[RowKey, int]
     failed: dict[RowKey, str]
     valid_bytes: int  # up to the end of the last whole line
-    last_crc: dict[str, int]
-    last_count: int
+    last_crc: dict[str, int]  # of the last batch that has rows
+    last_count: int  # its rows
 
 
 def _read_journal(path: Path) -> _Journal:
@@ -95,7 +95,8 @@ def _read_journal(path: Path) -> _Journal:
             for image, copy, reason in entry["failed"]:
                 journal.failed[(image, copy)] = reason
             journal.valid_bytes += len(line)
-            journal.last_crc, journal.last_count = entry["crc"], len(entry["rows"])
+            if entry["rows"]:
+                journal.last_crc, journal.last_count = entry["crc"], len(entry["rows"])
     return journal
 
 
@@ -105,6 +106,20 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
         return None
     entry: dict[str, Any] = json.loads(text)
     return entry
+
+
+def _read_spec(folder: Path) -> FeatureSpec:
+    path = folder / "spec.json"
+    try:
+        return FeatureSpec.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"no feature store at {folder}; make one with `workzone extract`"
+        ) from error
+    except (OSError, ValueError, WorkzoneError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); delete {folder} and extract again"
+        ) from error
 
 
 class FeatureStore:
@@ -117,13 +132,7 @@ class FeatureStore:
             StoreError: there is none, or its files are shorter than its journal says.
         """
         self.folder = folder
-        try:
-            text = (folder / "spec.json").read_text(encoding="utf-8")
-            self.spec = FeatureSpec.from_json(json.loads(text))
-        except (OSError, ValueError, WorkzoneError) as error:
-            raise StoreError(
-                f"no feature store at {folder} ({error}); make one with `workzone extract`"
-            ) from error
+        self.spec = _read_spec(folder)
         journal = _read_journal(folder / "journal.txt")
         self.rows, self.failed = journal.rows, journal.failed
         self._maps: dict[str, npt.NDArray[Any]] = {}
@@ -186,11 +195,17 @@ class StoreWriter:
         """Open or create, and cut off what an earlier stop left half-written.
 
         Raises:
-            StoreError: another process writes to it, or it belongs to another spec.
+            StoreError: another process writes to it, it belongs to another spec, it is damaged,
+                or the folder cannot be written.
         """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / "lock").open("w")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("w")
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {folder}: {error.strerror}; name another folder"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -207,7 +222,7 @@ class StoreWriter:
         spec_path = self.folder / "spec.json"
         if not spec_path.exists():
             write_text(spec_path, json.dumps(spec.to_json(), indent=2) + "\n")
-        elif FeatureSpec.from_json(json.loads(spec_path.read_text(encoding="utf-8"))) != spec:
+        elif _read_spec(self.folder) != spec:
             raise StoreError(f"{self.folder} holds features of another spec; name another folder")
         self._arrays = row_arrays(spec)
         journal = _read_journal(self.folder / "journal.txt")
@@ -254,26 +269,28 @@ class StoreWriter:
             failed: images that could not be read, with the reason.
 
         Raises:
-            StoreError: the disk is full; the batch is then not in the store.
+            StoreError: the disk is full; the batch is then not in the store, and the writer is
+                closed.
         """
         failed = list(failed)
-        checksums = {}
+        assert len(set(keys) - self.rows.keys()) == len(keys), "a key stands for one row"
+        data = {}
+        for array in self._arrays:
+            data[array.name] = np.ascontiguousarray(arrays[array.name]).view(array.dtype).tobytes()
+            assert len(data[array.name]) == len(keys) * array.row_bytes, (array, len(keys))
+        entry = {
+            "rows": [list(key) for key in keys],
+            "failed": [[*key, reason] for key, reason in failed],
+            "crc": {name: zlib.crc32(values) for name, values in data.items()},
+        }
+        text = json.dumps(entry, separators=(",", ":")).encode()
+        data["journal"] = b"%08x %s\n" % (zlib.crc32(text), text)  # last: it vouches for the rest
         try:
-            for array in self._arrays:
-                data = np.ascontiguousarray(arrays[array.name]).view(array.dtype).tobytes()
-                assert len(data) == len(keys) * array.row_bytes, (array, len(data), len(keys))
-                checksums[array.name] = zlib.crc32(data)
-                self._files[array.name].write(data)
-                _flush(self._files[array.name])
-            entry = {
-                "rows": [list(key) for key in keys],
-                "failed": [[*key, reason] for key, reason in failed],
-                "crc": checksums,
-            }
-            text = json.dumps(entry, separators=(",", ":")).encode()
-            self._files["journal"].write(b"%08x %s\n" % (zlib.crc32(text), text))
-            _flush(self._files["journal"])
+            for name, values in data.items():
+                self._files[name].write(values)
+                _flush(self._files[name])
         except OSError as error:
+            self.close()  # files may end in half a batch: only opening anew puts that right
             raise StoreError(
                 f"cannot write to {self.folder}: {error.strerror}. What was extracted so far is "
                 "safe: free some space and run the same command again to go on"

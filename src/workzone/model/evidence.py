@@ -39,7 +39,7 @@ def shares(evidence: torch.Tensor) -> torch.Tensor:
     positive = evidence.clamp(min=0)
     total = positive.sum(dim=-1, keepdim=True)
     equal = torch.full_like(positive, 1 / positive.shape[-1])
-    return torch.where(total > 0, positive / total.clamp(min=1e-12), equal)
+    return torch.where(total > 0, positive / total.where(total > 0, 1), equal)
 
 
 def cell_evidence(

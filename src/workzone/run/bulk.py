@@ -2,17 +2,18 @@
 
 Results are appended to a journal beside the output, ``.<name>.journal``, image by image; when all
 are there it is turned into the output and the quarantine table. A job that was stopped goes on
-where its journal ends.
+where its journal ends. One job at a time may write to an output.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -43,11 +44,11 @@ _COLUMNS = pa.schema(
         pa.field("probability", pa.float64()),
         pa.field("decision", pa.string()),
         pa.field("view", pa.int32()),
-        pa.field("view_weight", pa.float32()),
-        pa.field("x0", pa.float32()),
-        pa.field("y0", pa.float32()),
-        pa.field("x1", pa.float32()),
-        pa.field("y1", pa.float32()),
+        pa.field("view_weight", pa.float64()),
+        pa.field("x0", pa.float64()),
+        pa.field("y0", pa.float64()),
+        pa.field("x1", pa.float64()),
+        pa.field("y1", pa.float64()),
     ]
 )
 
@@ -74,8 +75,11 @@ class _Item:
 def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
     """Images of a file, folder or manifest.
 
+    Folders are searched to any depth; links to folders are not followed.
+
     Returns:
-        Ids with references, and how many files of a folder are no images by their suffix.
+        Ids with references, and how many files of a folder are no images by their suffix. Folders
+        that are named like an image or cannot be listed are among the former, to be reported.
 
     Raises:
         UsageError: nothing there.
@@ -85,14 +89,17 @@ def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
         return [(s.id, _Item(s.image, manifest.root)) for s in manifest], 0
     if source.is_dir():
         found, ignored = [], 0
-        for folder, subfolders, files in os.walk(source):
+
+        def add(path: Path) -> None:
+            path = path.relative_to(source)
+            found.append((_text(path.as_posix()), _Item(ImageRef(str(path)), source)))
+
+        for folder, subfolders, files in os.walk(source, onerror=lambda e: add(Path(e.filename))):
             subfolders.sort()
-            # A folder named like an image is somebody's mistake: it is reported, not walked past.
             named_like_images = [name for name in subfolders if _is_image(name)]
             for name in sorted([*files, *named_like_images]):
                 if _is_image(name):
-                    path = (Path(folder) / name).relative_to(source)
-                    found.append((path.as_posix(), _Item(ImageRef(str(path)), source)))
+                    add(Path(folder) / name)
                 else:
                     ignored += 1
         if not found:
@@ -102,7 +109,12 @@ def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
         return found, ignored
     if not source.exists() and not source.is_symlink():
         raise UsageError(f"{source} does not exist: name an image, a folder or a manifest")
-    return [(str(source), _Item(ImageRef(source.name), source.absolute().parent))], 0
+    return [(_text(source.as_posix()), _Item(ImageRef(str(source)), Path()))], 0
+
+
+def _text(path: str) -> str:
+    """A path that any table can hold: bytes that are not UTF-8 are written as ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_image(name: str) -> bool:
@@ -149,35 +161,33 @@ def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummar
 
     Raises:
         UsageError: no images, or an unknown output suffix.
-        WorkzoneError: a journal of another model lies there, or the disk is full.
+        WorkzoneError: a journal of another model lies there, another process writes to the same
+            output, or the disk is full.
     """
     kind = output_kind(output)
     found, ignored = find_images(source)
     journal = output.with_name(f".{output.name}.journal")
     identity = {"model": predictor.bundle.identity(), "source": str(source.absolute())}
-    done = _resume(journal, identity)
-    todo = [(name, item) for name, item in found if name not in done]
-    results = _score(predictor, todo)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with journal.open("a", encoding="utf-8") as handle:
-            if handle.tell() == 0:
-                _append(handle, [identity])
-            scored = track(results, "scoring", total=len(todo))
-            for batch in in_batches(scored, FLUSH_EVERY):
-                _append(handle, [_record(name, result) for name, result in batch])
-    except OSError as error:
-        raise WorkzoneError(
-            f"cannot write {journal}: {error.strerror}. What was scored so far is safe: free some "
-            "space and run the same command again"
-        ) from error
+    wanted = {name for name, _ in found}
     quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
-    entries = [QuarantineEntry(**r["bad"]) for r in _records(journal) if "bad" in r]
-    _write(journal, output, kind)
-    write_quarantine(entries, quarantine)
-    good = [r["decision"] for r in _records(journal) if "bad" not in r]
-    assert len(good) + len(entries) == len(found), "every image is scored or quarantined"
-    journal.unlink()
+    with _journal(journal) as handle:
+        done = _resume(journal, identity) & wanted
+        todo = [(name, item) for name, item in found if name not in done]
+        if journal.stat().st_size == 0:
+            _append(handle, [identity])
+        scored = track(_score(predictor, todo), "scoring", total=len(todo))
+        for batch in in_batches(scored, FLUSH_EVERY):
+            _append(handle, [_record(name, result) for name, result in batch])
+
+        def records() -> Iterator[dict[str, Any]]:  # an image may be gone since it was scored
+            return (r for r in _records(journal) if _id(r) in wanted)
+
+        entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
+        good = [r["decision"] for r in records() if "bad" not in r]
+        assert len(good) + len(entries) == len(found), "every image is scored or quarantined"
+        write_quarantine(entries, quarantine)
+        _write((r for r in records() if "bad" not in r), output, kind)
+        journal.unlink()
     return BulkSummary(
         output=output,
         quarantine=quarantine,
@@ -189,6 +199,26 @@ def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummar
     )
 
 
+@contextlib.contextmanager
+def _journal(path: Path) -> Iterator[IO[str]]:
+    """The journal opened for appending, by one process at a time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise WorkzoneError(
+                    f"another process is writing to {path}; wait for it, or name another output"
+                ) from error
+            yield handle
+    except OSError as error:
+        raise WorkzoneError(
+            f"cannot write {path}: {error.strerror or error}. What was scored so far is safe: free "
+            "some space, or make the folder writable, and run the same command again"
+        ) from error
+
+
 def flat(prediction: Prediction) -> dict[str, Any]:
     """A prediction as one flat row: the columns of every output format."""
     row = asdict(prediction)
@@ -198,7 +228,8 @@ def flat(prediction: Prediction) -> dict[str, Any]:
 def _record(name: str, result: Scored | ImageError) -> dict[str, Any]:
     if isinstance(result, Scored):
         return flat(result.prediction)
-    return {"bad": asdict(QuarantineEntry(name, name, "row left out", result.code, str(result)))}
+    entry = QuarantineEntry(name, name, "row left out", result.code, _text(str(result)))
+    return {"bad": asdict(entry)}
 
 
 def _append(handle: IO[str], records: list[dict[str, Any]]) -> None:
@@ -207,26 +238,38 @@ def _append(handle: IO[str], records: list[dict[str, Any]]) -> None:
     os.fsync(handle.fileno())
 
 
+def _id(record: dict[str, Any]) -> str:
+    name: str = record["bad"]["id"] if "bad" in record else record["id"]
+    return name
+
+
 def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
-    """Ids that a journal holds; a torn last line is cut off.
+    """Ids that a journal holds; what a stop or a power cut left torn is cut off.
 
     Raises:
         WorkzoneError: the journal belongs to another model or source.
     """
-    if not journal.exists():
-        return set()
-    data = journal.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with journal.open("r+b") as handle:
-            handle.truncate(len(whole))
-    lines = [json.loads(line) for line in whole.splitlines()]
-    if lines and lines[0] != identity:
-        raise WorkzoneError(
-            f"{journal} is left from another model or source; delete it to start anew, or name "
-            "another output"
-        )
-    return {line["bad"]["id"] if "bad" in line else line["id"] for line in lines[1:]}
+    ids: set[str] = set()
+    whole = 0
+    with journal.open("rb") as handle:
+        for line in handle:
+            try:
+                record = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                break
+            if whole == 0 and record != identity:
+                raise WorkzoneError(
+                    f"{journal} is left from another model or source; delete it to start anew, or "
+                    "name another output"
+                )
+            if whole:  # past the identity
+                ids.add(_id(record))
+            whole += len(line)
+    if whole < journal.stat().st_size:
+        os.truncate(journal, whole)
+    return ids
 
 
 def _records(journal: Path) -> Iterator[dict[str, Any]]:
@@ -235,12 +278,11 @@ def _records(journal: Path) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in handle)
 
 
-def _write(journal: Path, output: Path, kind: OutputKind) -> None:
-    rows = (record for record in _records(journal) if "bad" not in record)
+def _write(rows: Iterator[dict[str, Any]], output: Path, kind: OutputKind) -> None:
     with writing(output) as aside:
         if kind == "parquet":
             with pq.ParquetWriter(aside, _COLUMNS) as table:
-                for batch in chain(in_batches(rows, 10_000)):
+                for batch in in_batches(rows, 10_000):
                     table.write_table(pa.Table.from_pylist(batch, schema=_COLUMNS))
             return
         with aside.open("w", newline="", encoding="utf-8") as handle:

@@ -57,7 +57,10 @@ def run_demo(
     else:
         step(f"importing the photographs of {photos}")
         summary = import_source(str(photos / "labels.csv"), output / "manifest.parquet")
-        say(f"{summary.rows_kept} of {summary.rows_read} rows imported; left out: {summary.quarantine}")
+        say(
+            f"{summary.rows_kept} of {summary.rows_read} rows imported; "
+            f"left out: {summary.quarantine}"
+        )
     manifest = read_manifest(output / "manifest.parquet")
 
     step("auditing: unreadable images, duplicates, leaks")

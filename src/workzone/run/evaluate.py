@@ -13,7 +13,7 @@ import torch
 from workzone.data.images import decode, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
-from workzone.errors import ManifestError
+from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
 from workzone.model.evidence import shares, view_evidence
 from workzone.report.html import EvaluationReport, Mistake
@@ -26,6 +26,8 @@ SLICED_BY = ("group", "daytime", "weather", "source")
 """Manifest fields whose values the figures are given for."""
 MISTAKES_SHOWN = 24
 RESAMPLES = 1000
+BATCH = 1024
+"""Images whose features are held in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +71,17 @@ def evaluate(
     unreadable = [s for s in labelled if (s.content_hash or "", 0) in store.failed]
     samples = [s for s in labelled if (s.content_hash or "", 0) not in store.failed]
     if not samples:
-        raise ManifestError("no labelled row to evaluate on; give the manifest labels")
+        raise ManifestError(
+            "no labelled row to evaluate on "
+            f"({len(manifest)} rows, {len(unreadable)} of them labelled but unreadable); "
+            "give the manifest labels"
+        )
     rows = [store.row(s.content_hash or "") for s in samples]
-    features = store.read("pooled", rows)
-    raw = predict_probabilities(bundle.detector, features)
-    probabilities = bundle.calibration.apply(raw)
+    raw = [
+        predict_probabilities(bundle.detector, store.read("pooled", rows[i : i + BATCH]))
+        for i in range(0, len(rows), BATCH)
+    ]
+    probabilities = bundle.calibration.apply(np.concatenate(raw))
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     slices: dict[str, list[Slice]] = {}
@@ -90,7 +98,7 @@ def evaluate(
         manifest_facts=_manifest_facts(samples, unreadable),
         model_facts=_model_facts(bundle),
         warnings=_warnings(bundle, samples, unreadable),
-        mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, features, store),
+        mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, store),
     )
     return Evaluation(report, samples)
 
@@ -157,19 +165,22 @@ def _mistakes(
     samples: list[Sample],
     labels: npt.NDArray[np.int64],
     probabilities: npt.NDArray[np.float64],
-    features: torch.Tensor,
     store: FeatureStore,
 ) -> list[Mistake]:
     worst = worst_mistakes(labels, probabilities, MISTAKES_SHOWN)
     if not len(worst):
         return []
-    weights = shares(view_evidence(bundle.detector, features[worst])).numpy()
-    boxes = store.read("boxes", [store.row(samples[row].content_hash or "") for row in worst])
+    rows = [store.row(samples[row].content_hash or "") for row in worst]
+    weights = shares(view_evidence(bundle.detector, store.read("pooled", rows))).numpy()
+    boxes = store.read("boxes", rows)
     mistakes = []
     for row, view_weights, view_boxes in zip(worst, weights, boxes.numpy(), strict=True):
         sample = samples[row]
-        frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
         note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
+        try:
+            frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
+        except ImageError as error:  # its features are stored, so it is judged all the same
+            frame, note = torch.full((3, 64, 64), 127, dtype=torch.uint8), f"not shown: {error}"
         mistakes.append(
             Mistake(
                 id=sample.id,

@@ -26,6 +26,8 @@ from workzone.views import enough_side, make_views
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, encoded bytes, a Pillow image, or a uint8 array ``[H, W, 3]`` (RGB)."""
 
+_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+
 HEAT_SIDE = 256
 """Longer side, in pixels, of the grid on which evidence is laid out."""
 
@@ -43,10 +45,8 @@ class Predictor:
     """A loaded model.
 
     >>> import workzone
-    >>> from workzone.data.scenes import draw_scene
-    >>> model = workzone.load("my-model")  # doctest: +SKIP
-    >>> scene = draw_scene(1, label=1)
-    >>> prediction = model.predict(scene.image)[0]
+    >>> model = workzone.load("my-model")
+    >>> prediction = model.predict("street.jpg")[0]
     >>> prediction.decision in ("roadwork", "none") and 0 <= prediction.probability <= 1
     True
     """
@@ -90,12 +90,16 @@ class Predictor:
         images = list(images)
         if metadata is not None and len(metadata) != len(images):
             raise UsageError(f"{len(images)} images, but metadata for {len(metadata)}")
-        named = [(_name(image, number), image) for number, image in enumerate(images)]
+        named = [(_name(image, number), (number, image)) for number, image in enumerate(images)]
+
+        def load(item: tuple[int, ImageLike]) -> torch.Tensor:
+            number, image = item
+            return _load(image, _name(image, number), self._enough_side)
+
         scored = []
-        for name, result in self.score(named, lambda image: _load(image, self._enough_side)):
+        for _, result in self.score(named, load):
             if isinstance(result, ImageError):
                 raise result
-            assert result.prediction.id == name
             scored.append(result.prediction)
         return scored
 
@@ -139,7 +143,10 @@ class Predictor:
             logits = detector(pooled[None]).logits.double()
         raw = float(torch.softmax(logits, dim=-1)[0, 1])
         if not np.isfinite(raw):  # a broken model must never answer NaN
-            raise ImageError("not-finite", f"{name}: the model gave no finite probability")
+            raise BundleError(
+                f"{name}: the model gave a probability that is not a finite number; its weights "
+                "are damaged: train again"
+            )
         probability = float(self.bundle.calibration.apply(raw))
         weights = shares(view_evidence(detector, pooled[None]))[0].numpy()
         heaviest = int(weights.argmax())
@@ -165,7 +172,7 @@ class Predictor:
             ImageError: the image cannot be read.
         """
         name = _name(image, 0)
-        frame = _load(image, self._enough_side)
+        frame = _load(image, name, self._enough_side)
         views = make_views(frame, self.bundle.spec.layout)
         output = self._output(views)
         scored = self._decide(name, views, self._pooled(output))
@@ -173,7 +180,7 @@ class Predictor:
             self.bundle.detector,
             output.grid.cpu(),
             lambda grid: pool(
-                BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.pooling
+                BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.bundle.spec.pooling
             ),
         )
         _, height, width = frame.shape
@@ -190,11 +197,6 @@ class Predictor:
         )
         return scored.prediction, overlay
 
-    @property
-    def pooling(self) -> str:
-        """How a view's grid becomes a vector."""
-        return self.bundle.spec.pooling
-
 
 def _cpu(value: torch.Tensor | None) -> torch.Tensor | None:
     return None if value is None else value.cpu()
@@ -204,24 +206,39 @@ def _name(image: ImageLike, number: int) -> str:
     return str(image) if isinstance(image, str | Path) else str(number)
 
 
-def _load(image: ImageLike, enough: int) -> torch.Tensor:
+def _load(image: ImageLike, name: str, enough: int) -> torch.Tensor:
     """The frame of an image given in any of the ways of `ImageLike`."""
     if isinstance(image, str | Path):
-        path = Path(image).absolute()
-        data = read_bytes(ImageRef(path.name), path.parent)
-        return decode(data, enough_side=enough, name=str(image))
+        data = read_bytes(ImageRef(str(image)), Path())
+        return decode(data, enough_side=enough, name=name)
+    if isinstance(image, bytes):
+        return decode(image, enough_side=enough, name=f"image {name}")
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ImageError(
                 "unreadable",
-                f"an array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}",
+                f"image {name}: an array must be uint8 [H, W, 3], "
+                f"not {image.dtype} {list(image.shape)}",
             )
         image = Image.fromarray(image)
     if isinstance(image, Image.Image):
-        buffer = io.BytesIO()
-        image.save(buffer, format="PNG", compress_level=0)
-        image = buffer.getvalue()
-    return decode(image, enough_side=enough)
+        return decode(_encoded(image, name), enough_side=enough, name=f"image {name}")
+    raise UsageError(
+        f"image {name} is {type(image).__name__}; give a path, encoded bytes, a Pillow image or a "
+        "uint8 array [H, W, 3]"
+    )
+
+
+def _encoded(image: Image.Image, name: str) -> bytes:
+    """As a lossless file, so that every image takes the one way through `decode`."""
+    buffer = io.BytesIO()
+    try:
+        exif = image.getexif()  # its orientation, which `decode` applies
+        plain = image if image.mode in _PNG_MODES else image.convert("RGB")
+        plain.save(buffer, format="PNG", compress_level=0, exif=exif)
+    except Exception as error:  # Pillow reads lazily: here a damaged file shows
+        raise ImageError("unreadable", f"image {name}: {error}") from error
+    return buffer.getvalue()
 
 
 def load(path: str | Path, *, weights: str | Path | None = None, device: str = "cpu") -> Predictor:
@@ -235,8 +252,24 @@ def load(path: str | Path, *, weights: str | Path | None = None, device: str = "
     Raises:
         BundleError: no bundle there, or a damaged one.
         BackboneError: the backbone's weights cannot be had.
+        UsageError: no such device.
     """
     bundle = read_bundle(Path(path))
     backbone = load_backbone(bundle.spec.backbone, weights=weights)
-    backbone.to(device)
+    move(backbone, device)
     return Predictor(bundle, backbone)
+
+
+def move(backbone: Backbone, device: str) -> None:
+    """Put a backbone on a device.
+
+    Raises:
+        UsageError: torch does not know the device, or this machine does not have it.
+    """
+    try:
+        backbone.to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"cannot use the device {device!r}: {reason}. `cpu` always works"
+        ) from error

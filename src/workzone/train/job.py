@@ -16,7 +16,7 @@ import workzone
 from workzone.backbones import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
-from workzone.errors import TrainingError, UsageError
+from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
@@ -47,7 +47,8 @@ def train(
     """Train a detector; features that are missing are extracted first.
 
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
-    fold but ``test_split`` validates in turn. Rows of ``test_split`` are never looked at.
+    fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
+    name, are never looked at.
 
     Args:
         manifest: labelled and split.
@@ -60,19 +61,22 @@ def train(
 
     Raises:
         TrainingError: no validation rows, one class only, or a group in two splits.
-        UsageError: ``test_split`` is not in a manifest of folds.
+        UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
+            there are no folds).
     """
-    usable = [s for s in manifest if s.label is not None and s.split not in (None, test_split)]
     splits = sorted({s.split for s in manifest if s.split})
+    learning = {name for name in splits if name in ("train", "val") or _is_fold(name)}
+    learning.discard(test_split)
+    usable = [s for s in manifest if s.label is not None and s.split in learning]
+    if test_split not in splits and (test_split != "test" or any(map(_is_fold, splits))):
+        raise UsageError(
+            f"no row is in the split {test_split!r} that is to be left alone; name one with "
+            f"--test: {nearest(test_split, splits)}"
+        )
     if not usable:
         raise TrainingError(
             "no labelled rows to learn from: give the manifest labels, and splits with "
             "`workzone data split`"
-        )
-    if any(split.startswith("fold-") for split in splits) and test_split not in splits:
-        raise UsageError(
-            f"the manifest has {', '.join(splits)}; name the one to leave for the test: "
-            "--test fold-0"
         )
     _refuse_shared_groups(manifest)
     chosen = manifest.with_samples(usable)
@@ -93,6 +97,10 @@ def train(
     return Trained(bundle, result, samples, len(usable) - len(samples))
 
 
+def _is_fold(split: str) -> bool:
+    return split.startswith("fold-")
+
+
 def _refuse_shared_groups(manifest: Manifest) -> None:
     splits_of: dict[str, set[str]] = {}
     for sample in manifest:
@@ -108,14 +116,14 @@ def _refuse_shared_groups(manifest: Manifest) -> None:
 
 def _validation_folds(samples: list[Sample]) -> list[Rows]:
     names = sorted({s.split for s in samples if s.split is not None})
-    validating = [name for name in names if name == "val" or name.startswith("fold-")]
+    validating = [name for name in names if name == "val" or _is_fold(name)]
     return [
         np.array([row for row, s in enumerate(samples) if s.split == name]) for name in validating
     ]
 
 
 def _features(store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
-    """``[n, C, V, D]`` as they are stored; copies that could not be made repeat the image itself."""
+    """``[n, C, V, D]`` as stored; copies that could not be made repeat the image itself."""
     rows = [
         store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
         for s in samples

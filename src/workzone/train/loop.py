@@ -73,13 +73,16 @@ def fit(
         config: how.
 
     Raises:
-        TrainingError: one class only, a fold without one of the classes, or a loss that is not
-            finite.
+        TrainingError: one class only, a fold without one of the classes, features or a loss that
+            are not finite.
     """
-    _check(labels, validation_folds)
+    _check(features, labels, validation_folds)
     everything = np.arange(len(labels))
     best_epochs, losses, rows, probabilities = [], [], [], []
-    with bar("training", (len(validation_folds) + 1) * config.epochs) as progress:
+    with (
+        bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
+        torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
+    ):
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
             detector, history = _train(
@@ -107,9 +110,18 @@ def fit(
     )
 
 
-def _check(labels: torch.Tensor, validation_folds: Sequence[Rows]) -> None:
+def _check(features: torch.Tensor, labels: torch.Tensor, validation_folds: Sequence[Rows]) -> None:
+    for row, values in enumerate(features):
+        if not bool(torch.isfinite(values).all()):
+            raise TrainingError(
+                f"the features of image {row} hold a value that is not a finite number; delete "
+                "their store and extract again"
+            )
     if not validation_folds:
-        raise TrainingError("no validation rows: give the manifest a `val` split or folds")
+        raise TrainingError(
+            "no validation rows: give the manifest a `val` split or folds with "
+            "`workzone data split`"
+        )
     for number, fold in enumerate(validation_folds):
         rest = np.setdiff1d(np.arange(len(labels)), fold)
         for name, part in (("validation", fold), ("training", rest)):
@@ -152,7 +164,7 @@ def _train(
             if not bool(torch.isfinite(loss)):
                 raise TrainingError(
                     f"the loss became {loss.item()}; lower the learning rate "
-                    f"({config.learning_rate}) or look for damaged features"
+                    f"({config.learning_rate})"
                 )
             optimizer.zero_grad()
             loss.backward()
@@ -160,7 +172,7 @@ def _train(
         if validation is None:
             continue
         history.append(_validation_loss(detector, features, labels, validation, class_weights))
-        if history[-1] <= min(history):
+        if int(np.argmin(history)) == len(history) - 1:
             best_state = {name: value.clone() for name, value in detector.state_dict().items()}
         elif len(history) - 1 - int(np.argmin(history)) >= config.patience:
             break

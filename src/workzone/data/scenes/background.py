@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from workzone.data.scenes.camera import Camera
 from workzone.data.scenes.canvas import Canvas, Colour, Light, mixed, rectangle, scaled
 from workzone.data.scenes.place import Place, pick
 
@@ -95,7 +94,7 @@ def draw_ground(canvas: Canvas, place: Place, rng: np.random.Generator, travelle
         shining=True,
     )
     draw_ribbon(canvas, -400, 400, ground, steps=10)
-    paving = scaled(pick(rng, [(164, 160, 152), (150, 146, 142), (172, 158, 140)]), 1.0)
+    paving = pick(rng, [(164, 160, 152), (150, 146, 142), (172, 158, 140)])
     if place.environment in ("rural", "highway"):
         paving = mixed(ground, (140, 130, 112), 0.7)
     draw_ribbon(canvas, road.outer_left, road.outer_right, paving)
@@ -207,8 +206,9 @@ def _dashes(canvas: Canvas, x: float, dash: float, period: float, travelled: flo
             draw_ribbon(canvas, x - 0.07, x + 0.07, WHITE_PAINT, z0=z, z1=end, steps=1, retro=0.2)
 
 
-def draw_bonnet(camera: Camera, canvas: Canvas, colour: Colour) -> None:
+def draw_bonnet(canvas: Canvas, colour: Colour) -> None:
     """The own car's bonnet along the bottom edge, as many dashcams see it."""
+    camera = canvas.camera
     x = camera.eye * 0.62
     y = camera.eye - 0.66 * camera.height / camera.focal
     outline = [(-1.3 * x, y - 1), (-1.2 * x, y), (0, y + 0.06), (1.2 * x, y), (1.3 * x, y - 1)]

@@ -53,7 +53,3 @@ class Camera:
     def pixels(self, metres: float, z: float) -> float:
         """How long ``metres`` across the view are at distance ``z``."""
         return self.focal * metres / max(z, NEAREST)
-
-    def sees(self, x: float, z: float) -> bool:
-        """Whether a spot on the ground is within the frame's columns."""
-        return 0 < self.project((x, 0.0, z))[0] < self.width and z > NEAREST

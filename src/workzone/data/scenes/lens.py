@@ -104,20 +104,24 @@ def _rain(frame: Pixels, rng: np.random.Generator) -> Pixels:
         pen.line((x, y, x + lean * long, y + long), fill=int(30 + 700 * length))
     streaks = np.asarray(layer.filter(ImageFilter.GaussianBlur(0.6)), np.float32)[..., None]
     mean = frame.mean()
-    return (frame - mean) * 0.9 + mean + streaks * 0.7
+    rained: Pixels = (frame - mean) * np.float32(0.9) + mean + streaks * np.float32(0.7)
+    return rained
 
 
 def _expose(frame: Pixels, place: Place, rng: np.random.Generator) -> Pixels:
     """Exposure, white balance, saturation and the darker corners of a wide lens."""
     height, width = frame.shape[:2]
     gain = rng.uniform(0.85, 1.15) * (1.5 if place.daytime == "night" else 1.0)
-    balance = np.array([rng.normal(1, 0.04), 1.0, rng.normal(1, 0.05)], np.float32)
+    balance: Pixels = np.array([rng.normal(1, 0.04), 1.0, rng.normal(1, 0.05)], np.float32)
     v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    corners = 1 - rng.uniform(0, 0.22) * (u * u + v * v)[..., None] / 2
-    frame = frame * (gain * balance) * corners
-    frame = frame * (255 / np.maximum(frame.max(axis=2, keepdims=True), 255))
-    grey = frame.mean(axis=2, keepdims=True)
-    return grey + (frame - grey) * rng.uniform(0.65, 1.1)
+    corners = gain * (1 - rng.uniform(0, 0.22) * (u * u + v * v)[..., None] / 2)
+    frame = frame * (balance * corners).astype(np.float32)
+    red, green, blue = frame[..., :1], frame[..., 1:2], frame[..., 2:]
+    peak = np.maximum(np.maximum(red, green), blue)
+    grey = (red + green + blue) / 3
+    exposed = grey + (frame - grey) * np.float32(rng.uniform(0.65, 1.1))
+    exposed = exposed / np.maximum(peak / 255, 1)  # overexposed things keep their hue
+    return exposed.astype(np.float32, copy=False)
 
 
 def _sense(frame: Pixels, place: Place, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -133,7 +137,7 @@ def _sense(frame: Pixels, place: Place, rng: np.random.Generator) -> npt.NDArray
     if rng.random() < 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
     strength = rng.uniform(1.0, 4.5) * (1.8 if place.daytime == "night" else 1.0)
-    noise = rng.standard_normal((height, width, 1), np.float32) * strength
+    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(strength)
     tinted = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * strength / 2
     noise = noise + tinted.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.clip(np.asarray(picture, np.float32) + noise, 0, 255).astype(np.uint8)

@@ -107,7 +107,7 @@ def _draw_attempt(
     stage.draw(canvas)
     if stream(15).random() < 0.3:
         with canvas.owned(""):
-            draw_bonnet(canvas.camera, canvas, (46, 48, 54))
+            draw_bonnet(canvas, (46, 48, 54))
     masks, boxes = _truth(canvas)
     return Scene(
         image=develop(canvas, place, stream(16)),

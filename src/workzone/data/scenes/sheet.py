@@ -37,4 +37,6 @@ def make_sheet(seed: int = 0) -> Image.Image:
 
 if __name__ == "__main__":
     with writing(Path(sys.argv[1])) as aside:
-        make_sheet().quantize(192).save(aside, format="PNG", optimize=True)
+        sheet = make_sheet()
+        palette = sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        sheet.quantize(palette=palette).save(aside, format="PNG", optimize=True)

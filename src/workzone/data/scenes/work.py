@@ -123,7 +123,7 @@ def draw_fence(canvas: Canvas, *, x: float, z: float, length: float, mesh: bool)
     height = 1.1 if mesh else 1.0
     quad: Quad = ((x, 0.1, z), (x, 0.1, z + length), (x, height, z + length), (x, height, z))
     if mesh:
-        canvas.face(quad, (250, 110, 36), opacity=1.0)
+        canvas.face(quad, (250, 110, 36))
         for step in range(1, 6):
             canvas.decal(quad, rectangle(0, step / 6, 1, step / 6 + 0.03), (190, 74, 22))
         for step in range(1, 9):

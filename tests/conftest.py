@@ -1,0 +1,69 @@
+"""A small trained model that many tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from made_images import blob_image, sample_of
+from workzone.backbones import Backbone, load_backbone
+from workzone.data.manifest import Manifest, write_manifest
+from workzone.decide.bundle import write_bundle
+from workzone.features.extract import make_spec
+from workzone.run.predictor import Predictor, load
+from workzone.train.job import train
+from workzone.train.loop import TrainConfig
+from workzone.views import ViewLayout
+
+LAYOUT = ViewLayout(size=64, tiles=2, overlap=0.0, squares=())
+"""The whole frame and its four quarters: small, and precise enough to say where."""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A trained bundle with all it was made from."""
+
+    root: Path
+    manifest: Manifest  # 60 images in train, val and test; road work is an orange blob
+    manifest_path: Path
+    bundle: Path
+    store: Path  # folder of feature stores
+
+
+@pytest.fixture(scope="session")
+def lite0() -> Backbone:
+    return load_backbone("lite0")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, lite0: Backbone) -> Tiny:
+    root = tmp_path_factory.mktemp("tiny")
+    samples = []
+    for number in range(60):
+        split = ("train", "train", "val", "test")[number // 2 % 4]
+        label = number % 2
+        image = blob_image(number, label)
+        image.save(root / f"{number:02}.png")
+        samples.append(
+            sample_of(
+                root / f"{number:02}.png",
+                label=label,
+                split=split,
+                group=f"clip-{number // 2}",
+                daytime="day" if number % 3 else "night",
+                source="made",
+            )
+        )
+    manifest = Manifest(samples, root)
+    write_manifest(manifest, root / "manifest.parquet")
+    spec = make_spec(lite0, layout=LAYOUT)
+    trained = train(manifest, lite0, spec, root / "features", TrainConfig(epochs=30))
+    write_bundle(trained.bundle, root / "model")
+    return Tiny(root, manifest, root / "manifest.parquet", root / "model", root / "features")
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny: Tiny) -> Predictor:
+    return load(tiny.bundle)

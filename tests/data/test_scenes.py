@@ -1,0 +1,292 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from typer.testing import CliRunner
+
+from workzone.cli import app
+from workzone.data.images import content_hash
+from workzone.data.manifest import read_manifest
+from workzone.data.masks import load_masks
+from workzone.data.scenes import draw_scene, write_scenes
+from workzone.data.scenes.camera import Camera
+from workzone.data.scenes.canvas import Canvas, Light
+from workzone.data.scenes.place import DAYTIMES, ENVIRONMENTS, WEATHERS, Area, Stage, choose_place
+from workzone.data.scenes.work import draw_cone
+from workzone.errors import UsageError
+from workzone.types import OBJECT_CLASSES
+
+SMALL = {"width": 160, "height": 90}
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Scenes of both labels in turn, each of another street."""
+    return [draw_scene(1000 + index, label=index % 2, **SMALL) for index in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return write_scenes(folder, count=14, seed=3)
+
+
+def auc_of(features, labels):
+    """Cross-validated AUC of a logistic regression on some numbers per scene."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    chance = cross_val_predict(model, features, labels, cv=5, method="predict_proba")[:, 1]
+    return roc_auc_score(labels, chance)
+
+
+def test_scene_has_the_promised_form():
+    scene = draw_scene(5, label=1, width=200, height=120)
+    assert scene.image.shape == (120, 200, 3) and scene.image.dtype == np.uint8
+    assert scene.masks.shape == (len(OBJECT_CLASSES), 120, 200) and scene.masks.dtype == np.bool_
+    assert scene.label == 1
+    assert scene.daytime in DAYTIMES and scene.weather in WEATHERS and scene.scene in ENVIRONMENTS
+
+
+def test_same_seed_same_scene_other_seed_another():
+    first, again, other = (draw_scene(seed, label=1, **SMALL) for seed in (7, 7, 8))
+    assert np.array_equal(first.image, again.image) and np.array_equal(first.masks, again.masks)
+    assert first.boxes == again.boxes
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_both_labels_of_a_seed_show_the_same_street():
+    with_work, without = (draw_scene(11, label=label, **SMALL) for label in (1, 0))
+    for name in ("daytime", "weather", "scene"):
+        assert getattr(with_work, name) == getattr(without, name)
+    differing = np.abs(with_work.image.astype(int) - without.image).max(axis=2) > 24
+    assert 0 < differing.mean() < 0.5
+
+
+def test_positives_show_their_work_zone_and_negatives_have_empty_masks(drawn):
+    for scene in drawn:
+        if scene.label:
+            assert scene.masks.any(axis=0).mean() >= 0.0006 and scene.boxes
+        else:
+            assert not scene.masks.any() and scene.boxes == []
+
+
+def test_every_class_and_condition_occurs(drawn):
+    share = np.mean([s.masks.any(axis=(1, 2)) for s in drawn if s.label], axis=0)
+    assert dict(zip(OBJECT_CLASSES, share > 0.15, strict=True)) == dict.fromkeys(
+        OBJECT_CLASSES, True
+    )
+    assert {s.daytime for s in drawn} == set(DAYTIMES)
+    assert {s.weather for s in drawn} == set(WEATHERS)
+    assert {s.scene for s in drawn} == set(ENVIRONMENTS)
+
+
+def test_boxes_enclose_the_masks_exactly(drawn):
+    for scene in [s for s in drawn if s.label][:40]:
+        height, width = scene.masks.shape[1:]
+        for channel, kind in enumerate(OBJECT_CLASSES):
+            around = np.zeros((height, width), bool)
+            edges = [box for name, box in scene.boxes if name == kind]
+            for x0, y0, x1, y1 in edges:
+                assert 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+                rows = slice(round(y0 * height), round(y1 * height))
+                around[rows, round(x0 * width) : round(x1 * width)] = True
+            mask = scene.masks[channel]
+            assert mask.any() == bool(edges)
+            assert not (mask & ~around).any()
+            if edges:
+                columns = np.nonzero(mask.any(axis=0))[0]
+                assert min(box[0] for box in edges) * width == pytest.approx(columns[0])
+                assert max(box[2] for box in edges) * width == pytest.approx(columns[-1] + 1)
+
+
+def test_colour_and_global_figures_do_not_tell_the_label(drawn):
+    labels = np.array([scene.label for scene in drawn])
+    pixels = [scene.image.reshape(-1, 3).astype(float) for scene in drawn]
+    mean_colour = np.array([[*p.mean(axis=0), *p.std(axis=0)] for p in pixels])
+    histogram = np.array(
+        [np.histogramdd(p, bins=(4, 4, 4), range=[(0, 256)] * 3)[0].ravel() for p in pixels]
+    )
+    detail = np.array([[np.abs(np.diff(s.image.astype(float), axis=1)).mean()] for s in drawn])
+    place = np.array(
+        [
+            [s.daytime == name for name in DAYTIMES] + [s.scene == name for name in ENVIRONMENTS]
+            for s in drawn
+        ],
+        dtype=float,
+    )
+    figures = {
+        "mean colour": auc_of(mean_colour, labels),
+        "colour histogram": auc_of(histogram, labels),
+        "brightness": auc_of(mean_colour[:, :3].mean(axis=1, keepdims=True), labels),
+        "detail": auc_of(detail, labels),
+        "place": auc_of(place, labels),
+    }
+    assert all(value < 0.8 for value in figures.values()), figures
+
+
+def test_masks_lie_on_coloured_evidence(drawn):
+    """Cones are warmer in colour than the rest of their picture, in nearly every scene by day."""
+    warmer = []
+    for scene in drawn:
+        if scene.masks[0].sum() > 30 and scene.daytime == "day":
+            warmth = scene.image[..., 0].astype(float) - scene.image[..., 2]
+            warmer.append(warmth[scene.masks[0]].mean() > warmth[~scene.masks[0]].mean())
+    assert len(warmer) > 10 and np.mean(warmer) > 0.9
+
+
+@pytest.mark.parametrize("z", [5.0, 10.0, 40.0])
+def test_projection_is_a_pinhole(z):
+    camera = Camera(width=800, height=400, focal=600, horizon=180, centre=400, eye=1.5)
+    assert camera.project((2.0, 0.0, z)) == pytest.approx((400 + 600 * 2 / z, 180 + 900 / z))
+    assert camera.project((0.0, 1.5, z)) == pytest.approx((400, 180))
+    assert camera.pixels(1.0, z) == pytest.approx(600 / z)
+
+
+def test_curve_roll_and_left_hand_traffic_move_points_as_they_should():
+    options = {"width": 800, "height": 400, "focal": 600.0, "horizon": 180.0, "centre": 400.0}
+    curved = Camera(**options, eye=1.5, curve=0.001)
+    assert curved.project((0, 1.5, 50)) == pytest.approx((400 + 600 * 2.5 / 50, 180))
+    mirrored = Camera(**options, eye=1.5, mirrored=True)
+    assert mirrored.project((2, 0, 10))[0] == pytest.approx(400 - 120)
+    rolled = Camera(**options, eye=1.5, roll=math.pi / 2)
+    assert rolled.project((1, 1.5, 6)) == pytest.approx((400, 280))
+
+
+def test_an_object_twice_as_far_is_half_as_high_and_stands_on_the_ground():
+    heights = []
+    for z in (8.0, 16.0):
+        camera = Camera(width=800, height=600, focal=800, horizon=200, centre=400, eye=1.5)
+        canvas = Canvas(camera, Light((1, 1, 1), (200, 200, 200), 900))
+        with canvas.owned("cone"):
+            draw_cone(canvas, x=0, z=z, height=0.9, colour=(255, 100, 20), bands=1)
+        rows = np.nonzero((canvas.owners() == 2).any(axis=1))[0]
+        heights.append(len(rows))
+        assert rows[-1] == pytest.approx((200 + 800 * 1.5 / z) / 2, abs=2)
+        assert heights[-1] == pytest.approx(800 * 0.9 / z / 2, abs=4)
+    assert heights[0] == pytest.approx(2 * heights[1], abs=5)
+
+
+def test_near_objects_hide_far_ones_in_the_masks():
+    def visible(hidden_behind_a_nearer_one):
+        camera = Camera(width=800, height=600, focal=800, horizon=200, centre=400, eye=1.5)
+        canvas = Canvas(camera, Light((1, 1, 1), (200, 200, 200), 900))
+        stage = Stage(choose_place(0))
+        cone = {"height": 0.9, "colour": (255, 100, 20), "bands": 0}
+        if hidden_behind_a_nearer_one:
+            stage.add(draw_cone, x=0, z=6, **cone)  # ordinary: hides, but is no work object
+        stage.add(draw_cone, x=0, z=12, kind="cone", **cone)
+        stage.draw(canvas)
+        return (canvas.owners() == 2).sum()
+
+    assert 0 < visible(True) < visible(False)
+
+
+def test_claims_keep_things_apart():
+    stage = Stage(choose_place(0))
+    assert stage.claim(Area(0, 2, 5, 10))
+    assert not stage.claim(Area(1, 3, 9, 12))
+    assert stage.claim(Area(2, 3, 9, 12))  # touching is not meeting
+
+
+def test_written_data_set_is_complete(dataset):
+    manifest = read_manifest(dataset)
+    folder = dataset.parent
+    assert len(manifest) == 14 and sum(sample.label for sample in manifest) == 7
+    for sample in manifest:
+        data = (folder / sample.image.path).read_bytes()
+        assert sample.content_hash == content_hash(data) and sample.source == "drawn"
+        with Image.open(folder / sample.image.path) as image:
+            assert image.format == "JPEG" and image.size == (640, 360)
+        masks = load_masks(sample.masks, folder, 360, 640)
+        assert masks.any() == bool(sample.label)
+    hashes = {sample.content_hash for sample in manifest}
+    assert len(hashes) == 14
+
+
+def test_drives_share_a_place_and_hold_both_labels(dataset):
+    drives = {}
+    for sample in read_manifest(dataset):
+        drives.setdefault(sample.group, []).append(sample)
+    assert len(drives) > 1
+    for scenes in drives.values():
+        assert 4 <= len(scenes) <= 8 and {sample.label for sample in scenes} == {0, 1}
+        for name in ("daytime", "weather", "scene"):
+            assert len({getattr(sample, name) for sample in scenes}) == 1
+        assert [s.time for s in scenes] == sorted(s.time for s in scenes)
+
+
+def metres(first, second):
+    """Haversine distance of two samples."""
+    lat1, lat2 = math.radians(first.latitude), math.radians(second.latitude)
+    half = math.sin((lat2 - lat1) / 2) ** 2
+    across = math.radians(second.longitude - first.longitude)
+    half += math.cos(lat1) * math.cos(lat2) * math.sin(across / 2) ** 2
+    return 2 * 6_371_009 * math.asin(math.sqrt(half))
+
+
+def test_drives_are_far_apart_and_their_scenes_near(dataset):
+    samples = list(read_manifest(dataset))
+    for index, first in enumerate(samples):
+        for second in samples[:index]:
+            apart = metres(first, second)
+            assert apart < 100 if first.group == second.group else apart > 150
+
+
+def test_same_seed_same_bytes(tmp_path, dataset):
+    again = write_scenes(tmp_path, count=14, seed=3)
+    files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
+    assert len(files) == 2 * 14 + 1 and again == tmp_path / "manifest.parquet"
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (dataset.parent / file).read_bytes()
+
+
+@pytest.mark.parametrize(("share", "positives"), [(0.0, 0), (0.25, 1), (1.0, 4)])
+def test_positive_share_is_exact(tmp_path, share, positives):
+    manifest = read_manifest(write_scenes(tmp_path, count=4, positive_share=share))
+    assert sum(sample.label for sample in manifest) == positives
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda _: draw_scene(1, label=2), r"label is 2; it must be 1 \(road work\) or 0"),
+        (lambda _: draw_scene(-1, label=1), "seed is -1; it must be 0 or more"),
+        (lambda _: draw_scene(1, label=1, width=20), "20x360 pixels; at least 64 a side"),
+        (lambda path: write_scenes(path, count=0), "count is 0; ask for at least 1 scene"),
+        (lambda path: write_scenes(path, count=1, seed=-2), "seed is -2; it must be 0 or more"),
+        (
+            lambda path: write_scenes(path, count=1, positive_share=1.5),
+            "positive_share is 1.5; it must lie between 0 and 1",
+        ),
+    ],
+)
+def test_mistakes_are_named(tmp_path, call, message):
+    with pytest.raises(UsageError, match=message):
+        call(tmp_path)
+
+
+def test_command_writes_and_reports(tmp_path):
+    result = CliRunner().invoke(app, ["scenes", "-o", str(tmp_path), "--count", "2", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "manifest": str(tmp_path / "manifest.parquet"),
+        "scenes": 2,
+        "roadwork": 1,
+        "drives": 1,
+        "seed": 0,
+    }
+    shown = CliRunner().invoke(app, ["scenes", "--help"])
+    assert "workzone scenes -o scenes --count 1000 --seed 7" in shown.stdout
+
+
+def test_command_refuses_a_wrong_count(tmp_path):
+    result = CliRunner().invoke(app, ["scenes", "-o", str(tmp_path), "--count", "0"])
+    assert result.exit_code == 2
+    assert "ask for at least 1 scene" in result.stderr

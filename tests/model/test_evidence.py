@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import torch
+
+from workzone.backbones import pool
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.types import BackboneOutput
+
+B, V, D = 7, 4, 5
+
+
+def made_features(rows: int = B) -> torch.Tensor:
+    return torch.randn(rows, V, D, generator=torch.Generator().manual_seed(4)) * 3 + 1
+
+
+def linear_detector(width: int = D) -> Detector:
+    """With flat attention (the score vector is zero), so that only the maximum is not linear."""
+    torch.manual_seed(5)
+    detector = Detector(DetectorConfig(width=width, hidden=3))
+    torch.nn.init.normal_(detector.classifier.weight)
+    torch.nn.init.normal_(detector.classifier.bias)
+    return detector.eval()
+
+
+def difference(detector: Detector, features: torch.Tensor) -> torch.Tensor:
+    logits = detector(features).logits
+    return logits[:, 1] - logits[:, 0]
+
+
+def test_evidence_adds_up_to_the_logit() -> None:
+    """Mean and maximum are both homogeneous, so gradient times input is the whole difference.
+
+    What the evidence is measured against is the image of which every view is the average view.
+    """
+    detector = linear_detector()
+    detector.fit_scaler(made_features(100))
+    features = made_features()
+    average = detector.feature_mean.expand(1, V, D)
+    expected = difference(detector, features) - difference(detector, average)
+    evidence = view_evidence(detector, features)
+    assert evidence.shape == (B, V)
+    torch.testing.assert_close(evidence.sum(1), expected.detach(), atol=1e-4, rtol=1e-4)
+    assert expected.abs().max() > 1
+
+
+def test_each_view_has_its_own_part_in_closed_form() -> None:
+    """Unit scale, weights by hand: a mean over V, and the maximum to whoever holds it."""
+    detector = Detector(DetectorConfig(width=2, hidden=3)).eval()
+    with torch.no_grad():
+        # columns: mean of dimension 0, mean of 1, maximum of 0, maximum of 1
+        detector.classifier.weight[1] = torch.tensor([2.0, 0.0, 0.0, 10.0])
+    features = torch.tensor([[[4.0, 1.0], [-2.0, 7.0], [0.0, 0.0]]])
+    # 2 * x0 / 3 for each, and 10 * 7 for the second, which holds the maximum of dimension 1
+    expected = torch.tensor([[8 / 3, -4 / 3 + 70, 0.0]])
+    torch.testing.assert_close(view_evidence(detector, features), expected)
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    detector, features = linear_detector(), made_features()
+    torch.nn.init.normal_(detector.pooling.score.weight)
+    alone = torch.cat([view_evidence(detector, features[row : row + 1]) for row in range(B)])
+    torch.testing.assert_close(view_evidence(detector, features), alone)
+
+
+def test_explaining_leaves_no_gradients_behind() -> None:
+    detector, features = linear_detector(), made_features()
+    with torch.no_grad():
+        view_evidence(detector, features)
+    assert not features.requires_grad
+    assert all(parameter.grad is None for parameter in detector.parameters())
+
+
+def test_shares_are_of_what_argues_for_road_work() -> None:
+    evidence = torch.tensor([[3.0, -5.0, 1.0, 0.0], [-1.0, -2.0, 0.0, -4.0]])
+    expected = torch.tensor([[0.75, 0.0, 0.25, 0.0], [0.25] * 4])
+    torch.testing.assert_close(shares(evidence), expected)
+
+
+def test_shares_of_the_faintest_evidence_sum_to_one() -> None:
+    assert float(shares(torch.tensor([[1e-20, 3e-20]])).sum()) == 1.0
+
+
+ROWS = COLUMNS = 3
+
+
+def grid_with_a_cone(view: int, cell: int) -> torch.Tensor:
+    """Weak noise; one cell of one view points where no other does."""
+    grid = torch.randn(V, ROWS * COLUMNS, D, generator=torch.Generator().manual_seed(6)) * 0.05
+    grid[view, cell, 2] = 5.0
+    return grid
+
+
+def pooled_by(pooling: str, grid: torch.Tensor) -> torch.Tensor:
+    cls = torch.ones(len(grid), D)
+    return pool(BackboneOutput(cls, grid, (ROWS, COLUMNS)), pooling)
+
+
+def test_cells_say_where() -> None:
+    detector = Detector(DetectorConfig(width=2 * D, hidden=3)).eval()
+    with torch.no_grad():
+        detector.classifier.weight[1, 2::D] = 1.0  # dimension 2 of mean and maximum, pooled twice
+    evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean+max", g))
+    assert evidence.shape == (V, ROWS * COLUMNS)
+    assert divmod(int(evidence.argmax()), ROWS * COLUMNS) == (1, 7)
+    assert float(evidence[1, 7]) > 0.8 * float(evidence.clamp(min=0).sum())
+
+
+def test_what_argues_against_is_negative() -> None:
+    detector = Detector(DetectorConfig(width=D, hidden=3)).eval()
+    with torch.no_grad():
+        detector.classifier.weight[1, 2] = -1.0
+    evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean", g))
+    assert int(evidence.argmin()) == ROWS * COLUMNS + 7
+    assert float(evidence.min()) < -0.05
+
+
+def test_without_the_grid_there_is_no_evidence_in_it() -> None:
+    detector = linear_detector()
+    evidence = cell_evidence(detector, grid_with_a_cone(0, 0), lambda g: pooled_by("cls", g))
+    assert torch.equal(evidence, torch.zeros(V, ROWS * COLUMNS))

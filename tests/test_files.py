@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from workzone import files
+from workzone.errors import WorkzoneError
+from workzone.files import write_text, writing
+
+
+def test_text_is_written_as_utf8_into_folders_that_it_makes(tmp_path):
+    path = tmp_path / "a" / "b" / "c.txt"
+    write_text(path, "Straße\n")
+    assert path.read_bytes() == "Straße\n".encode()
+    assert [entry.name for entry in path.parent.iterdir()] == ["c.txt"]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with writing(path) as aside:
+        aside.write_text("new")
+        assert aside.parent == path.parent  # a rename across file systems is no rename
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), writing(path) as aside:
+        aside.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
+    path = tmp_path / "a.txt"
+    with (
+        pytest.raises(WorkzoneError, match=r"cannot write .*a\.txt: No space left.*Free some"),
+        writing(path) as aside,
+    ):
+        aside.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkzoneError, match=r"cannot write .*file/a\.txt: .*another place"):
+        write_text(tmp_path / "file" / "a.txt", "text")
+
+
+def test_a_target_that_is_a_folder_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WorkzoneError, match=r"cannot write .*folder: Is a directory"):
+        write_text(tmp_path / "folder", "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_data_reach_the_disk_before_the_rename_and_the_name_after_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    events = []
+    fsync = os.fsync
+
+    def spy(handle):
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        events.append((is_folder, path.exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(files.os, "fsync", spy)
+    write_text(path, "text")
+    assert events == [(False, False), (True, True)]

@@ -1,0 +1,295 @@
+"""Views: where they lie in closed form, what they show against a slow reference."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from workzone.data.augmentation import Augmentation
+from workzone.data.images import content_hash, decode
+from workzone.errors import ImageError, UsageError
+from workzone.types import ImageRef, Sample
+from workzone.views import (
+    ViewLayout,
+    enough_side,
+    make_views,
+    preprocess,
+    sample_views,
+    view_boxes,
+)
+
+ORIENTATION = 0x0112
+LAYOUTS = st.builds(
+    ViewLayout,
+    size=st.integers(8, 40),
+    tiles=st.integers(1, 5),
+    overlap=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]),
+)
+
+
+def street(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Gradients, edges and grain: ``[H, W, 3]`` uint8."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    smooth = np.stack([255 * x / width, 255 * y / height, 128 + 80 * np.sin(x / 9 + y / 17)], -1)
+    smooth[height // 3 : height // 2, width // 5 : width // 4] = (250, 120, 20)
+    grain = random.normal(0, 12, (height, width, 3))
+    return np.clip(smooth + grain, 0, 255).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def frame(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def triangle_weights(size: int, target: int) -> np.ndarray:
+    """Antialiased bilinear resampling of a line, ``[target, size]``, from its definition."""
+    step = size / target
+    support = max(step, 1.0)
+    weights = np.zeros((target, size))
+    for row in range(target):
+        centre = (row + 0.5) * step
+        distance = np.abs(np.arange(size) + 0.5 - centre) / support
+        weights[row] = np.clip(1 - distance, 0, None)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def slow_views(pixels: np.ndarray, layout: ViewLayout) -> np.ndarray:
+    """``[V, S, S, 3]`` float64, by cropping and two dense matrix products."""
+    height, width, _ = pixels.shape
+    views = []
+    for x0, y0, x1, y1 in view_boxes(layout, width, height).astype(np.float64):
+        crop = pixels[
+            round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)
+        ]
+        rows = triangle_weights(crop.shape[0], layout.size)
+        columns = triangle_weights(crop.shape[1], layout.size)
+        views.append(np.einsum("ij,jkc,lk->ilc", rows, crop.astype(np.float64), columns))
+    return np.stack(views)
+
+
+def test_the_twelve_default_views_in_closed_form():
+    # Tiles of 2/5: three of them, less two overlaps of a quarter tile, are 1. On 16:9 a square
+    # takes 9/16 of the width.
+    starts = (0.0, 0.3, 0.6)
+    expected = [(0.0, 0.0, 1.0, 1.0)]
+    expected += [(x, y, x + 0.4, y + 0.4) for y in starts for x in starts]
+    expected += [(3.5 / 16, 0.0, 12.5 / 16, 1.0), (7 / 16, 0.0, 1.0, 1.0)]
+    layout = ViewLayout()
+    assert layout.count == 12
+    np.testing.assert_allclose(view_boxes(layout, 1280, 720), expected, atol=1e-6)
+    assert layout.names() == [
+        "whole frame",
+        *(f"tile {row},{column}" for row in (1, 2, 3) for column in (1, 2, 3)),
+        "centre square",
+        "right square",
+    ]
+
+
+def test_on_a_portrait_frame_squares_slide_down():
+    layout = ViewLayout(global_view=False, tiles=0, squares=("left", "centre", "right"))
+    expected = [(0, 0, 1, 0.5), (0, 0.25, 1, 0.75), (0, 0.5, 1, 1)]
+    np.testing.assert_allclose(view_boxes(layout, 300, 600), expected)
+    turned = [(y0, x0, y1, x1) for x0, y0, x1, y1 in expected]
+    np.testing.assert_allclose(view_boxes(layout, 600, 300), turned)
+
+
+def test_on_a_square_frame_all_squares_are_the_frame():
+    layout = ViewLayout(global_view=False, tiles=0, squares=("left", "centre", "right"))
+    np.testing.assert_allclose(view_boxes(layout, 64, 64), [(0, 0, 1, 1)] * 3)
+
+
+@given(LAYOUTS)
+def test_tiles_cover_the_frame_exactly_and_overlap_as_told(layout):
+    tiles = layout.tiles
+    boxes = view_boxes(layout, 640, 360)[1 : 1 + tiles**2].reshape(tiles, tiles, 4)
+    left, top, right, bottom = np.moveaxis(boxes, -1, 0)
+    for first, last, starts, ends in (
+        (left[:, 0], right[:, -1], left, right),
+        (top[0], bottom[-1], top.T, bottom.T),
+    ):
+        np.testing.assert_array_equal(first, 0)
+        np.testing.assert_array_equal(last, 1)
+        shared = (ends[:, :-1] - starts[:, 1:]) / (ends - starts)[:, :-1]
+        np.testing.assert_allclose(shared, layout.overlap, atol=1e-5)
+
+
+@given(LAYOUTS, st.integers(16, 90), st.integers(16, 90))
+@settings(deadline=None)
+def test_every_pixel_is_in_a_tile(layout, width, height):
+    boxes = view_boxes(layout, width, height)[1 : 1 + layout.tiles**2]
+    seen = np.zeros((height, width), bool)
+    for x0, y0, x1, y1 in np.rint(boxes * [width, height, width, height]).astype(int):
+        seen[y0:y1, x0:x1] = True
+    assert seen.all()
+
+
+def test_own_boxes_come_last_as_they_are():
+    box = (0.125, 0.25, 0.5, 1.0)
+    layout = ViewLayout(tiles=2, squares=("left",), boxes=(box,))
+    assert layout.count == 1 + 4 + 1 + 1
+    np.testing.assert_array_equal(view_boxes(layout, 100, 50)[-1], box)
+    assert layout.names()[-2:] == ["left square", "box 1"]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ViewLayout(size=32),
+        ViewLayout(size=48, tiles=2, overlap=0.5, squares=("left",)),
+        ViewLayout(size=40, global_view=False, tiles=0, squares=(), boxes=((0.1, 0.2, 0.33, 0.9),)),
+    ],
+)
+@pytest.mark.parametrize(("width", "height"), [(161, 90), (70, 133)])
+def test_views_equal_a_slow_reference(layout, width, height):
+    pixels = street(width, height)
+    views = make_views(frame(pixels), layout)
+    assert views.pixels.dtype == torch.uint8
+    assert tuple(views.pixels.shape) == (layout.count, 3, layout.size, layout.size)
+    assert views.boxes.shape == (layout.count, 4)
+    difference = np.abs(views.pixels.permute(0, 2, 3, 1).numpy() - slow_views(pixels, layout))
+    assert difference.max() < 1.6  # each of two passes rounds to whole grey levels
+    assert difference.mean() < 0.5
+
+
+def test_memory_layout_changes_nothing():
+    pixels = frame(street(80, 60))
+    layout = ViewLayout(size=32)
+    torch.testing.assert_close(
+        make_views(pixels, layout).pixels, make_views(pixels.contiguous(), layout).pixels
+    )
+
+
+@pytest.mark.parametrize("box", [(0.999, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.001)])
+def test_a_sliver_shows_one_row_of_pixels(box):
+    pixels = street(20, 16)
+    layout = ViewLayout(size=8, global_view=False, tiles=0, squares=(), boxes=(box,))
+    view = make_views(frame(pixels), layout).pixels[0].permute(1, 2, 0).numpy()
+    edge = pixels[:, -1] if box[0] else pixels[0]
+    expected = np.einsum("ij,jc->ic", triangle_weights(len(edge), 8), edge.astype(float))
+    got = view if box[0] else view.transpose(1, 0, 2)
+    assert np.abs(got - expected[:, None]).max() < 1.1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_photographs_are_upright(kind, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = encoded(street(53, 37), kind, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    assert upright.size == ((53, 37) if orientation < 5 else (37, 53))
+    expected = np.array(upright)
+    np.testing.assert_array_equal(decode(data).permute(1, 2, 0).numpy(), expected)
+    layout = ViewLayout(size=32)
+    views = preprocess(data, layout)
+    torch.testing.assert_close(views.pixels, make_views(frame(expected), layout).pixels)
+    np.testing.assert_array_equal(views.boxes, view_boxes(layout, *upright.size))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_photographs_are_decoded_smaller_but_never_below_the_views(orientation):
+    layout = ViewLayout(size=64)
+    assert enough_side(layout) == 160  # a tile is 2/5 of the frame
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = encoded(street(1000, 750), "JPEG", quality=90, exif=exif)
+    reduced = decode(data, enough_side=enough_side(layout))
+    whole = decode(data)
+    assert max(whole.shape) == 1000
+    assert 160 <= min(reduced.shape[1:]) < 375
+    from_reduced = make_views(reduced, layout).pixels.float()
+    from_whole = make_views(whole, layout).pixels.float()
+    assert (from_reduced - from_whole).abs().mean() < 2
+    torch.testing.assert_close(preprocess(data, layout).pixels.float(), from_reduced)
+
+
+def test_a_twelve_megapixel_photograph_keeps_enough_for_every_tile():
+    data = encoded(np.full((3000, 4000, 3), 90, np.uint8), "JPEG")
+    layout = ViewLayout()
+    height, width = decode(data, enough_side=enough_side(layout)).shape[1:]
+    assert enough_side(layout) == 560
+    assert 560 <= height < 1500
+    for x0, y0, x1, y1 in np.rint(view_boxes(layout, width, height) * ([width, height] * 2)):
+        assert min(x1 - x0, y1 - y0) >= layout.size
+
+
+def test_a_frame_between_once_and_twice_enough_is_decoded_whole():
+    """Decoding at 7/8 would take twice as long as decoding all of it."""
+    assert tuple(decode(encoded(street(250, 200), "JPEG"), enough_side=160).shape) == (3, 200, 250)
+
+
+def test_own_boxes_ask_for_larger_frames():
+    box = (0.5, 0.5, 0.625, 1.0)
+    assert enough_side(ViewLayout(size=32, tiles=0, boxes=(box,))) == 256
+    assert enough_side(ViewLayout(size=32, tiles=0)) == 32
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"squares": ("center",)}, r"unknown square 'center'; did you mean 'centre'\?"),
+        ({"overlap": 0.95}, "overlap is a share from 0 to 0.9, not 0.95"),
+        ({"overlap": -0.1}, "not -0.1"),
+        ({"size": 0}, "size and tiles are positive, not 0 and 3"),
+        ({"tiles": -1}, "not 224 and -1"),
+        ({"boxes": ((0.5, 0.0, 0.5, 1.0),)}, r"x0 < x1 .* not \(0.5, 0.0, 0.5, 1.0\)"),
+        ({"boxes": ((0.0, 0.0, 1.5, 1.0),)}, "a box is"),
+        ({"global_view": False, "tiles": 0, "squares": ()}, "at least one view"),
+    ],
+)
+def test_layouts_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        ViewLayout(**settings)
+
+
+@pytest.fixture
+def sample(tmp_path):
+    data = encoded(street(120, 80), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(data)
+    return Sample("a", ImageRef("a.jpg"), content_hash=content_hash(data))
+
+
+def test_a_sample_is_read_from_its_manifests_folder(sample, tmp_path):
+    layout = ViewLayout(size=32)
+    expected = preprocess((tmp_path / "a.jpg").read_bytes(), layout)
+    views = sample_views(sample, tmp_path, layout)
+    assert torch.equal(views.pixels, expected.pixels)
+    assert views.pixels.float().std() > 10
+
+
+def test_bytes_that_changed_since_the_import_are_refused(sample, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(street(120, 80, seed=1), "JPEG"))
+    with pytest.raises(ImageError, match=r"a\.jpg: its bytes changed since") as caught:
+        sample_views(sample, tmp_path, ViewLayout(size=32))
+    assert caught.value.code == "changed"
+
+
+def test_copy_zero_is_the_image_itself_and_others_are_not(sample, tmp_path):
+    layout = ViewLayout(size=32)
+    plain = sample_views(sample, tmp_path, layout).pixels
+    copies = [
+        sample_views(sample, tmp_path, layout, augmentation=Augmentation(), copy=copy).pixels
+        for copy in (0, 1, 2, 1)
+    ]
+    assert torch.equal(copies[0], plain)
+    assert torch.equal(copies[1], copies[3])
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (copies[one].float() - copies[other].float()).abs().mean() > 2
+
+
+def test_errors_name_the_image(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"broken\.jpg: not an image"):
+        sample_views(Sample("b", ImageRef("broken.jpg")), tmp_path, ViewLayout())

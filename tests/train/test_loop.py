@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+
+from workzone.decide.calibration import Calibration
+from workzone.errors import TrainingError, UsageError
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.train.loop import TrainConfig, fit, predict_probabilities
+
+V, D = 3, 6
+QUICK = TrainConfig(epochs=12, batch=32, learning_rate=0.02)
+
+
+def made_data(
+    rows: int = 160, *, positives: float = 0.5, copies: int = 1, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise; in a positive, one view of the three is shifted in one dimension."""
+    random = torch.Generator().manual_seed(seed)
+    labels = (torch.arange(rows) < round(rows * positives)).long()
+    labels = labels[torch.randperm(rows, generator=random)]
+    features = torch.randn(rows, copies, V, D, generator=random)
+    view = torch.randint(V, (rows,), generator=random)
+    features[torch.arange(rows), :, view, 0] += 6.0 * labels[:, None]
+    return features, labels
+
+
+def two_folds(rows: int) -> list[np.ndarray]:
+    return [np.arange(0, rows, 2), np.arange(1, rows, 2)]
+
+
+def state(detector: Detector) -> bytes:
+    return b"".join(value.numpy().tobytes() for value in detector.state_dict().values())
+
+
+def test_separable_data_are_learned_and_judged_on_unseen_rows() -> None:
+    features, labels = made_data()
+    result = fit(features, labels, two_folds(160), QUICK)
+    assert sorted(result.validation_rows) == list(range(160))
+    truth = labels[result.validation_rows].numpy()
+    assert roc_auc_score(truth, result.validation_probabilities) > 0.99
+    fresh, fresh_labels = made_data(seed=1)
+    scores = predict_probabilities(result.detector, fresh[:, 0])
+    assert roc_auc_score(fresh_labels, scores) > 0.99
+    called = result.calibration.apply(scores) > 0.5
+    assert (called == fresh_labels.numpy().astype(bool)).mean() > 0.95
+
+
+def test_shuffled_labels_are_not_learned() -> None:
+    features, labels = made_data(300)
+    shuffled = labels[torch.randperm(300, generator=torch.Generator().manual_seed(9))]
+    result = fit(features, shuffled, two_folds(300), QUICK)
+    auc = roc_auc_score(shuffled[result.validation_rows], result.validation_probabilities)
+    assert 0.35 < auc < 0.65
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    features, labels = made_data()
+    config = TrainConfig(epochs=4, dropout=0.2)
+    first, second = (fit(features, labels, two_folds(160), config) for _ in range(2))
+    assert state(first.detector) == state(second.detector)
+    assert first.validation_losses == second.validation_losses
+    assert first.calibration == second.calibration
+    other = fit(features, labels, two_folds(160), TrainConfig(epochs=4, dropout=0.2, seed=1))
+    assert state(first.detector) != state(other.detector)
+
+
+def test_the_callers_random_numbers_are_left_alone() -> None:
+    features, labels = made_data(40)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(features, labels, two_folds(40), TrainConfig(epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def memorising() -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
+    """Labels of pure noise: training goes on getting better, validation soon gets worse."""
+    random = torch.Generator().manual_seed(3)
+    features = torch.randn(60, 1, V, 40, generator=random)
+    return features, torch.arange(60) % 2, [np.arange(18)]
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    features, labels, folds = memorising()
+    settings: dict[str, Any] = {
+        "learning_rate": 0.02,
+        "classifier_penalty": 0.0,
+        "attention_penalty": 0.0,
+    }
+    result = fit(features, labels, folds, TrainConfig(epochs=60, patience=5, **settings))
+    (history,) = result.validation_losses
+    best = int(np.argmin(history))
+    assert history[-1] > history[best]
+    assert len(history) == best + 1 + 5 < 60
+    assert result.epochs == best + 1
+    # what validation said comes from the best epoch, not from the last
+    raw = result.validation_probabilities
+    assert result.calibration == Calibration()  # 18 rows are too few for one, so these are raw
+    assert log_loss(labels[folds[0]], raw) == pytest.approx(history[best], rel=1e-4)
+    # without patience to spare, the fold's run is the same up to there
+    short = fit(features, labels, folds, TrainConfig(epochs=best + 1, patience=5, **settings))
+    assert short.validation_losses[0] == history[: best + 1]
+    np.testing.assert_array_equal(short.validation_probabilities, raw)
+
+
+def test_the_final_length_is_the_median_of_the_folds() -> None:
+    features, labels = made_data(90)
+    folds = [np.arange(k, 90, 3) for k in range(3)]
+    result = fit(features, labels, folds, TrainConfig(epochs=20, learning_rate=0.05, patience=3))
+    best = [int(np.argmin(history)) + 1 for history in result.validation_losses]
+    assert result.epochs == int(np.median(best))
+
+
+def test_the_final_detector_learns_from_validation_rows_too() -> None:
+    features, labels = made_data(60)
+    config = TrainConfig(epochs=2)
+    first = fit(features, labels, [np.arange(20)], config)
+    changed = features.clone()
+    changed[3] += 1.0  # a validation row
+    second = fit(changed, labels, [np.arange(20)], config)
+    assert first.epochs == second.epochs
+    assert state(first.detector) != state(second.detector)
+
+
+def test_a_rare_class_is_not_given_up() -> None:
+    """5 in 100: without weights on the classes, "none" for all is the comfortable answer."""
+    features, labels = made_data(400, positives=0.05)
+    features[:, :, :, 0] *= 0.35  # overlapping, so that leaning to one side pays
+    result = fit(features, labels, two_folds(400), QUICK)
+    raw = predict_probabilities(result.detector, features[:, 0])
+    recall = (raw[labels == 1] > 0.5).mean()
+    false_alarms = (raw[labels == 0] > 0.5).mean()
+    assert recall > 0.6
+    assert false_alarms < 0.4
+    assert 0.35 < raw.mean() < 0.6  # centred between the classes, not at 5 in 100
+
+
+def test_copies_are_drawn_for_training_and_left_out_of_validation() -> None:
+    """Only copies 1 and 2 carry the class; copy 0, which validates, carries it weakly."""
+    features, labels = made_data(120, copies=3)
+    noise = torch.randn(120, V, D, generator=torch.Generator().manual_seed(7))
+    features[:, 0] = noise
+    without = fit(features[:, :1], labels, two_folds(120), QUICK)
+    with_copies = fit(features, labels, two_folds(120), QUICK)
+    fresh, fresh_labels = made_data(seed=4)
+    blind = roc_auc_score(fresh_labels, predict_probabilities(without.detector, fresh[:, 0]))
+    seeing = roc_auc_score(fresh_labels, predict_probabilities(with_copies.detector, fresh[:, 0]))
+    assert seeing > 0.95 > blind
+    rows = with_copies.validation_rows
+    auc = roc_auc_score(labels[rows], with_copies.validation_probabilities)
+    assert auc < 0.7  # judged on copy 0, which is noise
+
+
+def test_probabilities_do_not_depend_on_the_batch() -> None:
+    torch.manual_seed(0)
+    detector = Detector(DetectorConfig(width=D))
+    torch.nn.init.normal_(detector.classifier.weight)
+    features = torch.randn(10, V, D)
+    with torch.no_grad():
+        alone = [detector.eval()(row[None]).logits for row in features]
+    expected = [float(torch.softmax(logits, 1)[0, 1]) for logits in alone]
+    np.testing.assert_allclose(predict_probabilities(detector, features, batch=3), expected, 1e-5)
+    assert predict_probabilities(detector, features[:0]).shape == (0,)
+
+
+def test_a_single_class_is_refused() -> None:
+    features, labels = made_data(40)
+    message = r"the validation rows of fold 0 hold 0 of 20 images with road work; both classes"
+    with pytest.raises(TrainingError, match=message):
+        fit(features, torch.zeros_like(labels), two_folds(40), QUICK)
+
+
+def test_a_fold_without_positives_is_named() -> None:
+    features, labels = made_data(40)
+    negatives = np.flatnonzero(labels.numpy() == 0)[:5]
+    folds = [np.setdiff1d(np.arange(20), negatives), negatives]
+    with pytest.raises(TrainingError, match=r"fold 1 hold 0 of 5 .* split again with fewer folds"):
+        fit(features, labels, folds, QUICK)
+
+
+def test_nothing_left_to_train_on_is_refused() -> None:
+    features, labels = made_data(40)
+    with pytest.raises(TrainingError, match=r"the training rows of fold 0 hold 0 of 0 images"):
+        fit(features, labels, [np.arange(40)], QUICK)
+
+
+def test_without_validation_rows_it_is_refused() -> None:
+    features, labels = made_data(40)
+    with pytest.raises(TrainingError, match="no validation rows: give the manifest a `val` split"):
+        fit(features, labels, [], QUICK)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_damaged_features_are_named(value: float) -> None:
+    features, labels = made_data(40)
+    features[17, 0, 1, 2] = value
+    with pytest.raises(TrainingError, match="features of image 17 hold a value that is not a fin"):
+        fit(features, labels, two_folds(40), QUICK)
+
+
+def test_a_run_that_explodes_says_what_to_lower() -> None:
+    features, labels = made_data(40)
+    wild = TrainConfig(epochs=5, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"the loss became \w+; lower the learning rate \(1e"):
+        fit(features, labels, two_folds(40), wild)
+
+
+def test_settings_that_cannot_be_are_all_named() -> None:
+    with pytest.raises(UsageError, match=r"must be above 0: learning_rate=-1, epochs=0"):
+        TrainConfig(learning_rate=-1, epochs=0)
