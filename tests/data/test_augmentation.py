@@ -110,6 +110,13 @@ def test_any_recipe_gives_a_frame_no_larger(height, width, least_area, light, co
     assert LEAST_SIDE <= result.shape[2] <= width
 
 
+def test_the_smallest_crops_of_the_smallest_frames_can_be_blurred():
+    frame = torch.zeros((3, 16, 16), dtype=torch.uint8)
+    recipe = Augmentation(least_area=0.0, blur=1.0)
+    sides = [augment(frame, recipe, identity="a", copy=copy).shape[1:] for copy in range(100)]
+    assert min(min(side) for side in sides) == LEAST_SIDE
+
+
 @pytest.mark.parametrize("name", ["flip", "least_area", "light", "blur"])
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
 def test_values_that_are_no_shares_are_refused(name, value):

@@ -26,7 +26,8 @@ from workzone.views import enough_side, make_views
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, encoded bytes, a Pillow image, or a uint8 array ``[H, W, 3]`` (RGB)."""
 
-_PNG_MODES = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+_TIFF_MODES = ("I", "F")
 
 HEAT_SIDE = 256
 """Longer side, in pixels, of the grid on which evidence is laid out."""
@@ -234,8 +235,11 @@ def _encoded(image: Image.Image, name: str) -> bytes:
     buffer = io.BytesIO()
     try:
         exif = image.getexif()  # its orientation, which `decode` applies
-        plain = image if image.mode in _PNG_MODES else image.convert("RGB")
-        plain.save(buffer, format="PNG", compress_level=0, exif=exif)
+        if image.mode in _TIFF_MODES:
+            image.save(buffer, format="TIFF", exif=exif)
+        else:
+            plain = image if image.mode in _PNG_MODES else image.convert("RGB")
+            plain.save(buffer, format="PNG", compress_level=0, exif=exif)
     except Exception as error:  # Pillow reads lazily: here a damaged file shows
         raise ImageError("unreadable", f"image {name}: {error}") from error
     return buffer.getvalue()

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from bad_images import make_bad_images
+from conftest import Tiny
+from made_images import blob_image
+from workzone.cli import app
+from workzone.cli.predict import TABLE_ROWS
+from workzone.data.manifest import Manifest, write_manifest
+from workzone.run.predictor import Predictor
+from workzone.types import ImageRef, Sample
+
+runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "street.png"
+    path.parent.mkdir()
+    blob_image(901, 1).save(path)
+    return path
+
+
+def predict(*arguments: object, expect: int = 0) -> Result:
+    result = runner.invoke(app, ["predict", *map(str, arguments)])
+    assert result.exit_code == expect, f"{arguments}\n{result.output}"
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_one_image_is_one_row_of_a_table(tiny: Tiny, predictor: Predictor, street: Path) -> None:
+    prediction = predictor.predict(street)[0]
+    text = " ".join(predict(street, "--model", tiny.bundle).stdout.split())
+    assert "street.png" in text
+    assert f"{prediction.probability:.3f}" in text
+    assert predictor.bundle.spec.layout.names()[prediction.view] in text
+    assert ("yes" if prediction.decision == "roadwork" else "no") in text
+
+
+def test_json_is_one_object_per_line(tiny: Tiny, predictor: Predictor, tmp_path: Path) -> None:
+    for number in range(3):
+        blob_image(910 + number, number % 2).save(tmp_path / f"{number}.png")
+    lines = predict(tmp_path, "-m", tiny.bundle, "--json").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == ["0.png", "1.png", "2.png"]
+    expected = predictor.predict([tmp_path / row["id"] for row in rows])
+    assert [row["probability"] for row in rows] == [p.probability for p in expected]
+
+
+def test_json_stays_json_beside_overlays_and_bad_images(
+    tiny: Tiny, street: Path, tmp_path: Path
+) -> None:
+    (street.parent / "bad.jpg").write_bytes(b"no image")
+    result = predict(
+        *(street.parent, "-m", tiny.bundle, "--json", "--explain", tmp_path / "overlays")
+    )
+    (line,) = result.stdout.splitlines()
+    assert json.loads(line)["id"] == "street.png"
+    assert "not scored: bad.jpg: not an image in a known format" in result.stderr
+    assert f"1 overlays in {tmp_path}/overlays" in result.stderr
+
+
+def test_overlays_keep_the_folders(tiny: Tiny, street: Path, tmp_path: Path) -> None:
+    nested = street.parent / "deep" / "er" / "one.png"
+    nested.parent.mkdir(parents=True)
+    blob_image(5, 0).save(nested)
+    predict(street.parent, "-m", tiny.bundle, "--explain", tmp_path / "overlays")
+    found = {str(p.relative_to(tmp_path / "overlays")) for p in tmp_path.rglob("*.overlay.jpg")}
+    assert found == {"street.png.overlay.jpg", "deep/er/one.png.overlay.jpg"}
+    with Image.open(tmp_path / "overlays" / "street.png.overlay.jpg") as overlay:
+        assert overlay.format == "JPEG"
+        assert overlay.width == 360
+
+
+def test_overlays_are_never_written_outside_their_folder(
+    tiny: Tiny, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "work" / "here"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    predict("../../in/street.png", "-m", tiny.bundle, "--explain", "overlays")
+    samples = [Sample("../../../evil", ImageRef(str(street)))]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    predict(tmp_path / "manifest.parquet", "-m", tiny.bundle, "--explain", "overlays")
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.overlay.jpg")}
+    assert found == {
+        "work/here/overlays/street.png.overlay.jpg",
+        "work/here/overlays/evil.overlay.jpg",
+    }
+
+
+def test_names_with_brackets_are_shown_as_they_are(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "[red]photos"
+    folder.mkdir()
+    blob_image(1, 1).save(folder / "a[bold].png")
+    assert "a[bold].png" in predict(folder, "-m", tiny.bundle).stdout
+    written = predict(folder, "-m", tiny.bundle, "-o", folder / "scores.csv").stdout
+    assert f"{folder}/scores.csv" in written
+
+
+def test_a_long_list_is_cut_and_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    image = blob_image(1, 1)
+    for number in range(TABLE_ROWS + 3):
+        image.save(tmp_path / f"{number:02}.png")
+    text = predict(tmp_path, "-m", tiny.bundle).stdout
+    assert "... and 3 more; write them all with -o scores.csv" in text
+    assert f"{TABLE_ROWS - 1:02}.png" in text
+    assert f"{TABLE_ROWS:02}.png" not in text
+
+
+def test_a_folder_goes_into_a_file(tiny: Tiny, tmp_path: Path) -> None:
+    expected = make_bad_images(tmp_path / "images")
+    good = [name for name, code in expected.items() if code is None]
+    output = tmp_path / "scores.csv"
+    result = predict(tmp_path / "images", "-m", tiny.bundle, "-o", output)
+    assert f"{len(good)} images scored (0 results were there)" in result.stdout
+    assert f"8 could not be read: {output}.quarantine.csv" in result.stderr
+    with output.open(newline="") as handle:
+        assert sorted(row["id"] for row in csv.DictReader(handle)) == sorted(good)
+
+
+def test_the_summary_of_a_file_is_json_too(tiny: Tiny, street: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores.parquet"
+    summary = json.loads(predict(street, "-m", tiny.bundle, "-o", output, "--json").stdout)
+    assert summary["scored"] == 1
+    assert summary["quarantined"] == summary["resumed"] == summary["ignored"] == 0
+    assert summary["output"] == str(output)
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "scores.csv"], ["--json"]])
+def test_nothing_but_bad_images_is_a_failure(
+    tiny: Tiny, tmp_path: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    result = predict("bad.jpg", "-m", tiny.bundle, *more, expect=1)
+    assert "bad.jpg" in result.stderr or "1 could not be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["gone.jpg", "-m", "{model}"], 2, "gone.jpg does not exist: name an image, a folder or"),
+        (["{empty}", "-m", "{model}"], 2, "no images in"),
+        (["{street}", "-m", "{empty}"], 1, "no model bundle at"),
+        (["{street}", "-m", "{model}", "-o", "scores.txt"], 2, "cannot tell the format of 'scores"),
+        (["{street}", "-m", "{model}", "--weights", "w"], 2, "carries its own weights"),
+        (["{street}", "-m", "{model}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),
+        (["{street}"], 2, "Missing option"),
+        (["{street}", "-m", "{model}", "--colour"], 2, "No such option"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(
+    tiny: Tiny, street: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    names = {"street": street, "model": tiny.bundle, "empty": tmp_path / "empty"}
+    result = predict(*[argument.format(**names) for argument in arguments], expect=code)
+    assert message in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_help_teaches_with_an_example() -> None:
+    text = predict("--help").stdout
+    assert "Examples" in text
+    assert "workzone predict street.jpg --model model" in text
+    assert "Above 0.5 is road work" in " ".join(text.split())

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.calibration import Calibration
+from workzone.errors import BundleError, WorkzoneError
+from workzone.features.spec import FeatureSpec
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.train.loop import predict_probabilities
+from workzone.views import ViewLayout
+
+D = 8
+FILES = ["NOTICE.txt", "bundle.json", "detector.safetensors", "training.json"]
+
+
+def made_bundle(seed: int = 0) -> Bundle:
+    torch.manual_seed(seed)
+    detector = Detector(DetectorConfig(width=D, hidden=4))
+    for parameter in detector.parameters():
+        torch.nn.init.normal_(parameter)
+    detector.fit_scaler(torch.randn(20, 3, D) * 4 + 1)
+    return Bundle(
+        detector=detector.eval(),
+        spec=FeatureSpec(
+            backbone="lite0",
+            weight_hash="0" * 32,
+            width=D,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            pooling="mean",
+            layout=ViewLayout(size=64, tiles=0, boxes=((0.1, 0.2, 0.3, 0.4),)),
+        ),
+        calibration=Calibration(0.1 + 0.2, 1.7),
+        backbone_licence="Apache-2.0",
+        provenance={"sources": ["roads-a", "roads-b"], "rows": 3, "seed": seed},
+        training_images=frozenset({"aa", "bb"}),
+        training_groups=frozenset({"clip-1"}),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_bundle(made_bundle(), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_bundle_comes_back_as_it_was(folder: Path) -> None:
+    written, read = made_bundle(), read_bundle(folder)
+    for field in dataclasses.fields(Bundle):
+        if field.name != "detector":
+            assert getattr(read, field.name) == getattr(written, field.name), field.name
+    features = torch.randn(50, 3, D)
+    expected = written.calibration.apply(predict_probabilities(written.detector, features))
+    result = read.calibration.apply(predict_probabilities(read.detector, features))
+    assert result.tolist() == expected.tolist()  # to the last bit
+    assert not read.detector.training
+    assert read.identity() == written.identity()
+
+
+def test_nothing_in_it_is_pickled(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    for name in ("bundle.json", "training.json"):
+        json.loads((folder / name).read_text())
+    safetensors.torch.load_file(folder / "detector.safetensors")
+    for path in folder.iterdir():
+        assert not path.read_bytes().startswith((b"\x80", b"PK"))  # pickle, torch.save
+
+
+def test_the_identity_changes_with_all_that_changes_a_probability() -> None:
+    bundle = made_bundle()
+    spec = dataclasses.replace(bundle.spec, pooling="max")
+    others = [
+        made_bundle(1),
+        dataclasses.replace(bundle, calibration=Calibration(0.3, 1.7)),
+        dataclasses.replace(bundle, spec=spec),
+    ]
+    assert len({bundle.identity(), *(other.identity() for other in others)}) == 4
+    assert dataclasses.replace(bundle, provenance={}).identity() == bundle.identity()
+
+
+def test_the_notice_names_licences_and_sources(folder: Path) -> None:
+    text = (folder / "NOTICE.txt").read_text()
+    assert "backbone lite0" in text
+    assert "Licence of its weights: Apache-2.0." in text
+    assert "roads-a, roads-b. Their licences decide" in text
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "detector.safetensors", "training.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=rf"no model bundle at .*: {name} missing.*`workzone tr"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["detector.safetensors", "training.json"])
+def test_files_of_two_bundles_do_not_mix(folder: Path, tmp_path: Path, name: str) -> None:
+    other = dataclasses.replace(made_bundle(1), training_groups=frozenset({"clip-2"}))
+    write_bundle(other, tmp_path / "other")
+    shutil.copy(tmp_path / "other" / name, folder / name)
+    with pytest.raises(BundleError, match=rf"{name} is not the file that bundle.json describes"):
+        read_bundle(folder)
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    description = json.loads((folder / "bundle.json").read_text())
+    edit(description)
+    (folder / "bundle.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d.update(format=99), r"bundle format 99, this version of workzone reads 1; upd"),
+        (lambda d: d.pop("calibration"), "is damaged: 'calibration' is missing"),
+        (lambda d: d["calibration"].update(slope=float("nan")), "a slope above 0"),
+        (lambda d: d["calibration"].update(treshold=0.4), "treshold: .* did you mean 'threshold'"),
+        (lambda d: d["detector"].update(width=9), "takes features of width 9, its features have 8"),
+        (lambda d: d["detector"].update(hidden=9), "is damaged: .*size mismatch"),
+        (lambda d: d["features"].update(preprocessing=-1), "made with preprocessing -1, this"),
+        (lambda d: d.update(features=[]), "is damaged: spec: .*expected keys and values"),
+    ],
+)
+def test_a_damaged_description_is_told(
+    folder: Path, edit: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    change(folder, edit)
+    with pytest.raises(BundleError, match=rf"(?s){message}"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01"])
+def test_a_description_that_is_none_is_told(folder: Path, text: str) -> None:
+    (folder / "bundle.json").write_text(text)
+    with pytest.raises(BundleError, match="is damaged"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("part", ["classifier.weight", "feature_mean"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, part: str) -> None:
+    bundle = made_bundle()
+    bundle.detector.state_dict()[part].view(-1)[0] = float("nan")
+    write_bundle(bundle, tmp_path / "model")
+    with pytest.raises(BundleError, match=rf"{part} hold values that are not finite"):
+        read_bundle(tmp_path / "model")
+
+
+def test_there_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no model bundle at .*name another with --model"):
+        read_bundle(tmp_path / "nothing")
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"precious")
+    with pytest.raises(BundleError, match="is not empty and not a bundle; name another folder"):
+        write_bundle(made_bundle(), tmp_path)
+    assert (tmp_path / "photo.jpg").read_bytes() == b"precious"
+    with pytest.raises(BundleError, match="is not empty and not a bundle"):
+        write_bundle(made_bundle(), tmp_path / "photo.jpg")
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    write_bundle(made_bundle(), Path("model"))
+    assert read_bundle(Path("model")).provenance["seed"] == 0
+
+
+def test_an_older_bundle_is_replaced_whole(folder: Path) -> None:
+    (folder / "left-over.txt").write_text("of the old one")
+    write_bundle(made_bundle(7), folder)
+    assert read_bundle(folder).provenance["seed"] == 7
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("step", ["training.json", "bundle.json", "model"])
+def test_a_failure_leaves_the_older_bundle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """``step``: the rename at which the disk gives up; ``model`` is the last, of the folder."""
+    rename = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if Path(target).name == step and ".old" not in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(WorkzoneError, match=r"cannot write .*: No space left on device"):
+        write_bundle(made_bundle(7), folder)
+    monkeypatch.undo()
+    assert read_bundle(folder).provenance["seed"] == 0
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]

@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bad_images import make_bad_images
+from conftest import Tiny
+from made_images import blob_image
+from workzone.data.manifest import Manifest, write_manifest
+from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.run import bulk
+from workzone.run.bulk import find_images, predict_many, stream
+from workzone.run.predictor import Predictor, Scored
+from workzone.types import ImageRef, Sample
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Nested folders with 10 images, a file that is none, and two images that cannot be read."""
+    folder = tmp_path / "photos"
+    for number in range(10):
+        path = folder / ("a", "b/deep", ".")[number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blob_image(number, number % 2).save(path)
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "a" / "broken.jpg").write_bytes(b"no image")
+    (folder / "b" / "empty.jpg").touch()
+    return folder
+
+
+def read_output(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
+    with path.open(newline="") as handle:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in handle]
+        return [
+            {k: v if k in ("id", "decision") else json.loads(v) for k, v in row.items()}
+            for row in csv.DictReader(handle)
+        ]
+
+
+def read_quarantine(output: Path) -> dict[str, str]:
+    with output.with_name(output.name + ".quarantine.csv").open(newline="") as handle:
+        return {row["id"]: row["code"] for row in csv.DictReader(handle)}
+
+
+def test_every_kind_of_image_is_scored_or_listed(predictor: Predictor, tmp_path: Path) -> None:
+    expected = make_bad_images(tmp_path / "images")
+    good = {name for name, code in expected.items() if code is None}
+    bad = {name: code for name, code in expected.items() if code is not None}
+    output = tmp_path / "out" / "scores.jsonl"
+    summary = predict_many(predictor, tmp_path / "images", output)
+    rows = read_output(output)
+    assert {row["id"] for row in rows} == good
+    assert len(rows) == len(good) == summary.scored
+    assert read_quarantine(output) == bad
+    assert summary.quarantined == len(bad) == 8
+    assert summary.roadwork == sum(row["decision"] == "roadwork" for row in rows)
+
+
+def test_all_formats_hold_the_same(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    outputs = [tmp_path / f"scores.{kind}" for kind in ("jsonl", "csv", "parquet")]
+    for output in outputs:
+        predict_many(predictor, photos, output)
+    first, second, third = (read_output(output) for output in outputs)
+    assert first == second == third
+    assert len(first) == 10
+    alone = {p.id: p for p in predictor.predict([photos / row["id"] for row in first])}
+    for row in first:
+        prediction = alone[str(photos / row["id"])]
+        assert row["probability"] == prediction.probability
+        assert row["decision"] == prediction.decision
+        assert (row["x0"], row["y0"], row["x1"], row["y1"]) == prediction.box
+    assert not list(tmp_path.glob(".*"))  # the journal is gone
+
+
+def test_folders_are_searched_to_any_depth_in_order(photos: Path) -> None:
+    found, ignored = find_images(photos)
+    names = [name for name, _ in found]
+    assert {"0.png"} <= {Path(name).name for name in names}
+    assert len(names) == len(set(names)) == 12
+    assert "b/deep/1.png" in names
+    assert ignored == 1
+    assert names == [name for name, _ in find_images(photos)[0]]
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    summary = predict_many(predictor, photos, tmp_path / "scores.csv")
+    assert "b/deep" in read_quarantine(tmp_path / "scores.csv")
+    assert summary.scored == 7
+
+
+def test_names_that_are_not_utf8_are_scored(predictor: Predictor, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    blob_image(1, 1).save(folder / "plain.png")
+    name = os.fsencode(folder) + b"/stra\xdfe.png"
+    try:
+        Path(os.fsdecode(name)).write_bytes((folder / "plain.png").read_bytes())
+        Path(os.fsdecode(name[:-4] + b"-bad.png")).write_bytes(b"no image")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for kind in ("jsonl", "csv", "parquet"):
+        output = tmp_path / f"scores.{kind}"
+        predict_many(predictor, folder, output)
+        assert {row["id"] for row in read_output(output)} == {"plain.png", r"stra\xdfe.png"}
+        assert set(read_quarantine(output)) == {r"stra\xdfe-bad.png"}
+
+
+def test_one_image_is_a_source_too(predictor: Predictor, photos: Path) -> None:
+    path = photos / "a" / "0.png"
+    ((name, result),) = stream(predictor, path)
+    assert name == str(path)
+    assert isinstance(result, Scored)
+    assert result.prediction == predictor.predict(path)[0]
+
+
+def test_a_manifest_is_a_source_also_of_images_inside_parquet(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    picture = (photos / "a" / "0.png").read_bytes()
+    cells = [{"bytes": picture}, {"bytes": b"no image"}, {"bytes": None}]
+    pq.write_table(pa.Table.from_pylist([{"image": c} for c in cells]), tmp_path / "images.parquet")
+    samples = [
+        Sample("file", ImageRef("photos/a/0.png")),
+        Sample("cell", ImageRef("images.parquet", "image", 0)),
+        Sample("bad", ImageRef("images.parquet", "image", 1)),
+        Sample("void", ImageRef("images.parquet", "image", 2)),
+        Sample("gone", ImageRef("images.parquet", "image", 9)),
+    ]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    output = tmp_path / "scores.jsonl"
+    summary = predict_many(predictor, tmp_path / "manifest.parquet", output)
+    file, cell = read_output(output)
+    assert (file["id"], cell["id"]) == ("file", "cell")
+    assert file["probability"] == cell["probability"]
+    assert read_quarantine(output) == {"bad": "unreadable", "void": "empty", "gone": "missing"}
+    assert summary.ignored == 0
+
+
+def test_nothing_is_read_twice(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[str] = Counter()
+    real = bulk.read_bytes
+
+    def counted(ref: ImageRef, root: Path) -> bytes:
+        read[str(ref)] += 1
+        return real(ref, root)
+
+    monkeypatch.setattr(bulk, "read_bytes", counted)
+    predict_many(predictor, photos, tmp_path / "scores.csv")
+    assert len(read) == 12
+    assert set(read.values()) == {1}
+
+
+def stop_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the scoring of a job break off, as a full disk or a lost session would."""
+    real = bulk._score
+
+    def broken(*arguments: Any) -> Any:
+        for number, result in enumerate(real(*arguments)):
+            if number == images:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(bulk, "_score", broken)
+
+
+def partial(
+    predictor: Predictor, photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A job that was stopped after five images; gives its journal."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "FLUSH_EVERY", 1)
+        stop_after(5, patch)
+        with pytest.raises(KeyboardInterrupt):
+            predict_many(predictor, photos, output)
+    journal = output.with_name(f".{output.name}.journal")
+    assert len(journal.read_text().splitlines()) == 1 + 5
+    assert not output.exists()
+    return journal
+
+
+def test_a_stopped_job_goes_on_without_scoring_again(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_many(predictor, photos, tmp_path / "whole.csv")
+    output = tmp_path / "scores.csv"
+    partial(predictor, photos, output, monkeypatch)
+    real = bulk.read_bytes
+    read: list[Any] = []
+    monkeypatch.setattr(bulk, "read_bytes", lambda *a: read.append(a) or real(*a))
+    summary = predict_many(predictor, photos, output)
+    assert summary.resumed == 5
+    assert len(read) == 12 - 5
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert read_quarantine(output) == read_quarantine(tmp_path / "whole.csv")
+
+
+@pytest.mark.parametrize("tail", [b'{"id": "9.p', b"\x00\x00\x00\x00", b'{"id"\n{"id": 3}\n'])
+def test_a_torn_journal_is_cut_off(
+    tail: bytes,
+    predictor: Predictor,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predict_many(predictor, photos, tmp_path / "whole.csv")
+    output = tmp_path / "scores.csv"
+    journal = partial(predictor, photos, output, monkeypatch)
+    with journal.open("ab") as handle:
+        handle.write(tail)
+    assert predict_many(predictor, photos, output).resumed == 5
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_journal_torn_in_its_first_line_starts_anew(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / ".scores.csv.journal").write_text('{"model": "ab')
+    assert predict_many(predictor, photos, tmp_path / "scores.csv").resumed == 0
+    assert len(read_output(tmp_path / "scores.csv")) == 10
+
+
+def test_an_image_deleted_since_the_stop_is_not_in_the_output(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scores.csv"
+    journal = partial(predictor, photos, output, monkeypatch)
+    gone = json.loads(journal.read_text().splitlines()[1])["id"]
+    (photos / gone).unlink()
+    summary = predict_many(predictor, photos, output)
+    assert summary.resumed == 4
+    assert gone not in {row["id"] for row in read_output(output)}
+    assert summary.scored == 9
+
+
+def test_the_journal_of_another_model_is_refused(
+    tiny: Tiny,
+    predictor: Predictor,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "scores.csv"
+    journal = partial(predictor, photos, output, monkeypatch)
+    before = journal.read_bytes()
+    other = read_bundle(tiny.bundle)
+    other.detector.classifier.bias.data += 0.1
+    write_bundle(other, tmp_path / "other")
+    message = r"\.scores\.csv\.journal is left from another model or source; delete it to start"
+    with pytest.raises(WorkzoneError, match=message):
+        predict_many(Predictor(other, predictor.backbone), photos, output)
+    with pytest.raises(WorkzoneError, match=message):
+        predict_many(predictor, photos / "a", output)
+    assert journal.read_bytes() == before
+
+
+def test_two_jobs_do_not_share_an_output(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / ".scores.csv.journal").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(WorkzoneError, match=r"another process is writing to .*; wait for it, "):
+            predict_many(predictor, photos, tmp_path / "scores.csv")
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scores.csv"
+    real, calls = os.fsync, 0
+
+    def fsync(handle: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "FLUSH_EVERY", 1)
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(
+            WorkzoneError, match=r"No space left on device\. What was scored so far"
+        ):
+            predict_many(predictor, photos, output)
+    assert not output.exists()
+    assert predict_many(predictor, photos, output).resumed >= 3
+    assert len(read_output(output)) == 10
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WorkzoneError, match=r"cannot write .*\.scores\.csv\.journal"):
+        predict_many(predictor, photos, tmp_path / "file" / "scores.csv")
+
+
+def test_an_empty_folder_is_told(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(UsageError, match=r"no images in .*; known suffixes: \.bmp, \.gif"):
+        predict_many(predictor, tmp_path, tmp_path / "scores.csv")
+
+
+def test_a_source_that_does_not_exist_is_told(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gone does not exist: name an image, a folder or a man"):
+        predict_many(predictor, tmp_path / "gone", tmp_path / "scores.csv")
+
+
+def test_an_unknown_output_format_is_told(predictor: Predictor, photos: Path) -> None:
+    message = r"format of 'scores\.json'; did you mean '\.jsonl'\? allowed: \.csv, \.jsonl, \.parq"
+    with pytest.raises(UsageError, match=message):
+        predict_many(predictor, photos, Path("scores.json"))
+
+
+def test_an_error_in_a_stream_is_a_result(predictor: Predictor, photos: Path) -> None:
+    results = dict(stream(predictor, photos))
+    broken = results["a/broken.jpg"]
+    assert isinstance(broken, ImageError)
+    assert "broken.jpg: not an image" in str(broken)
+    assert isinstance(results["a/0.png"], Scored)
+
+
+JOB = """
+    import sys, time
+    from pathlib import Path
+    from workzone.run import bulk
+    from workzone.run.predictor import load
+
+    bulk.FLUSH_EVERY = 2
+    real = bulk.decode
+
+    def slow(*arguments, **options):
+        time.sleep(0.02)  # so that there is a middle to be killed in
+        return real(*arguments, **options)
+
+    bulk.decode = slow
+    bulk.predict_many(load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was(
+    tiny: Tiny, predictor: Predictor, tmp_path: Path
+) -> None:
+    """Killed without warning, twice, in the middle; then left to finish."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(60):
+        blob_image(number, number % 2).save(folder / f"{number:02}.png")
+    make_bad_images(folder)
+    predict_many(predictor, folder, tmp_path / "whole.jsonl")
+
+    output = tmp_path / "scores.jsonl"
+    journal = tmp_path / ".scores.jsonl.journal"
+    command = [sys.executable, "-c", textwrap.dedent(JOB), tiny.bundle, folder, output]
+    lines = 1
+    for _ in range(2):
+        job = subprocess.Popen([str(part) for part in command])
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            held = len(journal.read_bytes().splitlines()) if journal.exists() else 0
+            if held > lines + 12 or job.poll() is not None:
+                break
+            time.sleep(0.005)
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        assert not output.exists()
+        lines = len(journal.read_bytes().splitlines())
+        assert lines > 13
+    summary = predict_many(predictor, folder, output)
+    assert summary.resumed >= 24
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert read_quarantine(output) == read_quarantine(tmp_path / "whole.jsonl")
+    ids = [row["id"] for row in read_output(output)]
+    assert len(ids) == len(set(ids)) == summary.scored

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
+
+from conftest import Tiny
+from made_images import sample_of
+from workzone.backbones import Backbone
+from workzone.data.manifest import Manifest
+from workzone.decide.bundle import Bundle, read_bundle
+from workzone.errors import ManifestError, StoreError
+from workzone.features.extract import Extraction
+from workzone.features.store import FeatureStore
+from workzone.report.html import write_report
+from workzone.run import evaluate as module
+from workzone.run.evaluate import Evaluation, evaluate
+from workzone.run.predictor import Predictor
+from workzone.types import Sample
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESAMPLES", 20)
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny: Tiny) -> Bundle:
+    return read_bundle(tiny.bundle)
+
+
+@pytest.fixture(scope="module")
+def store(tiny: Tiny, lite0: Backbone, bundle: Bundle) -> FeatureStore:
+    return Extraction(tiny.manifest, lite0, bundle.spec, tiny.store).run()
+
+
+def judge(tiny: Tiny, bundle: Bundle, store: FeatureStore, samples: Sequence[Sample]) -> Evaluation:
+    return evaluate(bundle, tiny.manifest.with_samples(samples), store)
+
+
+def mislabelled(samples: Sequence[Sample], every: int = 4) -> list[Sample]:
+    """Some labels turned around, so that there are mistakes to count."""
+    return [
+        dataclasses.replace(s, label=1 - (s.label or 0)) if number % every == 0 else s
+        for number, s in enumerate(samples)
+    ]
+
+
+def test_figures_are_those_of_scikit_learn_on_the_predictors_answers(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, predictor: Predictor
+) -> None:
+    samples = mislabelled(list(tiny.manifest))
+    result = judge(tiny, bundle, store, samples)
+    labels = np.array([s.label for s in samples])
+    predictions = predictor.predict([tiny.root / s.image.path for s in samples])
+    scores = np.array([p.probability for p in predictions])
+    # stored features are rounded to float16, the predictor's are not
+    np.testing.assert_allclose(result.report.probabilities, scores, atol=0.01)
+    scores = result.report.probabilities
+    expected = {
+        "mcc": matthews_corrcoef(labels, scores > 0.5),
+        "auc": roc_auc_score(labels, scores),
+        "average_precision": average_precision_score(labels, scores),
+        "accuracy": accuracy_score(labels, scores > 0.5),
+        "brier": brier_score_loss(labels, scores),
+    }
+    figures = result.report.metrics.figures
+    assert {name: figures[name].value for name in expected} == pytest.approx(expected)
+    assert 0.3 < expected["mcc"] < 0.7  # there was something to get wrong
+    assert [s.id for s in result.samples] == [s.id for s in samples]
+
+
+def test_the_batch_changes_nothing(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
+    monkeypatch.setattr(module, "BATCH", 7)
+    parts = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def held_out(tiny: Tiny) -> list[Sample]:
+    return [s for s in tiny.manifest if s.split == "test"]
+
+
+def test_held_out_rows_bring_no_warning_but_their_number(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore
+) -> None:
+    warnings = judge(tiny, bundle, store, held_out(tiny)).report.warnings
+    assert len(warnings) == 2
+    assert warnings[0].startswith("Only 7 images with road work and 7 without: the intervals are")
+    assert warnings[1].startswith("Threshold: 0.5 is kept: 7 rows with road work and 7 without")
+
+
+def test_training_images_are_warned_of(tiny: Tiny, bundle: Bundle, store: FeatureStore) -> None:
+    warnings = judge(tiny, bundle, store, list(tiny.manifest)).report.warnings
+    assert (
+        "46 of 60 images were in training or validation: these figures say nothing" in warnings[0]
+    )
+    assert "23 groups were also in training, clip-0 among them: frames of one seq" in warnings[1]
+    assert not any("Only" in warning for warning in warnings)
+
+
+def test_shared_groups_alone_are_warned_of(tiny: Tiny, bundle: Bundle, store: FeatureStore) -> None:
+    samples = held_out(tiny)
+    samples[0] = dataclasses.replace(samples[0], group="clip-0")
+    warnings = judge(tiny, bundle, store, samples).report.warnings
+    assert "1 groups were also in training, clip-0 among them" in warnings[0]
+
+
+def test_unreadable_images_are_counted_and_left_out(
+    tiny: Tiny, bundle: Bundle, lite0: Backbone
+) -> None:
+    path = tiny.root / "no-picture.png"
+    path.write_bytes(b"this is no picture")
+    samples = [*held_out(tiny), sample_of(path, label=1, split="test")]
+    manifest = tiny.manifest.with_samples(samples)
+    store = Extraction(manifest, lite0, bundle.spec, tiny.store).run()
+    result = evaluate(bundle, manifest, store)
+    assert len(result.samples) == result.report.metrics.rows == 14
+    assert result.report.manifest_facts["unreadable, left out"] == 1
+    assert "1 images could not be read and were left out." in result.report.warnings
+
+
+def test_slices_are_given_where_a_field_differs(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore
+) -> None:
+    slices = judge(tiny, bundle, store, list(tiny.manifest)).report.slices
+    assert set(slices) == {"group", "daytime"}  # the source is one, weather is not known
+    rows = {part.value: part.metrics.rows for part in slices["daytime"]}
+    assert rows == {"day": 40, "night": 20}
+
+
+def test_the_report_shows_figures_warnings_and_mistakes(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, tmp_path: Path
+) -> None:
+    result = judge(tiny, bundle, store, mislabelled(held_out(tiny)))
+    wrong = result.report.mistakes
+    assert len(wrong) >= 4
+    for mistake in wrong:
+        assert (mistake.probability > 0.5) != bool(mistake.label)
+        assert float(np.sum(mistake.view_weights)) == pytest.approx(1, abs=1e-5)
+    write_report(tmp_path / "report.html", result.report)
+    page = (tmp_path / "report.html").read_text()
+    assert "Only " in page
+    assert page.count("data:image/jpeg;base64,") == len(wrong)
+    text = json.dumps(result.to_json(), allow_nan=False)
+    facts = json.loads(text)["model"]
+    assert facts["backbone"] == "lite0"
+    assert facts["trainable parameters"] == sum(p.numel() for p in bundle.detector.parameters())
+
+
+def test_an_image_that_is_gone_is_judged_but_not_shown(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, tmp_path: Path
+) -> None:
+    """Its features are stored: evaluation needs no pictures but for the page."""
+    samples = mislabelled(held_out(tiny), every=1)
+    for sample in samples[1:]:
+        shutil.copy(tiny.root / sample.image.path, tmp_path)
+    result = evaluate(bundle, Manifest(samples, tmp_path), store)
+    assert len(result.samples) == 14
+    notes = {mistake.id: mistake.note for mistake in result.report.mistakes}
+    assert "not shown: " in notes[samples[0].id]
+    assert "no such file" in notes[samples[0].id]
+    assert "not shown" not in notes[samples[1].id]
+
+
+def test_without_labels_there_is_nothing_to_evaluate(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore
+) -> None:
+    samples = [dataclasses.replace(s, label=None) for s in held_out(tiny)]
+    with pytest.raises(ManifestError, match=r"no labelled row to evaluate on \(14 rows, 0 of them"):
+        judge(tiny, bundle, store, samples)
+
+
+def test_an_image_never_extracted_is_told(tiny: Tiny, bundle: Bundle, store: FeatureStore) -> None:
+    samples = [dataclasses.replace(held_out(tiny)[0], content_hash="f" * 32)]
+    with pytest.raises(StoreError, match=r"is not in .*; run `workzone extract` on its manifest"):
+        judge(tiny, bundle, store, samples)
