@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+
 from workzone.cli import app
 from workzone.data.manifest import read_manifest
 from workzone.data.scenes import write_scenes

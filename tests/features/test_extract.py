@@ -476,3 +476,23 @@ def test_hardware_is_asked_for_bfloat16(tmp_path, monkeypatch, capability, flags
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(extract_module, "Path", lambda name: tmp_path / "cpuinfo")
     assert extract_module.has_fast_bfloat16(torch.device("cpu")) is expected
+
+
+def test_failed_images_are_tried_again_when_asked(manifest):
+    backbone = FakeBackbone()
+    spec = make_spec(backbone, layout=LAYOUT, pooling="mean")
+    away, back = manifest.root / "away.png", manifest.root / "1.png"
+    back.rename(away)
+    store = Extraction(manifest, backbone, spec, manifest.root / "features").run()
+    (key,) = store.failed
+    away.rename(back)
+    again = Extraction(manifest, backbone, spec, manifest.root / "features")
+    assert again.pending() == []
+    retried = Extraction(manifest, backbone, spec, manifest.root / "features", retry_failed=True)
+    assert [job.key for job in retried.pending()] == [key]
+    store = retried.run()
+    assert not store.failed and len(store) == 5
+    expected = sample_views(manifest.samples[1], manifest.root, LAYOUT)
+    right = pool(run(backbone, expected.pixels), "mean")
+    assert torch.allclose(store.read("pooled", [store.row(key[0])])[0], right, atol=1e-3)
+    assert FeatureStore(store.folder).failed == {}  # as the journal tells it to the next reader

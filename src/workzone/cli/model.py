@@ -184,6 +184,9 @@ def extract(
         list[int] | None,
         typer.Option(help="Also store the patch grid of this view (0: whole frame); repeatable."),
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Try images again that an earlier run could not read.")
+    ] = False,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonFlag = False,
@@ -211,9 +214,17 @@ def extract(
         device,
         tuple(grid or ()),
     )
-    extraction = Extraction(samples, network, spec, _store_folder(store, manifest), copies=copies)
+    extraction = Extraction(
+        samples,
+        network,
+        spec,
+        _store_folder(store, manifest),
+        copies=copies,
+        retry_failed=retry_failed,
+    )
     estimate = extraction.estimate()
     err.print(str(estimate))
+    pending = {job.key for job in extraction.pending()}
     features = extraction.run()
     failed = extraction.failed(features)
     if as_json:
@@ -221,7 +232,7 @@ def extract(
             {
                 "store": str(extraction.path),
                 "rows": len(features),
-                "extracted": estimate.rows - len(failed),
+                "extracted": len(pending & features.rows.keys()),
                 "failed": failed,
             }
         )

@@ -147,7 +147,7 @@ def jobs(manifest: Manifest, copies: int) -> list[Job]:
     for sample in manifest:
         if sample.content_hash is None:
             raise ManifestError(
-                f"sample {sample.id!r} has no content hash; import the data again without --no-hash"
+                f"sample {sample.id!r} has no content hash; import the data again, with hashes"
             )
         for copy in range(copies + 1):
             job = Job(sample, copy)
@@ -166,6 +166,7 @@ class Extraction:
         folder: Path,
         *,
         copies: int = 0,
+        retry_failed: bool = False,
     ) -> None:
         """Prepare; nothing is read or written yet.
 
@@ -175,7 +176,9 @@ class Extraction:
             spec: from :func:`make_spec`.
             folder: where stores lie; this one goes to a sub-folder named after the spec's key.
             copies: augmented copies per image, beside the image itself.
+            retry_failed: try images again that could not be read by an earlier run.
         """
+        self.retry_failed = retry_failed
         self.manifest, self.backbone, self.spec = manifest, backbone, spec
         self.path = folder / f"{spec.backbone.replace('/', '-').replace(':', '-')}-{spec.key()}"
         self._jobs = jobs(manifest, copies)
@@ -184,8 +187,10 @@ class Extraction:
         """What is not in the store yet, in the order it will be extracted."""
         if not (self.path / "spec.json").exists():
             return self._jobs
-        store = FeatureStore(self.path)
-        done = store.rows.keys() | store.failed.keys()
+        return self._pending(FeatureStore(self.path))
+
+    def _pending(self, store: FeatureStore | StoreWriter) -> list[Job]:
+        done = set(store.rows) if self.retry_failed else store.rows.keys() | store.failed.keys()
         return [job for job in self._jobs if job.key not in done]
 
     def estimate(self) -> Estimate:
@@ -224,8 +229,7 @@ class Extraction:
             StoreError: the disk is full, or another process writes to the same store.
         """
         with StoreWriter(self.path, self.spec) as writer:
-            done = writer.rows.keys() | writer.failed.keys()
-            pending = [job for job in self._jobs if job.key not in done]
+            pending = self._pending(writer)
             with bar("extracting features", len(pending)) as progress:
                 views = map_ahead(self._views, pending, ahead=2 * BATCH_IMAGES)
                 for batch in in_batches(views, BATCH_IMAGES):

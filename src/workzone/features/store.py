@@ -94,6 +94,8 @@ def _read_journal(path: Path) -> _Journal:
                 journal.rows[(image, copy)] = len(journal.rows)
             for image, copy, reason in entry["failed"]:
                 journal.failed[(image, copy)] = reason
+            for image, copy in entry["rows"]:  # failed at first, read at a later try
+                journal.failed.pop((image, copy), None)
             journal.valid_bytes += len(line)
             if entry["rows"]:
                 journal.last_crc, journal.last_count = entry["crc"], len(entry["rows"])
@@ -295,9 +297,10 @@ class StoreWriter:
                 f"cannot write to {self.folder}: {error.strerror}. What was extracted so far is "
                 "safe: free some space and run the same command again to go on"
             ) from error
+        self.failed.update(failed)
         for key in keys:
             self.rows[key] = len(self.rows)
-        self.failed.update(failed)
+            self.failed.pop(key, None)
 
     def close(self) -> None:
         """Close the files and let other writers in."""
