@@ -116,10 +116,14 @@ def test_a_reader_that_went_away_is_no_error(monkeypatch: pytest.MonkeyPatch) ->
     assert redirected == [1]
 
 
-def test_bars_are_on_in_commands_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "enabled", False)
+def test_bars_are_on_in_commands_only() -> None:
+    seen = []
+    run = command(lambda: seen.append(progress.enabled))
+    run()
+    assert seen == [True]
+    assert not progress.enabled
     runner.invoke(small_app(UsageError("x")), [])
-    assert progress.enabled
+    assert not progress.enabled
 
 
 def test_json_never_holds_nan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,6 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
     """Turn the package's errors into one line on standard error and exit code 1 or 2."""
-
     # Typer keeps line breaks: a paragraph becomes one line, which it wraps to the terminal.
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
     function.__doc__ = "\n\n".join(" ".join(part.split()) for part in paragraphs)
@@ -51,6 +50,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             # The reader went away (`| head`): quiet, and no second error at shutdown.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(FAILED) from None
+        finally:
+            progress.enabled = False
 
     return run
 
