@@ -11,10 +11,9 @@ help: ## list the commands
 
 $(UV):
 	@echo "== setting up: uv (package manager) into .tools/"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "workzone needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv .tools
-	@.tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "workzone needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools 'uv>=0.5'
 
 .venv/.ready: $(UV) uv.lock pyproject.toml
 	@echo "== setting up: the locked packages into .venv/ (PyTorch included: a few gigabytes)"

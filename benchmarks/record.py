@@ -24,10 +24,15 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def _without_folders(word: str) -> str:
+    """An absolute path by its last name: where things lie on one machine is nobody's business."""
+    return Path(word).name if Path(word).is_absolute() else word
+
+
 def write_record(path: Path, results: dict[str, Any]) -> None:
     """Write results as JSON."""
     record = {
-        "command": "python " + " ".join(sys.argv),
+        "command": "python " + " ".join(_without_folders(word) for word in sys.argv),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": {
             "processor": processor(),

@@ -7,6 +7,7 @@ import pytest
 
 from workzone.config import from_mapping, read_yaml
 from workzone.errors import UsageError
+from workzone.views import ViewLayout
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,10 @@ def test_files_that_are_no_configuration_are_named(tmp_path, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read the configuration .*none\.yaml: .*No such"):
         read_yaml(Job, tmp_path / "none.yaml")
+
+
+def test_a_key_given_twice_is_named(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("size: 32\ntiles: 2\nsize: 64\n")
+    with pytest.raises(UsageError, match="given twice: size"):
+        read_yaml(ViewLayout, path)

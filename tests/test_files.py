@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from workzone import files
-from workzone.errors import WorkzoneError
+from workzone.errors import UsageError, WorkzoneError
 from workzone.files import write_text, writing
 
 
@@ -49,10 +49,11 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_a_file_is_named(tmp_path):
+@pytest.mark.parametrize("below", ["a.txt", "deep/er/a.txt"])
+def test_a_folder_that_is_a_file_is_named(tmp_path, below):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkzoneError, match=r"cannot write .*file/a\.txt: .*another place"):
-        write_text(tmp_path / "file" / "a.txt", "text")
+    with pytest.raises(UsageError, match=r"a\.txt: .*/file is a file, not a folder\. Name an"):
+        write_text(tmp_path / "file" / below, "text")
 
 
 def test_a_target_that_is_a_folder_is_named(tmp_path):

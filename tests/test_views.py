@@ -20,6 +20,7 @@ from workzone.views import (
     enough_side,
     make_views,
     preprocess,
+    sample_bytes,
     sample_views,
     view_boxes,
 )
@@ -246,7 +247,7 @@ def test_own_boxes_ask_for_larger_frames():
         ({"tiles": -1}, "not 224 and -1"),
         ({"boxes": ((0.5, 0.0, 0.5, 1.0),)}, r"x0 < x1 .* not \(0.5, 0.0, 0.5, 1.0\)"),
         ({"boxes": ((0.0, 0.0, 1.5, 1.0),)}, "a box is"),
-        ({"global_view": False, "tiles": 0, "squares": ()}, "at least one view"),
+        ({"global_view": False, "tiles": 0, "squares": ()}, "has 1 to 1024 views, not 0"),
     ],
 )
 def test_layouts_that_make_no_sense_are_refused(settings, message):
@@ -264,7 +265,7 @@ def sample(tmp_path):
 def test_a_sample_is_read_from_its_manifests_folder(sample, tmp_path):
     layout = ViewLayout(size=32)
     expected = preprocess((tmp_path / "a.jpg").read_bytes(), layout)
-    views = sample_views(sample, tmp_path, layout)
+    views = sample_views(sample, sample_bytes(sample, tmp_path), layout)
     assert torch.equal(views.pixels, expected.pixels)
     assert views.pixels.float().std() > 10
 
@@ -272,15 +273,17 @@ def test_a_sample_is_read_from_its_manifests_folder(sample, tmp_path):
 def test_bytes_that_changed_since_the_import_are_refused(sample, tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(street(120, 80, seed=1), "JPEG"))
     with pytest.raises(ImageError, match=r"a\.jpg: its bytes changed since") as caught:
-        sample_views(sample, tmp_path, ViewLayout(size=32))
+        sample_views(sample, sample_bytes(sample, tmp_path), ViewLayout(size=32))
     assert caught.value.code == "changed"
 
 
 def test_copy_zero_is_the_image_itself_and_others_are_not(sample, tmp_path):
     layout = ViewLayout(size=32)
-    plain = sample_views(sample, tmp_path, layout).pixels
+    plain = sample_views(sample, sample_bytes(sample, tmp_path), layout).pixels
     copies = [
-        sample_views(sample, tmp_path, layout, augmentation=Augmentation(), copy=copy).pixels
+        sample_views(
+            sample, sample_bytes(sample, tmp_path), layout, augmentation=Augmentation(), copy=copy
+        ).pixels
         for copy in (0, 1, 2, 1)
     ]
     assert torch.equal(copies[0], plain)
@@ -292,4 +295,8 @@ def test_copy_zero_is_the_image_itself_and_others_are_not(sample, tmp_path):
 def test_errors_name_the_image(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(ImageError, match=r"broken\.jpg: not an image"):
-        sample_views(Sample("b", ImageRef("broken.jpg")), tmp_path, ViewLayout())
+        sample_views(
+            Sample("b", ImageRef("broken.jpg")),
+            sample_bytes(Sample("b", ImageRef("broken.jpg")), tmp_path),
+            ViewLayout(),
+        )

@@ -20,6 +20,19 @@ _EXPONENT_WITHOUT_POINT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 """``1e-3`` is a number to everybody but YAML 1.1, which reads a string."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that names a key given twice, where the last one would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"given twice: {', '.join(twice)}", node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
+
+
 def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
     """Build a dataclass from plain values.
 
@@ -46,7 +59,7 @@ def read_yaml(kind: type[T], path: Path) -> T:
         UsageError: the file is missing, is not YAML, or has mistakes (all of them listed).
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506: is safe
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the configuration {path}: {error}") from error
     if value is None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from workzone.errors import WorkzoneError
+from workzone.errors import UsageError, WorkzoneError
 
 
 @contextlib.contextmanager
@@ -15,8 +15,10 @@ def writing(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; on success it is flushed and renamed to ``path``.
 
     Raises:
+        UsageError: what should be a folder above it is a file.
         WorkzoneError: the disk is full or the folder cannot be written; nothing is left behind.
     """
+    check_folder(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +33,21 @@ def writing(path: Path) -> Iterator[Path]:
             "Free some space, or name another place to write to."
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # the folder itself may be no folder
+        with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that ``path`` lies in a folder, or in one that can be made.
+
+    Raises:
+        UsageError: what should be a folder above it is a file.
+    """
+    above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
+    if above is not None and above.is_file():
+        raise UsageError(
+            f"cannot write {path}: {above} is a file, not a folder. Name another place to write to."
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,22 +44,26 @@ class Bar:
 
     _progress: Progress
     _task: TaskID
-    _started: float
     shown: bool = False
 
     def advance(self, count: int = 1) -> None:
-        """Move on by ``count`` items; the bar appears once the work has lasted `PATIENCE`."""
+        """Move on by ``count`` items."""
         self._progress.advance(self._task, count)
-        if not self.shown and enabled and time.monotonic() - self._started > PATIENCE:
+
+    def _show(self) -> None:
+        if enabled:  # the command may have ended while a forgotten iterator lives on
             self._progress.start()
             self.shown = True
 
 
 @contextmanager
 def bar(description: str, total: int | None) -> Iterator[Bar]:
-    """A bar of ``total`` items (None: unknown); silent unless the command line enabled bars."""
+    """A bar of ``total`` items (None: unknown); silent unless the command line enabled bars.
+
+    It appears once the work has lasted `PATIENCE`, even if not one item is done by then.
+    """
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
@@ -67,12 +71,23 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
+        # Redirected output is printed above the bar, on standard error: results that go into a
+        # file or a pipe must not be.
+        redirect_stdout=sys.stdout.isatty(),
     )
-    task = progress.add_task(description, total=total)
-    handle = Bar(progress, task, time.monotonic())
+    handle = Bar(progress, progress.add_task(description, total=total))
+    if not enabled:
+        yield handle
+        return
+    timer = threading.Timer(PATIENCE, handle._show)
+    timer.name = f"bar: {description}"
+    timer.daemon = True
+    timer.start()
     try:
         yield handle
     finally:
+        timer.cancel()
+        timer.join()  # it may be showing the bar just now
         if handle.shown:
             progress.stop()
 

@@ -24,6 +24,9 @@ from workzone.types import Box, Sample, Views
 PREPROCESSING_VERSION = 2
 """Part of every feature key: raise it when this module changes what a view looks like."""
 
+MAX_VIEWS = 1024
+"""Of one image; a slip of the keyboard must not ask for ten billion tiles."""
+
 SQUARES = ("centre", "right", "left")
 
 
@@ -58,8 +61,8 @@ class ViewLayout:
                     f"a box is (x0, y0, x1, y1) in fractions with x0 < x1 and y0 < y1, "
                     f"not {(x0, y0, x1, y1)}"
                 )
-        if self.count == 0:
-            raise UsageError("a layout needs at least one view")
+        if not 1 <= self.count <= MAX_VIEWS:
+            raise UsageError(f"a layout has 1 to {MAX_VIEWS} views, not {self.count}")
 
     @property
     def count(self) -> int:
@@ -153,9 +156,21 @@ def preprocess(data: bytes, layout: ViewLayout, *, name: str = "image") -> Views
     return make_views(decode(data, enough_side=enough_side(layout), name=name), layout)
 
 
+def sample_bytes(sample: Sample, root: Path) -> bytes:
+    """The encoded bytes of a manifest's sample.
+
+    Raises:
+        ImageError: there are none, or they are not the ones that were imported.
+    """
+    data = read_bytes(sample.image, root)
+    if sample.content_hash is not None and content_hash(data) != sample.content_hash:
+        raise ImageError("changed", f"{sample.image}: its bytes changed since it was imported")
+    return data
+
+
 def sample_views(
     sample: Sample,
-    root: Path,
+    data: bytes,
     layout: ViewLayout,
     *,
     augmentation: Augmentation | None = None,
@@ -165,17 +180,14 @@ def sample_views(
 
     Args:
         sample: which image.
-        root: the manifest's folder.
+        data: its encoded bytes, see :func:`sample_bytes`.
         layout: which views.
         augmentation: how copies other than 0 are changed; copy 0 is the image as it is.
         copy: number of the augmented copy.
 
     Raises:
-        ImageError: the image cannot be read, or is not the one that was imported.
+        ImageError: see :func:`workzone.data.images.decode`.
     """
-    data = read_bytes(sample.image, root)
-    if sample.content_hash is not None and content_hash(data) != sample.content_hash:
-        raise ImageError("changed", f"{sample.image}: its bytes changed since it was imported")
     if copy == 0 or augmentation is None:
         return preprocess(data, layout, name=str(sample.image))
     frame = decode(data, enough_side=2 * enough_side(layout), name=str(sample.image))

@@ -110,7 +110,7 @@ def test_sizes(size: int, multiple: int) -> None:
     if size in range(multiple, 701, multiple):
         assert backbone.grid_size(size) == (size // multiple, size // multiple)
         return
-    with pytest.raises(BackboneError) as caught:
+    with pytest.raises(UsageError) as caught:
         backbone.grid_size(size)
     numbers = [int(word) for word in str(caught.value).split("nearest are ")[1].split(" and ")]
     assert numbers[1] - numbers[0] == multiple
@@ -120,9 +120,7 @@ def test_sizes(size: int, multiple: int) -> None:
 
 
 def test_size_error_text() -> None:
-    with pytest.raises(
-        BackboneError, match=r"size 518 .* 'cells'.*16; the nearest are 512 and 528"
-    ):
+    with pytest.raises(UsageError, match=r"size 518 .* 'cells'.*16; the nearest are 512 and 528"):
         Cells(multiple=16).check_size(518)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workzone.backbones import BACKBONES, canonical_name, list_backbones, load_backbone
-from workzone.errors import BackboneError, UsageError
+from workzone.errors import UsageError
 
 
 def test_hub_ids_and_short_names_mean_the_same() -> None:
@@ -13,9 +13,9 @@ def test_hub_ids_and_short_names_mean_the_same() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(BackboneError, match=r"unknown backbone 'dinov3-vit16'; did you mean 'dino"):
+    with pytest.raises(UsageError, match=r"unknown backbone 'dinov3-vit16'; did you mean 'dino"):
         load_backbone("dinov3-vit16")
-    with pytest.raises(BackboneError, match=r"allowed: .*lite0.*timm:<model>"):
+    with pytest.raises(UsageError, match=r"allowed: .*lite0.*timm:<model>"):
         load_backbone("xyz")
 
 

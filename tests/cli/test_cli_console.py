@@ -136,7 +136,7 @@ def test_json_never_holds_nan(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_demo_runs_on_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder as WORKZONE_PHOTOS names one; images are made and views small, the rest is real."""
     monkeypatch.setattr("workzone.run.demo.make_spec", lambda net: make_spec(net, layout=LAYOUT))
-    photos = tmp_path / "photographs"
+    photos = tmp_path / "[red]photo:car:graphs [/x]"
     (photos / "photos").mkdir(parents=True)
     lines = ["file,label,group"]
     for number in range(40):
@@ -144,15 +144,26 @@ def test_the_demo_runs_on_photographs(tmp_path: Path, monkeypatch: pytest.Monkey
         blob_image(number, number % 2, **size).save(photos / "photos" / f"{number}.png")
         lines.append(f"photos/{number}.png,{number % 2},clip-{number // 2}")
     (photos / "labels.csv").write_text("\n".join(lines) + "\n")
-    output = tmp_path / "demo"
+    output = tmp_path / "[bold]demo[/]"
     result = runner.invoke(app, ["demo", "-o", str(output)], env={"WORKZONE_PHOTOS": str(photos)})
     assert result.exit_code == 0, result.output
     assert "40 of 40 rows imported" in result.stdout
-    assert "done" in result.stdout
+    assert f"importing the photographs of {photos}" in result.stdout
+    assert f"report:   {output}/report.html" in result.stdout
+    assert "done in" in result.stdout
     for name in ("audit.json", "split.parquet", "preview.png", "report.html", "model/bundle.json"):
         assert (output / name).stat().st_size > 0, name
     assert len(list((output / "overlays").iterdir())) == 4
     assert "drawings alone" not in result.stdout
+
+
+def test_the_demo_needs_labels(tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    arguments = ["demo", "--photos", str(tmp_path / "[nosuch]"), "-o", str(output)]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert f"{tmp_path}/[nosuch]/labels.csv does not exist: give a folder with" in result.stderr
+    assert not output.exists()
 
 
 def test_scenes_are_drawn(tmp_path: Path) -> None:

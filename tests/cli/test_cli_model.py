@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 from conftest import Tiny
 from natix_fixture import make_natix
 from workzone.cli import app
-from workzone.data.manifest import read_manifest, write_manifest
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.train.loop import TrainConfig
 
 runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
@@ -150,8 +151,8 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (["extract", "gone.parquet"], 1, "no manifest at gone.parquet; make one with"),
         (["train", "gone.parquet", "-o", "m"], 1, "no manifest at gone.parquet"),
         (["evaluate", "gone.parquet", "--model", "m"], 1, "no manifest at gone.parquet"),
-        (["extract", "{manifest}", "--backbone", "lite1"], 1, "did you mean 'lite0'?"),
-        (["extract", "{manifest}", "--size", "50"], 1, "the nearest are 32 and 64"),
+        (["extract", "{manifest}", "--backbone", "lite1"], 2, "did you mean 'lite0'?"),
+        (["extract", "{manifest}", "--size", "50"], 2, "the nearest are 32 and 64"),
         (["extract", "{manifest}", "--pooling", "cls"], 2, "needs a class token"),
         (["extract", "{manifest}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),
         (["extract", "{manifest}", "--layout", "{typo}"], 2, "did you mean 'tiles'?"),
@@ -161,7 +162,7 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (["train", "{manifest}", "-o", "m", "--test", "tset"], 2, "did you mean 'test'?"),
         (["train", "{manifest}"], 2, "Missing option"),
         (["evaluate", "{manifest}", "--model", "{root}"], 1, "no model bundle at"),
-        (["evaluate", "{manifest}", "--model", "{model}", "--split", "x"], 1, "in split x; this"),
+        (["evaluate", "{manifest}", "--model", "{model}", "--split", "tset"], 2, "mean 'test'?"),
         (["evaluate", "{manifest}", "--model", "{model}", "--device", "gpu"], 2, "device 'gpu'"),
         (["extract", "{manifest}", "--colour"], 2, "No such option"),
     ],
@@ -236,3 +237,14 @@ def test_natix_from_the_download_to_predictions(layout: Path, tmp_path: Path) ->
     labels = {s.id: s.label for s in read_manifest(split)}
     right = sum((row["decision"] == "roadwork") == bool(labels[row["id"]]) for row in rows)
     assert right > 0.85 * 96
+
+
+def test_a_split_of_a_manifest_without_splits_is_the_manifests_fault(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    samples = [dataclasses.replace(sample, split=None) for sample in tiny.manifest]
+    write_manifest(Manifest(samples, tiny.root), tmp_path / "unsplit.parquet")
+    arguments = ("evaluate", tmp_path / "unsplit.parquet", "--model", tiny.bundle)
+    result = invoke(*arguments, "--split", "test", expect=1)
+    message = "no sample is in split test; this manifest has no splits. Make them with `workzone"
+    assert message in " ".join(result.stderr.split())

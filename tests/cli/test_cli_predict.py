@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from workzone import progress
 from workzone.cli import app
-from workzone.cli.predict import TABLE_ROWS
+from workzone.cli.predict import TABLE_ROWS, overlay_places
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.run.predictor import Predictor
 from workzone.types import ImageRef, Sample
@@ -61,8 +66,11 @@ def test_json_stays_json_beside_overlays_and_bad_images(
     result = predict(
         *(street.parent, "-m", tiny.bundle, "--json", "--explain", tmp_path / "overlays")
     )
-    (line,) = result.stdout.splitlines()
-    assert json.loads(line)["id"] == "street.png"
+    bad, good = (json.loads(line) for line in result.stdout.splitlines())
+    assert good["id"] == "street.png"
+    assert bad.keys() == {"id", "error", "code"}
+    assert (bad["id"], bad["code"]) == ("bad.jpg", "unreadable")
+    assert "bad.jpg: not an image in a known format" in bad["error"]
     assert "not scored: bad.jpg: not an image in a known format" in result.stderr
     assert f"1 overlays in {tmp_path}/overlays" in result.stderr
 
@@ -94,6 +102,61 @@ def test_overlays_are_never_written_outside_their_folder(
         "work/here/overlays/street.png.overlay.jpg",
         "work/here/overlays/evil.overlay.jpg",
     }
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["/a/x.png", "/b/x.png"], ["a/x.png", "b/x.png"]),
+        (["/home/me/x.png"], ["x.png"]),
+        (["/p/q/x.png", "/p/q/y.png", "../p/x.png"], ["q/x.png", "q/y.png", "x.png"]),
+        (["../x", "../../x", "/x", "x"], ["x", "x-2", "x-3", "x-4"]),
+        (["a.png", "A.png"], ["a.png", "A-2.png"]),
+        (["/", "..", "", ".", "//"], ["image", "image-2", "image-3", "image-4", "image-5"]),
+        (["a/../../../etc/x", "a/./b//x"], ["x", "a/b/x"]),
+        (["a\0b/x"], ["ab/x"]),
+        (["é" * 300 + ".png"], ["é" * 98 + ".png"]),
+    ],
+)
+def test_every_overlay_has_a_place_of_its_own(ids: list[str], expected: list[str]) -> None:
+    assert [str(place) for place in overlay_places(ids)] == [f"{e}.overlay.jpg" for e in expected]
+
+
+@given(st.lists(st.text("ab./\\\0é", max_size=12), max_size=8))
+def test_no_overlay_leaves_the_folder_or_replaces_another(ids: list[str]) -> None:
+    places = overlay_places(ids)
+    assert len(set(places)) == len(places) == len(ids)
+    for place in places:
+        assert not place.is_absolute()
+        assert os.path.normpath(Path("/folder", place)) == str(Path("/folder", place))
+        assert "\0" not in str(place)
+
+
+def test_images_of_one_name_have_an_overlay_each(tiny: Tiny, street: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "street.png"
+    other.parent.mkdir()
+    blob_image(3, 0).save(other)
+    samples = [Sample(str(path), ImageRef(str(path))) for path in (street, other)]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    predict(tmp_path / "manifest.parquet", "-m", tiny.bundle, "--explain", tmp_path / "out")
+    found = {p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("*.overlay.jpg")}
+    assert found == {"in/street.png.overlay.jpg", "other/street.png.overlay.jpg"}
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_slow_scoring_shows_a_bar_on_standard_error(
+    tiny: Tiny, street: Path, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = []
+    real = progress.bar
+
+    def spy(description: str, total: int | None) -> Any:
+        bars.append((description, total, progress.enabled))
+        return real(description, total)
+
+    monkeypatch.setattr(progress, "bar", spy)
+    predict(street, "-m", tiny.bundle, *more)
+    assert bars == [("scoring", 1, True)]
 
 
 def test_names_with_brackets_are_shown_as_they_are(tiny: Tiny, tmp_path: Path) -> None:
@@ -149,6 +212,8 @@ def test_nothing_but_bad_images_is_a_failure(
     [
         (["gone.jpg", "-m", "{model}"], 2, "gone.jpg does not exist: name an image, a folder or"),
         (["{empty}", "-m", "{model}"], 2, "no images in"),
+        (["{list}", "-m", "{model}"], 2, "import it first: workzone data import"),
+        (["{street}", "-m", "{model}", "-o", "{street}/x.csv"], 2, "is a file, not a folder"),
         (["{street}", "-m", "{empty}"], 1, "no model bundle at"),
         (["{street}", "-m", "{model}", "-o", "scores.txt"], 2, "cannot tell the format of 'scores"),
         (["{street}", "-m", "{model}", "--weights", "w"], 2, "carries its own weights"),
@@ -161,7 +226,13 @@ def test_errors_are_one_line_and_an_exit_code(
     tiny: Tiny, street: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    names = {"street": street, "model": tiny.bundle, "empty": tmp_path / "empty"}
+    (tmp_path / "list.csv").write_text("file,label\n")
+    names = {
+        "list": tmp_path / "list.csv",
+        "street": street,
+        "model": tiny.bundle,
+        "empty": tmp_path / "empty",
+    }
     result = predict(*[argument.format(**names) for argument in arguments], expect=code)
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
@@ -172,3 +243,4 @@ def test_help_teaches_with_an_example() -> None:
     assert "Examples" in text
     assert "workzone predict street.jpg --model model" in text
     assert "Above 0.5 is road work" in " ".join(text.split())
+    assert "Print JSON lines" in text

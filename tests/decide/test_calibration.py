@@ -24,6 +24,12 @@ def test_the_threshold_decides_and_nothing_else(p: float, threshold: float, slop
     assert 1e-6 <= result <= 1 - 1e-6
 
 
+@given(st.floats(0.01, 0.99), slopes)
+def test_a_hair_above_the_threshold_is_above_one_half(threshold: float, slope: float) -> None:
+    assert float(Calibration(threshold, slope).apply(math.nextafter(threshold, 1))) > 0.5
+    assert float(Calibration(threshold, slope).apply(math.nextafter(threshold, 0))) <= 0.5
+
+
 @given(thresholds, slopes)
 def test_the_threshold_itself_becomes_one_half(threshold: float, slope: float) -> None:
     assert float(Calibration(threshold, slope).apply(threshold)) == 0.5

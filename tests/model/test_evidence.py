@@ -106,6 +106,17 @@ def test_cells_say_where() -> None:
     assert float(evidence[1, 7]) > 0.8 * float(evidence.clamp(min=0).sum())
 
 
+def test_cells_are_judged_against_the_images_mean_cell() -> None:
+    """What all cells have in common says nothing of where."""
+    detector = Detector(DetectorConfig(width=D, hidden=3)).eval()
+    with torch.no_grad():
+        detector.classifier.weight[1] = 1.0
+    grid = grid_with_a_cone(1, 7)
+    plain = cell_evidence(detector, grid, lambda g: pooled_by("mean", g))
+    shifted = cell_evidence(detector, grid + 100.0, lambda g: pooled_by("mean", g))
+    torch.testing.assert_close(shifted, plain, atol=1e-3, rtol=1e-3)
+
+
 def test_what_argues_against_is_negative() -> None:
     detector = Detector(DetectorConfig(width=D, hidden=3)).eval()
     with torch.no_grad():

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import fcntl
 import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -77,6 +73,10 @@ def test_every_kind_of_image_is_scored_or_listed(predictor: Predictor, tmp_path:
 
 
 def test_all_formats_hold_the_same(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    spec = predictor.bundle.spec
+    layout = dataclasses.replace(spec.layout, overlap=0.3)  # boxes that no binary fraction is
+    other = dataclasses.replace(predictor.bundle, spec=dataclasses.replace(spec, layout=layout))
+    predictor = Predictor(other, predictor.backbone)
     outputs = [tmp_path / f"scores.{kind}" for kind in ("jsonl", "csv", "parquet")]
     for output in outputs:
         predict_many(predictor, photos, output)
@@ -133,6 +133,64 @@ def test_names_that_are_not_utf8_are_scored(predictor: Predictor, tmp_path: Path
         predict_many(predictor, folder, output)
         assert {row["id"] for row in read_output(output)} == {"plain.png", r"stra\xdfe.png"}
         assert set(read_quarantine(output)) == {r"stra\xdfe-bad.png"}
+
+
+def test_different_names_have_different_ids(predictor: Predictor, tmp_path: Path) -> None:
+    names = [b"\xff.png", rb"\xff.png", rb"\\xff.png", b"\\\xff.png", rb"back\slash.png"]
+    for name in names:
+        try:
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"no image")
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    found = {os.fsencode(item.ref.path): name for name, item in find_images(tmp_path)[0]}
+    assert len(set(found.values())) == len(found) == len(names)
+    assert found[b"\xff.png"] == r"\xff.png"
+    assert found[rb"\xff.png"] == r"\\xff.png"
+    assert found[rb"back\slash.png"] == r"back\slash.png"
+    output = tmp_path / "scores.jsonl"
+    assert predict_many(predictor, tmp_path, output).quarantined == len(names)
+    assert set(read_quarantine(output)) == set(found.values())
+
+
+def test_a_folder_named_like_an_image_that_cannot_be_listed_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "album.jpg").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "album.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [name for name, _ in find_images(tmp_path)[0]] == ["album.jpg"]
+
+
+@pytest.mark.parametrize("name", ["my list.csv", "frames.ZIP", "frames.tar.gz"])
+def test_a_data_set_is_to_be_imported_first(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("file,label")
+    with pytest.raises(UsageError, match=r"import it first: workzone data import .* -o manifest\."):
+        find_images(tmp_path / name)
+    with pytest.raises(UsageError, match=r"gone\.csv does not exist"):
+        find_images(tmp_path / "gone.csv")
+
+
+def test_a_journal_with_a_result_twice_is_refused(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scores.csv"
+    journal = partial(predictor, photos, output, monkeypatch)
+    with journal.open("a") as handle:
+        handle.write(journal.read_text().splitlines(keepends=True)[1])
+    message = (
+        r"\.scores\.csv\.journal holds 13 results of 12 images, .*; delete it and run the same"
+    )
+    with pytest.raises(WorkzoneError, match=message):
+        predict_many(predictor, photos, output)
+    assert not output.exists()
+    journal.unlink()
+    assert predict_many(predictor, photos, output).scored == 10
 
 
 def test_one_image_is_a_source_too(predictor: Predictor, photos: Path) -> None:
@@ -323,7 +381,9 @@ def test_a_place_that_cannot_be_written_is_told(
     predictor: Predictor, photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WorkzoneError, match=r"cannot write .*\.scores\.csv\.journal"):
+    with pytest.raises(
+        WorkzoneError, match=r"cannot write .*/scores\.csv: .*/file is a file, not a"
+    ):
         predict_many(predictor, photos, tmp_path / "file" / "scores.csv")
 
 
@@ -350,57 +410,3 @@ def test_an_error_in_a_stream_is_a_result(predictor: Predictor, photos: Path) ->
     assert isinstance(broken, ImageError)
     assert "broken.jpg: not an image" in str(broken)
     assert isinstance(results["a/0.png"], Scored)
-
-
-JOB = """
-    import sys, time
-    from pathlib import Path
-    from workzone.run import bulk
-    from workzone.run.predictor import load
-
-    bulk.FLUSH_EVERY = 2
-    real = bulk.decode
-
-    def slow(*arguments, **options):
-        time.sleep(0.02)  # so that there is a middle to be killed in
-        return real(*arguments, **options)
-
-    bulk.decode = slow
-    bulk.predict_many(load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
-"""
-
-
-def test_a_killed_job_goes_on_where_it_was(
-    tiny: Tiny, predictor: Predictor, tmp_path: Path
-) -> None:
-    """Killed without warning, twice, in the middle; then left to finish."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(60):
-        blob_image(number, number % 2).save(folder / f"{number:02}.png")
-    make_bad_images(folder)
-    predict_many(predictor, folder, tmp_path / "whole.jsonl")
-
-    output = tmp_path / "scores.jsonl"
-    journal = tmp_path / ".scores.jsonl.journal"
-    command = [sys.executable, "-c", textwrap.dedent(JOB), tiny.bundle, folder, output]
-    lines = 1
-    for _ in range(2):
-        job = subprocess.Popen([str(part) for part in command])
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            held = len(journal.read_bytes().splitlines()) if journal.exists() else 0
-            if held > lines + 12 or job.poll() is not None:
-                break
-            time.sleep(0.005)
-        job.send_signal(signal.SIGKILL)
-        job.wait()
-        assert not output.exists()
-        lines = len(journal.read_bytes().splitlines())
-        assert lines > 13
-    summary = predict_many(predictor, folder, output)
-    assert summary.resumed >= 24
-    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-    assert read_quarantine(output) == read_quarantine(tmp_path / "whole.jsonl")
-    ids = [row["id"] for row in read_output(output)]
-    assert len(ids) == len(set(ids)) == summary.scored

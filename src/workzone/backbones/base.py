@@ -130,11 +130,11 @@ class Backbone(nn.Module):
         """Make sure that views of ``size`` pixels a side can be used.
 
         Raises:
-            BackboneError: naming the two nearest sizes that work.
+            UsageError: naming the two nearest sizes that work.
         """
         if size < self.multiple or size % self.multiple:
             lower = max(size // self.multiple, 1) * self.multiple
-            raise BackboneError(
+            raise UsageError(
                 f"size {size} does not fit backbone {self.name!r}: it must be a multiple of "
                 f"{self.multiple}; the nearest are {lower} and {lower + self.multiple}"
             )
@@ -143,7 +143,7 @@ class Backbone(nn.Module):
         """Rows and columns of the patch grid of views of ``size`` pixels a side.
 
         Raises:
-            BackboneError: the size does not fit.
+            UsageError: the size does not fit.
         """
         self.check_size(size)
         return size // self.multiple, size // self.multiple
@@ -158,8 +158,8 @@ class Backbone(nn.Module):
             Class token ``[M, D]`` or None, patch grid ``[M, N, D]`` in row-major order.
 
         Raises:
-            UsageError: not uint8, or not of that shape.
-            BackboneError: ``S`` does not fit, see :meth:`check_size`.
+            UsageError: not uint8, not of that shape, or ``S`` does not fit (:meth:`check_size`).
+            BackboneError: the network has no regular grid.
         """
         if (
             pixels.dtype != torch.uint8

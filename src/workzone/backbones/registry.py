@@ -9,7 +9,7 @@ import torch
 
 from workzone.backbones import dinov3, lite, timm_models
 from workzone.backbones.base import Backbone
-from workzone.errors import BackboneError, UsageError, nearest
+from workzone.errors import UsageError, nearest
 
 BACKBONES = (lite.NAME, *dinov3.SIZES)
 """Canonical names; ``timm:<model>`` opens timm's beside them."""
@@ -33,12 +33,12 @@ def canonical_name(name: str) -> str:
     """The name that feature keys use; a DINOv3 hub id becomes its short name.
 
     Raises:
-        BackboneError: unknown, with the nearest right spelling.
+        UsageError: unknown, with the nearest right spelling.
     """
     name = _BY_HUB_ID.get(name, name)
     if name in BACKBONES or name.startswith(timm_models.PREFIX):
         return name
-    raise BackboneError(
+    raise UsageError(
         f"unknown backbone {name!r}; {nearest(name, BACKBONES)}, or timm:<model> for any of timm's"
     )
 
@@ -55,8 +55,9 @@ def load_backbone(
         random: random weights of the true architecture, for tests and timing.
 
     Raises:
-        BackboneError: unknown name, or weights that cannot be had or do not fit.
-        UsageError: ``weights`` together with ``random``, or for the embedded backbone.
+        BackboneError: weights that cannot be had or do not fit.
+        UsageError: an unknown name, ``weights`` together with ``random``, or ``weights`` for the
+            embedded backbone.
     """
     name = canonical_name(name)
     if weights is not None and random:

@@ -20,8 +20,9 @@ from workzone.errors import UsageError, WorkzoneError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console()
-err = Console(stderr=True)
+# A file may be called :car:.jpg, which must not become a picture.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 FAILED = 1
 WRONG_USE = 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from workzone.cli.console import command, examples, out
 
@@ -36,6 +37,7 @@ def demo(
     from workzone.run.demo import run_demo
 
     def say(line: Any) -> None:
-        out.print(line, soft_wrap=isinstance(line, str))  # paths stay whole, to be copied
+        # Paths stay whole, to be copied; no markup: they and findings may hold [brackets].
+        out.print(line, soft_wrap=isinstance(line, str | Text), markup=False)
 
     run_demo(output, photos=photos, count=count, seed=seed, say=say)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
+from workzone.cli.console import FAILED, JsonFlag, command, err, examples, out, print_json
 
 if TYPE_CHECKING:
     from workzone.backbones import Backbone
@@ -114,7 +114,7 @@ def _prepare(
         views = dataclasses.replace(views, size=size)
     network.check_size(views.size)
     if precision is PrecisionChoice.AUTO:
-        chosen, reason = choose_precision(network, manifest, views)
+        chosen, reason = choose_precision(network, manifest, views, pooling)
     else:
         chosen = "bfloat16" if precision is PrecisionChoice.BFLOAT16 else "float32"
         reason = f"{chosen} as asked"
@@ -184,9 +184,6 @@ def extract(
         list[int] | None,
         typer.Option(help="Also store the patch grid of this view (0: whole frame); repeatable."),
     ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option(help="Try images again that an earlier run could not read.")
-    ] = False,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonFlag = False,
@@ -220,7 +217,6 @@ def extract(
         spec,
         _store_folder(store, manifest),
         copies=copies,
-        retry_failed=retry_failed,
     )
     estimate = extraction.estimate()
     err.print(str(estimate))
@@ -236,10 +232,12 @@ def extract(
                 "failed": failed,
             }
         )
-        return
+        raise typer.Exit(FAILED if len(failed) == len(samples) else 0)
     out.print(f"{len(features):,} rows in {extraction.path}", markup=False, soft_wrap=True)
     for name, reason in failed.items():
         err.print(f"not extracted: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    if len(failed) == len(samples):
+        raise typer.Exit(FAILED)
 
 
 EXAMPLES_TRAIN = examples(

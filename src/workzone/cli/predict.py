@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from workzone.cli.console import FAILED, JsonFlag, command, err, examples, out
+from workzone.cli.console import FAILED, command, err, examples, out
 
 if TYPE_CHECKING:
     from workzone.run.predictor import Predictor
 
 TABLE_ROWS = 40
 """Longer results go to a file; the terminal gets the first rows."""
+_OUTSIDE = ""
+"""In place of a first folder: the id leads out of any folder it is joined to."""
+_LONGEST_NAME = 200
+"""In bytes; file systems take 255, and the overlay's name is longer than the image's."""
 
 
 EXAMPLES_PREDICT = examples(
@@ -45,7 +51,14 @@ def predict(
         Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
-    as_json: JsonFlag = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON lines, one object per image (id, error and code if it cannot be "
+            "read); with -o, the summary as JSON.",
+        ),
+    ] = False,
 ) -> None:
     """Say of images whether there is road work in them.
 
@@ -91,7 +104,7 @@ def _plain(value: object) -> object:
 def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[int, int]:
     """Print as results come; how many images were scored, and how many could not be read."""
     from workzone.errors import ImageError
-    from workzone.run.bulk import flat, stream
+    from workzone.run.bulk import flat, flat_error, stream
 
     names = predictor.bundle.spec.layout.names()
     table = Table("road work", "probability", "strongest view", "its share")
@@ -100,7 +113,9 @@ def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[i
     for name, result in stream(predictor, source):
         if isinstance(result, ImageError):
             bad += 1
-            err.print(f"not scored: {result}", style="yellow", markup=False, soft_wrap=True)
+            sys.stderr.write(f"not scored: {result}\n")  # not by rich: it would break the bar
+            if as_json:
+                sys.stdout.write(json.dumps(flat_error(name, result)) + "\n")
             continue
         good += 1
         prediction = result.prediction
@@ -112,7 +127,7 @@ def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[i
                 f"{prediction.probability:.3f}",
                 names[prediction.view],
                 f"{prediction.view_weight:.0%}",
-                escape(name),
+                Text(name),
             )
     if not as_json and good:
         out.print(table)
@@ -130,17 +145,49 @@ def _write_overlays(predictor: Predictor, source: Path, folder: Path) -> int:
     from workzone.run.bulk import find_images
 
     found, _ = find_images(source)
+    places = overlay_places([name for name, _ in found])
     written = 0
-    for name, item in track(found, "explaining"):
+    for (_, item), place in track(zip(found, places, strict=True), "explaining", len(found)):
         try:
             _, overlay = predictor.explain(read_bytes(item.ref, item.root))
         except ImageError:
             continue  # was said by the scoring
-        inside = Path(name)  # an id may be any text: nothing is written outside the folder
-        if inside.is_absolute() or ".." in inside.parts:
-            inside = Path(inside.name)
-        target = folder / inside
-        with writing(target.with_name(target.name + ".overlay.jpg")) as aside:
+        with writing(folder / place) as aside:
             overlay.save(aside, format="JPEG", quality=90)
         written += 1
     return written
+
+
+def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
+    """A relative path for the overlay of each id, no two alike and none outside the folder.
+
+    Ids may be any text. Relative ones keep their folders; of absolute ones, and of those that
+    climb up, the folders are kept that tell them apart from each other.
+    """
+    parts_of = [_parts(name) for name in ids]
+    climbing = [parts[1:-1] for parts in parts_of if parts[0] == _OUTSIDE]
+    levels = zip(*climbing, strict=False)
+    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
+    places: list[PurePosixPath] = []
+    taken: set[str] = set()
+    for parts in parts_of:
+        inside = parts[1 + shared :] if parts[0] == _OUTSIDE else parts
+        path = stem = PurePosixPath(*inside)
+        number = 1
+        while str(path).casefold() in taken:  # some disks do not tell cases apart
+            number += 1
+            path = stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
+        taken.add(str(path).casefold())
+        places.append(path.with_name(path.name + ".overlay.jpg"))
+    return places
+
+
+def _parts(name: str) -> list[str]:
+    """The folders and the file of an id as names that can be written, see `_OUTSIDE`."""
+    path = PurePosixPath(name.replace("\0", ""))
+    kept = [part for part in path.parts if part != ".." and part.strip("/")] or ["image"]
+    shortened = [
+        part.encode(errors="replace")[-_LONGEST_NAME:].decode(errors="ignore") for part in kept
+    ]
+    leads_out = path.is_absolute() or ".." in path.parts
+    return [_OUTSIDE, *shortened] if leads_out else shortened

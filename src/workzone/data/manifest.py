@@ -40,7 +40,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workzone.errors import ManifestError
+from workzone.errors import ManifestError, UsageError, nearest
 from workzone.files import writing
 from workzone.types import ImageRef, Sample
 
@@ -93,14 +93,17 @@ class Manifest:
         """The samples of the named splits.
 
         Raises:
-            ManifestError: no sample is in any of them.
+            UsageError: no sample is in any of them.
+            ManifestError: this manifest has no splits at all.
         """
         chosen = [sample for sample in self.samples if sample.split in splits]
         if not chosen:
             have = sorted({sample.split for sample in self.samples if sample.split})
+            missing = f"no sample is in split {' or '.join(splits)}"
+            if have:
+                raise UsageError(f"{missing} of this manifest; {nearest(splits[0], have)}")
             raise ManifestError(
-                f"no sample is in split {' or '.join(splits)}; this manifest has "
-                f"{', '.join(have) or 'no splits'}. Make them with `workzone data split`."
+                f"{missing}; this manifest has no splits. Make them with `workzone data split`."
             )
         return self.with_samples(chosen)
 

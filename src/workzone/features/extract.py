@@ -16,19 +16,19 @@ import torch
 from workzone.backbones import Backbone, pool, pooled_width, run
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
-from workzone.errors import ImageError, ManifestError, StoreError
+from workzone.errors import BackboneError, ImageError, ManifestError, StoreError
 from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
 from workzone.parallel import in_batches, map_ahead
 from workzone.progress import bar
 from workzone.types import Sample, Views
-from workzone.views import ViewLayout, sample_views
+from workzone.views import ViewLayout, sample_bytes, sample_views
 
 BATCH_IMAGES = 16
 """Images per batch: the most that a stop can lose."""
 LEAST_SIMILARITY = 0.999
 """Cosine, bfloat16 against float32, below which bfloat16 is refused."""
-PROBED_IMAGES = 2
+PROBED_IMAGES = 4
 """Images on which the two are compared."""
 
 
@@ -101,27 +101,29 @@ def make_spec(
 
 
 def choose_precision(
-    backbone: Backbone, manifest: Manifest, layout: ViewLayout
+    backbone: Backbone, manifest: Manifest, layout: ViewLayout, pooling: str | None = None
 ) -> tuple[Precision, str]:
     """The precision to compute in, with the reason as a sentence.
 
-    bfloat16 is taken where the processor has instructions for it and the mean of every view's
-    grid, on the first `PROBED_IMAGES` images that can be read, stays within a cosine of
-    `LEAST_SIMILARITY` of float32's.
+    bfloat16 is taken where the processor has instructions for it and every view's pooled vector
+    stays within a cosine of `LEAST_SIMILARITY` of float32's, on `PROBED_IMAGES` images that can
+    be read: those with the lowest content hashes, so that the order of rows does not matter.
     """
     if not has_fast_bfloat16(backbone.device):
         return "float32", "float32: the processor has no bfloat16 instructions"
     probed: list[torch.Tensor] = []
-    for sample in manifest:
+    for sample in sorted(manifest, key=lambda s: (s.content_hash or "", s.id)):
         if len(probed) == PROBED_IMAGES:
             break
         with contextlib.suppress(ImageError):
-            probed.append(sample_views(sample, manifest.root, layout).pixels)
+            data = sample_bytes(sample, manifest.root)
+            probed.append(sample_views(sample, data, layout).pixels)
     if not probed:
         return "float32", "float32: no image could be read to compare precisions on"
     pixels = torch.cat(probed)
-    exact = run(backbone, pixels, precision="float32").grid.mean(1)
-    rounded = run(backbone, pixels, precision="bfloat16").grid.mean(1)
+    pooling = pooling or backbone.default_pooling
+    exact = pool(run(backbone, pixels, precision="float32"), pooling)
+    rounded = pool(run(backbone, pixels, precision="bfloat16"), pooling)
     cosine = float(torch.nn.functional.cosine_similarity(exact, rounded).min())
     if not cosine >= LEAST_SIMILARITY:
         return "float32", f"float32: bfloat16 features differ too much (cosine {cosine:.4f})"
@@ -166,7 +168,6 @@ class Extraction:
         folder: Path,
         *,
         copies: int = 0,
-        retry_failed: bool = False,
     ) -> None:
         """Prepare; nothing is read or written yet.
 
@@ -176,9 +177,16 @@ class Extraction:
             spec: from :func:`make_spec`.
             folder: where stores lie; this one goes to a sub-folder named after the spec's key.
             copies: augmented copies per image, beside the image itself.
-            retry_failed: try images again that could not be read by an earlier run.
+
+        Raises:
+            BackboneError: the backbone has other weights than the spec names.
         """
-        self.retry_failed = retry_failed
+        if (backbone.name, backbone.weight_hash) != (spec.backbone, spec.weight_hash):
+            raise BackboneError(
+                f"the features are of {spec.backbone} with weights {spec.weight_hash}; this is "
+                f"{backbone.name} with {backbone.weight_hash}: load the same weights (--weights)"
+            )
+        self.unread: dict[RowKey, str] = {}  # of the last run: no such file, changed, ...
         self.manifest, self.backbone, self.spec = manifest, backbone, spec
         self.path = folder / f"{spec.backbone.replace('/', '-').replace(':', '-')}-{spec.key()}"
         self._jobs = jobs(manifest, copies)
@@ -190,7 +198,7 @@ class Extraction:
         return self._pending(FeatureStore(self.path))
 
     def _pending(self, store: FeatureStore | StoreWriter) -> list[Job]:
-        done = set(store.rows) if self.retry_failed else store.rows.keys() | store.failed.keys()
+        done = store.rows.keys() | store.failed.keys()
         return [job for job in self._jobs if job.key not in done]
 
     def estimate(self) -> Estimate:
@@ -223,32 +231,41 @@ class Extraction:
     def run(self) -> FeatureStore:
         """Extract what is pending, batch by batch, and open the store.
 
-        Images that cannot be read are noted in the store with the reason, and passed over.
+        Images that cannot be read are passed over. Bytes that cannot be decoded are noted in the
+        store with the reason, for good; a file that is missing or has changed is tried again by
+        the next run, and said by :meth:`failed`.
 
         Raises:
             StoreError: the disk is full, or another process writes to the same store.
         """
         with StoreWriter(self.path, self.spec) as writer:
             pending = self._pending(writer)
+            self.unread = {}
             with bar("extracting features", len(pending)) as progress:
                 views = map_ahead(self._views, pending, ahead=2 * BATCH_IMAGES)
                 for batch in in_batches(views, BATCH_IMAGES):
                     keys, arrays, failed = self._features(batch)
-                    writer.append(keys, arrays, failed)
+                    if keys or failed:
+                        writer.append(keys, arrays, failed)
                     progress.advance(len(batch))
         return FeatureStore(self.path)
 
     def failed(self, store: FeatureStore) -> dict[str, str]:
         """Why images of the manifest are not in the store, by sample id."""
-        return {
-            job.sample.id: store.failed[job.key] for job in self._jobs if job.key in store.failed
-        }
+        reasons = store.failed | self.unread
+        return {job.sample.id: reasons[job.key] for job in self._jobs if job.key in reasons}
 
-    def _views(self, job: Job) -> Views | ImageError:
+    def _views(self, job: Job) -> Views | ImageError | None:
+        """None where there are no bytes, or others than were imported."""
+        try:
+            data = sample_bytes(job.sample, self.manifest.root)
+        except ImageError as error:
+            self.unread[job.key] = str(error)
+            return None
         try:
             return sample_views(
                 job.sample,
-                self.manifest.root,
+                data,
                 self.spec.layout,
                 augmentation=self.spec.augmentation,
                 copy=job.copy,
@@ -257,7 +274,7 @@ class Extraction:
             return error
 
     def _features(
-        self, batch: Sequence[tuple[Job, Views | ImageError]]
+        self, batch: Sequence[tuple[Job, Views | ImageError | None]]
     ) -> tuple[list[RowKey], dict[str, npt.NDArray[np.generic]], list[tuple[RowKey, str]]]:
         failed = [(job.key, str(views)) for job, views in batch if isinstance(views, ImageError)]
         good = [(job, views) for job, views in batch if isinstance(views, Views)]

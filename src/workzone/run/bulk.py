@@ -12,6 +12,8 @@ import csv
 import fcntl
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from workzone.data.images import IMAGE_SUFFIXES, decode, read_bytes
 from workzone.data.manifest import read_manifest
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
-from workzone.files import writing
+from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
 from workzone.run.predictor import Predictor, Scored
@@ -37,6 +39,9 @@ FLUSH_EVERY = 32
 
 OutputKind = Literal["jsonl", "csv", "parquet"]
 _SUFFIXES: dict[str, OutputKind] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+_DATA_SETS = {".csv", ".tsv", ".zip", ".tar", ".tgz", ".gz"}
+_ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
 
 _COLUMNS = pa.schema(
     [
@@ -78,21 +83,23 @@ def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
     Folders are searched to any depth; links to folders are not followed.
 
     Returns:
-        Ids with references, and how many files of a folder are no images by their suffix. Folders
-        that are named like an image or cannot be listed are among the former, to be reported.
+        Ids, no two alike, with references, and how many files of a folder are no images by their
+        suffix. Folders that are named like an image or cannot be listed are among the former, to
+        be reported.
 
     Raises:
-        UsageError: nothing there.
+        UsageError: nothing there, or a data set that is not imported yet.
     """
     if source.suffix == ".parquet" and source.is_file():
         manifest = read_manifest(source)
         return [(s.id, _Item(s.image, manifest.root)) for s in manifest], 0
     if source.is_dir():
-        found, ignored = [], 0
+        images: dict[str, _Item] = {}  # a folder may be met twice: by its name and by an error
+        ignored = 0
 
         def add(path: Path) -> None:
             path = path.relative_to(source)
-            found.append((_text(path.as_posix()), _Item(ImageRef(str(path)), source)))
+            images[_text(path.as_posix())] = _Item(ImageRef(str(path)), source)
 
         for folder, subfolders, files in os.walk(source, onerror=lambda e: add(Path(e.filename))):
             subfolders.sort()
@@ -102,19 +109,32 @@ def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
                     add(Path(folder) / name)
                 else:
                     ignored += 1
-        if not found:
+        if not images:
             raise UsageError(
                 f"no images in {source}; known suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}"
             )
-        return found, ignored
+        return list(images.items()), ignored
     if not source.exists() and not source.is_symlink():
         raise UsageError(f"{source} does not exist: name an image, a folder or a manifest")
+    if source.suffix.lower() in _DATA_SETS:
+        raise UsageError(
+            f"{source} is neither an image nor a manifest; import it first: "
+            f"workzone data import {shlex.quote(str(source))} -o manifest.parquet"
+        )
     return [(_text(source.as_posix()), _Item(ImageRef(str(source)), Path()))], 0
 
 
 def _text(path: str) -> str:
-    """A path that any table can hold: bytes that are not UTF-8 are written as ``\\xff``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path that any table can hold: bytes that are not UTF-8 are written as ``\\xff``.
+
+    Different paths stay different: where the result would hold such an escape, real or literal,
+    backslashes of the path are doubled.
+    """
+    raw = os.fsencode(path)
+    text = raw.decode("utf-8", "backslashreplace")
+    if not _ESCAPED_BYTE.search(text):
+        return text
+    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _is_image(name: str) -> bool:
@@ -137,7 +157,7 @@ def output_kind(output: Path) -> OutputKind:
 def stream(predictor: Predictor, source: Path) -> Iterator[tuple[str, Scored | ImageError]]:
     """Score all images of a source, one by one, without writing anything."""
     found, _ = find_images(source)
-    return _score(predictor, found)
+    return track(_score(predictor, found), "scoring", total=len(found))
 
 
 def _score(
@@ -160,11 +180,12 @@ def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummar
         output: ``.jsonl``, ``.csv`` or ``.parquet``.
 
     Raises:
-        UsageError: no images, or an unknown output suffix.
+        UsageError: no images, an unknown output suffix, or a folder of the output is a file.
         WorkzoneError: a journal of another model lies there, another process writes to the same
             output, or the disk is full.
     """
     kind = output_kind(output)
+    check_folder(output)
     found, ignored = find_images(source)
     journal = output.with_name(f".{output.name}.journal")
     identity = {"model": predictor.bundle.identity(), "source": str(source.absolute())}
@@ -184,7 +205,11 @@ def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummar
 
         entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
         good = [r["decision"] for r in records() if "bad" not in r]
-        assert len(good) + len(entries) == len(found), "every image is scored or quarantined"
+        if len(good) + len(entries) != len(found):
+            raise WorkzoneError(
+                f"{journal} holds {len(good) + len(entries)} results of {len(found)} images, so it "
+                "was changed or copied together; delete it and run the same command again"
+            )
         write_quarantine(entries, quarantine)
         _write((r for r in records() if "bad" not in r), output, kind)
         journal.unlink()
@@ -223,6 +248,11 @@ def flat(prediction: Prediction) -> dict[str, Any]:
     """A prediction as one flat row: the columns of every output format."""
     row = asdict(prediction)
     return row | dict(zip(("x0", "y0", "x1", "y1"), row.pop("box"), strict=True))
+
+
+def flat_error(name: str, error: ImageError) -> dict[str, str]:
+    """What stands in place of :func:`flat` for an image that cannot be read."""
+    return {"id": name, "error": _text(str(error)), "code": error.code}
 
 
 def _record(name: str, result: Scored | ImageError) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from workzone.backbones import load_backbone
 from workzone.data.audit import audit
 from workzone.data.importing import import_source
@@ -17,6 +19,7 @@ from workzone.data.preview import contact_sheet
 from workzone.data.scenes import write_scenes
 from workzone.data.splits import split_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.errors import UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.files import write_text, writing
 from workzone.report.html import write_report
@@ -40,12 +43,22 @@ def run_demo(
         photos: folder with ``labels.csv`` (file, label, group); None: scenes are drawn.
         count: scenes to draw.
         seed: of scenes, split and training.
-        say: prints a line or a table.
+        say: prints a line as it is (paths and findings may hold brackets), a styled line or a
+            table.
+
+    Raises:
+        UsageError: no ``labels.csv`` in ``photos``.
     """
+    if photos is not None and not (photos / "labels.csv").is_file():
+        raise UsageError(
+            f"{photos / 'labels.csv'} does not exist: give a folder with labels.csv "
+            "(file, label, group) and photographs"
+        )
     started = time.monotonic()
 
     def step(title: str) -> None:
-        say(f"\n[bold]== {title}[/]  [dim]({time.monotonic() - started:.0f} s)[/]")
+        seconds = f"  ({time.monotonic() - started:.0f} s)"
+        say(Text.assemble("\n", (f"== {title}", "bold"), (seconds, "dim")))
 
     output.mkdir(parents=True, exist_ok=True)
     if photos is None:
@@ -111,18 +124,19 @@ def run_demo(
             f"{prediction.decision} {prediction.probability:.2f}, "
             f"most of it from the {names[prediction.view]}"
         )
+    say(Text.assemble("\n", ("done", "bold green"), f" in {time.monotonic() - started:.0f} s"))
     say(
-        f"\n[bold green]done[/] in {time.monotonic() - started:.0f} s\n"
         f"report:   {output / 'report.html'}\n"
         f"overlays: {output / 'overlays'}\n"
         f"score your own photograph: workzone predict photo.jpg --model {output / 'model'} "
         "--explain overlays"
     )
     if photos is None:
-        say(
-            "[yellow]This model learned from drawings alone: it shows how the tool works, not what "
-            "it can do on your streets.[/]"
+        warning = (
+            "This model learned from drawings alone: it shows how the tool works, not what it can "
+            "do on your streets."
         )
+        say(Text(warning, style="yellow"))
 
 
 def _beside(manifest: Manifest, old_root: Path, new_root: Path) -> Manifest:

@@ -15,6 +15,7 @@ import torch
 import workzone
 from workzone.backbones import Backbone
 from workzone.data.manifest import Manifest
+from workzone.data.splits import check_split
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
@@ -73,15 +74,22 @@ def train(
             f"no row is in the split {test_split!r} that is to be left alone; name one with "
             f"--test: {nearest(test_split, splits)}"
         )
+    if not any(s.label is not None for s in manifest):
+        raise TrainingError("no row has a label: nothing can be learned; import the labels too")
     if not usable:
         raise TrainingError(
-            "no labelled rows to learn from: give the manifest labels, and splits with "
+            "the manifest has labels but no labelled row in a split to learn from: run "
             "`workzone data split`"
         )
-    _refuse_shared_groups(manifest)
+    warnings = _check_splits(manifest, learning | {test_split})
     chosen = manifest.with_samples(usable)
     store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
+    if not samples:
+        raise TrainingError(
+            f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
+            "why of each"
+        )
     features = _features(store, samples, copies)
     labels = torch.tensor([s.label for s in samples], dtype=torch.int64)
     result = fit(features, labels, _validation_folds(samples), config)
@@ -90,7 +98,7 @@ def train(
         spec=spec,
         calibration=result.calibration,
         backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies),
+        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
@@ -101,17 +109,20 @@ def _is_fold(split: str) -> bool:
     return split.startswith("fold-")
 
 
-def _refuse_shared_groups(manifest: Manifest) -> None:
-    splits_of: dict[str, set[str]] = {}
-    for sample in manifest:
-        if sample.group is not None and sample.split is not None:
-            splits_of.setdefault(sample.group, set()).add(sample.split)
-    shared = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
-    if shared:
+def _check_splits(manifest: Manifest, splits: set[str]) -> list[str]:
+    """What is wrong with the splits and may be trained on all the same: places on both sides.
+
+    Raises:
+        TrainingError: a group or an image is on both sides.
+    """
+    proof = check_split(manifest.with_samples([s for s in manifest if s.split in splits]))
+    if proof.shared_groups or proof.shared_hashes:
+        shared = (*proof.shared_groups, *proof.shared_hashes)
         raise TrainingError(
-            f"{len(shared)} groups are in more than one split, {shared[0]!r} among them: what "
-            "validation says would be too good. Split again with `workzone data split`."
+            f"the splits leak: {'; '.join(proof.problems)} ({shared[0]!r} for one). What validation says would be too "
+            "good: split again with `workzone data split`."
         )
+    return [f"Splits: {problem}." for problem in proof.problems]
 
 
 def _validation_folds(samples: list[Sample]) -> list[Rows]:

@@ -14,9 +14,23 @@ from workzone.decide.calibration import Calibration, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError, UsageError
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.progress import bar
+from workzone.progress import Bar, bar
 
 Rows = npt.NDArray[np.int64]
+
+
+_RANGES = {
+    "seed": (0, 2**63 - 1),
+    "hidden": (1, 65_536),
+    "dropout": (0.0, 0.99),
+    "learning_rate": (1e-9, 10.0),
+    "batch": (1, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "patience": (1, 1_000_000),
+    "classifier_penalty": (0.0, 1e6),
+    "attention_penalty": (0.0, 1e6),
+}
+"""What each setting may be, ends included."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +48,15 @@ class TrainConfig:
     attention_penalty: float = 0.3  # L2 on the gate's weights, added to the loss
 
     def __post_init__(self) -> None:
-        positive = ("hidden", "learning_rate", "batch", "epochs", "patience")
-        wrong = [f"{name}={getattr(self, name)}" for name in positive if getattr(self, name) <= 0]
+        values = {name: getattr(self, name) for name in _RANGES}
+        wrong = [
+            f"{name}={value}, allowed: {low} to {high}"
+            for name, value in values.items()
+            for low, high in [_RANGES[name]]
+            if not low <= value <= high  # NaN is in no range
+        ]
         if wrong:
-            raise UsageError(f"training: must be above 0: {', '.join(wrong)}")
+            raise UsageError(f"training: {'; '.join(wrong)}")
 
 
 @dataclass(frozen=True)
@@ -86,16 +105,18 @@ def fit(
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
             detector, history = _train(
-                features, labels, rest, config, epochs=config.epochs, validation=fold
+                features, labels, rest, config, progress, epochs=config.epochs, validation=fold
             )
-            progress.advance(config.epochs)
+            progress.advance(config.epochs - len(history))  # those that stopping early saved
             best_epochs.append(int(np.argmin(history)) + 1)
             losses.append(history)
             rows.append(fold)
             probabilities.append(predict_probabilities(detector, features[fold, 0]))
         epochs = int(np.median(best_epochs))
-        detector, _ = _train(features, labels, everything, config, epochs=epochs, validation=None)
-        progress.advance(config.epochs)
+        detector, _ = _train(
+            features, labels, everything, config, progress, epochs=epochs, validation=None
+        )
+        progress.advance(config.epochs - epochs)
     validation_rows = np.concatenate(rows)
     raw = np.concatenate(probabilities)
     calibration, threshold = fit_calibration(labels[validation_rows].numpy(), raw)
@@ -139,6 +160,7 @@ def _train(
     labels: torch.Tensor,
     rows: Rows,
     config: TrainConfig,
+    progress: Bar,
     *,
     epochs: int,
     validation: Rows | None,
@@ -169,6 +191,7 @@ def _train(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        progress.advance()
         if validation is None:
             continue
         history.append(_validation_loss(detector, features, labels, validation, class_weights))
