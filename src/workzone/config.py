@@ -59,7 +59,7 @@ def read_yaml(kind: type[T], path: Path) -> T:
         UsageError: the file is missing, is not YAML, or has mistakes (all of them listed).
     """
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506: is safe
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the configuration {path}: {error}") from error
     if value is None:

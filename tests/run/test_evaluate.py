@@ -22,7 +22,7 @@ from workzone.backbones import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.calibration import Calibration
-from workzone.errors import ManifestError, StoreError
+from workzone.errors import ManifestError
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.report.html import write_report
@@ -224,7 +224,9 @@ def test_without_labels_there_is_nothing_to_evaluate(
         judge(tiny, bundle, store, samples)
 
 
-def test_an_image_never_extracted_is_told(tiny: Tiny, bundle: Bundle, store: FeatureStore) -> None:
+def test_an_image_without_features_is_counted_as_unreadable(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore
+) -> None:
     samples = [dataclasses.replace(held_out(tiny)[0], content_hash="f" * 32)]
-    with pytest.raises(StoreError, match=r"is not in .*; run `workzone extract` on its manifest"):
+    with pytest.raises(ManifestError, match="1 of them labelled but unreadable"):
         judge(tiny, bundle, store, samples)

@@ -82,7 +82,6 @@ def evaluate(
 
     Raises:
         ManifestError: no labelled row with features.
-        StoreError: an image was never extracted.
     """
     labelled = [s for s in manifest if s.label is not None]
     unreadable = [s for s in labelled if (s.content_hash or "", 0) not in store.rows]

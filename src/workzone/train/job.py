@@ -119,8 +119,8 @@ def _check_splits(manifest: Manifest, splits: set[str]) -> list[str]:
     if proof.shared_groups or proof.shared_hashes:
         shared = (*proof.shared_groups, *proof.shared_hashes)
         raise TrainingError(
-            f"the splits leak: {'; '.join(proof.problems)} ({shared[0]!r} for one). What validation says would be too "
-            "good: split again with `workzone data split`."
+            f"the splits leak: {'; '.join(proof.problems)} ({shared[0]!r} for one). "
+            "What validation says would be too good: split again with `workzone data split`."
         )
     return [f"Splits: {problem}." for problem in proof.problems]
 
