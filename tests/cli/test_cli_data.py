@@ -145,3 +145,37 @@ def test_preview_draws_a_sheet(manifest: Path, tmp_path: Path) -> None:
     shown = json.loads(run("preview", manifest, "-o", sheet, "--json"))
     assert shown == {"sheet": str(sheet), "shown": 20, "rows": 20}
     assert "a contact sheet is a .png file" in run("preview", manifest, "-o", "x.jpg", expect=2)
+
+
+def test_a_folder_with_a_manifest_is_not_imported_anew(manifest: Path, tmp_path: Path) -> None:
+    text = run("import", manifest.parent, "-o", tmp_path / "m.parquet", expect=2)
+    assert "holds a manifest already: use" in " ".join(text.split())
+
+
+def test_the_audit_fits_a_narrow_terminal(pictures: Path) -> None:
+    samples = [
+        Sample(
+            f"s{n}", ImageRef(f"{n}.png"), label=n // 2 % 2, group=f"g{n // 2}",
+            extra={"travel_alteration": "x"},
+        )
+        for n in range(20)
+    ]  # fmt: skip
+    columns = {"scene": "scene_level_tags.scene_environment"}
+    path = pictures / "manifest.parquet"
+    write_manifest(Manifest(samples, pictures, columns), path)
+    result = runner.invoke(app, ["audit", str(path)], env={"COLUMNS": "80"})
+    bar = "\N{BOX DRAWINGS LIGHT VERTICAL}"
+    rows = [line for line in result.output.splitlines() if line.startswith(bar)]
+    assert max(map(len, rows)) <= 80
+    assert sum("too few rows" in row for row in rows) == 10
+    folded = [row for row in rows if row.split(bar)[2].isspace()]
+    assert len(folded) <= 2  # of the long name alone
+    assert "group: 10 of 10 hold one label only" in result.output
+
+
+def test_a_split_without_labels_warns(pictures: Path) -> None:
+    samples = [Sample(f"s{n}", ImageRef(f"{n}.png")) for n in range(20)]
+    path = pictures / "manifest.parquet"
+    write_manifest(Manifest(samples, pictures), path)
+    text = run("split", path, "-o", pictures / "split.parquet")
+    assert "warning: no row has a label: the splits are even in rows only." in text

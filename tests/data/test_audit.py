@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from workzone.data.audit import audit
+from workzone.data.duplicates import Fingerprints, ImagePrint
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.data.splits import split_manifest
@@ -141,3 +142,46 @@ def test_wrong_requests_are_refused(clean: Manifest) -> None:
         audit(clean.with_samples([]))
     with pytest.raises(UsageError, match="near distance of 64 bits"):
         audit(clean, near_distance=64)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ([None, None], "No row has a label: 2 rows that teach nothing."),
+        ([0, None], "No row has road work: 1 row with label 0, 0 with label 1; a model needs"),
+        ([1, 1], "No row is without road work: 0 rows with label 0, 2 with label 1; a model"),
+    ],
+)
+def test_labels_that_teach_nothing_are_a_problem(
+    tmp_path: Path, labels: list[int | None], problem: str
+) -> None:
+    samples = []
+    for number, label in enumerate(labels):
+        paint(tmp_path / f"{number}.png", number)
+        samples.append(Sample(f"{number}", ImageRef(f"{number}.png"), label=label))
+    (found,) = audit(Manifest(samples, tmp_path)).problems
+    assert found.startswith(problem)
+
+
+def test_thousands_of_frames_of_one_view_make_few_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = [ImagePrint(f"{n}", 7 if n else 6, 64, 48) for n in range(20_000)]
+    monkeypatch.setattr(
+        "workzone.data.audit.fingerprints", lambda manifest: Fingerprints(prints, [])
+    )
+    samples = [
+        Sample(
+            f"{n}", ImageRef("x.png"), label=n % 2, split="train" if n < 15_000 else "test",
+            latitude=50.0, longitude=8.0,
+        )
+        for n in range(20_000)
+    ]  # fmt: skip
+    report = audit(Manifest(samples, tmp_path))
+    same, near = report.near_duplicates
+    assert (len(same.ids), same.distance) == (19_999, 0)
+    assert (near.ids, near.distance) == (("0", "1", "2", "15000", "15001"), 1)
+    assert report.two_labels == report.duplicates_across_splits == report.near_duplicates
+    assert report.places_across_splits_count == 15_000 * 5_000
+    (place,) = report.places_across_splits
+    assert (place.first, place.second, place.metres) == ("0", "15000", 0.0)

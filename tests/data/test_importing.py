@@ -20,10 +20,11 @@ from bad_images import make_bad_images, two_halves
 from natix_fixture import make_natix
 from workzone.data.images import content_hash, read_bytes
 from workzone.data.importing import import_source
-from workzone.data.manifest import read_manifest
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.masks import load_masks, write_masks
 from workzone.data.sources.detect import detect_kind
 from workzone.errors import ManifestError, UsageError
+from workzone.types import ImageRef, Sample
 
 
 def pictures(folder: Path, *names: str) -> Path:
@@ -65,14 +66,14 @@ def test_a_folder_of_classes(tmp_path):
 
 def test_good_rows_get_through_among_bad_images(tmp_path):
     expected = make_bad_images(tmp_path / "zoo")
-    summary = import_source(str(tmp_path / "zoo"), tmp_path / "m.parquet", hash_images=False)
+    summary = import_source(str(tmp_path / "zoo"), tmp_path / "m.parquet")
     samples = read_manifest(summary.manifest).samples
     assert [s.id for s in samples] == sorted(n for n, code in expected.items() if code is None)
     assert {name: code for name, _, code in quarantined(summary)} == {
         name: code for name, code in expected.items() if code is not None
     }
     assert summary.rows_read == len(expected)
-    assert all(sample.content_hash is None for sample in samples)
+    assert all(sample.content_hash for sample in samples)
 
 
 def test_bad_fields_are_cleared_and_their_rows_kept(tmp_path):
@@ -255,6 +256,42 @@ def test_kinds_are_told_from_what_is_on_disk(tmp_path):
     }
     assert {name: detect_kind(str(tmp_path / name)) for name in expected} == expected
     assert detect_kind("organisation/name") == "huggingface"
+    assert detect_kind("organisation/name-v1.0") == "huggingface"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("nosuch/labels.csv", "nosuch/labels.TSV", "nosuch/a.parquet", "nosuch/a.json"),
+        *("nosuch/a.zip", "nosuch/a.tar", "nosuch/a.tar.gz", "nosuch/a.jpg"),
+        *("set/labels", "no/such/set"),
+    ],
+)
+def test_a_mistyped_path_is_no_set_on_the_hub(tmp_path, monkeypatch, source):
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"nothing at .*/{source}"):
+        detect_kind(source)
+
+
+def test_a_folder_with_a_manifest_of_its_own_is_not_imported_anew(tmp_path):
+    own = pictures(tmp_path / "photos", "images/a.png", "masks/a.png") / "manifest.parquet"
+    write_manifest(Manifest([Sample("a", ImageRef("images/a.png"), label=1)], own.parent), own)
+    for output in (own, tmp_path / "m.parquet"):
+        with pytest.raises(
+            UsageError, match=r"photos holds a manifest already: use .*photos/manifest\.parquet"
+        ):
+            import_source(str(own.parent), output)
+    assert read_manifest(own).samples[0].label == 1
+    assert import_source(str(own.parent), tmp_path / "m.parquet", kind="folder").rows_kept == 2
+
+
+def test_what_an_import_wrote_into_its_source_may_be_written_again(tmp_path):
+    source = pictures(tmp_path / "photos", "none/a.png")
+    for count in (1, 2):
+        pictures(source, f"none/{count}.png")
+        import_source(str(source), source / "manifest.parquet")
+    assert len(read_manifest(source / "manifest.parquet")) == 3
 
 
 def test_what_cannot_be_told_says_what_was_found(tmp_path):

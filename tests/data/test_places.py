@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workzone.data.places import EARTH_RADIUS, haversine, near_pairs, positions
+from workzone.data.places import EARTH_RADIUS, distinct, haversine, near_pairs, positions
 from workzone.types import ImageRef, Sample
 
 
@@ -67,6 +67,16 @@ def test_near_pairs_equal_all_against_all(
 
 
 def test_near_pairs_come_whole_over_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workzone.data.places._BLOCK", 3)
+    monkeypatch.setattr("workzone.data.places._BLOCK_PAIRS", 25)
     degrees = np.zeros((10, 2))
-    assert sum(len(block) for block in near_pairs(degrees, 1.0)) == 45
+    blocks = list(near_pairs(degrees, 1.0))
+    assert sum(map(len, blocks)) == 45
+    assert len(blocks) > 2
+    assert max(map(len, blocks)) <= 25
+
+
+def test_distinct_points_come_in_order_of_their_first() -> None:
+    points, which = distinct(np.array([[5.0, 1.0], [2.0, 1.0], [5.0, 1.0], [5.0, 0.0]]))
+    assert points.tolist() == [0, 1, 3]
+    assert which.tolist() == [0, 1, 0, 2]
+    assert [len(part) for part in distinct(np.empty((0, 2)))] == [0, 0]

@@ -274,10 +274,16 @@ def _show_audit(report: AuditReport) -> None:
     table = Table("split", "road work", "none", "unlabelled", title=f"{facts.rows} rows")
     splits: Mapping[str, Mapping[str, int]] = {**facts.splits, "all": facts.labels}
     _fill(table, [(name, *labels.values()) for name, labels in splits.items()])
-    table = Table("column", "AUC by value", "AUC by missing", "missing", "verdict", "why")
+    table = Table(title="How well each column alone tells the label (AUC)")
+    table.add_column("column", overflow="fold")
+    for heading in ("by value", "by missing", "missing", "verdict"):
+        table.add_column(heading, no_wrap=True)
     for leak in report.leaks:
         _add_leak(table, leak)
     out.print(table)
+    for leak in report.leaks:
+        if leak.verdict == "identity":
+            _say(f"{leak.column}: {leak.note}")
     for style, title, sentences in (
         ("bold red", "Problems", report.problems),
         ("yellow", "Notes", report.notes),
@@ -299,7 +305,6 @@ def _add_leak(table: Table, leak: ColumnLeak) -> None:
         missing,
         f"{leak.missing:.0%}",
         leak.verdict,
-        escape(leak.note),
         style=_VERDICT_STYLES.get(leak.verdict),
     )
 
@@ -310,6 +315,8 @@ def _show_split(output: Path, proof: SplitProof) -> None:
         table,
         [(s.name, s.rows, s.positives, s.negatives, s.unlabelled, s.groups) for s in proof.splits],
     )
+    if not any(s.positives + s.negatives for s in proof.splits):
+        _say("warning: no row has a label: the splits are even in rows only.", style="yellow")
     least = "no positions" if proof.least_metres is None else f"{proof.least_metres:,.0f} m"
     _say(
         f"Measured again: {len(proof.shared_groups)} groups and {len(proof.shared_hashes)} images "

@@ -19,7 +19,7 @@ from workzone.data.duplicates import (
 )
 from workzone.data.leaks import ColumnLeak, find_leaks
 from workzone.data.manifest import METADATA_FIELDS, Manifest
-from workzone.data.places import haversine, near_pairs, positions
+from workzone.data.places import distinct, haversine, near_pairs, positions
 from workzone.data.splits import PLACE_METRES
 from workzone.errors import ManifestError
 from workzone.types import Sample
@@ -31,8 +31,9 @@ _NEAREST = 50  # pairs of places that the report lists; a split by row has milli
 class Duplicates:
     """Samples with the same image.
 
-    ``distance``: bits in which two perceptual hashes differ; None where the files are equal byte
-    for byte, then there may be more than two samples.
+    ``distance``: bits in which perceptual hashes differ; None where the files are equal byte for
+    byte. With None and 0 these are all samples that are equal; with more, for each of two hashes
+    the first sample of every label and split.
     """
 
     ids: tuple[str, ...]
@@ -76,10 +77,10 @@ class AuditReport:
     unreadable: tuple[UnreadableImage, ...]
     changed: tuple[str, ...]  # ids of images whose bytes are not those that were imported
     exact_duplicates: tuple[Duplicates, ...]
-    near_duplicates: tuple[Duplicates, ...]  # pairs that are not exact duplicates
+    near_duplicates: tuple[Duplicates, ...]  # look the same, but differ in their bytes
     two_labels: tuple[Duplicates, ...]  # the duplicates above that are labelled both ways
     groups_across_splits: tuple[str, ...]
-    places_across_splits: tuple[NearPlaces, ...]  # the nearest 50 pairs
+    places_across_splits: tuple[NearPlaces, ...]  # the nearest 50, equal points once
     places_across_splits_count: int
     duplicates_across_splits: tuple[Duplicates, ...]
     leaks: tuple[ColumnLeak, ...]
@@ -90,6 +91,15 @@ class AuditReport:
     def problems(self) -> list[str]:
         """What must be put right, one plain sentence each; empty where all is well."""
         found = []
+        labels = self.facts.labels
+        work, none = labels["road work"], labels["none"]
+        if not work and not none:
+            found.append(f"No row has a label: {_rows(self.facts.rows)} that teach nothing.")
+        elif not work or not none:
+            found.append(
+                f"No row {'is without' if work else 'has'} road work: {_rows(none)} with label 0, "
+                f"{work} with label 1; a model needs both."
+            )
         if self.unreadable:
             codes = Counter(image.code for image in self.unreadable)
             kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
@@ -136,9 +146,7 @@ class AuditReport:
                 f"{_count(self.exact_duplicates, 'image occurs', 'images occur')} more than once."
             )
         if self.near_duplicates:
-            found.append(
-                f"{_count(self.near_duplicates, 'pair', 'pairs')} of images look the same."
-            )
+            found.append(f"{_count(self.near_duplicates, 'set', 'sets')} of images look the same.")
         if self.facts.blank:
             found.append(f"{self.facts.blank} images are blank (one flat colour).")
         found += [
@@ -183,7 +191,7 @@ def audit(
         raise ManifestError("the manifest has no rows to audit; import some images first")
     samples = manifest.samples
     seen = fingerprints(manifest)
-    exact, near = _duplicates(seen, near_distance)
+    exact, near = _duplicates(seen, samples, near_distance)
     both = [*exact, *near]
     pairs, pair_count = _places_across_splits(samples, place_metres)
     return AuditReport(
@@ -220,22 +228,39 @@ def audit(
 _Found = tuple[list[int], int | None]  # indices of samples, and the distance in bits
 
 
-def _duplicates(seen: Fingerprints, near_distance: int) -> tuple[list[_Found], list[_Found]]:
+def _duplicates(
+    seen: Fingerprints, samples: Sequence[Sample], near_distance: int
+) -> tuple[list[_Found], list[_Found]]:
     prints = seen.prints
-    exact: list[_Found] = [
-        (indices, None)
-        for indices in exact_duplicates(image.content_hash if image else None for image in prints)
-    ]
+    exact: list[_Found] = [(indices, None) for indices in exact_duplicates(map(_content, prints))]
     hashed = [
-        (i, image) for i, image in enumerate(prints) if image and image.perceptual is not None
+        (i, image.perceptual)
+        for i, image in enumerate(prints)
+        if image and image.perceptual is not None
     ]
-    hashes = np.array([image.perceptual for _, image in hashed], dtype=np.uint64)
+    # Thousands of frames of one view have one hash, and would make millions of pairs.
+    alike: dict[int, list[int]] = defaultdict(list)
+    for index, hash_ in hashed:
+        alike[hash_].append(index)
     near: list[_Found] = [
-        ([hashed[a][0], hashed[b][0]], bits)
-        for a, b, bits in near_duplicates(hashes, near_distance).tolist()
-        if hashed[a][1].content_hash != hashed[b][1].content_hash
+        (same, 0) for same in alike.values() if len({_content(prints[i]) for i in same}) > 1
     ]
+    groups = [_one_of_each_kind(same, samples) for same in alike.values()]
+    pairs = near_duplicates(np.array(list(alike), dtype=np.uint64), near_distance)
+    near += [(sorted(groups[a] + groups[b]), bits) for a, b, bits in pairs.tolist()]
     return exact, near
+
+
+def _content(image: ImagePrint | None) -> str | None:
+    return image.content_hash if image else None
+
+
+def _one_of_each_kind(indices: Sequence[int], samples: Sequence[Sample]) -> list[int]:
+    """The first of every label and split: as good as all, to tell what is on both sides."""
+    first: dict[tuple[int | None, str | None], int] = {}
+    for index in indices:
+        first.setdefault((samples[index].label, samples[index].split), index)
+    return list(first.values())
 
 
 def _named(found: Sequence[_Found], samples: Sequence[Sample]) -> tuple[Duplicates, ...]:
@@ -261,13 +286,18 @@ def _places_across_splits(
     placed, degrees = positions(samples)
     inside = np.array([samples[i].split is not None for i in placed], dtype=bool)
     placed, degrees = placed[inside], degrees[inside]
-    splits = np.array([samples[i].split for i in placed])
+    names = [samples[i].split or "" for i in placed]
+    splits = np.unique(names, return_inverse=True)[1].reshape(-1)
+    # Images of one point and split count together: a parked camera would make millions of pairs.
+    spots, which = distinct(np.column_stack([degrees, splits]))
+    weights = np.bincount(which, minlength=len(spots))
+    placed, degrees, splits = placed[spots], degrees[spots], splits[spots]
     count, nearest = 0, np.empty((0, 3))
     for pairs in near_pairs(degrees, metres):
         parted = pairs[splits[pairs[:, 0]] != splits[pairs[:, 1]]]
         first, second = degrees[parted[:, 0]], degrees[parted[:, 1]]
         apart = haversine(first[:, 0], first[:, 1], second[:, 0], second[:, 1])
-        count += len(parted)
+        count += int((weights[parted[:, 0]] * weights[parted[:, 1]]).sum())
         nearest = np.concatenate([nearest, np.column_stack([parted, apart])])
         nearest = nearest[np.argsort(nearest[:, 2], kind="stable")][:_NEAREST]
     return (
@@ -305,6 +335,10 @@ def _facts(samples: Sequence[Sample], prints: Sequence[ImagePrint | None]) -> Fa
 def _labels(samples: Sequence[Sample]) -> dict[str, int]:
     counts = Counter(sample.label for sample in samples)
     return {"road work": counts[1], "none": counts[0], "unlabelled": counts[None]}
+
+
+def _rows(count: int) -> str:
+    return f"{count} {'row' if count == 1 else 'rows'}"
 
 
 def _count(items: Sequence[object], one: str, many: str) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
 import imagehash
 import numpy as np
@@ -20,14 +18,12 @@ from workzone import progress
 from workzone.data.images import content_hash, decode, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.errors import ImageError, UsageError
+from workzone.parallel import map_ahead
 
 HASH_BITS = 64
 _ENOUGH_SIDE = 128  # pixels; the perceptual hash itself looks at 32 x 32
 _BLANK_DEVIATION = 2.0  # grey levels; flatter frames all hash alike and say nothing
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,9 @@ def fingerprints(manifest: Manifest) -> Fingerprints:
         except ImageError as error:
             return error
 
-    for sample, result in zip(manifest, _in_threads(look, read()), strict=True):
+    workers = min(8, os.cpu_count() or 1)
+    looked = map_ahead(look, read(), threads=workers, ahead=2 * workers)
+    for sample, (_, result) in zip(manifest, looked, strict=True):
         if isinstance(result, ImageError):
             prints.append(None)
             unreadable.append(
@@ -190,16 +188,3 @@ def _size(data: bytes) -> tuple[int, int]:
         width, height = image.size
         rotated = image.getexif().get(0x0112) in _ROTATED
     return (height, width) if rotated else (width, height)
-
-
-def _in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """``map`` in threads, in order, with only a few items held at a time."""
-    workers = min(8, os.cpu_count() or 1)
-    waiting: deque[Future[U]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

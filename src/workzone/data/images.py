@@ -85,7 +85,7 @@ class _RowGroup:
 _parquet_lock = Lock()  # pyarrow's readers are not made for several threads at once
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # each holds a row group of images
 def _parquet(path: str, _modified: int) -> tuple[pq.ParquetFile, dict[str, _RowGroup]]:
     return pq.ParquetFile(path), {}
 

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +61,6 @@ def import_source(
     kind: SourceKind = "auto",
     columns: Mapping[str, str] | None = None,
     split: str | None = None,
-    hash_images: bool = True,
 ) -> ImportSummary:
     """Read a data set, check every row, and write a manifest with its quarantine table.
 
@@ -76,7 +75,6 @@ def import_source(
         kind: the kind of data set; ``auto`` tells it from what is on disk.
         columns: our field to the source's column, for tables and parquet.
         split: for ROADWork ``gps_split`` (default) or ``pittsburgh_only``.
-        hash_images: whether to keep a hash of each image's bytes.
 
     Raises:
         UsageError: nothing at ``source``, or options that do not fit it.
@@ -98,7 +96,7 @@ def import_source(
     entries: list[QuarantineEntry] = []
     seen: set[str] = set()
     rows_read = 0
-    for checked in _checked_rows(found, root, hash_images=hash_images):
+    for checked in _checked_rows(found, root):
         rows_read += 1
         sample = checked.sample
         if sample is not None and sample.id in seen:
@@ -139,13 +137,12 @@ class _Checked:
     entries: tuple[QuarantineEntry, ...]
 
 
-def _checked_rows(source: Source, root: Path, *, hash_images: bool) -> Iterator[_Checked]:
+def _checked_rows(source: Source, root: Path) -> Iterator[_Checked]:
     """Rows in order: this thread reads, as data sets lie in order on disk; a few others decode."""
     workers = os.cpu_count() or 1
     rows = progress.track(source.records(), "importing", source.total)
     read = (_read(record, root) for record in rows)
-    inspect = partial(_inspect, hash_images=hash_images)
-    for row, outcome in map_ahead(inspect, read, threads=workers, ahead=2 * workers):
+    for row, outcome in map_ahead(_inspect, read, threads=workers, ahead=2 * workers):
         yield _check(row, outcome, source_name=source.name, root=root)
 
 
@@ -168,7 +165,7 @@ def _read(record: Record, root: Path) -> _Row:
         return _Row(record, image, error)
 
 
-def _inspect(row: _Row, *, hash_images: bool) -> str | ImageError | None:
+def _inspect(row: _Row) -> str | ImageError:
     """The hash of an image that can be decoded, or why it cannot."""
     if isinstance(row.data, ImageError):
         return row.data
@@ -176,12 +173,10 @@ def _inspect(row: _Row, *, hash_images: bool) -> str | ImageError | None:
         decode(row.data, name=str(row.image))
     except ImageError as error:
         return error
-    return content_hash(row.data) if hash_images else None
+    return content_hash(row.data)
 
 
-def _check(
-    row: _Row, outcome: str | ImageError | None, *, source_name: str, root: Path
-) -> _Checked:
+def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path) -> _Checked:
     record = row.record
     if isinstance(outcome, ImageError) or row.image is None:
         error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")

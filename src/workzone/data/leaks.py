@@ -112,15 +112,6 @@ def find_leaks(
     return tuple(sorted(named, key=_badness))
 
 
-def leaking_fields(manifest: Manifest) -> dict[str, str]:
-    """The metadata fields that give the label away, with the reason; not to be fed to a model."""
-    return {
-        leak.field: leak.note
-        for leak in find_leaks(manifest)
-        if leak.kind == "metadata" and leak.verdict == "leak"
-    }
-
-
 def _value(value: object) -> Value:
     """A cell as a number or a text; blank text is missing."""
     if value is None:

@@ -145,7 +145,8 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ManifestError: the file is missing, is not parquet, lacks a column, or repeats an id.
+        ManifestError: the file is missing, is not parquet, lacks a column, repeats an id, or holds
+            values that no manifest has (the message names column and row, counted from 0).
     """
     if not path.is_file():
         raise ManifestError(f"no manifest at {path}; make one with `workzone data import`")
@@ -160,14 +161,56 @@ def read_manifest(path: Path) -> Manifest:
             "Import it first: `workzone data import`."
         )
     source_columns = {
-        schema_field.name: schema_field.metadata[b"source_column"].decode()
+        schema_field.name: schema_field.metadata[b"source_column"].decode(errors="replace")
         for schema_field in table.schema
         if schema_field.metadata and b"source_column" in schema_field.metadata
     }
-    samples = [_sample(row) for row in table.select(SCHEMA.names).to_pylist()]
+    samples = [_sample(row) for row in _checked_rows(table, path)]
     seen: set[str] = set()
     for sample in samples:
         if sample.id in seen:
             raise ManifestError(f"{path}: the id {sample.id!r} occurs twice; ids must be unique")
         seen.add(sample.id)
     return Manifest(samples, path.parent, source_columns)
+
+
+def _checked_rows(table: pa.Table, path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a table with the columns of a manifest, their types and ranges made sure of."""
+    columns = {field.name: _values(table, field, path) for field in SCHEMA}
+    for number, cells in enumerate(zip(*columns.values(), strict=True)):
+        row = dict(zip(columns, cells, strict=True))
+        wrong = _wrong(row)
+        if wrong is not None:
+            raise ManifestError(f"{path} row {number}: {wrong}. Import the data again.")
+        yield row
+
+
+def _values(table: pa.Table, wanted: pa.Field, path: Path) -> list[Any]:
+    """A column as Python values of the wanted type."""
+    if table.column_names.count(wanted.name) > 1:
+        raise ManifestError(f"{path}: the column {wanted.name} occurs twice; keep one of them")
+    column = table.column(wanted.name)
+    try:
+        # Nanoseconds may be lost: pandas writes them.
+        values: list[Any] = column.cast(
+            wanted.type, safe=not pa.types.is_timestamp(wanted.type)
+        ).to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise ManifestError(
+            f"{path}: the column {wanted.name} is {column.type} and cannot be read as "
+            f"{wanted.type}: {error}"
+        ) from error
+    return values
+
+
+def _wrong(row: Mapping[str, Any]) -> str | None:
+    """What a row holds that no manifest has."""
+    for name in ("id", "image_path"):
+        if row[name] is None:
+            return f"{name} is empty"
+    if row["label"] not in (0, 1, None):
+        return f"label {row['label']} is neither 1 (road work), 0 (none) nor empty"
+    for name, limit in (("latitude", 90), ("longitude", 180)):
+        if row[name] is not None and not -limit <= row[name] <= limit:
+            return f"{name} {row[name]} is not within -{limit}..{limit} degrees"
+    return None

@@ -13,7 +13,7 @@ from workzone.types import Sample
 EARTH_RADIUS = 6_371_008.8
 """Metres: the mean radius of the Earth (IUGG)."""
 
-_BLOCK = 4096  # points per query: bounds the memory where very many images share a place
+_BLOCK_PAIRS = 2_000_000  # per query, or those of one point: bounds the memory in a crowded place
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -61,6 +61,27 @@ def positions(samples: Sequence[Sample]) -> tuple[Indices, Floats]:
     return placed, degrees[placed]
 
 
+def distinct(degrees: Floats) -> tuple[Indices, Indices]:
+    """The different points among points.
+
+    A parked camera takes thousands of images at one point, which makes millions of pairs.
+
+    Args:
+        degrees: latitude and longitude, and what else must be equal, float64 ``[P, 2 or more]``.
+
+    Returns:
+        the index of the first of each, ascending, int64 ``[Q]``, and for each point its number
+        among them, int64 ``[P]``.
+    """
+    if not len(degrees):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    _, first, which = np.unique(degrees, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order].astype(np.int64), rank[which.reshape(-1)].astype(np.int64)
+
+
 def near_pairs(degrees: Floats, metres: float) -> Iterator[Indices]:
     """All pairs of points at most ``metres`` apart, each once.
 
@@ -71,14 +92,20 @@ def near_pairs(degrees: Floats, metres: float) -> Iterator[Indices]:
     Yields:
         blocks of pairs ``i < j``, int64 ``[M, 2]``; in blocks because a crowded place alone can
         make millions of pairs.
+
+    Give `distinct` points where many are equal.
     """
     if len(degrees) < 2:
         return
     radians = np.radians(degrees)
     tree = BallTree(radians, metric="haversine")
-    for start in range(0, len(radians), _BLOCK):
-        found = tree.query_radius(radians[start : start + _BLOCK], r=metres / EARTH_RADIUS)
-        first = np.repeat(np.arange(start, start + len(found)), [len(near) for near in found])
+    radius = metres / EARTH_RADIUS
+    pairs_before = np.cumsum(tree.query_radius(radians, r=radius, count_only=True))
+    for block in np.split(
+        np.arange(len(radians)), np.flatnonzero(np.diff(pairs_before // _BLOCK_PAIRS)) + 1
+    ):
+        found = tree.query_radius(radians[block], r=radius)
+        first = np.repeat(block, [len(near) for near in found])
         second = np.concatenate(found)
         once = first < second
         if once.any():

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from workzone.data.manifest import Manifest
-from workzone.data.places import EARTH_RADIUS, near_pairs, positions
+from workzone.data.places import EARTH_RADIUS, distinct, near_pairs, positions
 from workzone.errors import ManifestError, UsageError
 from workzone.types import Sample
 
@@ -23,6 +23,7 @@ DEFAULT_PROPORTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0
 PLACE_METRES = 100.0
 """Images nearer than this show the same place."""
 
+_LISTED = 4  # splits that a message names
 _MILLIMETRE = 1e-3  # two formulas of one distance may differ by rounding
 
 
@@ -107,7 +108,8 @@ def split_manifest(
 
     Raises:
         UsageError: folds and proportions together, or numbers out of range.
-        ManifestError: no rows, or a split would hold no road work or nothing but road work.
+        ManifestError: no rows, or a split would hold no road work or nothing but road work (where
+            no row is labelled: no rows).
     """
     shares = _shares(proportions, folds)
     if place_metres < 0 or not np.isfinite(place_metres):
@@ -124,7 +126,7 @@ def split_manifest(
         ]
     )
     proof = check_split(done, place_metres=place_metres)
-    _require_both_labels(proof, manifest.samples, scenes, names)
+    _require_every_part(done.samples, scenes, names)
     if proof.problems:
         raise ManifestError(f"the split does not hold: {'; '.join(proof.problems)}. Please report.")
     return done, proof
@@ -138,8 +140,10 @@ def join_scenes(
     for value in (lambda s: s.group, lambda s: s.content_hash):
         scenes = _joined(scenes, _links(samples, value))
     placed, degrees = positions(samples)
-    for pairs in near_pairs(degrees, place_metres):
-        scenes = _joined(scenes, placed[pairs])
+    points, which = distinct(degrees)
+    scenes = _joined(scenes, np.stack([placed[points][which], placed], axis=1))
+    for pairs in near_pairs(degrees[points], place_metres):
+        scenes = _joined(scenes, placed[points][pairs])
     return scenes
 
 
@@ -261,28 +265,39 @@ def _chance(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
 
 
-def _require_both_labels(
-    proof: SplitProof, samples: Sequence[Sample], scenes: npt.NDArray[np.int64], names: list[str]
+def _require_every_part(
+    samples: Sequence[Sample], scenes: npt.NDArray[np.int64], names: list[str]
 ) -> None:
-    """No split of labelled samples is without one of the labels."""
-    counts = {split.name: split for split in proof.splits}
-    for label, what in ((1, "road work"), (0, "images without road work")):
-        lacking = [
-            name
-            for name in names
-            if name not in counts
-            or not (counts[name].positives if label else counts[name].negatives)
-        ]
-        chosen = [i for i, sample in enumerate(samples) if sample.label == label]
-        labelled = any(sample.label is not None for sample in samples)
-        if lacking and labelled:
+    """No split of labelled samples is without one of the labels, and no other is empty."""
+    labels = [sample.label for sample in samples]
+    kinds: list[tuple[int | None, str]] = [(1, "road work"), (0, "images without road work")]
+    if labels.count(None) == len(labels):
+        kinds = [(None, "rows")]
+    for label, what in kinds:
+        chosen = [index for index, found in enumerate(labels) if found == label]
+        if not chosen:
+            raise ManifestError(
+                f"no row {'has' if label else 'is without'} road work: {labels.count(0)} rows with "
+                f"label 0, {labels.count(1)} with label 1. Add some, or look whether the import "
+                "took the labels from the right column."
+            )
+        filled = {samples[index].split for index in chosen}
+        lacking = [name for name in names if name not in filled]
+        if lacking:
             apart = len(set(scenes[chosen].tolist()))
             raise ManifestError(
-                f"{', '.join(lacking)} would hold no {what}: the {len(chosen)} such rows lie in "
-                f"only {apart} scenes that may not be parted (one group, one place, or the same "
-                f"image), and {len(names)} splits are asked for. Ask for fewer folds or splits, "
-                "add images from elsewhere, or lower the distance between places."
+                f"{_listed(lacking)} would hold no {what}: the {len(chosen)} such rows lie in "
+                f"only {apart} {'scene' if apart == 1 else 'scenes'} that may not be parted (one "
+                f"group, one place, or the same image), and {len(names)} splits are asked for. Ask "
+                "for fewer folds or splits, add images from elsewhere, or lower the distance "
+                "between places."
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_LISTED])} and {len(names) - _LISTED} more"
 
 
 def _counts(name: str, samples: Sequence[Sample]) -> SplitCounts:
@@ -324,7 +339,8 @@ def _least_distance(samples: Sequence[Sample]) -> float | None:
     for name in set(splits.tolist()) - {""}:
         others = points[(splits != name) & (splits != "")]
         if len(others):
-            chords.append(cKDTree(others).query(points[splits == name])[0].min())
+            here = np.unique(points[splits == name], axis=0)
+            chords.append(cKDTree(np.unique(others, axis=0)).query(here)[0].min())
     if not chords:
         return None
     return float(2 * EARTH_RADIUS * np.arcsin(min(min(chords) / 2, 1.0)))

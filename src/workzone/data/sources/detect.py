@@ -12,7 +12,13 @@ from typing import Literal, get_args
 from workzone.data.images import IMAGE_SUFFIXES
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
-from workzone.data.sources.parquet import holds_images, is_natix, open_parquet, parquet_files
+from workzone.data.sources.parquet import (
+    holds_images,
+    is_manifest,
+    is_natix,
+    open_parquet,
+    parquet_files,
+)
 from workzone.data.sources.record import Source
 from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
 from workzone.data.sources.table import TABLE_SUFFIXES, open_table
@@ -21,6 +27,11 @@ from workzone.errors import UsageError, nearest
 SourceKind = Literal["auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_FILE_SUFFIXES = frozenset(
+    {".parquet", ".json", ".jsonl", ".gz", ".tgz", *TABLE_SUFFIXES, *ARCHIVE_SUFFIXES}
+    | IMAGE_SUFFIXES
+)
+"""Endings that no data set on the hub has: a missing file is mistyped, not to be fetched."""
 
 
 def open_source(
@@ -77,7 +88,8 @@ def detect_kind(source: str) -> SourceKind:
         return _kind_of_folder(path)
     if path.is_file():
         return _kind_of_file(path)
-    if _HUB_ID.fullmatch(source) and not path.parent.exists():
+    named_like_a_file = path.suffix.lower() in _FILE_SUFFIXES
+    if _HUB_ID.fullmatch(source) and not named_like_a_file and not path.parent.exists():
         return "huggingface"
     raise UsageError(f"nothing at {path}{_similar(path)}")
 
@@ -122,12 +134,24 @@ def _kind_of_folder(path: Path) -> SourceKind:
         )
     suffixes = Counter(file.suffix.lower() for file in path.rglob("*") if file.suffix)
     if IMAGE_SUFFIXES & set(suffixes):
+        _refuse_listed(path)
         return "folder"
     found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
     raise UsageError(
         f"{path}: no data set found. It holds {found or 'nothing'}; expected are images, parquet "
         "files, a saved Hugging Face data set, or ROADWork annotations"
     )
+
+
+def _refuse_listed(folder: Path) -> None:
+    """Images that a manifest lists with labels and masks are not imported anew without them."""
+    listed = folder / "manifest.parquet"
+    imported = listed.with_suffix(".quarantine.csv")  # beside what an import may write again
+    if listed.is_file() and is_manifest(listed) and not imported.exists():
+        raise UsageError(
+            f"{folder} holds a manifest already: use {listed}, or give kind folder to take the "
+            "images alone"
+        )
 
 
 def _similar(path: Path) -> str:

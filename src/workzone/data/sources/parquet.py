@@ -47,12 +47,17 @@ def parquet_files(path: Path) -> list[Path]:
     """``path`` itself, or the parquet files below it that are not manifests, in order of name."""
     if path.is_file():
         return [path]
-    return [file for file in sorted(path.rglob("*.parquet")) if not _is_manifest(_schema(file))]
+    return [file for file in sorted(path.rglob("*.parquet")) if not is_manifest(file)]
 
 
 def holds_images(file: Path) -> bool:
     """Whether a parquet file has a column of images, or one named like it."""
     return _image_column(_schema(file)) is not None
+
+
+def is_manifest(file: Path) -> bool:
+    """Whether a parquet file has all columns of a manifest."""
+    return set(_schema(file).names) >= set(manifest.SCHEMA.names)
 
 
 def is_natix(path: Path) -> bool:
@@ -103,13 +108,9 @@ def _schema(file: Path) -> pa.Schema:
         raise ManifestError(f"{file} is not a parquet file: {error}") from error
 
 
-def _is_manifest(schema: pa.Schema) -> bool:
-    return set(schema.names) >= set(manifest.SCHEMA.names)
-
-
 def _open(file: Path, source: Path, columns: Mapping[str, str] | None) -> _File:
     schema = _schema(file)
-    if _is_manifest(schema):
+    if is_manifest(file):
         raise UsageError(f"{file} is a manifest already; use it as it is")
     given = dict(columns or {})
     image = given.pop("image", None) or _image_column(schema)
