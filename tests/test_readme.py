@@ -45,7 +45,7 @@ def test_the_commands_run(photos, monkeypatch):
         assert result.exit_code == 0, f"{line}\n{result.output}"
     assert (photos / "evaluation" / "report.html").stat().st_size > 10_000
     assert len((photos / "scores.csv").read_text().splitlines()) == 48 + 1
-    assert [p.name for p in Path("overlays").iterdir()] == ["scene_0001.jpg.overlay.jpg"]
+    assert [p.name for p in Path("overlays").rglob("*.*")] == ["scene_0001.jpg.overlay.jpg"]
 
     code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert code
