@@ -20,9 +20,10 @@ Boxes are ``(x0, y0, x1, y1)`` in fractions of the upright frame, 0..1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # only named in annotations: `workzone --help` need not wait for torch
     import numpy as np
@@ -108,6 +109,10 @@ class DetectorOutput:
 
     logits: torch.Tensor
     view_weights: torch.Tensor
+    balance_loss: torch.Tensor  # scalar, of the experts' routers; 0 without experts
+    masks: torch.Tensor | None = None  # logits [B, K, h, w]
+    view_scores: torch.Tensor | None = None  # [B, V], of the pruner
+    router_statistics: Sequence[Any] = ()  # one per block with experts
 
 
 @dataclass(frozen=True, slots=True)

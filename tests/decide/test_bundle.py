@@ -26,7 +26,7 @@ FILES = ["NOTICE.txt", "bundle.json", "detector.safetensors", "training.json"]
 
 def made_bundle(seed: int = 0) -> Bundle:
     torch.manual_seed(seed)
-    detector = Detector(DetectorConfig(width=D, hidden=4))
+    detector = Detector(DetectorConfig(width=D, gate_hidden=4))
     for parameter in detector.parameters():
         torch.nn.init.normal_(parameter)
     detector.fit_scaler(torch.randn(20, 3, D) * 4 + 1)
@@ -126,7 +126,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         (lambda d: d["calibration"].update(slope=float("nan")), "a slope above 0"),
         (lambda d: d["calibration"].update(treshold=0.4), "treshold: .* did you mean 'threshold'"),
         (lambda d: d["detector"].update(width=9), "takes features of width 9, its features have 8"),
-        (lambda d: d["detector"].update(hidden=9), "is damaged: .*size mismatch"),
+        (lambda d: d["detector"].update(gate_hidden=9), "is damaged: .*size mismatch"),
         (lambda d: d["features"].update(preprocessing=-1), "made with preprocessing -1, this"),
         (lambda d: d.update(features=[]), "is damaged: spec: .*expected keys and values"),
     ],
@@ -146,7 +146,7 @@ def test_a_description_that_is_none_is_told(folder: Path, text: str) -> None:
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("part", ["classifier.weight", "feature_mean"])
+@pytest.mark.parametrize("part", ["head.1.weight", "feature_mean"])
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, part: str) -> None:
     bundle = made_bundle()
     bundle.detector.state_dict()[part].view(-1)[0] = float("nan")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -8,6 +9,11 @@ import torch
 
 from workzone.errors import UsageError
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.encoder import EncoderConfig
+from workzone.model.masks import MaskHeadConfig
+from workzone.model.metadata_batch import no_metadata
+from workzone.model.metadata_config import MetadataConfig
+from workzone.model.pruning import PrunerConfig
 
 B, V, D = 6, 4, 5
 
@@ -21,7 +27,7 @@ def made_features(rows: int = B) -> torch.Tensor:
 def trained(dropout: float = 0.0) -> Detector:
     """A detector in evaluation mode whose every weight matters."""
     torch.manual_seed(3)
-    detector = Detector(DetectorConfig(width=D, hidden=3, dropout=dropout))
+    detector = Detector(DetectorConfig(width=D, gate_hidden=3, dropout=dropout))
     for parameter in detector.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     detector.fit_scaler(made_features(50))
@@ -43,13 +49,13 @@ def test_logits_are_the_linear_layer_on_attention_and_maximum() -> None:
     """By hand, view by view and from the buffers: mean 0 and spread 1, then weights."""
     detector, features = trained(), made_features()
     views = (features - detector.feature_mean) / detector.feature_scale
-    pooled, weights = detector.pooling(views)
+    pooled, weights = detector.fusion.attention(views)
     expected = []
     for row in range(B):
         largest = torch.stack([max(views[row, :, d]) for d in range(D)])
-        largest = (largest - detector.maximum_mean) / detector.maximum_scale
+        largest = (largest - detector.fusion.maximum_mean) / detector.fusion.maximum_scale
         both = torch.cat([pooled[row], largest])
-        expected.append(detector.classifier.weight @ both + detector.classifier.bias)
+        expected.append(detector.head[-1].weight @ both + detector.head[-1].bias)
     output = detector(features)
     torch.testing.assert_close(output.logits, torch.stack(expected))
     torch.testing.assert_close(output.view_weights, weights)
@@ -59,7 +65,7 @@ def test_masked_views_are_as_good_as_left_out() -> None:
     detector, features = trained(), made_features()
     features[:, 2] = 1e4  # would win every maximum
     mask = torch.tensor([True, True, False, True])
-    masked = detector(features, mask.expand(B, V))
+    masked = detector(features, view_mask=mask.expand(B, V))
     torch.testing.assert_close(masked.logits, detector(features[:, mask]).logits)
     assert (masked.view_weights[:, 2] == 0).all()
     assert not torch.allclose(masked.logits, detector(features).logits)
@@ -79,7 +85,7 @@ def test_training_images_are_standardised() -> None:
     views = (features - detector.feature_mean) / detector.feature_scale
     torch.testing.assert_close(views.mean(dim=(0, 1)), torch.zeros(D), atol=1e-4, rtol=0)
     torch.testing.assert_close(views.mean(1).std(0, correction=0), torch.ones(D))
-    maxima = (views.amax(1) - detector.maximum_mean) / detector.maximum_scale
+    maxima = (views.amax(1) - detector.fusion.maximum_mean) / detector.fusion.maximum_scale
     torch.testing.assert_close(maxima.mean(0), torch.zeros(D), atol=1e-4, rtol=0)
     torch.testing.assert_close(maxima.std(0, correction=0), torch.ones(D))
 
@@ -114,7 +120,167 @@ def test_dropout_works_in_training_only() -> None:
     assert not torch.equal(detector(features).logits, detector(features).logits)
 
 
-@pytest.mark.parametrize("wrong", [{"width": 0}, {"hidden": 0}, {"dropout": 1.0}])
+@pytest.mark.parametrize("wrong", [{"width": -1}, {"projection": -1}, {"dropout": 1.0}])
 def test_wrong_shapes_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="width and hidden are positive, dropout is in"):
+    with pytest.raises(UsageError, match="width and projection are 0 or more, dropout in"):
         DetectorConfig(**{"width": D, **wrong})
+
+
+def full_config(**changes: Any) -> DetectorConfig:
+    """Every part switched on, small."""
+    parts: dict[str, Any] = {
+        "width": D,
+        "projection": 16,
+        "pruner": PrunerConfig(keep=3, hidden=4),
+        "encoder": EncoderConfig(
+            width=16, depth=2, heads=4, kv_heads=2, feed_forward=24, positions="alibi"
+        ),
+        "fusion": "gated",
+        "head": (12, 8),
+        "metadata": MetadataConfig(position=8, weather=4, daytime=4, scene=4, text=0),
+        "masks": MaskHeadConfig(width=D, hidden=8, stride=16),
+    }
+    return DetectorConfig(**{**parts, **changes})
+
+
+def whole(**changes: Any) -> Detector:
+    """In evaluation mode, float64, every weight mattering."""
+    torch.manual_seed(5)
+    detector = Detector(full_config(**changes))
+    for parameter in detector.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    detector.fit_scaler(made_features(50))
+    return detector.double().eval()
+
+
+def made_boxes(rows: int = B, views: int = V) -> torch.Tensor:
+    random = torch.Generator().manual_seed(4)
+    corner = torch.rand(rows, views, 2, generator=random, dtype=torch.float64) * 0.5
+    return torch.cat([corner, corner + 0.4], dim=-1)
+
+
+def made_ids(rows: int = B, views: int = V) -> torch.Tensor:
+    return torch.arange(views).expand(rows, views)
+
+
+@pytest.mark.parametrize("positions", ["none", "learned", "rope", "alibi"])
+@pytest.mark.parametrize("experts", [0, 2])
+def test_views_with_their_ids_and_boxes_are_a_set(positions: str, experts: int) -> None:
+    encoder = EncoderConfig(
+        width=16,
+        depth=2,
+        heads=4,
+        kv_heads=2,
+        feed_forward=24,
+        experts=experts,
+        expert_width=12,
+        positions=positions,  # type: ignore[arg-type]
+    )
+    detector, features, boxes = whole(encoder=encoder), made_features().double(), made_boxes()
+    order = torch.tensor([2, 0, 3, 1])
+    plain = detector(features, boxes=boxes, view_ids=made_ids())
+    shuffled = detector(features[:, order], boxes=boxes[:, order], view_ids=made_ids()[:, order])
+    torch.testing.assert_close(shuffled.logits, plain.logits)
+    torch.testing.assert_close(shuffled.view_weights, plain.view_weights[:, order])
+    assert not torch.allclose(plain.logits[0], plain.logits[1])
+
+
+def test_five_of_twelve_views_masked_is_the_other_seven_alone() -> None:
+    detector = whole(pruner=PrunerConfig(keep=8, hidden=4))
+    random = torch.Generator().manual_seed(9)
+    features = torch.randn(2, 12, D, generator=random, dtype=torch.float64)
+    boxes, ids = made_boxes(2, 12), made_ids(2, 12)
+    there = torch.ones(12, dtype=torch.bool)
+    there[[1, 4, 5, 9, 11]] = False
+    masked = detector(features, boxes=boxes, view_ids=ids, view_mask=there.expand(2, 12))
+    alone = detector(features[:, there], boxes=boxes[:, there], view_ids=ids[:, there])
+    torch.testing.assert_close(masked.logits, alone.logits)
+    torch.testing.assert_close(masked.view_weights[:, there], alone.view_weights)
+    assert (masked.view_weights[:, ~there] == 0).all()
+
+
+def test_nothing_pruned_is_no_pruner() -> None:
+    pruning, plain = whole(pruner=PrunerConfig(keep=V, hidden=4)), whole(pruner=None)
+    plain.load_state_dict(
+        {k: v for k, v in pruning.state_dict().items() if not k.startswith("pruner")}
+    )
+    features, boxes = made_features().double(), made_boxes()
+    torch.testing.assert_close(
+        pruning(features, boxes=boxes).logits, plain(features, boxes=boxes).logits
+    )
+
+
+def test_pruned_views_weigh_nothing() -> None:
+    output = whole()(made_features().double(), boxes=made_boxes())
+    assert ((output.view_weights == 0).sum(dim=1) == V - 3).all()
+    torch.testing.assert_close(output.view_weights.sum(1), torch.ones(B, dtype=torch.float64))
+    assert output.view_scores is not None and output.view_scores.shape == (B, V)
+
+
+def test_all_metadata_missing_is_the_image_only_path() -> None:
+    detector, features, boxes = whole(), made_features().double(), made_boxes()
+    config = detector.config.metadata
+    assert config is not None
+    nothing = no_metadata(B, config)
+    alone = detector(features, boxes=boxes).logits
+    torch.testing.assert_close(detector(features, boxes=boxes, metadata=nothing).logits, alone)
+    known = dataclasses.replace(nothing, has_position=torch.ones(B, dtype=torch.bool))
+    assert not torch.allclose(detector(features, boxes=boxes, metadata=known).logits, alone)
+
+
+def test_masks_come_from_the_grid_alone() -> None:
+    detector, features, boxes = whole(), made_features().double(), made_boxes()
+    assert detector(features, boxes=boxes).masks is None
+    grid = torch.randn(B, 6, D, dtype=torch.float64)
+    masks = detector(features, boxes=boxes, grid=grid, grid_size=(2, 3)).masks
+    assert masks is not None and masks.shape == (B, 6, 8, 12)
+
+
+def test_every_part_learns() -> None:
+    detector = whole().train()
+    features, boxes = made_features().double(), made_boxes()
+    grid = torch.randn(B, 6, D, dtype=torch.float64)
+    output = detector(features, boxes=boxes, grid=grid, grid_size=(2, 3))
+    assert output.masks is not None
+    (output.logits.square().sum() + output.masks.square().sum()).backward()
+    parts = {name.split(".")[0] for name, p in detector.named_parameters() if p.grad is not None}
+    assert parts == {"pruner", "projection", "encoder", "fusion", "metadata", "head", "masks"}
+
+
+def test_second_derivatives_work_with_the_math_kernel() -> None:
+    detector = whole()
+    features = made_features(2).double().requires_grad_()
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        value = detector(features, boxes=made_boxes(2)).logits[:, 1].sum()
+        (first,) = torch.autograd.grad(value, features, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), features)
+    assert second.isfinite().all() and second.abs().sum() > 0
+
+
+def test_one_graph_for_a_fixed_shape() -> None:
+    detector, features, boxes = whole(), made_features().double(), made_boxes()
+    compiled = torch.compile(
+        lambda f, b: detector(f, boxes=b).logits, fullgraph=True, backend="aot_eager"
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled(features, boxes), detector(features, boxes=boxes).logits
+        )
+
+
+def test_bfloat16_stays_close() -> None:
+    detector, features, boxes = whole(), made_features(), made_boxes()
+    exact = torch.softmax(detector(features.double(), boxes=boxes).logits, 1)
+    rounded = detector.to(torch.bfloat16)(features.bfloat16(), boxes=boxes.bfloat16()).logits
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(torch.softmax(rounded.double(), 1), exact, atol=0.1, rtol=0)
+
+
+def test_alibi_without_boxes_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs the boxes of the views"):
+        whole()(made_features().double())
+
+
+def test_an_encoder_of_another_width_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"encoder.width=16 must be the width of the tokens, 32"):
+        full_config(projection=32)

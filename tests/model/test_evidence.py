@@ -17,9 +17,9 @@ def made_features(rows: int = B) -> torch.Tensor:
 def linear_detector(width: int = D) -> Detector:
     """With flat attention (the score vector is zero), so that only the maximum is not linear."""
     torch.manual_seed(5)
-    detector = Detector(DetectorConfig(width=width, hidden=3))
-    torch.nn.init.normal_(detector.classifier.weight)
-    torch.nn.init.normal_(detector.classifier.bias)
+    detector = Detector(DetectorConfig(width=width, gate_hidden=3))
+    torch.nn.init.normal_(detector.head[-1].weight)
+    torch.nn.init.normal_(detector.head[-1].bias)
     return detector.eval()
 
 
@@ -46,10 +46,10 @@ def test_evidence_adds_up_to_the_logit() -> None:
 
 def test_each_view_has_its_own_part_in_closed_form() -> None:
     """Unit scale, weights by hand: a mean over V, and the maximum to whoever holds it."""
-    detector = Detector(DetectorConfig(width=2, hidden=3)).eval()
+    detector = Detector(DetectorConfig(width=2, gate_hidden=3)).eval()
     with torch.no_grad():
         # columns: mean of dimension 0, mean of 1, maximum of 0, maximum of 1
-        detector.classifier.weight[1] = torch.tensor([2.0, 0.0, 0.0, 10.0])
+        detector.head[-1].weight[1] = torch.tensor([2.0, 0.0, 0.0, 10.0])
     features = torch.tensor([[[4.0, 1.0], [-2.0, 7.0], [0.0, 0.0]]])
     # 2 * x0 / 3 for each, and 10 * 7 for the second, which holds the maximum of dimension 1
     expected = torch.tensor([[8 / 3, -4 / 3 + 70, 0.0]])
@@ -58,7 +58,7 @@ def test_each_view_has_its_own_part_in_closed_form() -> None:
 
 def test_images_of_a_batch_do_not_mix() -> None:
     detector, features = linear_detector(), made_features()
-    torch.nn.init.normal_(detector.pooling.score.weight)
+    torch.nn.init.normal_(detector.fusion.attention.score.weight)
     alone = torch.cat([view_evidence(detector, features[row : row + 1]) for row in range(B)])
     torch.testing.assert_close(view_evidence(detector, features), alone)
 
@@ -97,9 +97,9 @@ def pooled_by(pooling: str, grid: torch.Tensor) -> torch.Tensor:
 
 
 def test_cells_say_where() -> None:
-    detector = Detector(DetectorConfig(width=2 * D, hidden=3)).eval()
+    detector = Detector(DetectorConfig(width=2 * D, gate_hidden=3)).eval()
     with torch.no_grad():
-        detector.classifier.weight[1, 2::D] = 1.0  # dimension 2 of mean and maximum, pooled twice
+        detector.head[-1].weight[1, 2::D] = 1.0  # dimension 2 of mean and maximum, pooled twice
     evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean+max", g))
     assert evidence.shape == (V, ROWS * COLUMNS)
     assert divmod(int(evidence.argmax()), ROWS * COLUMNS) == (1, 7)
@@ -108,9 +108,9 @@ def test_cells_say_where() -> None:
 
 def test_cells_are_judged_against_the_images_mean_cell() -> None:
     """What all cells have in common says nothing of where."""
-    detector = Detector(DetectorConfig(width=D, hidden=3)).eval()
+    detector = Detector(DetectorConfig(width=D, gate_hidden=3)).eval()
     with torch.no_grad():
-        detector.classifier.weight[1] = 1.0
+        detector.head[-1].weight[1] = 1.0
     grid = grid_with_a_cone(1, 7)
     plain = cell_evidence(detector, grid, lambda g: pooled_by("mean", g))
     shifted = cell_evidence(detector, grid + 100.0, lambda g: pooled_by("mean", g))
@@ -118,9 +118,9 @@ def test_cells_are_judged_against_the_images_mean_cell() -> None:
 
 
 def test_what_argues_against_is_negative() -> None:
-    detector = Detector(DetectorConfig(width=D, hidden=3)).eval()
+    detector = Detector(DetectorConfig(width=D, gate_hidden=3)).eval()
     with torch.no_grad():
-        detector.classifier.weight[1, 2] = -1.0
+        detector.head[-1].weight[1, 2] = -1.0
     evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean", g))
     assert int(evidence.argmin()) == ROWS * COLUMNS + 7
     assert float(evidence.min()) < -0.05

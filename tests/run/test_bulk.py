@@ -333,7 +333,7 @@ def test_the_journal_of_another_model_is_refused(
     journal = partial(predictor, photos, output, monkeypatch)
     before = journal.read_bytes()
     other = read_bundle(tiny.bundle)
-    other.detector.classifier.bias.data += 0.1
+    other.detector.head[-1].bias.data += 0.1
     write_bundle(other, tmp_path / "other")
     message = r"\.scores\.csv\.journal is left from another model or source; delete it to start"
     with pytest.raises(WorkzoneError, match=message):

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
+from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.masks import MaskHeadConfig
 from workzone.train import loop
 from workzone.train.loop import TrainConfig, fit, predict_probabilities
 
@@ -67,7 +72,7 @@ def test_shuffled_labels_are_not_learned() -> None:
 
 def test_the_same_seed_gives_the_same_bits() -> None:
     features, labels = made_data()
-    config = TrainConfig(epochs=4, dropout=0.2)
+    config = TrainConfig(epochs=4, detector=DetectorConfig(dropout=0.2))
     torch.manual_seed(1)
     first = fit(features, labels, two_folds(160), config)
     torch.manual_seed(2)  # the caller's seed does not matter
@@ -75,7 +80,12 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert state(first.detector) == state(second.detector)
     assert first.validation_losses == second.validation_losses
     assert first.calibration == second.calibration
-    other = fit(features, labels, two_folds(160), TrainConfig(epochs=4, dropout=0.2, seed=1))
+    other = fit(
+        features,
+        labels,
+        two_folds(160),
+        TrainConfig(epochs=4, detector=DetectorConfig(dropout=0.2), seed=1),
+    )
     assert state(first.detector) != state(other.detector)
 
 
@@ -182,7 +192,7 @@ def test_copies_are_drawn_for_training_and_left_out_of_validation() -> None:
 def test_probabilities_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     detector = Detector(DetectorConfig(width=D))
-    torch.nn.init.normal_(detector.classifier.weight)
+    torch.nn.init.normal_(detector.head[-1].weight)
     features = torch.randn(10, V, D)
     with torch.no_grad():
         alone = [detector.eval()(row[None]).logits for row in features]
@@ -238,3 +248,26 @@ def test_settings_that_cannot_be_are_all_named() -> None:
         UsageError, match=r"learning_rate=-1, allowed: 1e-09 to 10.0; epochs=0, allowed"
     ):
         TrainConfig(learning_rate=-1, epochs=0)
+
+
+def test_the_documented_reference_detector_trains() -> None:
+    """As docs/detector.md has it, made narrow."""
+    text = (Path(__file__).parents[2] / "docs" / "detector.md").read_text()
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert block
+    settings = yaml.safe_load(block.group(1).replace("512", "16").replace("256", "8"))
+    settings["detector"]["pruner"]["keep"] = 2
+    config = from_mapping(TrainConfig, settings | {"epochs": 2}, where="docs/detector.md")
+    features, labels = made_data(40)
+    corner = torch.rand(*features.shape[:3], 2, generator=torch.Generator().manual_seed(0)) / 2
+    result = fit(
+        features, labels, two_folds(40), config, boxes=torch.cat([corner, corner + 0.5], -1)
+    )
+    assert result.detector.pruner is not None and len(result.detector.encoder.blocks) == 4
+    assert np.isfinite(result.validation_probabilities).all()
+
+
+def test_parts_that_training_cannot_feed_are_refused() -> None:
+    shape = DetectorConfig(masks=MaskHeadConfig(width=8))
+    with pytest.raises(UsageError, match="cannot be trained yet"):
+        TrainConfig(detector=shape)

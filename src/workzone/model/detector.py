@@ -1,57 +1,104 @@
-"""The first detector: gated attention pooling over views, then a linear layer."""
+"""The detector: from the features of an image's views, and what else is known, to logits.
+
+One configuration covers all of it, from the small detector (no projection, no encoder, pooling and
+one linear layer) to the reference: views pruned 12 -> 8, projected, encoded, fused, joined with
+metadata, classified; masks of the six classes learned beside it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-from workzone.errors import UsageError
-from workzone.model.pooling import GatedAttentionPooling
+from workzone.errors import UsageError, nearest
+from workzone.model.attention import RMSNorm
+from workzone.model.encoder import EncoderConfig, ViewEncoder
+from workzone.model.fusion import FusionConfig, GatedAttentionFusion
+from workzone.model.masks import MaskHead, MaskHeadConfig
+from workzone.model.metadata import MetadataEncoder
+from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata_config import MetadataConfig
+from workzone.model.pooling import AttentionAndMaximum, MeanPooling
+from workzone.model.pruning import PrunerConfig, ViewPruner
 from workzone.types import DetectorOutput
 
+FusionName = Literal["mean", "attention+maximum", "gated"]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
-    """Shape of a detector."""
+    """Shape of a detector; the defaults are the small one."""
 
-    width: int  # D of the stored features
-    hidden: int = 32  # of the attention gate
-    dropout: float = 0.0  # on the pooled vector, 0..1
+    width: int = 0  # D of the stored features; 0: taken from them when training starts
+    projection: int = 0  # E; 0: features keep their width
+    pruner: PrunerConfig | None = None  # None: every view is kept
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(depth=0))
+    fusion: FusionName = "attention+maximum"
+    gate_hidden: int = 32  # of the gate of "attention+maximum"
+    metadata: MetadataConfig | None = None  # None: the image alone
+    head: tuple[int, ...] = ()  # widths of hidden layers; none: one linear layer
+    dropout: float = 0.0  # after each hidden layer, or on what the linear layer sees, 0..1
+    masks: MaskHeadConfig | None = None  # None: no auxiliary masks
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.hidden < 1 or not 0 <= self.dropout < 1:
-            raise UsageError(f"width and hidden are positive, dropout is in [0, 1): got {self}")
+        if self.fusion not in get_args(FusionName):
+            hint = nearest(str(self.fusion), get_args(FusionName))
+            raise UsageError(f"fusion={self.fusion!r} is not known; {hint}")
+        if self.width < 0 or self.projection < 0 or not 0 <= self.dropout < 1:
+            raise UsageError(
+                f"width and projection are 0 or more, dropout in [0, 1): got width="
+                f"{self.width}, projection={self.projection}, dropout={self.dropout}"
+            )
+        if self.encoder.depth and self.token_width not in (0, self.encoder.width):
+            raise UsageError(
+                f"encoder.width={self.encoder.width} must be the width of the tokens, "
+                f"{self.token_width} (projection, or width where projection is 0)"
+            )
+
+    @property
+    def token_width(self) -> int:
+        """E, of the tokens between projection and fusion."""
+        return self.projection or self.width
+
+    @property
+    def fused_width(self) -> int:
+        """Of the one vector that the views become."""
+        return self.token_width * (2 if self.fusion == "attention+maximum" else 1)
 
 
 class Detector(nn.Module):
-    """From the features of an image's views to logits.
+    """The whole of it.
 
-    Features are standardised with statistics of the training views (buffers, set by
-    :meth:`fit_scaler`), pooled twice, by gated attention and by the maximum over views, and
-    classified by one linear layer. The maximum is there because road work is often small: a single
-    view that shows it must be able to decide.
+    Features are standardised with statistics of the training views (buffers, see
+    :meth:`fit_scaler`). Permuting the views together with ids, boxes and mask changes nothing; a
+    masked view is as good as left out; with no metadata the learned vectors for "missing" stand in.
     """
-
-    def __init__(self, config: DetectorConfig) -> None:
-        """Make the layers; the classifier starts at zero: an untrained detector says 0.5."""
-        super().__init__()
-        self.config = config
-        self.register_buffer("feature_mean", torch.zeros(config.width))
-        self.register_buffer("feature_scale", torch.ones(config.width))
-        self.register_buffer("maximum_mean", torch.zeros(config.width))
-        self.register_buffer("maximum_scale", torch.ones(config.width))
-        self.pooling = GatedAttentionPooling(width=config.width, hidden=config.hidden)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(2 * config.width, 2)
-        nn.init.zeros_(self.classifier.weight)
-        nn.init.zeros_(self.classifier.bias)
 
     feature_mean: torch.Tensor
     feature_scale: torch.Tensor
-    maximum_mean: torch.Tensor
-    maximum_scale: torch.Tensor
+
+    def __init__(self, config: DetectorConfig) -> None:
+        """Make the layers; the last one starts at zero: an untrained detector says 0.5."""
+        super().__init__()
+        if config.width < 1:
+            raise UsageError("a detector needs the width of its features: give width")
+        self.config = config
+        self.register_buffer("feature_mean", torch.zeros(config.width))
+        self.register_buffer("feature_scale", torch.ones(config.width))
+        self.pruner = (
+            None if config.pruner is None else ViewPruner(width=config.width, config=config.pruner)
+        )
+        self.projection = (
+            nn.Linear(config.width, config.projection) if config.projection else nn.Identity()
+        )
+        self.encoder = ViewEncoder(config.encoder)
+        self.fusion = _make_fusion(config)
+        self.metadata = None if config.metadata is None else MetadataEncoder(config.metadata)
+        self.head = _make_head(config)
+        self.masks = None if config.masks is None else MaskHead(config.masks)
 
     @torch.no_grad()
     def fit_scaler(self, features: torch.Tensor) -> None:
@@ -62,29 +109,120 @@ class Detector(nn.Module):
         """
         self.feature_mean.copy_(features.mean(dim=(0, 1)))
         self.feature_scale.copy_(features.mean(dim=1).std(dim=0, correction=0).clamp(min=1e-4))
-        maxima = self._standardise(features).amax(dim=1)
-        self.maximum_mean.copy_(maxima.mean(dim=0))
-        self.maximum_scale.copy_(maxima.std(dim=0, correction=0).clamp(min=1e-4))
+        if isinstance(self.fusion, AttentionAndMaximum) and not self.config.projection:
+            self.fusion.fit_scaler(self._standardise(features))
 
     def _standardise(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self.feature_mean) / self.feature_scale
 
     def forward(
-        self, features: torch.Tensor, view_mask: torch.Tensor | None = None
+        self,
+        features: torch.Tensor,
+        *,
+        boxes: torch.Tensor | None = None,
+        view_ids: torch.Tensor | None = None,
+        view_mask: torch.Tensor | None = None,
+        metadata: MetadataBatch | None = None,
+        grid: torch.Tensor | None = None,
+        grid_size: tuple[int, int] | None = None,
     ) -> DetectorOutput:
         """Classify.
 
         Args:
             features: ``[B, V, D]``.
+            boxes: ``[B, V, 4]`` in fractions of the frame; needed by ALiBi.
+            view_ids: int64 ``[B, V]``, numbers of the views in their layout; None: 0, 1, ...
             view_mask: bool ``[B, V]``, True for views that exist (at least one per image).
+            metadata: of the images; None: nothing is known of any.
+            grid: ``[B, N, D]``, patch grid of the global view, for the masks.
+            grid_size: its rows and columns.
 
         Returns:
-            Logits ``[B, 2]`` and view weights ``[B, V]``.
+            Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were pruned), masks
+            ``[B, 6, h, w]`` where there is a mask head and a grid.
         """
-        views = self._standardise(features)
-        attended, weights = self.pooling(views, view_mask)
-        if view_mask is not None:
-            views = views.masked_fill(~view_mask[..., None], -torch.inf)
-        maxima = (views.amax(dim=1) - self.maximum_mean) / self.maximum_scale
-        pooled = self.dropout(torch.cat([attended, maxima], dim=-1))
-        return DetectorOutput(self.classifier(pooled), weights)
+        B, V, _ = features.shape
+        if view_ids is None:
+            view_ids = torch.arange(V, device=features.device).expand(B, V)
+        if boxes is None:
+            if self.config.encoder.depth and self.config.encoder.positions == "alibi":
+                raise UsageError("positions='alibi' needs the boxes of the views: give boxes")
+            boxes = features.new_zeros(B, V, 4)
+        tokens, kept_ids, kept_boxes, kept_mask = features, view_ids, boxes, view_mask
+        tokens = self._standardise(tokens)
+        scores = None
+        if self.pruner is not None:
+            pruned = self.pruner(tokens, view_ids=view_ids, boxes=boxes, view_mask=view_mask)
+            tokens, kept_ids, kept_boxes = pruned.tokens, pruned.view_ids, pruned.boxes
+            kept_mask, scores = pruned.mask, pruned.scores
+        encoded = self.encoder(
+            self.projection(tokens), view_ids=kept_ids, boxes=kept_boxes, view_mask=kept_mask
+        )
+        fused, weights = self.fusion(encoded.tokens, kept_mask)
+        if self.metadata is not None:
+            known = self.metadata.image_only(B) if metadata is None else self.metadata(metadata)
+            fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
+        masks = None
+        if self.masks is not None and grid is not None and grid_size is not None:
+            masks = self.masks(grid, grid_size)
+        return DetectorOutput(
+            logits=self.head(fused),
+            view_weights=_on_all_views(weights, kept_ids, kept_mask, view_ids),
+            masks=masks,
+            view_scores=scores,
+            balance_loss=encoded.balance_loss,
+            router_statistics=encoded.router_statistics,
+        )
+
+
+def _on_all_views(
+    weights: torch.Tensor,
+    kept_ids: torch.Tensor,
+    kept_mask: torch.Tensor | None,
+    view_ids: torch.Tensor,
+) -> torch.Tensor:
+    """Weights of the kept views ``[B, k]`` in the places of all views ``[B, V]``."""
+    if kept_ids is view_ids:
+        return weights
+    if kept_mask is not None:
+        weights = weights.masked_fill(~kept_mask, 0)
+    same = view_ids[:, :, None] == kept_ids[:, None, :]
+    return (same * weights[:, None, :]).sum(dim=-1)
+
+
+def _make_fusion(config: DetectorConfig) -> nn.Module:
+    if config.fusion == "gated":
+        return GatedAttentionFusion(FusionConfig(width=config.token_width))
+    if config.fusion == "mean":
+        return MeanPooling()
+    return AttentionAndMaximum(width=config.token_width, hidden=config.gate_hidden)
+
+
+def _make_head(config: DetectorConfig) -> nn.Sequential:
+    width = config.fused_width
+    layers: list[nn.Module] = []
+    if config.head:
+        layers.append(_ImageNorm(width))
+    width += 0 if config.metadata is None else config.metadata.width
+    for hidden in config.head:
+        layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(config.dropout)]
+        width = hidden
+    if not config.head:
+        layers.append(nn.Dropout(config.dropout))
+    last = nn.Linear(width, 2)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
+
+
+class _ImageNorm(nn.Module):
+    """RMSNorm of the image's part of the joint vector; metadata pass as they are."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.norm = RMSNorm(width)
+
+    def forward(self, joint: torch.Tensor) -> torch.Tensor:
+        """``[B, width + M]`` to the same shape."""
+        return torch.cat([self.norm(joint[:, : self.width]), joint[:, self.width :]], dim=-1)

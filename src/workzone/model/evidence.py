@@ -13,17 +13,20 @@ import torch
 from workzone.model.detector import Detector
 
 
-def view_evidence(detector: Detector, features: torch.Tensor) -> torch.Tensor:
+def view_evidence(
+    detector: Detector, features: torch.Tensor, boxes: torch.Tensor | None = None
+) -> torch.Tensor:
     """How much each view adds to the logit of road work, against the average training view.
 
     Args:
         detector: in evaluation mode.
         features: ``[B, V, D]``.
+        boxes: ``[B, V, 4]`` of the views, where the detector needs them.
 
     Returns:
         ``[B, V]``; negative where a view argues against road work.
     """
-    gradient = _gradient(lambda views: detector(views).logits, features)
+    gradient = _gradient(lambda views: detector(views, boxes=boxes).logits, features)
     return (gradient * (features - detector.feature_mean)).sum(dim=-1)
 
 
@@ -46,6 +49,7 @@ def cell_evidence(
     detector: Detector,
     grid: torch.Tensor,
     pooled: Callable[[torch.Tensor], torch.Tensor],
+    boxes: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """How much each grid cell of one image adds to the logit, against the image's mean cell.
 
@@ -53,11 +57,12 @@ def cell_evidence(
         detector: in evaluation mode.
         grid: ``[V, N, D]``.
         pooled: from such a grid to ``[V, D']``, the features that the detector takes.
+        boxes: ``[1, V, 4]`` of the views, where the detector needs them.
 
     Returns:
         ``[V, N]``; all zero where the features do not depend on the grid (pooling ``cls``).
     """
-    gradient = _gradient(lambda cells: detector(pooled(cells)[None]).logits, grid)
+    gradient = _gradient(lambda cells: detector(pooled(cells)[None], boxes=boxes).logits, grid)
     return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
 
 

@@ -94,7 +94,11 @@ def evaluate(
         )
     rows = [store.row(s.content_hash or "") for s in samples]
     raw = [
-        predict_probabilities(bundle.detector, store.read("pooled", rows[i : i + BATCH]))
+        predict_probabilities(
+            bundle.detector,
+            store.read("pooled", rows[i : i + BATCH]),
+            store.read("boxes", rows[i : i + BATCH]),
+        )
         for i in range(0, len(rows), BATCH)
     ]
     probabilities = bundle.calibration.apply(np.concatenate(raw))
@@ -255,8 +259,8 @@ def _mistakes(
     if not len(worst):
         return []
     rows = [store.row(samples[row].content_hash or "") for row in worst]
-    weights = shares(view_evidence(bundle.detector, store.read("pooled", rows))).numpy()
     boxes = store.read("boxes", rows)
+    weights = shares(view_evidence(bundle.detector, store.read("pooled", rows), boxes)).numpy()
     mistakes = []
     for row, view_weights, view_boxes in zip(worst, weights, boxes.numpy(), strict=True):
         sample = samples[row]

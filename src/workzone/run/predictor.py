@@ -140,8 +140,9 @@ class Predictor:
 
     def _decide(self, name: str, views: Views, pooled: torch.Tensor) -> Scored:
         detector = self.bundle.detector
+        boxes = torch.from_numpy(views.boxes)[None]
         with torch.no_grad():
-            logits = detector(pooled[None]).logits.double()
+            logits = detector(pooled[None], boxes=boxes).logits.double()
         raw = float(torch.softmax(logits, dim=-1)[0, 1])
         if not np.isfinite(raw):  # a broken model must never answer NaN
             raise BundleError(
@@ -149,7 +150,7 @@ class Predictor:
                 "are damaged: train again"
             )
         probability = float(self.bundle.calibration.apply(raw))
-        weights = shares(view_evidence(detector, pooled[None]))[0].numpy()
+        weights = shares(view_evidence(detector, pooled[None], boxes))[0].numpy()
         heaviest = int(weights.argmax())
         x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
         box: Box = (x0, y0, x1, y1)
@@ -183,6 +184,7 @@ class Predictor:
             lambda grid: pool(
                 BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.bundle.spec.pooling
             ),
+            torch.from_numpy(views.boxes)[None],
         )
         _, height, width = frame.shape
         scale = HEAT_SIDE / max(height, width)

@@ -90,9 +90,10 @@ def train(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    features = _features(store, samples, copies)
+    features = _stored("pooled", store, samples, copies)
+    boxes = _stored("boxes", store, samples, copies)
     labels = torch.tensor([s.label for s in samples], dtype=torch.int64)
-    result = fit(features, labels, _validation_folds(samples), config)
+    result = fit(features, labels, _validation_folds(samples), config, boxes=boxes)
     bundle = Bundle(
         detector=result.detector,
         spec=spec,
@@ -133,16 +134,17 @@ def _validation_folds(samples: list[Sample]) -> list[Rows]:
     ]
 
 
-def _features(store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
-    """``[n, C, V, D]`` as stored; copies that could not be made repeat the image itself."""
+def _stored(name: str, store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
+    """``[n, C, V, ...]``, features as stored; copies that could not be made repeat the image."""
     rows = [
         store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
         for s in samples
         for copy in range(copies + 1)
     ]
-    stored = torch.bfloat16 if store.spec.stored_type == "bfloat16" else torch.float16
+    stored = {"bfloat16": torch.bfloat16, "float16": torch.float16}[store.spec.stored_type]
+    kind = torch.float32 if name == "boxes" else stored
     values = torch.cat(
-        [store.read("pooled", rows[i : i + 1024]).to(stored) for i in range(0, len(rows), 1024)]
+        [store.read(name, rows[i : i + 1024]).to(kind) for i in range(0, len(rows), 1024)]
     )
     return values.reshape(len(samples), copies + 1, *values.shape[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from workzone.decide.calibration import Calibration, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError, UsageError
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.pooling import AttentionAndMaximum
 from workzone.progress import Bar, bar
 
 Rows = npt.NDArray[np.int64]
@@ -21,14 +23,14 @@ Rows = npt.NDArray[np.int64]
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
-    "hidden": (1, 65_536),
-    "dropout": (0.0, 0.99),
     "learning_rate": (1e-9, 10.0),
+    "weight_decay": (0.0, 10.0),
     "batch": (1, 1_000_000),
     "epochs": (1, 1_000_000),
     "patience": (1, 1_000_000),
     "classifier_penalty": (0.0, 1e6),
     "attention_penalty": (0.0, 1e6),
+    "balance_weight": (0.0, 1e3),
 }
 """What each setting may be, ends included."""
 
@@ -38,14 +40,15 @@ class TrainConfig:
     """How the detector is trained."""
 
     seed: int = 0
-    hidden: int = 32  # of the attention gate
-    dropout: float = 0.0  # on the pooled vector, 0..1
-    learning_rate: float = 1e-3  # Adam
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    learning_rate: float = 1e-3  # AdamW
+    weight_decay: float = 0.0  # AdamW
     batch: int = 64  # images
     epochs: int = 60  # at most
     patience: int = 8  # epochs without a better validation loss before stopping
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
-    attention_penalty: float = 0.3  # L2 on the gate's weights, added to the loss
+    attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
+    balance_weight: float = 0.01  # of the experts' load-balancing loss
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in _RANGES}
@@ -55,6 +58,10 @@ class TrainConfig:
             for low, high in [_RANGES[name]]
             if not low <= value <= high  # NaN is in no range
         ]
+        if self.detector.metadata is not None or self.detector.masks is not None:
+            wrong.append(
+                "detector.metadata and detector.masks cannot be trained yet: leave them out"
+            )
         if wrong:
             raise UsageError(f"training: {'; '.join(wrong)}")
 
@@ -77,6 +84,8 @@ def fit(
     labels: torch.Tensor,
     validation_folds: Sequence[Rows],
     config: TrainConfig,
+    *,
+    boxes: torch.Tensor | None = None,
 ) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
@@ -90,6 +99,7 @@ def fit(
         labels: int64 ``[n]``, 0 or 1.
         validation_folds: row numbers of each fold.
         config: how.
+        boxes: ``[n, C, V, 4]`` in fractions, of the views; needed by ALiBi.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
@@ -105,16 +115,25 @@ def fit(
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
             detector, history = _train(
-                features, labels, rest, config, progress, epochs=config.epochs, validation=fold
+                features,
+                boxes,
+                labels,
+                rest,
+                config,
+                progress,
+                epochs=config.epochs,
+                validation=fold,
             )
             progress.advance(config.epochs - len(history))  # those that stopping early saved
             best_epochs.append(int(np.argmin(history)) + 1)
             losses.append(history)
             rows.append(fold)
-            probabilities.append(predict_probabilities(detector, features[fold, 0]))
+            probabilities.append(
+                predict_probabilities(detector, features[fold, 0], _first(boxes, fold))
+            )
         epochs = int(np.median(best_epochs))
         detector, _ = _train(
-            features, labels, everything, config, progress, epochs=epochs, validation=None
+            features, boxes, labels, everything, config, progress, epochs=epochs, validation=None
         )
         progress.advance(config.epochs - epochs)
     validation_rows = np.concatenate(rows)
@@ -155,8 +174,14 @@ def _check(features: torch.Tensor, labels: torch.Tensor, validation_folds: Seque
                 )
 
 
+def _first(boxes: torch.Tensor | None, rows: Rows) -> torch.Tensor | None:
+    """Boxes of the images as they are, ``[B, V, 4]``."""
+    return None if boxes is None else boxes[rows, 0]
+
+
 def _train(
     features: torch.Tensor,
+    boxes: torch.Tensor | None,
     labels: torch.Tensor,
     rows: Rows,
     config: TrainConfig,
@@ -168,9 +193,11 @@ def _train(
     """Train one detector; with validation rows, return it as it was at its lowest loss there."""
     random = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights and dropout
-    detector = Detector(DetectorConfig(features.shape[-1], config.hidden, config.dropout))
+    detector = Detector(dataclasses.replace(config.detector, width=features.shape[-1]))
     detector.fit_scaler(features[rows, 0].float())
-    optimizer = torch.optim.Adam(detector.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(
+        detector.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     counts = torch.bincount(labels[rows], minlength=2)
     class_weights = counts.sum() / (2 * counts)
     history: list[float] = []
@@ -180,9 +207,12 @@ def _train(
         order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=random)]
         copies = torch.randint(features.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
-            output = detector(features[batch, copy].float())
+            output = detector(
+                features[batch, copy].float(), boxes=None if boxes is None else boxes[batch, copy]
+            )
             losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
             loss = (losses * class_weights[labels[batch]]).mean() + _penalty(detector, config)
+            loss = loss + config.balance_weight * output.balance_loss
             if not bool(torch.isfinite(loss)):
                 raise TrainingError(
                     f"the loss became {loss.item()}; lower the learning rate "
@@ -194,7 +224,9 @@ def _train(
         progress.advance()
         if validation is None:
             continue
-        history.append(_validation_loss(detector, features, labels, validation, class_weights))
+        history.append(
+            _validation_loss(detector, features, boxes, labels, validation, class_weights)
+        )
         if int(np.argmin(history)) == len(history) - 1:
             best_state = {name: value.clone() for name, value in detector.state_dict().items()}
         elif len(history) - 1 - int(np.argmin(history)) >= config.patience:
@@ -205,11 +237,14 @@ def _train(
 
 
 def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
+    gated = detector.fusion.attention if isinstance(detector.fusion, AttentionAndMaximum) else None
     gate = sum(
-        (parameter.square().sum() for parameter in detector.pooling.parameters()),
+        (parameter.square().sum() for parameter in (gated.parameters() if gated else ())),
         start=torch.zeros(()),
     )
-    weights = detector.classifier.weight.square().sum()
+    last = detector.head[-1]
+    assert isinstance(last, torch.nn.Linear)
+    weights = last.weight.square().sum()
     return config.classifier_penalty * weights + config.attention_penalty * gate
 
 
@@ -217,31 +252,38 @@ def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
 def _validation_loss(
     detector: Detector,
     features: torch.Tensor,
+    boxes: torch.Tensor | None,
     labels: torch.Tensor,
     rows: Rows,
     class_weights: torch.Tensor,
 ) -> float:
     detector.eval()
-    logits = detector(features[rows, 0].float()).logits
+    logits = detector(features[rows, 0].float(), boxes=_first(boxes, rows)).logits
     return float(F.cross_entropy(logits, labels[rows], weight=class_weights))
 
 
 @torch.no_grad()
 def predict_probabilities(
-    detector: Detector, features: torch.Tensor, *, batch: int = 256
+    detector: Detector,
+    features: torch.Tensor,
+    boxes: torch.Tensor | None = None,
+    *,
+    batch: int = 256,
 ) -> npt.NDArray[np.float64]:
     """The detector's own probability of road work, before calibration.
 
     Args:
         detector: in evaluation mode.
         features: ``[n, V, D]``, any floating type.
+        boxes: ``[n, V, 4]``, where the detector needs them.
         batch: images at a time.
 
     Returns:
         float64 ``[n]`` in 0..1.
     """
-    parts = [
-        torch.softmax(detector(part.float()).logits.double(), dim=-1)[:, 1]
-        for part in features.split(batch)
-    ]
+    parts = []
+    for start in range(0, len(features), batch):
+        rows = slice(start, start + batch)
+        output = detector(features[rows].float(), boxes=None if boxes is None else boxes[rows])
+        parts.append(torch.softmax(output.logits.double(), dim=-1)[:, 1])
     return torch.cat(parts).numpy() if parts else np.zeros(0)

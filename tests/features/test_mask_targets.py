@@ -1,0 +1,110 @@
+"""Targets of the mask head against averages taken cell by cell."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from workzone.data.masks import write_masks
+from workzone.data.scenes import draw_scene
+from workzone.errors import ManifestError, UsageError
+from workzone.features.masks import mask_targets
+from workzone.types import OBJECT_CLASSES, ImageRef, Sample
+
+
+def sample(name, *, masks=None, label=1):
+    return Sample(name, ImageRef(f"{name}.jpg"), label=label, masks=masks)
+
+
+def test_cells_hold_the_share_that_is_covered(tmp_path):
+    rng = np.random.default_rng(0)
+    fine = rng.random((6, 8, 12)) < 0.4  # four times finer than the cells
+    write_masks(fine, tmp_path / "m.png")
+    targets = mask_targets([sample("a", masks="m.png")], tmp_path, (2, 3))
+    assert targets.covered.shape == (1, 6, 2, 3)
+    assert targets.covered.dtype == np.uint8
+    for k in range(6):
+        for row in range(2):
+            for column in range(3):
+                cell = fine[k, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+                assert targets.covered[0, k, row, column] == round(255 * cell.sum() / 16)
+
+
+def test_small_objects_are_not_lost_in_a_drawn_scene(tmp_path):
+    scene = next(s for seed in range(20) if (s := draw_scene(seed, label=1)).masks[0].any())
+    write_masks(scene.masks, tmp_path / "m.png")
+    targets = mask_targets([sample("a", masks="m.png")], tmp_path, (56, 56))
+    shares, _ = targets.batch([0])
+    occurs = scene.masks.any(axis=(1, 2))
+    assert (shares[0].amax((1, 2)) > 0).tolist() == occurs.tolist()
+    area = scene.masks.mean(axis=(1, 2))
+    np.testing.assert_allclose(shares[0].mean((1, 2)).numpy(), area, rtol=0.15, atol=2e-4)
+
+
+def test_polygons_of_annotations(tmp_path):
+    coco = {
+        "images": [{"id": 7, "width": 80, "height": 40}],
+        "categories": [{"id": 1, "name": "Cone"}, {"id": 2, "name": "Worker"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 1, "segmentation": [[0, 0, 39, 0, 39, 39, 0, 39]]},
+            {"image_id": 7, "category_id": 2, "segmentation": [[40, 20, 80, 20, 80, 40, 40, 40]]},
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(coco))
+    targets = mask_targets([sample("a", masks="a.json#7")], tmp_path, (10, 20))
+    shares, rows = targets.batch(slice(None))
+    assert rows.tolist() == [True]
+    cone, worker = shares[0, 0], shares[0, OBJECT_CLASSES.index("worker")]
+    assert cone[:, :9].min() == 1  # the left half, up to its border
+    assert cone[:, 10:].max() == 0
+    assert worker[6:, 11:].min() == 1  # the lower right quarter
+    assert worker[:4].max() == 0
+    assert worker[:, :9].max() == 0
+    assert shares[0, [1, 2, 4, 5]].sum() == 0
+
+
+@pytest.mark.parametrize("empty_negatives", [False, True])
+def test_what_is_annotated(tmp_path, empty_negatives):
+    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    samples = [
+        sample("with", masks="m.png"),
+        sample("without"),
+        sample("negative", label=0),
+        sample("negative with", masks="m.png", label=0),
+        sample("unlabelled", label=None),
+    ]
+    targets = mask_targets(samples, tmp_path, (2, 2), empty_negatives=empty_negatives)
+    assert targets.annotated.tolist() == [True, False, empty_negatives, True, False]
+    held = targets.covered.reshape(5, -1)
+    assert held.min(1).tolist() == held.max(1).tolist() == [255, 0, 0, 255, 0]
+
+
+def test_batches_are_rows_in_the_order_asked_for(tmp_path):
+    for value in range(4):
+        masks = np.zeros((6, 4, 4), bool)
+        masks[value] = True
+        write_masks(masks, tmp_path / f"{value}.png")
+    samples = [sample(str(v), masks=f"{v}.png") for v in range(4)] + [sample("none")]
+    targets = mask_targets(samples, tmp_path, (1, 1))
+    shares, rows = targets.batch([3, 4, 1])
+    assert shares.dtype == torch.float32
+    expected = torch.zeros(3, 6, 1, 1)
+    expected[0, 3] = expected[2, 1] = 1
+    assert torch.equal(shares, expected)
+    assert rows.dtype == torch.bool
+    assert rows.tolist() == [True, False, True]
+    rows[:] = False  # a batch is the caller's own
+    assert targets.annotated.any()
+
+
+def test_a_missing_mask_is_named(tmp_path):
+    with pytest.raises(ManifestError, match=r"no mask file at .*gone\.png"):
+        mask_targets([sample("a", masks="gone.png")], tmp_path, (2, 2))
+
+
+def test_an_empty_shape_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="rows and columns are positive, got 0 x 3"):
+        mask_targets([], tmp_path, (0, 3))
