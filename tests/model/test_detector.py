@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from workzone.errors import UsageError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder import EncoderConfig
+from workzone.model.glance import GlanceConfig
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_batch import no_metadata
 from workzone.model.metadata_config import MetadataConfig
@@ -245,6 +247,68 @@ def test_every_part_learns() -> None:
     (output.logits.square().sum() + output.masks.square().sum()).backward()
     parts = {name.split(".")[0] for name, p in detector.named_parameters() if p.grad is not None}
     assert parts == {"pruner", "projection", "encoder", "fusion", "metadata", "head", "masks"}
+
+
+def glancing(keep: int) -> tuple[Detector, dict[str, Any]]:
+    """A detector with a glance, and what it is given of images with all views."""
+    detector = whole(glance=GlanceConfig(keep=keep, width=D), masks=None, pruner=None)
+    assert detector.glance is not None
+    detector.glance.weight.copy_(torch.arange(D) - 1.0)
+    grid = torch.randn(B, 6, D, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    given = {"boxes": made_boxes(), "view_ids": made_ids(), "grid": grid, "grid_size": (2, 3)}
+    return detector, given
+
+
+def test_views_that_the_glance_leaves_out_do_not_exist() -> None:
+    detector, given = glancing(keep=2)
+    features = made_features().double()
+    output = detector(features, **given)
+    assert ((output.view_weights > 0).sum(dim=1) == 2).all()
+    assert (output.view_weights[:, 0] > 0).all()  # the global view
+    unread = features.masked_fill((output.view_weights == 0)[..., None], 1e6)
+    torch.testing.assert_close(detector(unread, **given).logits, output.logits)
+    order = torch.tensor([2, 0, 3, 1])
+    turned = given | {name: given[name][:, order] for name in ("boxes", "view_ids")}
+    torch.testing.assert_close(detector(features[:, order], **turned).logits, output.logits)
+
+
+def test_a_glance_that_keeps_all_views_is_no_glance() -> None:
+    detector, given = glancing(keep=V)
+    plain = whole(masks=None, pruner=None)
+    features = made_features().double()
+    torch.testing.assert_close(
+        detector(features, **given).logits, plain(features, boxes=made_boxes()).logits
+    )
+    alone = detector(features, boxes=made_boxes())  # there is no choice, so no grid is needed
+    torch.testing.assert_close(alone.logits, detector(features, **given).logits)
+
+
+def test_a_glance_without_a_grid_is_refused() -> None:
+    detector, given = glancing(keep=2)
+    with pytest.raises(UsageError, match="the glance chooses views by the global view's patch"):
+        detector(made_features().double(), boxes=given["boxes"])
+
+
+def test_the_head_is_told_the_highest_mask_logits_over_their_prior() -> None:
+    torch.manual_seed(1)
+    config = DetectorConfig(
+        width=D, masks=MaskHeadConfig(width=D, hidden=8, stride=8), mask_evidence=True
+    )
+    detector = Detector(config).eval()
+    features, grid = made_features(), torch.randn(B, 6, D)
+    last = detector.head[-1]
+    assert isinstance(last, torch.nn.Linear) and last.in_features == 2 * D + 6
+    torch.nn.init.zeros_(last.weight)
+    last.weight.data[1, 2 * D + 3] = 1.0
+    output = detector(features, grid=grid, grid_size=(2, 3))
+    assert output.masks is not None
+    prior = math.log(0.01 / 0.99)
+    expected = output.masks[:, 3].flatten(1).max(dim=1).values - prior
+    torch.testing.assert_close(output.logits[:, 1], expected)
+    with pytest.raises(UsageError, match="mask_evidence needs the grid"):
+        detector(features)
+    with pytest.raises(UsageError, match="mask_evidence: true needs masks"):
+        DetectorConfig(width=D, mask_evidence=True)
 
 
 def test_second_derivatives_work_with_the_math_kernel() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -14,10 +15,16 @@ from sklearn.metrics import log_loss, roc_auc_score
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
+from workzone.features.masks import FULL, MaskTargets
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.glance import GlanceConfig
+from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
+from workzone.model.metadata_config import MetadataConfig
 from workzone.train import loop
-from workzone.train.loop import TrainConfig, fit, predict_probabilities
+from workzone.train.examples import Examples
+from workzone.train.loop import Fit, TrainConfig, predict_probabilities
+from workzone.types import ImageRef, Sample
 
 V, D = 3, 6
 QUICK = TrainConfig(epochs=12, batch=32, learning_rate=0.02)
@@ -41,6 +48,20 @@ def made_data(
     return features, labels
 
 
+def fit(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    folds: list[np.ndarray],
+    config: TrainConfig,
+    **more: Any,
+) -> Fit:
+    return loop.fit(Examples(features=features, labels=labels, **more), folds, config)
+
+
+def probabilities(detector: Detector, features: torch.Tensor, **more: Any) -> np.ndarray:
+    return predict_probabilities(detector, DetectorInput(features=features, **more))
+
+
 def two_folds(rows: int) -> list[np.ndarray]:
     return [np.arange(0, rows, 2), np.arange(1, rows, 2)]
 
@@ -56,7 +77,7 @@ def test_separable_data_are_learned_and_judged_on_unseen_rows() -> None:
     truth = labels[result.validation_rows].numpy()
     assert roc_auc_score(truth, result.validation_probabilities) > 0.99
     fresh, fresh_labels = made_data(seed=1)
-    scores = predict_probabilities(result.detector, fresh[:, 0])
+    scores = probabilities(result.detector, fresh[:, 0])
     assert roc_auc_score(fresh_labels, scores) > 0.99
     called = result.calibration.apply(scores) > 0.5
     assert (called == fresh_labels.numpy().astype(bool)).mean() > 0.95
@@ -152,7 +173,7 @@ def test_a_rare_class_is_not_given_up() -> None:
     features, labels = made_data(400, positives=0.05, shift=2.5)
     result = fit(features, labels, two_folds(400), QUICK)
     fresh, fresh_labels = made_data(400, positives=0.05, shift=2.5, seed=11)
-    called = predict_probabilities(result.detector, fresh[:, 0]) > 0.5
+    called = probabilities(result.detector, fresh[:, 0]) > 0.5
     truth = fresh_labels.numpy() == 1
     assert called[truth].mean() >= 0.6
     assert called[~truth].mean() < 0.25
@@ -181,15 +202,15 @@ def test_copies_are_drawn_for_training_and_left_out_of_validation() -> None:
     without = fit(features[:, :1], labels, two_folds(120), QUICK)
     with_copies = fit(features, labels, two_folds(120), QUICK)
     fresh, fresh_labels = made_data(seed=4)
-    blind = roc_auc_score(fresh_labels, predict_probabilities(without.detector, fresh[:, 0]))
-    seeing = roc_auc_score(fresh_labels, predict_probabilities(with_copies.detector, fresh[:, 0]))
+    blind = roc_auc_score(fresh_labels, probabilities(without.detector, fresh[:, 0]))
+    seeing = roc_auc_score(fresh_labels, probabilities(with_copies.detector, fresh[:, 0]))
     assert seeing > 0.95 > blind
     rows = with_copies.validation_rows
     auc = roc_auc_score(labels[rows], with_copies.validation_probabilities)
     assert auc < 0.7  # judged on copy 0, which is noise
 
 
-def test_probabilities_do_not_depend_on_the_batch() -> None:
+def test_probabilities_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     detector = Detector(DetectorConfig(width=D))
     torch.nn.init.normal_(detector.head[-1].weight)
@@ -197,8 +218,9 @@ def test_probabilities_do_not_depend_on_the_batch() -> None:
     with torch.no_grad():
         alone = [detector.eval()(row[None]).logits for row in features]
     expected = [float(torch.softmax(logits, 1)[0, 1]) for logits in alone]
-    np.testing.assert_allclose(predict_probabilities(detector, features, batch=3), expected, 1e-5)
-    assert predict_probabilities(detector, features[:0]).shape == (0,)
+    monkeypatch.setattr(loop, "BATCH", 3)
+    np.testing.assert_allclose(probabilities(detector, features), expected, 1e-5)
+    assert probabilities(detector, features[:0]).shape == (0,)
 
 
 def test_a_single_class_is_refused() -> None:
@@ -267,7 +289,159 @@ def test_the_documented_reference_detector_trains() -> None:
     assert np.isfinite(result.validation_probabilities).all()
 
 
-def test_parts_that_training_cannot_feed_are_refused() -> None:
-    shape = DetectorConfig(masks=MaskHeadConfig(width=8))
-    with pytest.raises(UsageError, match="cannot be trained yet"):
-        TrainConfig(detector=shape)
+def made_samples(labels: torch.Tensor, *, telling: float) -> list[Sample]:
+    """Daytime is night with road work in a share ``telling`` of the rows, else a coin."""
+    random = np.random.default_rng(0)
+    samples = []
+    for number, label in enumerate(labels.tolist()):
+        night = label if random.random() < telling else int(random.random() < 0.5)
+        image = ImageRef(f"{number}.jpg")
+        daytime = "night" if night else "day"
+        samples.append(Sample(id=str(number), image=image, label=label, daytime=daytime))
+    return samples
+
+
+WITH_DAYTIME = DetectorConfig(metadata=MetadataConfig(daytime=4))
+
+
+def test_metadata_are_learned_and_judged_beside_the_image_alone() -> None:
+    features, labels = made_data(200, shift=2.0)
+    config = TrainConfig(
+        epochs=30, batch=32, learning_rate=0.02, classifier_penalty=0.02, detector=WITH_DAYTIME
+    )
+    samples = made_samples(labels, telling=0.9)
+    result = fit(features, labels, two_folds(200), config, samples=samples)
+    truth = labels[result.validation_rows]
+    alone = roc_auc_score(truth, result.validation_probabilities)
+    assert result.metadata_probabilities is not None
+    known = roc_auc_score(truth, result.metadata_probabilities)
+    assert known > alone + 0.05
+    assert result.metadata_calibration is not None
+    fitted = result.detector.config.metadata
+    assert fitted is not None and fitted.fields == ("daytime",)  # no row has the others
+    without = fit(features, labels, two_folds(200), QUICK)
+    baseline = roc_auc_score(truth, without.validation_probabilities)
+    assert alone > baseline - 0.05  # it did not learn to lean on the daytime
+    assert without.metadata_calibration is None and without.metadata_probabilities is None
+
+
+def test_metadata_that_tell_nothing_change_nothing_much() -> None:
+    features, labels = made_data(200)
+    config = dataclasses.replace(QUICK, detector=WITH_DAYTIME)
+    samples = made_samples(labels, telling=0.0)
+    result = fit(features, labels, two_folds(200), config, samples=samples)
+    assert result.metadata_probabilities is not None
+    truth = labels[result.validation_rows]
+    assert roc_auc_score(truth, result.metadata_probabilities) > 0.98
+    assert roc_auc_score(truth, result.validation_probabilities) > 0.98
+
+
+def test_categories_are_learned_from_training_rows_only() -> None:
+    """A daytime that only the validation rows have is unknown to the model that judges them."""
+    features, labels = made_data(40)
+    samples = made_samples(labels, telling=0.0)
+    for row in range(8):
+        samples[row] = dataclasses.replace(samples[row], daytime="dusk")
+    examples = Examples(features=features, labels=labels, samples=samples)
+    training = np.arange(8, 40)
+    config = examples.sized(WITH_DAYTIME, training)
+    assert config.metadata is not None
+    assert config.metadata.daytime_values == ("day", "night")
+    whole = examples.sized(WITH_DAYTIME, np.arange(40)).metadata
+    assert whole is not None and whole.daytime_values == ("day", "dusk", "night")
+
+
+def with_grid(labels: torch.Tensor, *, cells: int = 4) -> tuple[torch.Tensor, MaskTargets]:
+    """In a positive, one cell of the 2 x 2 grid is lit, and so is the cone's mask there."""
+    random = torch.Generator().manual_seed(1)
+    grid = 0.3 * torch.randn(len(labels), 1, cells, 8, generator=random)
+    where = torch.randint(cells, (len(labels),), generator=random)
+    rows = torch.arange(len(labels))
+    grid[rows, 0, where, 0] += 4.0 * labels
+    covered = torch.zeros(len(labels), 6, cells, dtype=torch.uint8)
+    covered[rows, 0, where] = FULL * labels.to(torch.uint8)
+    shares = covered.view(-1, 6, 2, 2).numpy()
+    return grid, MaskTargets(shares, np.ones(len(labels), np.bool_))
+
+
+def grid_parts(labels: torch.Tensor) -> dict[str, Any]:
+    grid, masks = with_grid(labels)
+    return {"grid": grid, "grid_size": (2, 2), "grid_stride": 4, "masks": masks}
+
+
+def test_masks_are_learned_beside_the_classes() -> None:
+    features, labels = made_data(120)
+    shape = DetectorConfig(masks=MaskHeadConfig(hidden=8))
+    config = TrainConfig(epochs=25, batch=16, learning_rate=0.02, detector=shape)
+    result = fit(features, labels, two_folds(120), config, **grid_parts(labels))
+    assert result.mask_overlap is not None
+    assert float(result.mask_overlap.iou[0]) > 0.3  # cones
+    assert int(result.mask_overlap.true[0]) == int(labels.sum())  # each row judged once
+    no_weight = dataclasses.replace(config, mask_weight=0.0)
+    ignorant = fit(features, labels, two_folds(120), no_weight, **grid_parts(labels))
+    assert ignorant.mask_overlap is not None
+    assert not float(ignorant.mask_overlap.iou[0]) > 0.1
+
+
+def test_the_masks_of_copies_are_not_learned() -> None:
+    """Copies are cropped and flipped; only the first one has the masks of the frame."""
+    features, labels = made_data(40)
+    grid, masks = with_grid(labels)
+    examples = Examples(features=features, labels=labels, grid=grid, grid_size=(2, 2), masks=masks)
+    shape = DetectorConfig(width=D, masks=MaskHeadConfig(width=8, hidden=8, stride=4))
+    output = Detector(shape).run(examples.batch(torch.arange(8)))
+    rows = torch.arange(8)
+    whole = loop._mask_loss(output, examples, rows, torch.zeros(8, dtype=torch.int64))
+    none = loop._mask_loss(output, examples, rows, torch.ones(8, dtype=torch.int64))
+    assert whole.item() > 0 == none.item()
+
+
+def test_what_masks_show_can_decide() -> None:
+    """The views tell nothing; the class is in one cell of the grid."""
+    features, labels = made_data(160, shift=0.0)
+    settings: dict[str, Any] = {"epochs": 30, "batch": 16, "learning_rate": 0.02}
+    shape = DetectorConfig(masks=MaskHeadConfig(hidden=8), mask_evidence=True)
+    told = fit(
+        features,
+        labels,
+        two_folds(160),
+        TrainConfig(detector=shape, **settings),
+        **grid_parts(labels),
+    )
+    beside = fit(
+        features,
+        labels,
+        two_folds(160),
+        TrainConfig(detector=dataclasses.replace(shape, mask_evidence=False), **settings),
+        **grid_parts(labels),
+    )
+    truth = labels[told.validation_rows]
+    assert roc_auc_score(truth, told.validation_probabilities) > 0.8
+    assert roc_auc_score(truth, beside.validation_probabilities) < 0.7
+
+
+def test_a_glance_reads_the_views_that_matter() -> None:
+    """Views 1 and 2 lie over the left and right half; the lit half's view carries the class."""
+    features, labels = made_data(160, shift=0.0)
+    grid, _ = with_grid(labels)
+    lit = grid[:, 0, :, 0].argmax(1) % 2  # 0 left, 1 right
+    rows = torch.arange(160)
+    features[rows, 0, 1 + lit, 0] += 6.0 * labels
+    boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1]]).expand(160, 1, 3, 4)
+    config = dataclasses.replace(QUICK, detector=DetectorConfig(glance=GlanceConfig(keep=2)))
+    given: dict[str, Any] = {"boxes": boxes, "grid": grid, "grid_size": (2, 2), "grid_stride": 4}
+    result = fit(features, labels, two_folds(160), config, **given)
+    truth = labels[result.validation_rows]
+    assert roc_auc_score(truth, result.validation_probabilities) > 0.95
+    # what prediction reads: the chosen views alone give the same probability
+    examples = Examples(features=features, labels=labels, **given)
+    everything = examples.batch(rows)
+    chosen = result.detector.choose_views(everything)
+    assert chosen.features.shape == (160, 2, D)
+    assert chosen.view_ids is not None
+    positives = labels == 1
+    assert (chosen.view_ids[positives, 1] == 1 + lit[positives]).float().mean() > 0.95
+    np.testing.assert_array_equal(
+        predict_probabilities(result.detector, chosen),
+        predict_probabilities(result.detector, everything),
+    )

@@ -32,7 +32,9 @@ class MaskTargets:
     covered: npt.NDArray[np.uint8]
     annotated: npt.NDArray[np.bool_]
 
-    def batch(self, rows: Sequence[int] | slice) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(
+        self, rows: Sequence[int] | slice | npt.NDArray[np.int64]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Some rows for the loss: shares float32 ``[B, K, h, w]``, 0..1, and bool ``[B]``."""
         shares = torch.from_numpy(self.covered[rows].astype(np.float32)) / FULL
         return shares, torch.from_numpy(self.annotated[rows].copy())

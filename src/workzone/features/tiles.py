@@ -1,58 +1,19 @@
 """Which views are worth the backbone's time, told by one cheap pass over the whole frame.
 
 The backbone is nearly all of the cost, so leaving views out saves work only where it is done before
-the backbone sees them: a small backbone glances at the whole frame at low resolution, each cell of
-its patch grid gets a score, a view's score is the highest among the cells it covers, and the
-expensive backbone reads the best views only.
+the backbone sees them: it reads the global view first, which is the whole frame at low resolution;
+each cell of that view's patch grid gets a score, a view's score is the mean over the cells it
+covers, and the backbone reads the best views only (:class:`workzone.model.glance.Glance`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
 
-from workzone.backbones import Backbone, run
-from workzone.errors import StoreError, TrainingError, UsageError
-from workzone.features.store import FeatureStore
+from workzone.errors import TrainingError, UsageError
 
 PROBE_C = 1e-3
 """Inverse strength of the probe's L2 penalty; small, for a grid has many channels."""
-
-
-@dataclass(frozen=True)
-class GlanceCost:
-    """Floating-point operations per image when a glance chooses the views."""
-
-    view: float  # FLOPs of one view through the backbone
-    glance: float  # FLOPs of the glance; 0 where it is the global view's own pass
-    views: int  # V, of an image with all its views
-
-    def flops(self, keep: int) -> float:
-        """FLOPs of an image of which ``keep`` views are read; without a glance if that is all.
-
-        Raises:
-            UsageError: ``keep`` is not in 1..V.
-        """
-        if not 1 <= keep <= self.views:
-            raise UsageError(f"keep is a number of views from 1 to {self.views}, not {keep}")
-        return keep * self.view + (self.glance if keep < self.views else 0)
-
-    def share(self, keep: int) -> float:
-        """:meth:`flops` as a share of reading every view; above 1 where the glance costs more."""
-        return self.flops(keep) / self.flops(self.views)
-
-
-@dataclass(frozen=True)
-class KeptViews:
-    """What a detector would have been given of images with all views stored."""
-
-    features: torch.Tensor  # [B, k, D]
-    boxes: torch.Tensor  # [B, k, 4], fractions of the frame
-    view_ids: torch.Tensor  # int64 [B, k], ascending
-    scores: torch.Tensor  # [B, V], of all views
 
 
 def keep_highest(
@@ -80,35 +41,6 @@ def keep_highest(
     return (position + count * dropped).topk(min(keep, count), largest=False, sorted=True).indices
 
 
-def choose_views(scores: torch.Tensor, *, keep: int, held: Sequence[int] = (0,)) -> torch.Tensor:
-    """The views to read: the held ones, and the best of the others.
-
-    Args:
-        scores: ``[B, V]``, no NaN.
-        keep: k, the held views counted in.
-        held: views that are read whatever their score; the global view by default.
-
-    Returns:
-        View numbers int64 ``[B, k]``, ascending; among equal scores the lower number wins.
-
-    Raises:
-        UsageError: ``keep`` is below 1, below the number of held views or above V, or a held view
-            does not exist.
-    """
-    count = scores.shape[-1]
-    missing = [view for view in held if not 0 <= view < count]
-    if missing:
-        raise UsageError(f"view {missing[0]} cannot be held; the views are 0 to {count - 1}")
-    least = max(len(set(held)), 1)
-    if not least <= keep <= count:
-        raise UsageError(
-            f"keep is a number of views from {least} to {count} (held: {list(held)}), not {keep}"
-        )
-    numbers = torch.arange(count, device=scores.device)
-    always = torch.isin(numbers, torch.tensor(list(held), dtype=torch.int64, device=scores.device))
-    return keep_highest(scores.masked_fill(always, torch.inf), keep=keep)
-
-
 def cell_coverage(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
     """How much of each cell of the whole frame's grid each box covers.
 
@@ -134,27 +66,21 @@ def _overlap(start: torch.Tensor, end: torch.Tensor, count: int) -> torch.Tensor
     return (high - low).clamp(min=0)
 
 
-def score_cells(grid: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """A score per cell of the whole frame.
+def score_cells(grid: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """A score per cell of the whole frame, against the frame's mean cell.
 
     Args:
         grid: ``[..., N, D]`` patch tokens of the global view.
-        weight: ``[D]`` of :func:`fit_probe`; None: the distance from the frame's mean cell, which
-            needs no training and finds what stands out, road work or not.
+        weight: ``[D]`` of :func:`fit_probe`.
 
     Returns:
         ``[..., N]``; they compare within an image, not between images.
     """
-    centred = grid - grid.mean(dim=-2, keepdim=True)
-    return torch.linalg.vector_norm(centred, dim=-1) if weight is None else centred @ weight
+    return (grid - grid.mean(dim=-2, keepdim=True)) @ weight
 
 
 def score_views_from_grid(
-    grid: torch.Tensor,
-    boxes: torch.Tensor,
-    *,
-    grid_size: tuple[int, int],
-    weight: torch.Tensor | None = None,
+    grid: torch.Tensor, boxes: torch.Tensor, *, grid_size: tuple[int, int], weight: torch.Tensor
 ) -> torch.Tensor:
     """A score per view: the mean over its cells, weighted by how much of each it covers.
 
@@ -179,9 +105,10 @@ def score_views_from_grid(
             f"a grid of {rows} x {columns} has {rows * columns} cells, not {grid.shape[-2]}; "
             "give the grid_size that came with it"
         )
-    coverage = cell_coverage(boxes, grid_size)
+    coverage = cell_coverage(boxes, grid_size).to(grid.dtype)
     cells = score_cells(grid, weight)
-    return (coverage @ cells[..., None]).squeeze(-1) / coverage.sum(dim=-1)
+    covered = coverage.sum(dim=-1).clamp(min=1e-6)  # padding may bring empty boxes
+    return (coverage @ cells[..., None]).squeeze(-1) / covered
 
 
 def fit_probe(grids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -213,74 +140,3 @@ def fit_probe(grids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     probe = LogisticRegression(C=PROBE_C, class_weight="balanced", max_iter=2000)
     probe.fit(((means - means.mean(dim=0)) / scale).numpy(), labels.numpy())
     return torch.from_numpy(probe.coef_[0]).float() / scale
-
-
-def glance(
-    pixels: torch.Tensor,
-    boxes: torch.Tensor,
-    backbone: Backbone,
-    *,
-    keep: int,
-    size: int,
-    weight: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Choose an image's views before the expensive backbone reads them.
-
-    Args:
-        pixels: uint8 ``[V, 3, S, S]``, the global view first.
-        boxes: ``[V, 4]`` in fractions of the frame.
-        backbone: the cheap one that glances.
-        keep: k, the global view counted in.
-        size: side in pixels to which the global view is reduced for the glance.
-        weight: see :func:`score_cells`.
-
-    Returns:
-        View numbers int64 ``[k]``, ascending; the global view, 0, is always among them.
-
-    Raises:
-        BackboneError: ``size`` does not fit the backbone.
-        UsageError: see :func:`choose_views`.
-    """
-    reduced = F.interpolate(pixels[:1], (size, size), mode="bilinear", antialias=True)
-    output = run(backbone, reduced)
-    scores = score_views_from_grid(
-        output.grid.cpu(), boxes[None], grid_size=output.grid_size, weight=weight
-    )
-    return choose_views(scores, keep=keep)[0]
-
-
-def simulate(
-    store: FeatureStore, rows: Sequence[int], *, keep: int, weight: torch.Tensor | None = None
-) -> KeptViews:
-    """What would have been read of stored images, had their global grid chosen the views.
-
-    A store that holds all views and the global view's grid so gives the whole curve of accuracy
-    against cost without running the backbone again.
-
-    Args:
-        store: with the grid of view 0, the global view.
-        rows: B row numbers.
-        keep: k, the global view counted in.
-        weight: see :func:`score_cells`; fit it on training rows only.
-
-    Raises:
-        StoreError: the store has no grid of the global view.
-        UsageError: see :func:`choose_views`.
-    """
-    spec = store.spec
-    if not spec.layout.global_view or 0 not in spec.grid_views:
-        raise StoreError(
-            f"{store.folder} holds grids of views {list(spec.grid_views)}; choosing views needs "
-            "that of the global view, 0: extract again with it"
-        )
-    grid = store.read("grid", rows)[:, spec.grid_views.index(0)]
-    boxes = store.read("boxes", rows)
-    scores = score_views_from_grid(grid, boxes, grid_size=spec.grid_size, weight=weight)
-    kept = choose_views(scores, keep=keep)
-    features = store.read("pooled", rows)
-    return KeptViews(
-        features=features.take_along_dim(kept[..., None], dim=1),
-        boxes=boxes.take_along_dim(kept[..., None], dim=1),
-        view_ids=kept,
-        scores=scores,
-    )

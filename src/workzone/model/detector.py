@@ -7,8 +7,9 @@ metadata, classified; masks of the six classes learned beside it.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -17,7 +18,9 @@ from workzone.errors import UsageError, nearest
 from workzone.model.attention import RMSNorm
 from workzone.model.encoder import EncoderConfig, ViewEncoder
 from workzone.model.fusion import FusionConfig, GatedAttentionFusion
-from workzone.model.masks import MaskHead, MaskHeadConfig
+from workzone.model.glance import Glance, GlanceConfig
+from workzone.model.inputs import DetectorInput
+from workzone.model.masks import MaskHead, MaskHeadConfig, mask_evidence
 from workzone.model.metadata import MetadataEncoder
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.metadata_config import MetadataConfig
@@ -33,8 +36,9 @@ class DetectorConfig:
     """Shape of a detector; the defaults are the small one."""
 
     width: int = 0  # D of the stored features; 0: taken from them when training starts
+    glance: GlanceConfig | None = None  # choice of views before the backbone; None: all are read
     projection: int = 0  # E; 0: features keep their width
-    pruner: PrunerConfig | None = None  # None: every view is kept
+    pruner: PrunerConfig | None = None  # choice among the views read; None: all are kept
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(depth=0))
     fusion: FusionName = "attention+maximum"
     gate_hidden: int = 32  # of the gate of "attention+maximum"
@@ -42,6 +46,7 @@ class DetectorConfig:
     head: tuple[int, ...] = ()  # widths of hidden layers; none: one linear layer
     dropout: float = 0.0  # after each hidden layer, or on what the linear layer sees, 0..1
     masks: MaskHeadConfig | None = None  # None: no auxiliary masks
+    mask_evidence: bool = False  # whether the head is told what the masks show
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(FusionName):
@@ -57,6 +62,26 @@ class DetectorConfig:
                 f"encoder.width={self.encoder.width} must be the width of the tokens, "
                 f"{self.token_width} (projection, or width where projection is 0)"
             )
+        if self.mask_evidence and self.masks is None:
+            raise UsageError("mask_evidence: true needs masks, as in masks: {hidden: 128}")
+
+    @property
+    def needs_grid(self) -> bool:
+        """Whether the patch grid of the global view must be there."""
+        return self.glance is not None or self.masks is not None
+
+    def sized(self, *, width: int, grid_width: int = 0, stride: int = 0) -> DetectorConfig:
+        """The same for features of ``width``, and a grid of ``grid_width`` (0: there is none).
+
+        ``stride`` is how many pixels of the view, a side, a cell of the grid stands for.
+        """
+        glance, masks = self.glance, self.masks
+        return dataclasses.replace(
+            self,
+            width=width,
+            glance=glance and dataclasses.replace(glance, width=grid_width),
+            masks=masks and dataclasses.replace(masks, width=grid_width, stride=stride),
+        )
 
     @property
     def token_width(self) -> int:
@@ -88,6 +113,7 @@ class Detector(nn.Module):
         self.config = config
         self.register_buffer("feature_mean", torch.zeros(config.width))
         self.register_buffer("feature_scale", torch.ones(config.width))
+        self.glance = None if config.glance is None else Glance(config.glance)
         self.pruner = (
             None if config.pruner is None else ViewPruner(width=config.width, config=config.pruner)
         )
@@ -99,6 +125,43 @@ class Detector(nn.Module):
         self.metadata = None if config.metadata is None else MetadataEncoder(config.metadata)
         self.head = _make_head(config)
         self.masks = None if config.masks is None else MaskHead(config.masks)
+
+    def run(self, given: DetectorInput) -> DetectorOutput:
+        """Classify; see :meth:`forward`."""
+        return cast(DetectorOutput, self(**vars(given)))
+
+    def choose_views(self, given: DetectorInput) -> DetectorInput:
+        """Leave the views that the glance tells to read; all, where there is no glance.
+
+        Raises:
+            UsageError: there is a choice to make, but no grid of the global view, or no boxes.
+        """
+        views = given.features.shape[1]
+        if self.glance is None or views <= self.glance.config.keep:
+            return given
+        if given.grid is None or given.grid_size is None or given.boxes is None:
+            raise UsageError(
+                "the glance chooses views by the global view's patch grid and the boxes of the "
+                "views: give grid, grid_size and boxes"
+            )
+        ids = given.view_ids
+        if ids is None:
+            ids = torch.arange(views, device=given.features.device).expand(len(given), views)
+        kept = self.glance(
+            given.grid,
+            grid_size=given.grid_size,
+            boxes=given.boxes,
+            view_ids=ids,
+            view_mask=given.view_mask,
+        )
+        mask = given.view_mask
+        return dataclasses.replace(
+            given,
+            features=given.features.take_along_dim(kept[..., None], dim=1),
+            boxes=given.boxes.take_along_dim(kept[..., None], dim=1),
+            view_ids=ids.take_along_dim(kept, dim=1),
+            view_mask=None if mask is None else mask.take_along_dim(kept, dim=1),
+        )
 
     @torch.no_grad()
     def fit_scaler(self, features: torch.Tensor) -> None:
@@ -134,12 +197,15 @@ class Detector(nn.Module):
             view_ids: int64 ``[B, V]``, numbers of the views in their layout; None: 0, 1, ...
             view_mask: bool ``[B, V]``, True for views that exist (at least one per image).
             metadata: of the images; None: nothing is known of any.
-            grid: ``[B, N, D]``, patch grid of the global view, for the masks.
+            grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance.
             grid_size: its rows and columns.
 
         Returns:
-            Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were pruned), masks
+            Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were left out), masks
             ``[B, 6, h, w]`` where there is a mask head and a grid.
+
+        Raises:
+            UsageError: boxes or a grid are needed and not there.
         """
         B, V, _ = features.shape
         if view_ids is None:
@@ -148,23 +214,38 @@ class Detector(nn.Module):
             if self.config.encoder.depth and self.config.encoder.positions == "alibi":
                 raise UsageError("positions='alibi' needs the boxes of the views: give boxes")
             boxes = features.new_zeros(B, V, 4)
-        tokens, kept_ids, kept_boxes, kept_mask = features, view_ids, boxes, view_mask
-        tokens = self._standardise(tokens)
+        read = self.choose_views(
+            DetectorInput(
+                features=features,
+                boxes=boxes,
+                view_ids=view_ids,
+                view_mask=view_mask,
+                grid=grid,
+                grid_size=grid_size,
+            )
+        )
+        assert read.view_ids is not None and read.boxes is not None
+        kept_ids, kept_boxes, kept_mask = read.view_ids, read.boxes, read.view_mask
+        tokens = self._standardise(read.features)
         scores = None
         if self.pruner is not None:
-            pruned = self.pruner(tokens, view_ids=view_ids, boxes=boxes, view_mask=view_mask)
+            pruned = self.pruner(tokens, view_ids=kept_ids, boxes=kept_boxes, view_mask=kept_mask)
             tokens, kept_ids, kept_boxes = pruned.tokens, pruned.view_ids, pruned.boxes
             kept_mask, scores = pruned.mask, pruned.scores
         encoded = self.encoder(
             self.projection(tokens), view_ids=kept_ids, boxes=kept_boxes, view_mask=kept_mask
         )
         fused, weights = self.fusion(encoded.tokens, kept_mask)
-        if self.metadata is not None:
-            known = self.metadata.image_only(B) if metadata is None else self.metadata(metadata)
-            fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
         masks = None
         if self.masks is not None and grid is not None and grid_size is not None:
             masks = self.masks(grid, grid_size)
+        if self.config.mask_evidence:
+            if masks is None:
+                raise UsageError("mask_evidence needs the grid: give grid and grid_size")
+            fused = torch.cat([fused, mask_evidence(masks).to(fused.dtype)], dim=-1)
+        if self.metadata is not None:
+            known = self.metadata.image_only(B) if metadata is None else self.metadata(metadata)
+            fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
         return DetectorOutput(
             logits=self.head(fused),
             view_weights=_on_all_views(weights, kept_ids, kept_mask, view_ids),
@@ -203,6 +284,8 @@ def _make_head(config: DetectorConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     if config.head:
         layers.append(_ImageNorm(width))
+    if config.masks is not None and config.mask_evidence:
+        width += config.masks.classes
     width += 0 if config.metadata is None else config.metadata.width
     for hidden in config.head:
         layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(config.dropout)]
@@ -216,7 +299,7 @@ def _make_head(config: DetectorConfig) -> nn.Sequential:
 
 
 class _ImageNorm(nn.Module):
-    """RMSNorm of the image's part of the joint vector; metadata pass as they are."""
+    """RMSNorm of the views' part of the joint vector; masks and metadata pass as they are."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -20,21 +20,23 @@ OUTPUT_STRIDE = 4
 """Pixels of a view, a side, per cell of the predicted masks."""
 
 _PRIOR = 0.01  # share of cells that a class covers, roughly; the head starts from there
+PRIOR_LOGIT = math.log(_PRIOR / (1 - _PRIOR))
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskHeadConfig:
     """Shape of a mask head."""
 
-    width: int  # D of the grid
+    width: int = 0  # D of the grid; 0: taken from it when training starts
     hidden: int = 128  # channels at the grid's resolution; halved at every doubling
     classes: int = len(OBJECT_CLASSES)  # K
     stride: int = 16  # pixels of a view, a side, per grid cell: 16 for ViT/16, 32 for lite0
 
     def __post_init__(self) -> None:
-        if min(self.width, self.classes) < 1:
+        if self.width < 0 or self.classes < 1:
             raise UsageError(
-                f"mask head: width and classes are positive, got {self.width} and {self.classes}"
+                f"mask head: width is 0 or more, classes 1 or more, got {self.width} and "
+                f"{self.classes}"
             )
         if self.stride < OUTPUT_STRIDE:
             raise UsageError(
@@ -86,6 +88,8 @@ class MaskHead(nn.Module):
         Loss", arXiv 1708.02002, section 4.1).
         """
         super().__init__()
+        if config.width < 1:
+            raise UsageError("mask head: the width of the grid is needed: give width")
         self.config = config
         self.norm = nn.LayerNorm(config.width)
         self.project = nn.Linear(config.width, config.hidden)
@@ -95,7 +99,7 @@ class MaskHead(nn.Module):
             for step in range(config.doublings)
         )
         self.classifier = nn.Conv2d(config.hidden >> config.doublings, config.classes, 1)
-        nn.init.constant_(self.classifier.bias, math.log(_PRIOR / (1 - _PRIOR)))  # type: ignore[arg-type]
+        nn.init.constant_(self.classifier.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
         """Predict masks.
@@ -126,6 +130,18 @@ class MaskHead(nn.Module):
             )
         logits: torch.Tensor = self.classifier(features)
         return logits
+
+
+def mask_evidence(masks: torch.Tensor) -> torch.Tensor:
+    """What masks say of the whole image: the highest logit of each class, over its prior.
+
+    Args:
+        masks: logits ``[B, K, h, w]``.
+
+    Returns:
+        ``[B, K]``; about 0 where the class is nowhere more likely than in any street.
+    """
+    return masks.amax(dim=(2, 3)) - PRIOR_LOGIT
 
 
 def place_grids(

@@ -19,9 +19,15 @@ from workzone.data.splits import check_split
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
+from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
-from workzone.train.loop import Fit, Rows, TrainConfig, fit
+from workzone.features.text import clean, text_vectors
+from workzone.features.text_model import load_sentence_model
+from workzone.model.detector import DetectorConfig
+from workzone.model.metadata_config import refuse_leaking
+from workzone.train.examples import Examples, Rows
+from workzone.train.loop import Fit, TrainConfig, fit
 from workzone.types import Sample
 
 
@@ -61,9 +67,10 @@ def train(
         test_split: the split to leave alone.
 
     Raises:
-        TrainingError: no validation rows, one class only, or a group in two splits.
+        TrainingError: no validation rows, one class only, a group in two splits, or metadata that
+            gives the label away and is not allowed by name.
         UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
-            there are no folds).
+            there are no folds), or the detector needs a grid that ``spec`` has not.
     """
     splits = sorted({s.split for s in manifest if s.split})
     learning = {name for name in splits if name in ("train", "val") or _is_fold(name)}
@@ -83,6 +90,9 @@ def train(
         )
     warnings = _check_splits(manifest, learning | {test_split})
     chosen = manifest.with_samples(usable)
+    if config.detector.metadata is not None:
+        warnings += refuse_leaking(chosen, config.detector.metadata)
+    check_grid(config.detector, spec)
     store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
@@ -90,14 +100,16 @@ def train(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    features = _stored("pooled", store, samples, copies)
-    boxes = _stored("boxes", store, samples, copies)
-    labels = torch.tensor([s.label for s in samples], dtype=torch.int64)
-    result = fit(features, labels, _validation_folds(samples), config, boxes=boxes)
+    examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    result = fit(examples, _validation_folds(samples), config)
+    metadata = result.detector.config.metadata
+    vectors = examples.text_vectors
     bundle = Bundle(
         detector=result.detector,
         spec=spec,
         calibration=result.calibration,
+        metadata_calibration=result.metadata_calibration,
+        text_model=vectors.spec if vectors and metadata and metadata.text else None,
         backbone_licence=backbone.licence,
         provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
@@ -134,6 +146,51 @@ def _validation_folds(samples: list[Sample]) -> list[Rows]:
     ]
 
 
+def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
+    """Make sure that features of ``spec`` have the grid that the detector needs.
+
+    Raises:
+        UsageError: they have not.
+    """
+    if detector.needs_grid and not (spec.layout.global_view and 0 in spec.grid_views):
+        raise UsageError(
+            "the glance and the masks need the patch grid of the global view: take a layout with "
+            "the global view, and features with grid_views=(0,)"
+        )
+
+
+def _examples(
+    samples: list[Sample],
+    root: Path,
+    store: FeatureStore,
+    config: TrainConfig,
+    copies: int,
+    text_folder: Path,
+) -> Examples:
+    """All that the detector is to learn from, in memory."""
+    spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
+    grid = None
+    if config.detector.needs_grid:
+        grid = _stored("grid", store, samples, copies)[:, :, spec.grid_views.index(0)]
+    stride = spec.layout.size // spec.grid_size[0] if grid is not None else 0
+    shape = dataclasses.replace(masks, stride=stride).mask_size(spec.grid_size) if masks else None
+    texts = [s.text for s in samples] if metadata is not None and metadata.text else []
+    vectors = None
+    if any(clean(text) for text in texts):
+        vectors = text_vectors(texts, text_folder, load_sentence_model(config.text_model))
+    return Examples(
+        features=_stored("pooled", store, samples, copies),
+        labels=torch.tensor([s.label for s in samples], dtype=torch.int64),
+        boxes=_stored("boxes", store, samples, copies),
+        grid=grid,
+        grid_size=spec.grid_size,
+        grid_stride=stride,
+        masks=mask_targets(samples, root, shape) if shape else None,
+        samples=samples,
+        text_vectors=vectors,
+    )
+
+
 def _stored(name: str, store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
     """``[n, C, V, ...]``, features as stored; copies that could not be made repeat the image."""
     rows = [
@@ -158,6 +215,9 @@ def manifest_hash(samples: list[Sample]) -> str:
 def _provenance(
     samples: list[Sample], config: TrainConfig, result: Fit, copies: int
 ) -> dict[str, object]:
+    metadata = result.detector.config.metadata
+    fields = metadata.fields if metadata is not None else ()
+    inputs = f"image, {', '.join(fields)}" if fields else "image only"
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "workzone": workzone.__version__,
@@ -171,5 +231,5 @@ def _provenance(
         "sources": sorted({s.source for s in samples if s.source}),
         "manifest": manifest_hash(samples),
         "threshold": dataclasses.asdict(result.threshold),
-        "inputs": "image only",
+        "inputs": inputs,
     }

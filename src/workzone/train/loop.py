@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,12 +13,19 @@ import torch.nn.functional as F
 from workzone.decide.calibration import Calibration, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError, UsageError
+from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.inputs import DetectorInput
+from workzone.model.mask_loss import MaskOverlap, mask_loss, mask_overlap
 from workzone.model.pooling import AttentionAndMaximum
 from workzone.progress import Bar, bar
+from workzone.train.examples import Examples, Rows
+from workzone.types import DetectorOutput
 
-Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float64]
 
+BATCH = 256
+"""Images judged at a time."""
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -31,6 +37,7 @@ _RANGES = {
     "classifier_penalty": (0.0, 1e6),
     "attention_penalty": (0.0, 1e6),
     "balance_weight": (0.0, 1e3),
+    "mask_weight": (0.0, 1e3),
 }
 """What each setting may be, ends included."""
 
@@ -49,6 +56,8 @@ class TrainConfig:
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss
+    mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
+    text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in _RANGES}
@@ -58,56 +67,57 @@ class TrainConfig:
             for low, high in [_RANGES[name]]
             if not low <= value <= high  # NaN is in no range
         ]
-        if self.detector.metadata is not None or self.detector.masks is not None:
-            wrong.append(
-                "detector.metadata and detector.masks cannot be trained yet: leave them out"
-            )
         if wrong:
             raise UsageError(f"training: {'; '.join(wrong)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A trained detector and what validation said of it."""
+    """A trained detector and what validation said of it: of the image alone first."""
 
     detector: Detector
-    calibration: Calibration
+    calibration: Calibration  # of the image alone
     threshold: Threshold
     epochs: int  # of the final training
     validation_rows: Rows  # rows that were in a validation fold, once each
-    validation_probabilities: npt.NDArray[np.float64]  # calibrated, by models that never saw them
+    validation_probabilities: Scores  # calibrated, image only, by models that never saw the rows
+    metadata_calibration: Calibration | None = None  # where the detector takes metadata
+    metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
+    mask_overlap: MaskOverlap | None = None  # of the validation rows that have masks
     validation_losses: list[list[float]] = field(default_factory=list)  # per fold, per epoch
 
 
-def fit(
-    features: torch.Tensor,
-    labels: torch.Tensor,
-    validation_folds: Sequence[Rows],
-    config: TrainConfig,
-    *,
-    boxes: torch.Tensor | None = None,
-) -> Fit:
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What a detector says of rows it never saw, before calibration."""
+
+    image_only: Scores
+    with_metadata: Scores | None
+    masks: MaskOverlap | None
+
+
+def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
-    loss. Their predictions on the rows they never saw choose the threshold and the slope; the
-    median of their best epochs is how long the final detector is trained, on all rows.
+    loss, that of the image alone. Their predictions on the rows they never saw choose the threshold
+    and the slope; the median of their best epochs is how long the final detector is trained, on
+    all rows. Categories of metadata and the glance's probe are learned anew from each set of
+    training rows.
 
     Args:
-        features: ``[n, C, V, D]``; of an image's C copies one is drawn at random each epoch, and
-            the first (the image as it is) serves validation.
-        labels: int64 ``[n]``, 0 or 1.
+        examples: of an image's C copies one is drawn at random each epoch, and the first (the image
+            as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
-        boxes: ``[n, C, V, 4]`` in fractions, of the views; needed by ALiBi.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
             are not finite.
     """
-    _check(features, labels, validation_folds)
-    everything = np.arange(len(labels))
-    best_epochs, losses, rows, probabilities = [], [], [], []
+    _check(examples, validation_folds)
+    everything = np.arange(len(examples))
+    best_epochs, losses, judged = [], [], []
     with (
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
@@ -115,43 +125,41 @@ def fit(
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
             detector, history = _train(
-                features,
-                boxes,
-                labels,
-                rest,
-                config,
-                progress,
-                epochs=config.epochs,
-                validation=fold,
+                examples, rest, config, progress, epochs=config.epochs, validation=fold
             )
             progress.advance(config.epochs - len(history))  # those that stopping early saved
             best_epochs.append(int(np.argmin(history)) + 1)
             losses.append(history)
-            rows.append(fold)
-            probabilities.append(
-                predict_probabilities(detector, features[fold, 0], _first(boxes, fold))
-            )
+            judged.append(_judge(detector, examples, fold))
         epochs = int(np.median(best_epochs))
-        detector, _ = _train(
-            features, boxes, labels, everything, config, progress, epochs=epochs, validation=None
-        )
+        detector, _ = _train(examples, everything, config, progress, epochs=epochs, validation=None)
         progress.advance(config.epochs - epochs)
-    validation_rows = np.concatenate(rows)
-    raw = np.concatenate(probabilities)
-    calibration, threshold = fit_calibration(labels[validation_rows].numpy(), raw)
+    rows = np.concatenate(validation_folds)
+    labels = examples.labels[rows].numpy()
+    raw = np.concatenate([part.image_only for part in judged])
+    calibration, threshold = fit_calibration(labels, raw)
+    known = [part.with_metadata for part in judged if part.with_metadata is not None]
+    metadata_calibration = metadata_probabilities = None
+    if known:
+        metadata_calibration, _ = fit_calibration(labels, np.concatenate(known))
+        metadata_probabilities = metadata_calibration.apply(np.concatenate(known))
+    overlaps = [part.masks for part in judged if part.masks is not None]
     return Fit(
         detector=detector,
         calibration=calibration,
         threshold=threshold,
         epochs=epochs,
-        validation_rows=validation_rows,
+        validation_rows=rows,
         validation_probabilities=calibration.apply(raw),
+        metadata_calibration=metadata_calibration,
+        metadata_probabilities=metadata_probabilities,
+        mask_overlap=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
         validation_losses=losses,
     )
 
 
-def _check(features: torch.Tensor, labels: torch.Tensor, validation_folds: Sequence[Rows]) -> None:
-    for row, values in enumerate(features):
+def _check(examples: Examples, validation_folds: Sequence[Rows]) -> None:
+    for row, values in enumerate(examples.features):
         if not bool(torch.isfinite(values).all()):
             raise TrainingError(
                 f"the features of image {row} hold a value that is not a finite number; delete "
@@ -163,9 +171,9 @@ def _check(features: torch.Tensor, labels: torch.Tensor, validation_folds: Seque
             "`workzone data split`"
         )
     for number, fold in enumerate(validation_folds):
-        rest = np.setdiff1d(np.arange(len(labels)), fold)
+        rest = np.setdiff1d(np.arange(len(examples)), fold)
         for name, part in (("validation", fold), ("training", rest)):
-            positives = int(labels[part].sum())
+            positives = int(examples.labels[part].sum())
             if positives in (0, len(part)):
                 raise TrainingError(
                     f"the {name} rows of fold {number} hold {positives} of {len(part)} images "
@@ -174,15 +182,8 @@ def _check(features: torch.Tensor, labels: torch.Tensor, validation_folds: Seque
                 )
 
 
-def _first(boxes: torch.Tensor | None, rows: Rows) -> torch.Tensor | None:
-    """Boxes of the images as they are, ``[B, V, 4]``."""
-    return None if boxes is None else boxes[rows, 0]
-
-
 def _train(
-    features: torch.Tensor,
-    boxes: torch.Tensor | None,
-    labels: torch.Tensor,
+    examples: Examples,
     rows: Rows,
     config: TrainConfig,
     progress: Bar,
@@ -192,9 +193,11 @@ def _train(
 ) -> tuple[Detector, list[float]]:
     """Train one detector; with validation rows, return it as it was at its lowest loss there."""
     random = torch.Generator().manual_seed(config.seed)
-    torch.manual_seed(config.seed)  # initial weights and dropout
-    detector = Detector(dataclasses.replace(config.detector, width=features.shape[-1]))
-    detector.fit_scaler(features[rows, 0].float())
+    torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner
+    detector = Detector(examples.sized(config.detector, rows))
+    metadata = examples.metadata(detector.config)
+    labels = examples.labels
+    _fit_statistics(detector, examples, torch.from_numpy(rows))
     optimizer = torch.optim.AdamW(
         detector.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -205,14 +208,13 @@ def _train(
     for _ in range(epochs):
         detector.train()
         order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=random)]
-        copies = torch.randint(features.shape[1], (len(rows),), generator=random)
+        copies = torch.randint(examples.features.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
-            output = detector(
-                features[batch, copy].float(), boxes=None if boxes is None else boxes[batch, copy]
-            )
+            output = detector.run(examples.batch(batch, copy, metadata))
             losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
             loss = (losses * class_weights[labels[batch]]).mean() + _penalty(detector, config)
             loss = loss + config.balance_weight * output.balance_loss
+            loss = loss + config.mask_weight * _mask_loss(output, examples, batch, copy)
             if not bool(torch.isfinite(loss)):
                 raise TrainingError(
                     f"the loss became {loss.item()}; lower the learning rate "
@@ -224,9 +226,7 @@ def _train(
         progress.advance()
         if validation is None:
             continue
-        history.append(
-            _validation_loss(detector, features, boxes, labels, validation, class_weights)
-        )
+        history.append(_validation_loss(detector, examples, validation, class_weights))
         if int(np.argmin(history)) == len(history) - 1:
             best_state = {name: value.clone() for name, value in detector.state_dict().items()}
         elif len(history) - 1 - int(np.argmin(history)) >= config.patience:
@@ -234,6 +234,26 @@ def _train(
     if best_state:
         detector.load_state_dict(best_state)
     return detector.eval(), history
+
+
+@torch.no_grad()
+def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) -> None:
+    """What is computed from training rows, not learned: the glance's probe, the scale of views."""
+    if detector.glance is not None:
+        assert examples.grid is not None
+        detector.glance.fit(examples.grid[rows, 0].float(), examples.labels[rows])
+    read = [detector.choose_views(examples.batch(part)).features for part in rows.split(BATCH)]
+    detector.fit_scaler(torch.cat(read))
+
+
+def _mask_loss(
+    output: DetectorOutput, examples: Examples, batch: torch.Tensor, copy: torch.Tensor
+) -> torch.Tensor:
+    """Of the rows whose masks are known; copies are cropped and flipped, so theirs are not."""
+    if output.masks is None or examples.masks is None:
+        return torch.zeros(())
+    targets, annotated = examples.masks.batch(batch.numpy())
+    return mask_loss(output.masks, targets, row_mask=annotated & (copy == 0))
 
 
 def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
@@ -250,40 +270,48 @@ def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
 
 @torch.no_grad()
 def _validation_loss(
-    detector: Detector,
-    features: torch.Tensor,
-    boxes: torch.Tensor | None,
-    labels: torch.Tensor,
-    rows: Rows,
-    class_weights: torch.Tensor,
+    detector: Detector, examples: Examples, rows: Rows, class_weights: torch.Tensor
 ) -> float:
+    """Of the image alone."""
     detector.eval()
-    logits = detector(features[rows, 0].float(), boxes=_first(boxes, rows)).logits
-    return float(F.cross_entropy(logits, labels[rows], weight=class_weights))
+    parts = torch.from_numpy(rows).split(BATCH)
+    logits = torch.cat([detector.run(examples.batch(part)).logits for part in parts])
+    return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
 
 
 @torch.no_grad()
-def predict_probabilities(
-    detector: Detector,
-    features: torch.Tensor,
-    boxes: torch.Tensor | None = None,
-    *,
-    batch: int = 256,
-) -> npt.NDArray[np.float64]:
+def _judge(detector: Detector, examples: Examples, rows: Rows) -> _Judged:
+    metadata = examples.metadata(detector.config)
+    alone, known, overlaps = [], [], []
+    for part in torch.from_numpy(rows).split(BATCH):
+        given = examples.batch(part, metadata=metadata)
+        alone.append(predict_probabilities(detector, given.image_only()))
+        if metadata is not None:
+            known.append(predict_probabilities(detector, given))
+        masks = detector.run(given).masks
+        if masks is not None and examples.masks is not None:
+            targets, annotated = examples.masks.batch(part.numpy())
+            overlaps.append(mask_overlap(masks, targets, row_mask=annotated))
+    return _Judged(
+        image_only=np.concatenate(alone),
+        with_metadata=np.concatenate(known) if known else None,
+        masks=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
+    )
+
+
+@torch.no_grad()
+def predict_probabilities(detector: Detector, given: DetectorInput) -> Scores:
     """The detector's own probability of road work, before calibration.
 
     Args:
         detector: in evaluation mode.
-        features: ``[n, V, D]``, any floating type.
-        boxes: ``[n, V, 4]``, where the detector needs them.
-        batch: images at a time.
+        given: ``B`` images; they are taken `BATCH` at a time.
 
     Returns:
-        float64 ``[n]`` in 0..1.
+        float64 ``[B]`` in 0..1.
     """
-    parts = []
-    for start in range(0, len(features), batch):
-        rows = slice(start, start + batch)
-        output = detector(features[rows].float(), boxes=None if boxes is None else boxes[rows])
-        parts.append(torch.softmax(output.logits.double(), dim=-1)[:, 1])
-    return torch.cat(parts).numpy() if parts else np.zeros(0)
+    parts = [np.zeros(0)]
+    for start in range(0, len(given), BATCH):
+        logits = detector.run(given[start : start + BATCH]).logits.double()
+        parts.append(torch.softmax(logits, dim=-1)[:, 1].numpy())
+    return np.concatenate(parts)

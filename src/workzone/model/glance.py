@@ -1,0 +1,88 @@
+"""The choice of views before the backbone reads them, from the global view's own patch grid.
+
+The backbone is nearly all of the cost, so this is what saves work: k of V views cost k / V. The
+glance itself is free, for the global view is one of the k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from workzone.errors import UsageError
+from workzone.features.tiles import fit_probe, keep_highest, score_views_from_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlanceConfig:
+    """How many views are read."""
+
+    keep: int = 4  # k, the global view counted in
+    width: int = 0  # D of the grid; 0: taken from it when training starts
+
+    def __post_init__(self) -> None:
+        if self.keep < 1 or self.width < 0:
+            raise UsageError(f"glance: keep is 1 or more, width 0 or more, got {self}")
+
+
+class Glance(nn.Module):
+    """Chooses the views whose cells a linear probe scores highest; the global view is always read.
+
+    The probe is fitted, not trained by gradient (see :func:`workzone.features.tiles.fit_probe`):
+    what has not been read cannot be learned from. Until then all scores are equal, and the views
+    of the lowest ids are kept.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(self, config: GlanceConfig) -> None:
+        super().__init__()
+        if config.width < 1:
+            raise UsageError("glance: the width of the grid is needed: give width")
+        self.config = config
+        self.register_buffer("weight", torch.zeros(config.width))
+
+    @torch.no_grad()
+    def fit(self, grids: torch.Tensor, labels: torch.Tensor) -> None:
+        """Fit the probe.
+
+        Args:
+            grids: ``[n, N, D]`` of training images' global views.
+            labels: ``[n]``, 0 or 1.
+
+        Raises:
+            TrainingError: only one class.
+        """
+        self.weight.copy_(fit_probe(grids, labels))
+
+    def forward(
+        self,
+        grid: torch.Tensor,
+        *,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor,
+        view_ids: torch.Tensor,
+        view_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Choose.
+
+        Args:
+            grid: ``[B, N, D]`` patch tokens of the global view.
+            grid_size: rows and columns, ``N = rows * columns``.
+            boxes: ``[B, V, 4]`` in fractions of the frame.
+            view_ids: int64 ``[B, V]``; 0 is the global view, and among equal scores the lower id
+                wins.
+            view_mask: bool ``[B, V]``, True for views that exist.
+
+        Returns:
+            Positions int64 ``[B, min(k, V)]`` among the views, ascending.
+        """
+        scores = score_views_from_grid(
+            grid, boxes, grid_size=grid_size, weight=self.weight.to(grid.dtype)
+        )
+        if view_mask is not None:
+            scores = scores.masked_fill(~view_mask, -torch.inf)
+        scores = scores.masked_fill(view_ids == 0, torch.inf)
+        return keep_highest(scores, keep=self.config.keep, view_ids=view_ids)

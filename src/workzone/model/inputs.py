@@ -1,0 +1,36 @@
+"""What a detector is given of a batch of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from workzone.model.metadata_batch import MetadataBatch
+
+Rows = slice | torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorInput:
+    """``B`` images; None where a detector needs none of it, or nothing is known."""
+
+    features: torch.Tensor  # [B, V, D]
+    boxes: torch.Tensor | None = None  # [B, V, 4] in fractions of the frame; ALiBi needs them
+    view_ids: torch.Tensor | None = None  # int64 [B, V], in the layout; None: 0, 1, ...
+    view_mask: torch.Tensor | None = None  # bool [B, V], True for views that exist; None: all do
+    metadata: MetadataBatch | None = None  # None: nothing is known of any image
+    grid: torch.Tensor | None = None  # [B, N, D] of the global view: for masks and the glance
+    grid_size: tuple[int, int] | None = None  # its rows and columns
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, rows: Rows) -> DetectorInput:
+        """Some of the images, by a slice, row numbers or a mask."""
+        named = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "grid_size"]
+        return replace(self, **{name: value[rows] for name, value in named if value is not None})
+
+    def image_only(self) -> DetectorInput:
+        """The same without metadata."""
+        return replace(self, metadata=None)

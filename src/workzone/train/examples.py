@@ -1,0 +1,75 @@
+"""What a detector learns from: stored features, labels, and what else is known of the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from workzone.features.masks import MaskTargets
+from workzone.features.text import TextVectors
+from workzone.model.detector import DetectorConfig
+from workzone.model.inputs import DetectorInput
+from workzone.model.metadata_batch import MetadataBatch, encode_samples
+from workzone.types import Sample
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """``n`` images with ``C`` copies of each; the first copy is the image as it is."""
+
+    features: torch.Tensor  # [n, C, V, D], any floating type
+    labels: torch.Tensor  # int64 [n], 0 or 1
+    boxes: torch.Tensor | None = None  # [n, C, V, 4] in fractions
+    grid: torch.Tensor | None = None  # [n, C, N, D'] of the global view
+    grid_size: tuple[int, int] = (0, 0)
+    grid_stride: int = 0  # pixels of a view, a side, per grid cell
+    masks: MaskTargets | None = None  # of the images as they are
+    samples: Sequence[Sample] = ()  # n, for their metadata
+    text_vectors: TextVectors | None = None  # of their texts
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def sized(self, config: DetectorConfig, training: Rows) -> DetectorConfig:
+        """The configuration with what is learned from training rows before training starts."""
+        config = config.sized(
+            width=self.features.shape[-1],
+            grid_width=0 if self.grid is None else self.grid.shape[-1],
+            stride=self.grid_stride,
+        )
+        if config.metadata is None:
+            return config
+        known = [self.samples[row] for row in training]
+        return dataclasses.replace(
+            config, metadata=config.metadata.fitted(known, self.text_vectors)
+        )
+
+    def metadata(self, config: DetectorConfig) -> MetadataBatch | None:
+        """Of all images, for a detector of this configuration; None where it takes none."""
+        if config.metadata is None:
+            return None
+        with warnings.catch_warnings(action="ignore"):  # rare values, see MetadataConfig.fitted
+            return encode_samples(self.samples, config.metadata, self.text_vectors)
+
+    def batch(
+        self,
+        rows: torch.Tensor,
+        copies: torch.Tensor | int = 0,
+        metadata: MetadataBatch | None = None,
+    ) -> DetectorInput:
+        """What the detector is given of some rows, one copy of each, in float32."""
+        return DetectorInput(
+            features=self.features[rows, copies].float(),
+            boxes=None if self.boxes is None else self.boxes[rows, copies].float(),
+            metadata=None if metadata is None else metadata[rows],
+            grid=None if self.grid is None else self.grid[rows, copies].float(),
+            grid_size=None if self.grid is None else self.grid_size,
+        )
