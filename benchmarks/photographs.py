@@ -38,7 +38,9 @@ from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.decide.calibration import fit_calibration
 from workzone.features.extract import Extraction, make_spec
+from workzone.model.inputs import DetectorInput
 from workzone.report.metrics import summarise
+from workzone.train.examples import Examples
 from workzone.train.loop import TrainConfig, fit, predict_probabilities
 
 Rows = npt.NDArray[np.int64]
@@ -103,8 +105,10 @@ def detector(features: torch.Tensor, labels: Rows, config: TrainConfig) -> Metho
 
     def method(train: Rows, test: Rows, validation: list[Rows], seed: int) -> Scores:
         settings = TrainConfig(**(vars(config) | {"seed": seed}))
-        fitted = fit(features[train][:, None], targets[train], validation, settings)
-        return fitted.calibration.apply(predict_probabilities(fitted.detector, features[test]))
+        examples = Examples(features=features[train][:, None], labels=targets[train])
+        fitted = fit(examples, validation, settings)
+        given = DetectorInput(features=features[test].float())
+        return fitted.calibration.apply(predict_probabilities(fitted.detector, given))
 
     return method
 

@@ -1,0 +1,80 @@
+"""The tables of `docs/ablation.md`, from the record that `ablation.py` writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Markdown."""
+    rows = results["variants"]
+    return "\n".join(
+        [
+            "Photographs, five folds by group; means over seeds [95 % interval over groups], "
+            "differences from the base in the same folds:",
+            "",
+            "| detector | AUC | MCC at 0.5 | AUC minus base | MCC minus base | seeds "
+            "| parameters | s a fit |",
+            "|---|---|---|---|---|---|---|---|",
+            *(_line(name, row, "five folds") for name, row in rows.items() if "five folds" in row),
+            "",
+            "Photographs, one family of sources left out, AUC / MCC at 0.5:",
+            "",
+            "| detector | us | web | br | mean | seeds |",
+            "|---|---|---|---|---|---|",
+            *(_left_out(name, row["left out"]) for name, row in rows.items() if row["left out"]),
+            "",
+            "Drawn scenes, five folds by drive:",
+            "",
+            "| detector | AUC | MCC at 0.5 | AUC minus base | MCC minus base | seeds "
+            "| parameters | s a fit |",
+            "|---|---|---|---|---|---|---|---|",
+            *(
+                line
+                for name, row in rows.items()
+                if "scenes" in row
+                for line in _scene_lines(name, row)
+            ),
+        ]
+    )
+
+
+def _scene_lines(name: str, row: dict[str, Any]) -> list[str]:
+    lines = [_line(name, row, "scenes")]
+    if "scenes, with metadata" in row:
+        lines[0] = _line(f"{name}: image alone", row, "scenes")
+        lines.append(_line(f"{name}: with them", row, "scenes, with metadata"))
+    return lines
+
+
+def _line(name: str, row: dict[str, Any], protocol: str) -> str:
+    block = row[protocol]
+    seconds = row[protocol.removesuffix(", with metadata")]["seconds"]
+    cells = [_figure(block[figure]) for figure in ("auc", "mcc")]
+    for figure in ("auc", "mcc"):
+        difference = block.get(f"{figure} minus base")
+        own = difference is None or difference["low"] == difference["high"] == 0
+        cells.append("" if own else _figure(difference, sign="+"))
+    cells += [str(block["seeds"]), f"{row['parameters']:,}", f"{seconds:.0f}"]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _figure(figure: dict[str, float], sign: str = "") -> str:
+    value, low, high = (format(figure[name], f"{sign}.3f") for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _left_out(name: str, families: dict[str, dict[str, float]]) -> str:
+    cells = [f"{f['auc']:.2f} / {f['mcc']:.2f}" for f in families.values()]
+    auc, mcc = (
+        sum(f[figure] for f in families.values()) / len(families) for figure in ("auc", "mcc")
+    )
+    seeds = next(iter(families.values()))["seeds"]
+    return f"| {name} | {' | '.join(cells)} | {auc:.3f} / {mcc:.3f} | {seeds} |"
+
+
+if __name__ == "__main__":
+    print(tables(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["results"]))
