@@ -21,6 +21,7 @@ from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
+from workzone.model.attention import log_attention_kernel
 from workzone.train.loop import Fit, Rows, TrainConfig, fit
 from workzone.types import Sample
 
@@ -93,6 +94,7 @@ def train(
     features = _stored("pooled", store, samples, copies)
     boxes = _stored("boxes", store, samples, copies)
     labels = torch.tensor([s.label for s in samples], dtype=torch.int64)
+    log_attention_kernel(config.detector, features.device)
     result = fit(features, labels, _validation_folds(samples), config, boxes=boxes)
     bundle = Bundle(
         detector=result.detector,
