@@ -232,19 +232,23 @@ def _train(detector: Detector, preset: Preset) -> int:
     labels = torch.empty(TRAINING_BATCH, dtype=torch.int64, device=META)
     rows = torch.empty(TRAINING_BATCH, dtype=torch.bool, device=META)
     optimizer = torch.optim.AdamW(detector.parameters())
-
-    def step() -> None:
+    averages = _fill_state(optimizer, detector)
+    detector.train()
+    memory = PeakMemory([*held, labels, rows, *averages])
+    with memory, FusedAttention():
         output = detector(**inputs, **further)
         loss = F.cross_entropy(output.logits, labels) + output.balance_loss
         if targets is not None:
             loss = loss + mask_loss(output.masks, targets, row_mask=rows)
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    return memory.peak
 
-    def two_steps() -> None:  # the first one makes AdamW's averages, the second has them from start
-        step()
-        step()
 
-    detector.train()
-    return counted(two_steps, [*held, labels, rows]).peak
+def _fill_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> list[torch.Tensor]:
+    """AdamW's running averages, which its first step makes: all later steps start with them."""
+    for weight in module.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    optimizer.zero_grad()
+    return [tensor for state in optimizer.state.values() for tensor in state.values()]
