@@ -200,7 +200,7 @@ def test_stored_features_and_pixels_give_the_same(
     stored = store.read("pooled", rows).float()
     torch.manual_seed(0)
     detector = Detector(entry.detector).eval()
-    torch.nn.init.normal_(detector.head[-1].weight, std=0.1)  # it starts at zero
+    torch.nn.init.normal_(detector.head[-1].weight)  # it starts at zero
     boxes = store.read("boxes", rows).float()
     from_store = detector(stored, boxes=boxes).logits
     frames = [decode((tmp_path / f"{number}.png").read_bytes()) for number in range(2)]
@@ -210,5 +210,6 @@ def test_stored_features_and_pixels_give_the_same(
     from_pixels = detector(
         pixels, boxes=torch.stack([torch.from_numpy(view.boxes) for view in views])
     ).logits
-    assert from_store.abs().max() > 0.1
-    torch.testing.assert_close(from_store, from_pixels, rtol=0.01, atol=0.01)  # stored as float16
+    size = from_store.abs().max().item()
+    torch.testing.assert_close(from_store, from_pixels, rtol=0, atol=0.01 * size)  # as float16
+    assert (from_store[0] - from_store[1]).abs().max() > 0.02 * size  # the images do differ

@@ -129,14 +129,13 @@ class Counted:
 
     flops: int
     peak: int  # bytes
-    result: Any
 
 
-def counted(work: Callable[[], Any], held: Iterable[torch.Tensor]) -> Counted:
+def counted(work: Callable[[], object], held: Iterable[torch.Tensor]) -> Counted:
     """Do ``work`` on meta tensors and count; ``held`` are tensors that exist before it."""
     with PeakMemory(held) as memory, FlopCounterMode(display=False) as flops, FusedAttention():
-        result = work()
-    return Counted(flops.get_total_flops(), memory.peak, result)
+        work()
+    return Counted(flops.get_total_flops(), memory.peak)
 
 
 def meta_backbone(name: str) -> Backbone:
