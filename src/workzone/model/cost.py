@@ -92,10 +92,10 @@ class PeakMemory(TorchDispatchMode):
 
 
 class FusedAttention(TorchFunctionMode):
-    """Let attention run as one operation, as it does on real devices.
+    """Let attention run as one operation, as torch's fused kernels do on real devices.
 
-    On the meta device torch would spell it out instead, with scores for all pairs of tokens in
-    memory: gigabytes that no real device ever holds.
+    On the meta device torch would spell it out instead, with the scores of all pairs of tokens in
+    memory: gigabytes that the fused kernels never hold.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -115,7 +115,8 @@ def _fused_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """The CPU's kernel; it takes a mask of the scores' type, and shares keys by itself."""
+    """The CPU's fused kernel, which takes a mask of the scores' type."""
+    assert not enable_gqa, "where there is a mask, and a pruner makes one, heads are expanded"
     mask = None if attn_mask is None else attn_mask.to(query.dtype)
     output: torch.Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, dropout_p, is_causal, attn_mask=mask, scale=scale
