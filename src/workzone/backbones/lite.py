@@ -23,6 +23,8 @@ from workzone.errors import BackboneError
 NAME = "lite0"
 LICENCE = "Apache-2.0"
 ARCHITECTURE = "tf_efficientnet_lite0"
+WIDTH = 1280  # D
+MULTIPLE = 32  # pixels per grid cell
 
 
 def load_lite(*, random: bool = False) -> Backbone:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import workzone
-from workzone.cli import data, demo, model, predict, scenes
+from workzone.cli import data, demo, model, models, predict, scenes
 from workzone.cli.console import out
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=model.EXAMPLES_BACKBONES)(model.backbones)
+app.command(epilog=models.EXAMPLES_MODELS)(models.models)
 app.command(epilog=model.EXAMPLES_EXTRACT)(model.extract)
 app.command(epilog=model.EXAMPLES_TRAIN)(model.train)
 app.command(epilog=model.EXAMPLES_EVALUATE)(model.evaluate)

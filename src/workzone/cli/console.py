@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -40,7 +42,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         progress.enabled = True
         try:
-            return function(*args, **kwargs)
+            with _log_shown(logging.WARNING if kwargs.get("as_json") else logging.INFO):
+                return function(*args, **kwargs)
         except UsageError as error:
             _complain(error)
             raise typer.Exit(WRONG_USE) from error
@@ -55,6 +58,27 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             progress.enabled = False
 
     return run
+
+
+class _ErrorStream(logging.Handler):
+    """Log lines on standard error, beside bars and warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), style="dim", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _log_shown(level: int) -> Iterator[None]:
+    """Show what the package logs from ``level`` on."""
+    logger, handler = logging.getLogger("workzone"), _ErrorStream()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def examples(*lines: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from torch import nn
 
 from workzone.errors import UsageError, nearest
 from workzone.model.positions import Rotary, apply_rotary
+
+if TYPE_CHECKING:  # which itself is made of this
+    from workzone.model.detector import DetectorConfig
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +144,13 @@ def _expand(x: torch.Tensor, heads: int) -> torch.Tensor:
     B, kv_heads, V, C = x.shape
     repeated = x[:, :, None].expand(B, kv_heads, heads // kv_heads, V, C)
     return repeated.reshape(B, heads, V, C)
+
+
+def log_attention_kernel(config: DetectorConfig, device: torch.device) -> None:
+    """`activate_fastest_attention` for a detector on ``device``, if it attends to views at all."""
+    in_encoder = config.encoder.depth > 0 and config.encoder.mixer == "softmax"
+    if in_encoder or config.fusion == "gated":
+        activate_fastest_attention(device)
 
 
 def activate_fastest_attention(device: torch.device) -> str:

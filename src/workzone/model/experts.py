@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -88,9 +89,16 @@ class MixtureOfExperts(nn.Module):
     def _route(self, x: torch.Tensor) -> torch.Tensor:
         """Probabilities of the experts ``[B, V, experts]``, float32 (float64 for float64)."""
         precise = torch.promote_types(x.dtype, torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
+        with _no_autocast(x.device):
             logits = F.linear(x.to(precise), self.router.weight.to(precise))
         return torch.softmax(logits, dim=-1)
+
+
+def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Compute in the precision of the operands; the meta device knows no autocast to switch off."""
+    if device.type == "meta":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def balance(

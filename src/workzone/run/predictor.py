@@ -17,6 +17,7 @@ from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.data.images import decode, read_bytes
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.errors import BundleError, ImageError, UsageError
+from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, shares, view_evidence
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
@@ -263,6 +264,7 @@ def load(path: str | Path, *, weights: str | Path | None = None, device: str = "
     bundle = read_bundle(Path(path))
     backbone = load_backbone(bundle.spec.backbone, weights=weights)
     move(backbone, device)
+    log_attention_kernel(bundle.detector.config, bundle.detector.feature_mean.device)
     return Predictor(bundle, backbone)
 
 

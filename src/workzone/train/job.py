@@ -24,6 +24,7 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
+from workzone.model.attention import log_attention_kernel
 from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
@@ -101,6 +102,7 @@ def train(
             "why of each"
         )
     examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    log_attention_kernel(config.detector, examples.features.device)
     result = fit(examples, _validation_folds(samples), config)
     metadata = result.detector.config.metadata
     vectors = examples.text_vectors

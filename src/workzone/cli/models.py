@@ -1,0 +1,108 @@
+"""The command that lists the presets with what they cost: models."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from workzone.cli.console import JsonFlag, command, examples, out, print_json
+from workzone.progress import track
+
+if TYPE_CHECKING:
+    from workzone.model.cost import Cost
+    from workzone.model.presets import Preset
+
+EXAMPLES_MODELS = examples(
+    "workzone models",
+    "workzone models huge > huge.yaml",
+    "workzone models --json",
+)
+
+
+@command
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A preset: print its configuration instead of the table.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the presets with what they cost, counted and not measured.
+
+    With a name, that preset's detector is printed as YAML for `workzone train --config`, its
+    figures and the options of `workzone train` beside it.
+    """
+    from workzone.model.cost import preset_cost
+    from workzone.model.presets import PRESETS, preset
+
+    chosen = list(PRESETS.values()) if name is None else [preset(name)]
+    counted = [(entry, preset_cost(entry)) for entry in track(chosen, "counting")]
+    if as_json:
+        rows = [_to_json(entry, cost) for entry, cost in counted]
+        print_json(rows if name is None else rows[0])
+    elif name is None:
+        out.print(_table(counted))
+    else:
+        typer.echo(_configuration(*counted[0]), nl=False)
+
+
+def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:
+    figures = dataclasses.asdict(cost) | {"predict_memory": cost.predict_memory}
+    return dataclasses.asdict(entry) | {"cost": figures}
+
+
+def _table(counted: list[tuple[Preset, Cost]]) -> Table:
+    table = Table(title="Presets")
+    for column in ("name", "backbone", "views x px"):
+        table.add_column(column)
+    for column in ("width", "trainable", "frozen", "GFLOP", "predict", "train"):
+        table.add_column(column, justify="right")
+    for entry, cost in counted:
+        table.add_row(
+            entry.name,
+            entry.backbone,
+            f"{entry.layout.count} x {entry.layout.size}",
+            str(entry.detector.width),
+            _millions(cost.trainable_parameters),
+            _millions(cost.frozen_parameters),
+            f"{cost.flops / 1e9:,.1f}",
+            _gigabytes(cost.predict_memory),
+            _gigabytes(cost.train_step),
+        )
+    return table
+
+
+def _configuration(entry: Preset, cost: Cost) -> str:
+    """YAML that `workzone train` takes; all that it cannot hold is said in comments."""
+    import yaml
+
+    from workzone.model.cost import TRAINING_BATCH
+
+    options = f"--backbone {entry.backbone} --size {entry.layout.size}"
+    if entry.pooling is not None:
+        options += f" --pooling {entry.pooling}"
+    comments = (
+        f"{entry.name}: {entry.summary}",
+        f"parameters: {cost.trainable_parameters:,} trainable, {cost.frozen_parameters:,} frozen",
+        f"operations: {cost.flops / 1e9:,.1f} GFLOP for an image of {entry.layout.count} views of "
+        f"{entry.layout.size} px, {cost.backbone_flops / 1e9:,.1f} of them in the backbone",
+        f"weights: {_gigabytes(cost.weights_float32)} in float32, "
+        f"{_gigabytes(cost.weights_bfloat16)} in bfloat16",
+        f"memory: {_gigabytes(cost.predict_memory)} to predict an image, "
+        f"{_gigabytes(cost.train_step)} for a training step of {TRAINING_BATCH} images on stored "
+        "features",
+        f"workzone train MANIFEST -o MODEL {options} --config THIS_FILE",
+    )
+    tree = {"detector": dataclasses.asdict(entry.detector)}
+    lines = "".join(f"# {comment}\n" for comment in comments)
+    return lines + str(yaml.safe_dump(tree, sort_keys=False))
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f} M"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"

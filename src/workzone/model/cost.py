@@ -1,0 +1,254 @@
+"""What a preset costs: parameters, operations and memory, counted on the meta device.
+
+Everything is counted by running the true modules on tensors that have a shape and no contents; no
+weights are needed. FLOPs are those of matrix products, convolutions and attention, two for each
+multiplication with its addition.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from workzone.backbones import Backbone, lite, load_backbone, pool
+from workzone.model.detector import Detector
+from workzone.model.mask_loss import mask_loss
+from workzone.model.metadata_batch import no_metadata
+from workzone.model.presets import Preset
+
+META = torch.device("meta")
+TRAINING_BATCH = 64  # images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The figures of one preset. Memory is in bytes and counts tensors, not what a library needs
+    inside an operation; activations are float32.
+    """
+
+    frozen_parameters: int  # the backbone's published weights
+    trainable_parameters: int  # the detector
+    flops: int  # for one image: the backbone on all views, and the detector
+    backbone_flops: int  # the backbone's part
+    weights_float32: int  # bytes of both, as they are held
+    weights_bfloat16: int  # the same at two bytes a number
+    predict_activations: int  # most that is alive at once for one image, beside the weights
+    train_step: int  # most that is alive at once in a step on stored features, weights included
+
+    @property
+    def predict_memory(self) -> int:
+        """Bytes for predicting one image in float32: weights and activations."""
+        return self.weights_float32 + self.predict_activations
+
+
+class PeakMemory(TorchDispatchMode):
+    """Count the bytes of storages that are alive, and their peak, while operations run.
+
+    A storage counts from the operation that made it until nothing refers to it; views share theirs.
+
+    Args:
+        held: tensors that exist already; they count from the start.
+    """
+
+    def __init__(self, held: Iterable[torch.Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = self._alive = 0
+        self._known: set[int] = set()
+        for tensor in held:
+            self._count(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation and count what it made."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf)
+        return result
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        address, size = storage._cdata, storage.nbytes()
+        if address in self._known:
+            return
+        self._known.add(address)
+        self._alive += size
+        self.peak = max(self.peak, self._alive)
+        weakref.finalize(storage, self._release, address, size).atexit = False
+
+    def _release(self, address: int, size: int) -> None:
+        self._known.discard(address)
+        self._alive -= size
+
+
+class FusedAttention(TorchFunctionMode):
+    """Let attention run as one operation, as torch's fused kernels do on real devices.
+
+    On the meta device torch would spell it out instead, with the scores of all pairs of tokens in
+    memory: gigabytes that the fused kernels never hold.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace scaled_dot_product_attention."""
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        return _fused_attention(*args, **(kwargs or {}))
+
+
+def _fused_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """The CPU's fused kernel, which takes a mask of the scores' type."""
+    assert not enable_gqa, "where there is a mask, and a pruner makes one, heads are expanded"
+    mask = None if attn_mask is None else attn_mask.to(query.dtype)
+    output: torch.Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, dropout_p, is_causal, attn_mask=mask, scale=scale
+    )[0]
+    return output
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What some work took."""
+
+    flops: int
+    peak: int  # bytes
+
+
+def counted(work: Callable[[], object], held: Iterable[torch.Tensor]) -> Counted:
+    """Do ``work`` on meta tensors and count; ``held`` are tensors that exist before it."""
+    with PeakMemory(held) as memory, FlopCounterMode(display=False) as flops, FusedAttention():
+        work()
+    return Counted(flops.get_total_flops(), memory.peak)
+
+
+def meta_backbone(name: str) -> Backbone:
+    """A backbone of the true class and size without weights, on the meta device."""
+    if name == lite.NAME:  # folding its normalisations takes numbers
+        return load_backbone(name, random=True).to(META)
+    with META:
+        return load_backbone(name, random=True)
+
+
+def preset_cost(preset: Preset) -> Cost:
+    """Count one preset; presets that share a backbone and views share that count."""
+    seen = _backbone_cost(preset.backbone, preset.layout.size, preset.layout.count, preset.pooling)
+    with META:
+        detector = Detector(preset.detector)
+    prediction = _predict(detector, preset)
+    numbers = seen.numbers + sum(tensor.numel() for tensor in _state(detector))
+    detector_bytes = sum(tensor.nbytes for tensor in _state(detector))
+    return Cost(
+        frozen_parameters=seen.parameters,
+        trainable_parameters=sum(weight.numel() for weight in detector.parameters()),
+        flops=seen.flops + prediction.flops,
+        backbone_flops=seen.flops,
+        weights_float32=4 * numbers,
+        weights_bfloat16=2 * numbers,
+        # one after the other: the backbone's tensors are gone when the detector runs
+        predict_activations=max(seen.activations, prediction.peak - detector_bytes),
+        train_step=_train(detector, preset),
+    )
+
+
+@dataclass(frozen=True)
+class _BackboneCost:
+    parameters: int
+    numbers: int  # as held: folding changes their count
+    flops: int
+    activations: int  # bytes
+
+
+@lru_cache(maxsize=32)
+def _backbone_cost(name: str, size: int, views: int, pooling: str | None) -> _BackboneCost:
+    backbone = meta_backbone(name)
+    pixels = torch.empty(views, 3, size, size, dtype=torch.uint8, device=META)
+    state = _state(backbone)
+    work = counted(
+        lambda: pool(backbone(pixels), pooling or backbone.default_pooling), [*state, pixels]
+    )
+    return _BackboneCost(
+        parameters=backbone.parameter_count,
+        numbers=sum(tensor.numel() for tensor in state),
+        flops=work.flops,
+        activations=work.peak - sum(tensor.nbytes for tensor in state),
+    )
+
+
+def _state(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _inputs(preset: Preset, rows: int) -> dict[str, torch.Tensor]:
+    views = preset.layout.count
+    return {
+        "features": torch.empty(rows, views, preset.detector.width, device=META),
+        "boxes": torch.empty(rows, views, 4, device=META),
+    }
+
+
+def _predict(detector: Detector, preset: Preset) -> Counted:
+    """One image, without metadata and masks, as the predictor does it."""
+    inputs = _inputs(preset, rows=1)
+    detector.eval()
+    with torch.no_grad():
+        return counted(lambda: detector(**inputs), [*_state(detector), *inputs.values()])
+
+
+def _train(detector: Detector, preset: Preset) -> int:
+    """Bytes of a training step on stored features, with all that the detector can learn from."""
+    config, inputs = preset.detector, _inputs(preset, rows=TRAINING_BATCH)
+    held = [*_state(detector), *inputs.values()]
+    further: dict[str, Any] = {}
+    targets = None
+    if config.metadata is not None:
+        further["metadata"] = no_metadata(TRAINING_BATCH, config.metadata).to(META)
+        held += vars(further["metadata"]).values()
+    if config.masks is not None:
+        side = preset.layout.size // config.masks.stride
+        further["grid_size"] = (side, side)
+        grid = torch.empty(TRAINING_BATCH, side**2, config.masks.width, device=META)
+        shape = (TRAINING_BATCH, config.masks.classes, *config.masks.mask_size((side, side)))
+        targets = torch.empty(shape, device=META)
+        further["grid"] = grid
+        held += [grid, targets]
+    labels = torch.empty(TRAINING_BATCH, dtype=torch.int64, device=META)
+    rows = torch.empty(TRAINING_BATCH, dtype=torch.bool, device=META)
+    optimizer = torch.optim.AdamW(detector.parameters())
+    averages = _fill_state(optimizer, detector)
+    detector.train()
+    memory = PeakMemory([*held, labels, rows, *averages])
+    with memory, FusedAttention():
+        output = detector(**inputs, **further)
+        loss = F.cross_entropy(output.logits, labels) + output.balance_loss
+        if targets is not None:
+            loss = loss + mask_loss(output.masks, targets, row_mask=rows)
+        loss.backward()
+        optimizer.step()
+    return memory.peak
+
+
+def _fill_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> list[torch.Tensor]:
+    """AdamW's running averages, which its first step makes: all later steps start with them."""
+    for weight in module.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    optimizer.zero_grad()
+    return [tensor for state in optimizer.state.values() for tensor in state.values()]

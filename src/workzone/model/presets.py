@@ -1,0 +1,174 @@
+"""Named configurations: which backbone looks at which views, and the detector after it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from workzone.backbones import dinov3, lite
+from workzone.errors import UsageError, nearest
+from workzone.model.detector import DetectorConfig
+from workzone.model.encoder import EncoderConfig
+from workzone.model.masks import MaskHeadConfig
+from workzone.model.metadata_config import MetadataConfig
+from workzone.model.pruning import PrunerConfig
+from workzone.views import ViewLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One point on the way from a laptop to the reference."""
+
+    name: str
+    backbone: str  # canonical name
+    layout: ViewLayout
+    pooling: str | None = None  # None: the backbone's own
+    detector: DetectorConfig  # its width is filled in
+    summary: str  # one sentence
+
+
+def preset(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        UsageError: there is none of that name, with the nearest right spelling.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; {nearest(name, PRESETS)}")
+    return PRESETS[name]
+
+
+def _reference(
+    backbone: str,
+    pooling: str | None,
+    *,
+    width: int = 512,
+    depth: int = 4,
+    heads: int = 8,
+    feed_forward: int = 2048,
+    experts: int = 0,
+) -> DetectorConfig:
+    """The reference detector, or a smaller one of its shape, on a backbone's features."""
+    cell_width, cell_pixels = _cells(backbone)
+    return DetectorConfig(
+        width=_pooled_width(cell_width, pooling),
+        projection=width,
+        pruner=PrunerConfig(keep=8),
+        encoder=EncoderConfig(
+            width=width,
+            depth=depth,
+            heads=heads,
+            kv_heads=2,
+            feed_forward=feed_forward,
+            experts=experts,
+            expert_width=feed_forward // 2,  # two experts per token: as much as one dense layer
+            experts_per_token=2,
+            gate="element",
+            positions="alibi",
+        ),
+        fusion="gated",
+        metadata=MetadataConfig(),
+        head=(width, width // 2),
+        dropout=0.1,
+        masks=MaskHeadConfig(width=cell_width, hidden=128, stride=cell_pixels),
+    )
+
+
+def _cells(backbone: str) -> tuple[int, int]:
+    """Width of a backbone's grid cell, and its side in pixels."""
+    if backbone == lite.NAME:
+        return lite.WIDTH, lite.MULTIPLE
+    size = dinov3.SIZES[backbone]
+    return size.width, size.multiple
+
+
+def _pooled_width(cell_width: int, pooling: str | None) -> int:
+    """Of a view's vector; each backbone's own pooling joins two parts."""
+    parts = 2 if pooling is None else len(pooling.split("+"))
+    return cell_width * parts
+
+
+def _pair(
+    name: str,
+    backbone: str,
+    *,
+    size: int,
+    summary: str,
+    pooling: str | None = None,
+    plain: DetectorConfig | None = None,
+    **shape: int,
+) -> tuple[Preset, Preset]:
+    """A preset and its variant with a mixture of experts.
+
+    Args:
+        name: of the first; the second's ends in ``-moe``.
+        backbone: canonical name.
+        size: of a view, pixels.
+        summary: of the first.
+        pooling: None for the backbone's own.
+        plain: the first's detector; None for that of `_reference`.
+        shape: arguments of `_reference`, where they differ from the reference.
+    """
+    first = Preset(
+        name=name,
+        backbone=backbone,
+        layout=ViewLayout(size=size),
+        pooling=pooling,
+        detector=plain or _reference(backbone, pooling, **shape),
+        summary=summary,
+    )
+    second = dataclasses.replace(
+        first,
+        name=f"{name}-moe",
+        detector=_reference(backbone, pooling, experts=4, **shape),
+        summary=f"The features of {name}, and the reference's detector with experts in its blocks.",
+    )
+    return first, second
+
+
+# Sizes: with 3x3 tiles the frame is seen at 2.5 times a view's side. 224 px (560 px a side) keeps
+# small and base within what a CPU does in seconds; 384 px (960) is about all that a 1280x720 frame
+# holds, and a third of what 512 px (1280), the reference for larger frames, would cost `large`.
+PRESETS = {
+    entry.name: entry
+    for pair in (
+        _pair(
+            "lite",
+            lite.NAME,
+            size=224,
+            plain=dataclasses.replace(DetectorConfig(), width=_pooled_width(lite.WIDTH, None)),
+            summary="The default: the embedded backbone and the small detector; no download.",
+        ),
+        _pair(
+            "small",
+            "dinov3-vits16",
+            size=224,
+            width=256,
+            depth=2,
+            heads=4,
+            feed_forward=1024,
+            summary="The smallest DINOv3 with a narrower, shallower detector; for a CPU.",
+        ),
+        _pair(
+            "base",
+            "dinov3-vitb16",
+            size=224,
+            summary="DINOv3 ViT-B with the reference's detector; for a CPU with patience.",
+        ),
+        _pair(
+            "large",
+            "dinov3-vitl16",
+            size=384,
+            summary="DINOv3 ViT-L at the resolution of 720p frames; for a GPU.",
+        ),
+        _pair(
+            "huge",
+            "dinov3-vith16plus",
+            size=512,
+            pooling="cls",  # the class token alone: the reference's D = 1280
+            summary="The reference: DINOv3 ViT-H+ at 512 px; for a GPU.",
+        ),
+    )
+    for entry in pair
+}
+"""All presets by name."""
