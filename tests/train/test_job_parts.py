@@ -1,0 +1,128 @@
+"""Training with metadata, masks and a glance, from images on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from conftest import LAYOUT, Tiny
+from workzone.backbones import Backbone
+from workzone.data.manifest import read_manifest
+from workzone.data.scenes.write import write_scenes
+from workzone.data.splits import split_manifest
+from workzone.errors import TrainingError, UsageError
+from workzone.features.extract import make_spec
+from workzone.model.detector import DetectorConfig
+from workzone.model.glance import GlanceConfig
+from workzone.model.masks import MaskHeadConfig
+from workzone.model.metadata_config import MetadataConfig
+from workzone.train.job import Trained, train
+from workzone.train.loop import TrainConfig
+from workzone.types import Sample
+
+
+def learn(tiny: Tiny, lite0: Backbone, samples: list[Sample], detector: DetectorConfig) -> Trained:
+    grid_views = (0,) if detector.needs_grid else ()
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=grid_views)
+    config = TrainConfig(epochs=3, detector=detector)
+    return train(tiny.manifest.with_samples(samples), lite0, spec, tiny.store, config)
+
+
+def telling(samples: list[Sample]) -> list[Sample]:
+    """The scene's description gives the label away."""
+    words = {0: "an ordinary street", 1: "cones close the right lane"}
+    return [dataclasses.replace(s, scene=words[s.label or 0]) for s in samples]
+
+
+def test_metadata_that_leak_are_refused_before_anything_is_extracted(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path
+) -> None:
+    manifest = tiny.manifest.with_samples(telling(list(tiny.manifest)))
+    config = TrainConfig(detector=DetectorConfig(metadata=MetadataConfig()))
+    with pytest.raises(
+        TrainingError,
+        match=r"gives the label away is not fed .*\(scene: its value alone tells road work with "
+        r"AUC 1.000\). Switch the field off \(scene: 0\), or name it in allow_leaking: \[scene\]",
+    ):
+        train(manifest, lite0, make_spec(lite0, layout=LAYOUT), tmp_path / "features", config)
+    assert not (tmp_path / "features").exists()
+
+
+def test_test_rows_are_not_asked_whether_metadata_leak(tiny: Tiny, lite0: Backbone) -> None:
+    told = telling(list(tiny.manifest))
+    samples = [
+        new if old.split == "test" else old for old, new in zip(tiny.manifest, told, strict=True)
+    ]
+    trained = learn(tiny, lite0, samples, DetectorConfig(metadata=MetadataConfig(daytime=4)))
+    fitted = trained.bundle.detector.config.metadata
+    assert fitted is not None and fitted.fields == ("daytime",)
+    assert trained.bundle.provenance["inputs"] == "image, daytime"
+
+
+def test_a_leak_that_is_allowed_by_name_is_written_into_the_bundle(
+    tiny: Tiny, lite0: Backbone
+) -> None:
+    metadata = MetadataConfig(scene=4, daytime=4, allow_leaking=("scene",))
+    trained = learn(tiny, lite0, telling(list(tiny.manifest)), DetectorConfig(metadata=metadata))
+    (warning,) = (w for w in trained.bundle.provenance["warnings"] if "fed with" in w)
+    assert warning.startswith("The model was fed with scene, which gives the label away")
+    assert trained.bundle.metadata_calibration is not None
+    assert trained.fit.metadata_probabilities is not None
+    assert len(trained.fit.metadata_probabilities) == len(trained.fit.validation_rows)
+
+
+def test_texts_are_turned_into_vectors_and_the_bundle_knows_the_model(
+    tiny: Tiny, lite0: Backbone
+) -> None:
+    places = ("a wide avenue", "a narrow lane", "a bridge")
+    samples = [
+        dataclasses.replace(s, text=places[number // 2 % 3])
+        for number, s in enumerate(tiny.manifest)
+    ]
+    trained = learn(tiny, lite0, samples, DetectorConfig(metadata=MetadataConfig(text=8)))
+    spec, config = trained.bundle.text_model, trained.bundle.detector.config.metadata
+    assert spec is not None and config is not None
+    assert (spec.model, spec.width, spec.key()) == ("all-MiniLM-L6-v2", 384, config.text_key)
+    assert config.text == 384
+    assert list((tiny.store / "text").glob("*/part-*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [DetectorConfig(glance=GlanceConfig(keep=2)), DetectorConfig(masks=MaskHeadConfig())],
+)
+def test_without_the_grid_of_the_global_view_it_is_refused(
+    tiny: Tiny, lite0: Backbone, detector: DetectorConfig, tmp_path: Path
+) -> None:
+    no_global = dataclasses.replace(LAYOUT, global_view=False)
+    for spec in (
+        make_spec(lite0, layout=LAYOUT),
+        make_spec(lite0, layout=LAYOUT, grid_views=(1,)),
+        make_spec(lite0, layout=no_global, grid_views=(0,)),
+    ):
+        with pytest.raises(UsageError, match="need the patch grid of the global view"):
+            train(tiny.manifest, lite0, spec, tmp_path, TrainConfig(detector=detector))
+
+
+def test_a_glance_is_fitted_and_kept_in_the_bundle(tiny: Tiny, lite0: Backbone) -> None:
+    config = DetectorConfig(glance=GlanceConfig(keep=2))
+    trained = learn(tiny, lite0, list(tiny.manifest), config)
+    glance = trained.bundle.detector.glance
+    assert glance is not None and glance.weight.shape == (lite0.width,)
+    assert glance.weight.abs().sum() > 0
+
+
+def test_masks_of_drawn_scenes_are_learned(lite0: Backbone, tmp_path: Path) -> None:
+    drawn = read_manifest(write_scenes(tmp_path / "scenes", count=48, seed=0))
+    manifest, _ = split_manifest(drawn)
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
+    detector = DetectorConfig(masks=MaskHeadConfig(hidden=16))
+    config = TrainConfig(epochs=3, learning_rate=0.01, detector=detector)
+    trained = train(manifest, lite0, spec, tmp_path / "features", config)
+    overlap = trained.fit.mask_overlap
+    assert overlap is not None and overlap.true.shape == (6,)
+    assert int(overlap.true.sum()) > 0  # the masks of validation rows were read
+    shape = trained.bundle.detector.config.masks
+    assert shape is not None and (shape.width, shape.stride) == (lite0.width, 32)
