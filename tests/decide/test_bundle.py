@@ -121,7 +121,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda d: d.update(format=99), r"bundle format 99, this version of workzone reads 1; upd"),
+        (lambda d: d.update(format=99), r"bundle format 99, this version of workzone reads 2; upd"),
         (lambda d: d.pop("calibration"), "is damaged: 'calibration' is missing"),
         (lambda d: d["calibration"].update(slope=float("nan")), "a slope above 0"),
         (lambda d: d["calibration"].update(treshold=0.4), "treshold: .* did you mean 'threshold'"),

@@ -48,7 +48,7 @@ def read_output(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in handle]
         return [
-            {k: v if k in ("id", "decision") else json.loads(v) for k, v in row.items()}
+            {k: v if k in ("id", "decision", "inputs") else json.loads(v) for k, v in row.items()}
             for row in csv.DictReader(handle)
         ]
 
@@ -335,7 +335,7 @@ def test_the_journal_of_another_model_is_refused(
     other = read_bundle(tiny.bundle)
     other.detector.head[-1].bias.data += 0.1
     write_bundle(other, tmp_path / "other")
-    message = r"\.scores\.csv\.journal is left from another model or source; delete it to start"
+    message = r"\.scores\.csv\.journal is left from another model or source, or .*; delete it to st"
     with pytest.raises(WorkzoneError, match=message):
         predict_many(Predictor(other, predictor.backbone), photos, output)
     with pytest.raises(WorkzoneError, match=message):
