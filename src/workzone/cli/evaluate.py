@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.model import (
@@ -81,7 +82,8 @@ def evaluate(
         print_json(evaluation.to_json())
         return
     for warning in evaluation.report.warnings:
-        err.print(f"warning: {warning}", style="bold red", markup=False, soft_wrap=True)
+        line = Text(f"warning: {warning}", "bold red")  # whole: figures are not set off in it
+        err.print(line, soft_wrap=True)
     out.print(to_table(evaluation.report.metrics, title="Image only"))
     if evaluation.report.metadata_metrics is not None:
         out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
