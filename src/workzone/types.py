@@ -34,6 +34,7 @@ OBJECT_CLASSES = ("cone", "barrier", "sign", "worker", "vehicle", "equipment")
 """The six classes of masks, in channel order (``K``)."""
 
 Box = tuple[float, float, float, float]
+InputsName = Literal["image", "image+metadata"]
 DecisionName = Literal["roadwork", "none"]
 
 
@@ -125,3 +126,4 @@ class Prediction:
     view: int  # index of the view that weighed most
     view_weight: float  # its share, 0..1
     box: Box  # where that view lies in the frame, fractions
+    inputs: InputsName  # what the model looked at

@@ -15,10 +15,12 @@ from typer.testing import CliRunner, Result
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from told import told_bundle
 from workzone import progress
 from workzone.cli import app
 from workzone.cli.predict import TABLE_ROWS, overlay_places
 from workzone.data.manifest import Manifest, write_manifest
+from workzone.decide.bundle import write_bundle
 from workzone.run.predictor import Predictor
 from workzone.types import ImageRef, Sample
 
@@ -244,3 +246,63 @@ def test_help_teaches_with_an_example() -> None:
     assert "workzone predict street.jpg --model model" in text
     assert "Above 0.5 is road work" in " ".join(text.split())
     assert "Print JSON lines" in text
+
+
+@pytest.fixture
+def told(predictor: Predictor, tmp_path: Path) -> Path:
+    """A bundle that takes daytime."""
+    write_bundle(told_bundle(predictor.bundle), tmp_path / "told")
+    return tmp_path / "told"
+
+
+@pytest.fixture
+def by_night(street: Path, tmp_path: Path) -> Path:
+    samples = [Sample("street", ImageRef("in/street.png"), daytime="night")]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    return tmp_path / "manifest.parquet"
+
+
+def test_the_metadata_of_a_manifest_are_used(
+    tiny: Tiny, told: Path, by_night: Path, street: Path, tmp_path: Path
+) -> None:
+    known = json.loads(predict(by_night, "-m", told, "--json").stdout)
+    alone = json.loads(predict(by_night, "-m", told, "--json", "--image-only").stdout)
+    assert (known["inputs"], alone["inputs"]) == ("image+metadata", "image")
+    assert (
+        alone["probability"]
+        == json.loads(predict(street, "-m", told, "--json").stdout)["probability"]
+    )
+    assert known["probability"] != alone["probability"]
+    for options, expected in (([], known), (["--image-only"], alone)):
+        output = tmp_path / "scores.csv"
+        predict(by_night, "-m", told, "-o", output, *options)
+        with output.open(newline="") as handle:
+            (row,) = csv.DictReader(handle)
+        assert row["inputs"] == expected["inputs"]
+        assert float(row["probability"]) == expected["probability"]
+    assert "image+metadata" in predict(by_night, "-m", told).stdout
+    assert "inputs" not in predict(by_night, "-m", tiny.bundle).stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--image-only"]])
+def test_overlays_are_of_what_was_scored(
+    told: Path,
+    by_night: Path,
+    tmp_path: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    explained = []
+    real = Predictor.explain
+
+    def kept(*arguments: Any) -> Any:
+        explained.append(real(*arguments))
+        return explained[-1]
+
+    monkeypatch.setattr(Predictor, "explain", kept)
+    result = predict(
+        *(by_night, "-m", told, "--json", "--explain", tmp_path / "overlays", *options)
+    )
+    ((prediction, _),) = explained
+    row = json.loads(result.stdout)
+    assert (prediction.probability, prediction.inputs) == (row["probability"], row["inputs"])

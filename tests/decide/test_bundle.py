@@ -12,10 +12,12 @@ import pytest
 import safetensors.torch
 import torch
 
+from told import HashModel, told_bundle
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.calibration import Calibration
-from workzone.errors import BundleError, WorkzoneError
+from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
+from workzone.features.text_model import TextSpec
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.train.loop import predict_probabilities
 from workzone.views import ViewLayout
@@ -121,7 +123,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda d: d.update(format=99), r"bundle format 99, this version of workzone reads 1; upd"),
+        (lambda d: d.update(format=99), r"bundle format 99, this version of workzone reads 2; upd"),
         (lambda d: d.pop("calibration"), "is damaged: 'calibration' is missing"),
         (lambda d: d["calibration"].update(slope=float("nan")), "a slope above 0"),
         (lambda d: d["calibration"].update(treshold=0.4), "treshold: .* did you mean 'threshold'"),
@@ -202,3 +204,74 @@ def test_a_failure_leaves_the_older_bundle(
     monkeypatch.undo()
     assert read_bundle(folder).provenance["seed"] == 0
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+TEXT = HashModel().spec
+
+
+def test_a_bundle_with_metadata_comes_back_as_it_was(tmp_path: Path) -> None:
+    written = told_bundle(made_bundle(), text=TEXT)
+    write_bundle(written, tmp_path / "model")
+    read = read_bundle(tmp_path / "model")
+    assert read.metadata_calibration == Calibration(0.3, 0.8)
+    assert read.text_model == TEXT
+    assert read.detector.config == written.detector.config
+    assert read.identity() == written.identity()
+    assert read_bundle(tmp_path / "model").calibration == made_bundle().calibration
+
+
+def test_the_identity_covers_what_is_done_with_metadata() -> None:
+    def with_text(**changes: Any) -> Bundle:
+        return told_bundle(made_bundle(), text=dataclasses.replace(TEXT, **changes))
+
+    bundle = with_text()
+    config = bundle.detector.config
+    assert config.metadata is not None
+    swapped = dataclasses.replace(config.metadata, daytime_values=("night", "day"))
+    detector = Detector(dataclasses.replace(config, metadata=swapped))
+    detector.load_state_dict(bundle.detector.state_dict())
+    others = [
+        made_bundle(),
+        told_bundle(made_bundle()),
+        with_text(weight_hash="11"),
+        dataclasses.replace(bundle, metadata_calibration=Calibration(0.3, 0.9)),
+        dataclasses.replace(bundle, detector=detector),
+    ]
+    assert len({bundle.identity(), *(other.identity() for other in others)}) == 6
+    assert with_text().identity() == bundle.identity()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d.update(metadata_calibration=None), "has a metadata_calibration if, and only"),
+        (lambda d: d.pop("metadata_calibration"), "'metadata_calibration' is missing"),
+        (lambda d: d["metadata_calibration"].update(slope=-1), "a slope above 0"),
+        (
+            lambda d: d.update(text_model=None),
+            r"takes text vectors of width 4 and key \w+, its tex",
+        ),
+        (
+            lambda d: d["text_model"].update(weight_hash="ff"),
+            "text vectors of width 4 and key .*nam",
+        ),
+        (lambda d: d["text_model"].update(width=5), "its text_model gives width 5 and key"),
+        (lambda d: d["detector"]["metadata"].update(text_key="ff"), "of width 4 and key ff, its"),
+        (lambda d: d["detector"].update(metadata=None), "Unexpected key.*metadata.tables"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_damage(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    write_bundle(told_bundle(made_bundle(), text=TEXT), tmp_path / "model")
+    change(tmp_path / "model", edit)
+    with pytest.raises(BundleError, match=rf"(?s)the bundle at .* is damaged: .*{message}"):
+        read_bundle(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"metadata_calibration": Calibration()}, {"text_model": TEXT}], ids=str
+)
+def test_parts_that_do_not_fit_make_no_bundle(changes: dict[str, Calibration | TextSpec]) -> None:
+    with pytest.raises(UsageError, match=r"detector takes (metadata|text vectors of width 0)"):
+        dataclasses.replace(made_bundle(), **changes)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from workzone.backbones import pool
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.evidence import cell_evidence, shares, view_evidence
-from workzone.types import BackboneOutput
+from workzone.model.metadata_batch import MetadataBatch, encode_samples
+from workzone.model.metadata_config import MetadataConfig
+from workzone.types import BackboneOutput, ImageRef, Sample
 
 B, V, D = 7, 4, 5
 
@@ -130,3 +134,48 @@ def test_without_the_grid_there_is_no_evidence_in_it() -> None:
     detector = linear_detector()
     evidence = cell_evidence(detector, grid_with_a_cone(0, 0), lambda g: pooled_by("cls", g))
     assert torch.equal(evidence, torch.zeros(V, ROWS * COLUMNS))
+
+
+def told_detector() -> tuple[Detector, MetadataBatch]:
+    """With a hidden layer, so that what is known changes what each view is worth."""
+    torch.manual_seed(6)
+    metadata = MetadataConfig(
+        **{"position": 0, "weather": 0, "scene": 0, "text": 0, "daytime": 3},
+        daytime_values=("day", "night"),
+    )
+    detector = Detector(DetectorConfig(width=D, gate_hidden=3, head=(6,), metadata=metadata))
+    for parameter in detector.parameters():
+        torch.nn.init.normal_(parameter)
+    night = [Sample(str(row), ImageRef("x.jpg"), daytime="night") for row in range(B)]
+    return detector.eval().double(), encode_samples(night, metadata)
+
+
+def slope(detector: Detector, at: torch.Tensor, along: torch.Tensor, known: MetadataBatch) -> Any:
+    """Of the logit difference, by central differences."""
+
+    def score(step: float) -> torch.Tensor:
+        logits = detector(at + step * along, metadata=known).logits
+        return logits[:, 1] - logits[:, 0]
+
+    with torch.no_grad():
+        return (score(1e-6) - score(-1e-6)) / 2e-6
+
+
+def test_evidence_is_of_the_score_with_metadata() -> None:
+    detector, known = told_detector()
+    features = made_features().double()
+    evidence = view_evidence(detector, features, metadata=known)
+    expected = slope(detector, features, features - detector.feature_mean, known)
+    torch.testing.assert_close(evidence.sum(1), expected, rtol=1e-4, atol=1e-6)
+    assert (evidence - view_evidence(detector, features)).abs().max() > 1e-2
+
+
+def test_evidence_of_cells_is_of_the_score_with_metadata() -> None:
+    """Each view has one cell, which is its feature."""
+    detector, known = told_detector()
+    features = made_features(1).double()
+    grid = features[0][:, None]  # [V, 1, D]
+    evidence = cell_evidence(detector, grid, lambda g: g[:, 0], metadata=known[:1])
+    expected = slope(detector, features, features - features.mean(dim=(0, 1)), known[:1])
+    torch.testing.assert_close(evidence.sum(), expected[0], rtol=1e-4, atol=1e-6)
+    assert (evidence - cell_evidence(detector, grid, lambda g: g[:, 0])).abs().max() > 1e-2

@@ -138,7 +138,7 @@ def test_figures_warnings_facts_and_slices_are_there(written):
     assert all(title in page.text for title in FIGURES.values())
     assert "day 40" in page.text
     assert "not recorded 20" in page.text
-    assert "with metadata" not in page.text
+    assert "with metadata" not in page.text.lower()
     assert sum(tag == "figure" for tag, _ in page.elements) == 4
 
 
@@ -147,6 +147,8 @@ def test_the_score_with_metadata_stands_beside(written):
     other = summarise(report.labels, np.where(report.labels == 1, 0.9, 0.1), resamples=20)
     _, page = written(dataclasses.replace(report, metadata_metrics=other))
     assert "image alone with metadata" in page.text
+    assert 'Under "All figures" the score with metadata stands beside it.' in page.text
+    assert "those of which it says nothing keep their image-only score" in page.text
     alone = report.metrics.figures["mcc"]
     assert f"MCC {alone.value:.3f} {alone.low:.3f} to {alone.high:.3f} 1.000" in page.text
 

@@ -17,6 +17,7 @@ import pytest
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from told import told_bundle
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import ImageError, UsageError, WorkzoneError
@@ -48,7 +49,7 @@ def read_output(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in handle]
         return [
-            {k: v if k in ("id", "decision") else json.loads(v) for k, v in row.items()}
+            {k: v if k in ("id", "decision", "inputs") else json.loads(v) for k, v in row.items()}
             for row in csv.DictReader(handle)
         ]
 
@@ -335,7 +336,7 @@ def test_the_journal_of_another_model_is_refused(
     other = read_bundle(tiny.bundle)
     other.detector.head[-1].bias.data += 0.1
     write_bundle(other, tmp_path / "other")
-    message = r"\.scores\.csv\.journal is left from another model or source; delete it to start"
+    message = r"\.scores\.csv\.journal is left from another model or source, or .*; delete it to st"
     with pytest.raises(WorkzoneError, match=message):
         predict_many(Predictor(other, predictor.backbone), photos, output)
     with pytest.raises(WorkzoneError, match=message):
@@ -410,3 +411,66 @@ def test_an_error_in_a_stream_is_a_result(predictor: Predictor, photos: Path) ->
     assert isinstance(broken, ImageError)
     assert "broken.jpg: not an image" in str(broken)
     assert isinstance(results["a/0.png"], Scored)
+
+
+@pytest.fixture(scope="module")
+def told(predictor: Predictor) -> Predictor:
+    return Predictor(told_bundle(predictor.bundle), predictor.backbone)
+
+
+@pytest.fixture
+def dated(photos: Path, tmp_path: Path) -> Path:
+    """A manifest of three images: by night, by a daytime that is not known, by day."""
+    times = {"a/0.png": "night", "b/deep/1.png": None, "2.png": "day"}
+    samples = [
+        Sample(name, ImageRef(f"photos/{name}"), daytime=daytime) for name, daytime in times.items()
+    ]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    return tmp_path / "manifest.parquet"
+
+
+def test_a_manifest_brings_its_metadata(
+    predictor: Predictor, told: Predictor, photos: Path, dated: Path, tmp_path: Path
+) -> None:
+    outputs = [tmp_path / f"scores.{kind}" for kind in ("jsonl", "csv", "parquet")]
+    for output in outputs:
+        predict_many(told, dated, output)
+    first, second, third = (read_output(output) for output in outputs)
+    assert first == second == third
+    assert [row["inputs"] for row in first] == ["image+metadata", "image", "image+metadata"]
+    expected = told.predict(
+        [photos / row["id"] for row in first], [{"daytime": "night"}, {}, {"daytime": "day"}]
+    )
+    assert [row["probability"] for row in first] == [p.probability for p in expected]
+    streamed = [r.prediction.inputs for _, r in stream(told, dated) if isinstance(r, Scored)]
+    assert streamed == [row["inputs"] for row in first]
+    predict_many(predictor, dated, tmp_path / "alone.csv")
+    assert {row["inputs"] for row in read_output(tmp_path / "alone.csv")} == {"image"}
+
+
+def test_the_image_alone_can_be_asked_for(
+    told: Predictor, photos: Path, dated: Path, tmp_path: Path
+) -> None:
+    predict_many(told, dated, tmp_path / "scores.csv", image_only=True)
+    rows = read_output(tmp_path / "scores.csv")
+    assert [row["inputs"] for row in rows] == ["image"] * 3
+    alone = told.predict([photos / row["id"] for row in rows])
+    assert [row["probability"] for row in rows] == [p.probability for p in alone]
+    results = [r for _, r in stream(told, dated, image_only=True) if isinstance(r, Scored)]
+    assert [r.prediction.probability for r in results] == [p.probability for p in alone]
+
+
+def test_a_job_does_not_go_on_with_other_inputs(
+    told: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial(told, photos, tmp_path / "scores.csv", monkeypatch)
+    with pytest.raises(WorkzoneError, match="or from another choice of --image-only; delete it"):
+        predict_many(told, photos, tmp_path / "scores.csv", image_only=True)
+    assert predict_many(told, photos, tmp_path / "scores.csv").resumed == 5
+
+
+def test_to_a_model_of_the_image_alone_the_choice_is_none(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial(predictor, photos, tmp_path / "scores.csv", monkeypatch)
+    assert predict_many(predictor, photos, tmp_path / "scores.csv", image_only=True).resumed == 5

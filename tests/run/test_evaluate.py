@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +19,15 @@ from sklearn.metrics import (
 
 from conftest import Tiny
 from made_images import sample_of
+from told import HashModel, told_bundle
 from workzone.backbones import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.calibration import Calibration
-from workzone.errors import ManifestError
+from workzone.errors import ManifestError, UsageError
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
+from workzone.features.text import text_vectors
 from workzone.report.html import write_report
 from workzone.report.metrics import summarise, summarise_by
 from workzone.run import evaluate as module
@@ -230,3 +233,102 @@ def test_an_image_without_features_is_counted_as_unreadable(
     samples = [dataclasses.replace(held_out(tiny)[0], content_hash="f" * 32)]
     with pytest.raises(ManifestError, match="1 of them labelled but unreadable"):
         judge(tiny, bundle, store, samples)
+
+
+def told_by_night(samples: Sequence[Sample]) -> list[Sample]:
+    """Of every third row nothing is known; all road work of the others is by night."""
+    times = {0: "day", 1: "night"}
+    return [
+        dataclasses.replace(s, daytime=None if number % 3 == 0 else times[s.label or 0])
+        for number, s in enumerate(samples)
+    ]
+
+
+def test_the_score_with_metadata_comes_second(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, predictor: Predictor
+) -> None:
+    samples = mislabelled(list(tiny.manifest))
+    samples = told_by_night(samples)
+    bundle = dataclasses.replace(bundle, calibration=Calibration(0.4, 0.5))
+    alone = judge(tiny, bundle, store, samples)
+    told = told_bundle(bundle)
+    both = judge(tiny, told, store, samples)
+    np.testing.assert_allclose(both.report.probabilities, alone.report.probabilities, atol=1e-6)
+    assert both.report.metrics.confusion == alone.report.metrics.confusion
+    assert [m.id for m in both.report.mistakes] == [m.id for m in alone.report.mistakes]
+    for field, slices in alone.report.slices.items():
+        expected_counts = [part.metrics.confusion for part in slices]
+        assert [part.metrics.confusion for part in both.report.slices[field]] == expected_counts
+
+    metadata = [{"daytime": s.daytime} for s in samples]
+    paths = [tiny.root / s.image.path for s in samples]
+    answers = Predictor(told, predictor.backbone).predict(paths, metadata)
+    labels = np.array([s.label for s in samples])
+    scores = np.array([p.probability for p in answers])
+    expected = {
+        "auc": roc_auc_score(labels, scores),
+        "accuracy": accuracy_score(labels, scores > 0.5),
+        "brier": brier_score_loss(labels, scores),
+    }
+    metrics = both.report.metadata_metrics
+    assert metrics is not None
+    values = {name: metrics.figures[name].value for name in expected}
+    assert values == pytest.approx(expected, abs=0.01)  # stored features are rounded
+    assert expected["auc"] > (both.report.metrics.figures["auc"].value or 0) + 0.05
+
+    plain = both.to_json()
+    names = list(plain)
+    assert names.index("with_metadata") == names.index("image_only") + 1
+    assert plain["image_only"] == both.report.metrics.to_json()
+    assert plain["with_metadata"] == metrics.to_json()
+    assert plain["manifest"]["with metadata that the model takes"] == 40
+    assert plain["model"]["metadata fields"] == ["daytime"]
+    assert alone.to_json()["with_metadata"] is None
+
+
+def test_the_batch_changes_nothing_with_metadata(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, told = told_by_night(list(tiny.manifest)), told_bundle(bundle)
+    whole = judge(tiny, told, store, samples).report.metadata_metrics
+    monkeypatch.setattr(module, "BATCH", 7)
+    parts = judge(tiny, told, store, samples).report.metadata_metrics
+    assert whole is not None
+    assert parts is not None
+    assert parts.confusion == whole.confusion
+    assert parts.figures["brier"].value == pytest.approx(whole.figures["brier"].value, abs=1e-6)
+
+
+def test_texts_need_vectors(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, tmp_path: Path
+) -> None:
+    told = told_bundle(bundle, text=HashModel().spec)
+    samples = [dataclasses.replace(s, text=f"text {s.id}") for s in held_out(tiny)]
+    with pytest.raises(UsageError, match="has a text, but there are no sentence vectors"):
+        judge(tiny, told, store, samples)
+    vectors = text_vectors([s.text for s in samples], tmp_path, HashModel())
+    manifest = tiny.manifest.with_samples(samples)
+    with_text = evaluate(told, manifest, store, text_vectors=vectors).report.metadata_metrics
+    without = judge(tiny, told, store, held_out(tiny)).report.metadata_metrics
+    assert with_text is not None
+    assert without is not None
+    assert with_text.figures["brier"] != without.figures["brier"]
+
+
+def test_a_field_that_leaks_and_was_allowed_stands_in_red_before_the_figures(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, tmp_path: Path
+) -> None:
+    sentence = "The model was fed with daytime, which gives the label away: AUC 1.000."
+    leaking = dataclasses.replace(
+        told_bundle(bundle), provenance={**bundle.provenance, "warnings": [sentence]}
+    )
+    result = judge(tiny, leaking, store, held_out(tiny))
+    assert sentence in result.report.warnings
+    assert sentence in result.to_json()["warnings"]
+    write_report(tmp_path / "report.html", result.report)
+    page = (tmp_path / "report.html").read_text()
+    shown = page.index(f'<p class="warning" role="alert">{sentence}</p>')
+    assert shown < page.index("Headline figures")
+    assert shown < page.index("with metadata</th>")
+    assert re.search(r"\.warning \{[^}]*color: var\(--alarm\)", page)
+    assert "--alarm: #b00020" in page  # a dark red

@@ -179,9 +179,25 @@ def test_what_is_no_image_at_all_is_a_wrong_call(predictor: Predictor) -> None:
 def test_metadata_is_one_mapping_per_image(
     predictor: Predictor, picture: Image.Image, expected: tuple[object, ...]
 ) -> None:
-    assert numbers(predictor.predict([picture], [{"weather": "rain"}])[0]) == expected
+    assert numbers(predictor.predict([picture], [{}])[0]) == expected
     with pytest.raises(UsageError, match="2 images, but metadata for 1"):
         predictor.predict([picture, picture], [{}])
+    with pytest.raises(UsageError, match="is one mapping; give a list with one mapping per image"):
+        predictor.predict([picture], {"weather": "rain"})  # type: ignore[arg-type]
+
+
+def test_a_model_of_the_image_alone_says_so_once(
+    tiny: Tiny, picture: Image.Image, expected: tuple[object, ...]
+) -> None:
+    model = workzone.load(tiny.bundle)
+    assert not model.takes_metadata
+    with pytest.warns(
+        UserWarning, match="looks at the image alone, and the metadata given are"
+    ) as said:
+        for _ in range(2):
+            assert numbers(model.predict([picture], [{"weather": "rain"}])[0]) == expected
+    assert len(said) == 1
+    assert Path(said[0].filename) == Path(__file__)
 
 
 CORNERS = {1: (10, 5), 2: (60, 5), 3: (10, 40), 4: (60, 40)}

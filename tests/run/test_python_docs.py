@@ -32,7 +32,7 @@ def test_the_python_page_runs_from_top_to_bottom(
     blob_image(1, 1).save(tmp_path / "street.jpg", quality=95)
     monkeypatch.chdir(tmp_path)
     found = blocks("python.md", "python")
-    assert len(found) == 7
+    assert len(found) == 8
     namespace: dict[str, Any] = {}
     for block in found:
         exec(compile(block, "docs/python.md", "exec"), namespace)

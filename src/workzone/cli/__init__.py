@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import workzone
-from workzone.cli import data, demo, model, models, predict, scenes
+from workzone.cli import data, demo, evaluate, model, models, predict, scenes
 from workzone.cli.console import out
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ app.command(epilog=model.EXAMPLES_BACKBONES)(model.backbones)
 app.command(epilog=models.EXAMPLES_MODELS)(models.models)
 app.command(epilog=model.EXAMPLES_EXTRACT)(model.extract)
 app.command(epilog=model.EXAMPLES_TRAIN)(model.train)
-app.command(epilog=model.EXAMPLES_EVALUATE)(model.evaluate)
+app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 
 
 def main() -> None:

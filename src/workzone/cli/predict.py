@@ -32,6 +32,7 @@ EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg --model model --explain overlays",
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
+    "workzone predict manifest.parquet --model model --image-only -o scores.csv",
 )
 
 
@@ -47,6 +48,13 @@ def predict(
         Path | None,
         typer.Option(help="Folder for overlays that show where the evidence lies."),
     ] = None,
+    image_only: Annotated[
+        bool,
+        typer.Option(
+            "--image-only",
+            help="Do not use the manifest's metadata, with a model that was trained with such.",
+        ),
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
     ] = None,
@@ -64,13 +72,16 @@ def predict(
 
     With -o, folders of any size are streamed, a stopped job goes on where it was, and images that
     cannot be read are listed in OUTPUT.quarantine.csv. Above 0.5 is road work.
+
+    A model that was trained with metadata uses those of a manifest, row by row; where nothing is
+    known, in folders, and with --image-only it looks at the image alone. `inputs` says which.
     """
     from workzone.run.bulk import predict_many
     from workzone.run.predictor import load
 
     predictor = load(model, weights=weights, device=device)
     if output is not None:
-        summary = predict_many(predictor, source, output)
+        summary = predict_many(predictor, source, output, image_only=image_only)
         scored, bad = summary.scored, summary.quarantined
         if as_json:
             typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
@@ -89,9 +100,9 @@ def predict(
                 soft_wrap=True,
             )
     else:
-        scored, bad = _print_each(predictor, source, as_json=as_json)
+        scored, bad = _print_each(predictor, source, image_only=image_only, as_json=as_json)
     if explain is not None:
-        written = _write_overlays(predictor, source, explain)
+        written = _write_overlays(predictor, source, explain, image_only=image_only)
         err.print(f"{written:,} overlays in {explain}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
@@ -101,16 +112,20 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[int, int]:
+def _print_each(
+    predictor: Predictor, source: Path, *, image_only: bool, as_json: bool
+) -> tuple[int, int]:
     """Print as results come; how many images were scored, and how many could not be read."""
     from workzone.errors import ImageError
     from workzone.run.bulk import flat, flat_error, stream
 
     names = predictor.bundle.spec.layout.names()
     table = Table("road work", "probability", "strongest view", "its share")
+    if predictor.takes_metadata:
+        table.add_column("inputs", no_wrap=True)
     table.add_column("image", overflow="fold")
     good = bad = 0
-    for name, result in stream(predictor, source):
+    for name, result in stream(predictor, source, image_only=image_only):
         if isinstance(result, ImageError):
             bad += 1
             sys.stderr.write(f"not scored: {result}\n")  # not by rich: it would break the bar
@@ -127,6 +142,7 @@ def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[i
                 f"{prediction.probability:.3f}",
                 names[prediction.view],
                 f"{prediction.view_weight:.0%}",
+                *([prediction.inputs] if predictor.takes_metadata else []),
                 Text(name),
             )
     if not as_json and good:
@@ -136,20 +152,25 @@ def _print_each(predictor: Predictor, source: Path, *, as_json: bool) -> tuple[i
     return good, bad
 
 
-def _write_overlays(predictor: Predictor, source: Path, folder: Path) -> int:
+def _write_overlays(predictor: Predictor, source: Path, folder: Path, *, image_only: bool) -> int:
     """An overlay for every image that can be read; how many there are."""
     from workzone.data.images import read_bytes
     from workzone.errors import ImageError
     from workzone.files import writing
     from workzone.progress import track
     from workzone.run.bulk import find_images
+    from workzone.run.metadata import mapping_of
 
+    image_only |= not predictor.takes_metadata
     found, _ = find_images(source)
     places = overlay_places([name for name, _ in found])
     written = 0
     for (_, item), place in track(zip(found, places, strict=True), "explaining", len(found)):
         try:
-            _, overlay = predictor.explain(read_bytes(item.ref, item.root))
+            sample = None if image_only else item.sample
+            _, overlay = predictor.explain(
+                read_bytes(item.ref, item.root), None if sample is None else mapping_of(sample)
+            )
         except ImageError:
             continue  # was said by the scoring
         with writing(folder / place) as aside:

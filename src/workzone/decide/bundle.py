@@ -2,7 +2,7 @@
 
 ::
 
-    bundle.json           configuration, feature spec, calibration, provenance
+    bundle.json           configuration, feature spec, text model, calibrations, provenance
     detector.safetensors  the detector's weights
     training.json         content hashes and groups of the images it learned from
     NOTICE.txt            licences of the parts
@@ -20,43 +20,78 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
-from workzone.errors import BundleError, WorkzoneError
+from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
+from workzone.features.text_model import TextSpec
 from workzone.files import sync_folder, write_text, writing
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.views import PREPROCESSING_VERSION
 
-FORMAT = 1
+T = TypeVar("T")
+
+FORMAT = 2
 
 _NAMES = ("bundle.json", "detector.safetensors", "training.json", "NOTICE.txt")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A detector with what it needs to be used, and where it comes from."""
+    """A detector with what it needs to be used, and where it comes from.
+
+    Raises:
+        UsageError: the parts do not fit: metadata without a calibration, another text model.
+    """
 
     detector: Detector
     spec: FeatureSpec
-    calibration: Calibration
+    calibration: Calibration  # of probabilities given on the image alone
     backbone_licence: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     training_images: frozenset[str] = frozenset()  # content hashes
     training_groups: frozenset[str] = frozenset()
+    metadata_calibration: Calibration | None = None  # of probabilities given with metadata
+    text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
+
+    def __post_init__(self) -> None:
+        metadata = self.detector.config.metadata
+        if (metadata is None) != (self.metadata_calibration is None):
+            raise UsageError(
+                "a bundle has a metadata_calibration if, and only if, its detector takes metadata"
+            )
+        spec = self.text_model
+        asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
+        given = (0, "") if spec is None else (spec.width, spec.key())
+        if (asked[0] or given[0]) and asked != given:
+            raise UsageError(
+                f"its detector takes text vectors of width {asked[0]} and key "
+                f"{asked[1] or 'none'}, its text_model gives width {given[0]} and key "
+                f"{given[1] or 'none'}; name the text model that it was trained with"
+            )
 
     def identity(self) -> str:
         """16 hex digits that change with anything that changes a probability."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(self.spec.key().encode())
-        digest.update(json.dumps(dataclasses.asdict(self.calibration)).encode())
+        parts = (
+            self.detector.config,
+            self.calibration,
+            self.metadata_calibration,
+            self.text_model,
+        )
+        digest.update(json.dumps([_plain(part) for part in parts]).encode())
         digest.update(_weights(self.detector))
         return digest.hexdigest()
+
+
+def _plain(part: DetectorConfig | Calibration | TextSpec | None) -> dict[str, Any] | None:
+    return None if part is None else dataclasses.asdict(part)
 
 
 def _weights(detector: Detector) -> bytes:
@@ -79,9 +114,11 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     training = (json.dumps(known) + "\n").encode()
     description = {
         "format": FORMAT,
-        "detector": dataclasses.asdict(bundle.detector.config),
+        "detector": _plain(bundle.detector.config),
         "features": bundle.spec.to_json(),
-        "calibration": dataclasses.asdict(bundle.calibration),
+        "text_model": _plain(bundle.text_model),
+        "calibration": _plain(bundle.calibration),
+        "metadata_calibration": _plain(bundle.metadata_calibration),
         "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
         "training_blake2b": hashlib.blake2b(training).hexdigest(),
         "backbone_licence": bundle.backbone_licence,
@@ -125,6 +162,11 @@ def _notice(bundle: Bundle) -> str:
         f"Training data, by the manifest's source column: {', '.join(sources)}. "
         "Their licences decide what this model may be used for.\n"
     )
+
+
+def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | None:
+    value = description[name]
+    return None if value is None else from_mapping(kind, value, where=name)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -184,6 +226,8 @@ def read_bundle(folder: Path) -> Bundle:
             provenance=description["provenance"],
             training_images=frozenset(known["images"]),
             training_groups=frozenset(known["groups"]),
+            metadata_calibration=_read_part(Calibration, description, "metadata_calibration"),
+            text_model=_read_part(TextSpec, description, "text_model"),
         )
     except BundleError:
         raise

@@ -11,10 +11,15 @@ from collections.abc import Callable
 import torch
 
 from workzone.model.detector import Detector
+from workzone.model.metadata_batch import MetadataBatch
 
 
 def view_evidence(
-    detector: Detector, features: torch.Tensor, boxes: torch.Tensor | None = None
+    detector: Detector,
+    features: torch.Tensor,
+    boxes: torch.Tensor | None = None,
+    *,
+    metadata: MetadataBatch | None = None,
 ) -> torch.Tensor:
     """How much each view adds to the logit of road work, against the average training view.
 
@@ -22,11 +27,14 @@ def view_evidence(
         detector: in evaluation mode.
         features: ``[B, V, D]``.
         boxes: ``[B, V, 4]`` of the views, where the detector needs them.
+        metadata: of the images; None: of the image alone.
 
     Returns:
         ``[B, V]``; negative where a view argues against road work.
     """
-    gradient = _gradient(lambda views: detector(views, boxes=boxes).logits, features)
+    gradient = _gradient(
+        lambda views: detector(views, boxes=boxes, metadata=metadata).logits, features
+    )
     return (gradient * (features - detector.feature_mean)).sum(dim=-1)
 
 
@@ -50,6 +58,8 @@ def cell_evidence(
     grid: torch.Tensor,
     pooled: Callable[[torch.Tensor], torch.Tensor],
     boxes: torch.Tensor | None = None,
+    *,
+    metadata: MetadataBatch | None = None,
 ) -> torch.Tensor:
     """How much each grid cell of one image adds to the logit, against the image's mean cell.
 
@@ -58,11 +68,14 @@ def cell_evidence(
         grid: ``[V, N, D]``.
         pooled: from such a grid to ``[V, D']``, the features that the detector takes.
         boxes: ``[1, V, 4]`` of the views, where the detector needs them.
+        metadata: of the image; None: of the image alone.
 
     Returns:
         ``[V, N]``; all zero where the features do not depend on the grid (pooling ``cls``).
     """
-    gradient = _gradient(lambda cells: detector(pooled(cells)[None], boxes=boxes).logits, grid)
+    gradient = _gradient(
+        lambda cells: detector(pooled(cells)[None], boxes=boxes, metadata=metadata).logits, grid
+    )
     return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
 
 

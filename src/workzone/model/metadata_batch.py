@@ -40,6 +40,11 @@ class MetadataBatch:
     def __len__(self) -> int:
         return len(self.weather)
 
+    def known(self) -> torch.Tensor:
+        """Of which images anything is known, bool ``[B]``; unknown categories count."""
+        categories = torch.stack([self.weather, self.daytime, self.scene])
+        return self.has_position | self.has_text | (categories != MISSING).any(dim=0)
+
     def __getitem__(self, rows: slice | torch.Tensor) -> MetadataBatch:
         """Some of the rows, by a slice, row numbers or a mask."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})

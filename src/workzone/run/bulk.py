@@ -31,7 +31,7 @@ from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
 from workzone.run.predictor import Predictor, Scored
-from workzone.types import ImageRef, Prediction
+from workzone.types import ImageRef, Prediction, Sample
 from workzone.views import enough_side
 
 FLUSH_EVERY = 32
@@ -50,6 +50,7 @@ _COLUMNS = pa.schema(
         pa.field("decision", pa.string()),
         pa.field("view", pa.int32()),
         pa.field("view_weight", pa.float64()),
+        pa.field("inputs", pa.string()),
         pa.field("x0", pa.float64()),
         pa.field("y0", pa.float64()),
         pa.field("x1", pa.float64()),
@@ -75,6 +76,7 @@ class BulkSummary:
 class _Item:
     ref: ImageRef
     root: Path
+    sample: Sample | None = None  # what a manifest says of the image
 
 
 def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
@@ -92,7 +94,7 @@ def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
     """
     if source.suffix == ".parquet" and source.is_file():
         manifest = read_manifest(source)
-        return [(s.id, _Item(s.image, manifest.root)) for s in manifest], 0
+        return [(s.id, _Item(s.image, manifest.root, s)) for s in manifest], 0
     if source.is_dir():
         images: dict[str, _Item] = {}  # a folder may be met twice: by its name and by an error
         ignored = 0
@@ -154,41 +156,54 @@ def output_kind(output: Path) -> OutputKind:
     return _SUFFIXES[output.suffix]
 
 
-def stream(predictor: Predictor, source: Path) -> Iterator[tuple[str, Scored | ImageError]]:
-    """Score all images of a source, one by one, without writing anything."""
+def stream(
+    predictor: Predictor, source: Path, *, image_only: bool = False
+) -> Iterator[tuple[str, Scored | ImageError]]:
+    """Score all images of a source, one by one, without writing anything.
+
+    A manifest's metadata are used if the model was trained with such, unless ``image_only``.
+    """
     found, _ = find_images(source)
-    return track(_score(predictor, found), "scoring", total=len(found))
+    return track(_score(predictor, found, image_only), "scoring", total=len(found))
 
 
 def _score(
-    predictor: Predictor, found: Iterable[tuple[str, _Item]]
+    predictor: Predictor, found: Iterable[tuple[str, _Item]], image_only: bool
 ) -> Iterator[tuple[str, Scored | ImageError]]:
     enough = enough_side(predictor.bundle.spec.layout)
 
     def load(item: _Item) -> torch.Tensor:
         return decode(read_bytes(item.ref, item.root), enough_side=enough, name=str(item.ref))
 
-    return predictor.score(found, load)
+    return predictor.score(found, load, sample_of=None if image_only else lambda item: item.sample)
 
 
-def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummary:
+def predict_many(
+    predictor: Predictor, source: Path, output: Path, *, image_only: bool = False
+) -> BulkSummary:
     """Score a folder or manifest into a file; bad images go to ``<output>.quarantine.csv``.
 
     Args:
         predictor: the model.
         source: an image, a folder (searched to any depth) or a manifest.
         output: ``.jsonl``, ``.csv`` or ``.parquet``.
+        image_only: do not use the metadata of a manifest; only where the model was trained with
+            metadata does that matter.
 
     Raises:
         UsageError: no images, an unknown output suffix, or a folder of the output is a file.
-        WorkzoneError: a journal of another model lies there, another process writes to the same
-            output, or the disk is full.
+        WorkzoneError: a journal of another model or of other inputs lies there, another process
+            writes to the same output, or the disk is full.
     """
     kind = output_kind(output)
     check_folder(output)
     found, ignored = find_images(source)
     journal = output.with_name(f".{output.name}.journal")
-    identity = {"model": predictor.bundle.identity(), "source": str(source.absolute())}
+    identity = {
+        "model": predictor.bundle.identity(),
+        "source": str(source.absolute()),
+        "inputs": "image+metadata" if predictor.takes_metadata and not image_only else "image",
+    }
     wanted = {name for name, _ in found}
     quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
     with _journal(journal) as handle:
@@ -196,7 +211,7 @@ def predict_many(predictor: Predictor, source: Path, output: Path) -> BulkSummar
         todo = [(name, item) for name, item in found if name not in done]
         if journal.stat().st_size == 0:
             _append(handle, [identity])
-        scored = track(_score(predictor, todo), "scoring", total=len(todo))
+        scored = track(_score(predictor, todo, image_only), "scoring", total=len(todo))
         for batch in in_batches(scored, FLUSH_EVERY):
             _append(handle, [_record(name, result) for name, result in batch])
 
@@ -277,7 +292,7 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
     """Ids that a journal holds; what a stop or a power cut left torn is cut off.
 
     Raises:
-        WorkzoneError: the journal belongs to another model or source.
+        WorkzoneError: the journal belongs to another model, source or choice of --image-only.
     """
     ids: set[str] = set()
     whole = 0
@@ -291,8 +306,8 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
                 break
             if whole == 0 and record != identity:
                 raise WorkzoneError(
-                    f"{journal} is left from another model or source; delete it to start anew, or "
-                    "name another output"
+                    f"{journal} is left from another model or source, or from another choice of "
+                    "--image-only; delete it to start anew, or name another output"
                 )
             if whole:  # past the identity
                 ids.add(_id(record))

@@ -18,7 +18,9 @@ from workzone.decide.bundle import Bundle
 from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
+from workzone.features.text import TextVectors
 from workzone.model.evidence import shares, view_evidence
+from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.html import EvaluationReport, Mistake
 from workzone.report.metrics import (
@@ -55,11 +57,16 @@ class Evaluation:
     samples: list[Sample]
 
     def to_json(self) -> dict[str, Any]:
-        """Figures, slices, facts and warnings as plain values."""
+        """Figures, slices, facts and warnings as plain values.
+
+        ``image_only`` stands first; ``with_metadata`` is None where the model takes none.
+        """
         report = self.report
+        told = report.metadata_metrics
         return {
             "title": report.title,
             "image_only": report.metrics.to_json(),
+            "with_metadata": None if told is None else told.to_json(),
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
@@ -70,18 +77,30 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle, manifest: Manifest, store: FeatureStore, *, title: str = "Evaluation"
+    bundle: Bundle,
+    manifest: Manifest,
+    store: FeatureStore,
+    *,
+    title: str = "Evaluation",
+    text_vectors: TextVectors | None = None,
 ) -> Evaluation:
     """Score the labelled rows of a manifest from stored features.
+
+    All that is shown is of the image alone: figures, slices, charts, mistakes. Of a model that
+    takes metadata, the same rows are scored once more with theirs; those of which nothing is known
+    keep the score of the image alone, as in prediction.
 
     Args:
         bundle: the model.
         manifest: the rows to judge on, usually ``manifest.in_split("test")``.
         store: with the features of its images; unreadable images are counted, not judged.
         title: of the report.
+        text_vectors: of the rows' texts, where the model takes text; see
+            :func:`workzone.run.metadata.bundle_text_vectors`.
 
     Raises:
         ManifestError: no labelled row with features.
+        UsageError: the model takes text and rows have some, but there are no vectors, or others.
     """
     labelled = [s for s in manifest if s.label is not None]
     unreadable = [s for s in labelled if (s.content_hash or "", 0) not in store.rows]
@@ -93,18 +112,23 @@ def evaluate(
             "give the manifest labels"
         )
     rows = [store.row(s.content_hash or "") for s in samples]
-    raw = [
-        predict_probabilities(
-            bundle.detector,
-            store.read("pooled", rows[i : i + BATCH]),
-            store.read("boxes", rows[i : i + BATCH]),
-        )
-        for i in range(0, len(rows), BATCH)
-    ]
+    config = bundle.detector.config.metadata
+    metadata = None if config is None else encode_samples(samples, config, text_vectors)
+    raw, raw_told = [], []
+    for i in range(0, len(rows), BATCH):
+        part = slice(i, i + BATCH)
+        pooled, boxes = store.read("pooled", rows[part]), store.read("boxes", rows[part])
+        raw.append(predict_probabilities(bundle.detector, pooled, boxes))
+        if metadata is not None:
+            raw_told.append(_told(bundle, pooled, boxes, metadata[part]))
     probabilities = bundle.calibration.apply(np.concatenate(raw))
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
+    told: Metrics | None = None
+    if metadata is not None:
+        with_metadata = _published(bundle, probabilities, np.concatenate(raw_told), metadata)
+        told = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
     slices: dict[str, list[Slice]] = {}
     for name in SLICED_BY:
         values = [getattr(s, name) for s in samples]
@@ -115,13 +139,36 @@ def evaluate(
         metrics=whole,
         labels=labels,
         probabilities=probabilities,
+        metadata_metrics=told,
         slices=slices,
-        manifest_facts=_manifest_facts(samples, unreadable),
+        manifest_facts=_manifest_facts(samples, unreadable, metadata),
         model_facts=_model_facts(bundle),
         warnings=_warnings(bundle, samples, unreadable),
         mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, store),
     )
     return Evaluation(report, samples)
+
+
+@torch.no_grad()
+def _told(
+    bundle: Bundle, pooled: torch.Tensor, boxes: torch.Tensor, metadata: MetadataBatch
+) -> npt.NDArray[np.float64]:
+    """The detector's own probabilities with metadata, ``[B]``, before calibration."""
+    logits = bundle.detector(pooled.float(), boxes=boxes, metadata=metadata).logits
+    probabilities: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=-1)[:, 1].numpy()
+    return probabilities
+
+
+def _published(
+    bundle: Bundle,
+    image_only: npt.NDArray[np.float64],
+    raw_told: npt.NDArray[np.float64],
+    metadata: MetadataBatch,
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities with metadata; of the image alone where nothing is known."""
+    assert bundle.metadata_calibration is not None  # a Bundle checks that
+    told = bundle.metadata_calibration.apply(raw_told)
+    return np.where(metadata.known().numpy(), told, image_only)
 
 
 def _slices(
@@ -190,8 +237,10 @@ def _without_intervals(
     )
 
 
-def _manifest_facts(samples: list[Sample], unreadable: list[Sample]) -> dict[str, Any]:
-    return {
+def _manifest_facts(
+    samples: list[Sample], unreadable: list[Sample], metadata: MetadataBatch | None
+) -> dict[str, Any]:
+    facts = {
         "images": len(samples),
         "with road work": sum(s.label == 1 for s in samples),
         "groups": len({s.group for s in samples if s.group is not None}),
@@ -201,11 +250,15 @@ def _manifest_facts(samples: list[Sample], unreadable: list[Sample]) -> dict[str
         "sources": dict(Counter(str(s.source) for s in samples).most_common(20)),
         "unreadable, left out": len(unreadable),
     }
+    if metadata is not None:
+        facts["with metadata that the model takes"] = int(metadata.known().sum())
+    return facts
 
 
 def _model_facts(bundle: Bundle) -> dict[str, Any]:
-    spec = bundle.spec
-    return {
+    spec, metadata = bundle.spec, bundle.detector.config.metadata
+    told = bundle.metadata_calibration
+    facts = {
         "backbone": spec.backbone,
         "backbone weights": spec.weight_hash,
         "pooling": spec.pooling,
@@ -217,6 +270,12 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "slope of the calibration": bundle.calibration.slope,
         "provenance": dict(bundle.provenance),
     }
+    if metadata is not None and told is not None:
+        facts["metadata fields"] = list(metadata.fields)
+        facts["metadata fed although they leak"] = list(metadata.allow_leaking)
+        facts["with metadata, threshold mapped onto 0.5"] = told.threshold
+        facts["with metadata, slope of the calibration"] = told.slope
+    return facts
 
 
 def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ from workzone.decide.bundle import Bundle, read_bundle
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
-from workzone.types import BackboneOutput, Box, ImageRef, Prediction, Views
+from workzone.run.metadata import SampleEncoder, sample_from, says_anything
+from workzone.types import BackboneOutput, Box, ImageRef, Prediction, Sample, Views
 from workzone.views import enough_side, make_views
 
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -66,6 +69,13 @@ class Predictor:
                 "load the same weights (--weights)"
             )
         self.bundle, self.backbone = bundle, backbone
+        self._encoder = SampleEncoder(bundle)
+        self._warned = False
+
+    @property
+    def takes_metadata(self) -> bool:
+        """Whether the detector was trained with metadata beside the image."""
+        return self.bundle.detector.config.metadata is not None
 
     def predict(
         self,
@@ -76,8 +86,10 @@ class Predictor:
 
         Args:
             images: one image or several.
-            metadata: one mapping per image. The present detector looks at the image alone and
-                does not use it.
+            metadata: one mapping per image with what is known of it: ``latitude`` and
+                ``longitude`` in degrees, ``weather``, ``daytime``, ``scene``, ``text``. None, NaN
+                and places off the globe count as missing. Of an image of which nothing is known
+                the image alone is judged. A model that was trained without metadata warns once.
 
         Returns:
             One prediction per image, in order; ids are paths, or numbers for images in memory.
@@ -85,25 +97,46 @@ class Predictor:
         Raises:
             ImageError: an image cannot be read (to pass over such images, score a folder with
                 :func:`workzone.run.bulk.predict_many`).
-            UsageError: as many mappings as images are needed.
+            UsageError: as many mappings as images are needed; an unknown key, or a value of the
+                wrong type.
+            BundleError: the sentence model is not the one that the detector was trained with.
         """
         if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
             images = [images]
         images = list(images)
-        if metadata is not None and len(metadata) != len(images):
-            raise UsageError(f"{len(images)} images, but metadata for {len(metadata)}")
         named = [(_name(image, number), (number, image)) for number, image in enumerate(images)]
+        samples = self._samples([name for name, _ in named], metadata)
 
         def load(item: tuple[int, ImageLike]) -> torch.Tensor:
             number, image = item
             return _load(image, _name(image, number), self._enough_side)
 
         scored = []
-        for _, result in self.score(named, load):
+        for _, result in self.score(named, load, sample_of=lambda item: samples[item[0]]):
             if isinstance(result, ImageError):
                 raise result
             scored.append(result.prediction)
         return scored
+
+    def _samples(
+        self, names: Sequence[str], metadata: Sequence[Mapping[str, Any]] | None
+    ) -> Sequence[Sample | None]:
+        """What is known of each image, all of it checked before the first one is judged."""
+        if metadata is None:
+            return [None] * len(names)
+        if isinstance(metadata, Mapping):
+            raise UsageError("metadata is one mapping; give a list with one mapping per image")
+        if len(metadata) != len(names):
+            raise UsageError(f"{len(names)} images, but metadata for {len(metadata)}")
+        samples = [sample_from(one, name) for one, name in zip(metadata, names, strict=True)]
+        if not self.takes_metadata and not self._warned and any(map(says_anything, samples)):
+            self._warned = True
+            warnings.warn(
+                "this model was trained without metadata: it looks at the image alone, and the "
+                "metadata given are not used",
+                stacklevel=3,
+            )
+        return samples
 
     @property
     def _enough_side(self) -> int:
@@ -113,12 +146,15 @@ class Predictor:
         self,
         named: Iterable[tuple[str, Any]],
         load: Callable[[Any], torch.Tensor],
+        *,
+        sample_of: Callable[[Any], Sample | None] | None = None,
     ) -> Iterator[tuple[str, Scored | ImageError]]:
         """Score a stream of any length; images that cannot be read come out as errors.
 
         Args:
             named: ids, with whatever ``load`` takes.
             load: gives the frame, uint8 ``[3, H, W]``; called in threads, ahead of the backbone.
+            sample_of: gives what is known of an image beside its pixels; None: nothing of any.
         """
 
         def views(item: tuple[str, Any]) -> Views | ImageError:
@@ -127,11 +163,12 @@ class Predictor:
             except ImageError as error:
                 return error
 
-        for (name, _), result in map_ahead(views, named):
+        for (name, item), result in map_ahead(views, named):
             if isinstance(result, ImageError):
                 yield name, result
             else:
-                yield name, self._decide(name, result, self._pooled(self._output(result)))
+                known = self._encoder.encode(None if sample_of is None else sample_of(item))
+                yield name, self._decide(name, result, self._pooled(self._output(result)), known)
 
     def _output(self, views: Views) -> BackboneOutput:
         return run(self.backbone, views.pixels, precision=self.bundle.spec.precision)
@@ -139,19 +176,25 @@ class Predictor:
     def _pooled(self, output: BackboneOutput) -> torch.Tensor:
         return pool(output, self.bundle.spec.pooling).cpu()
 
-    def _decide(self, name: str, views: Views, pooled: torch.Tensor) -> Scored:
+    def _decide(
+        self, name: str, views: Views, pooled: torch.Tensor, known: MetadataBatch | None
+    ) -> Scored:
         detector = self.bundle.detector
         boxes = torch.from_numpy(views.boxes)[None]
         with torch.no_grad():
-            logits = detector(pooled[None], boxes=boxes).logits.double()
+            logits = detector(pooled[None], boxes=boxes, metadata=known).logits.double()
         raw = float(torch.softmax(logits, dim=-1)[0, 1])
         if not np.isfinite(raw):  # a broken model must never answer NaN
             raise BundleError(
                 f"{name}: the model gave a probability that is not a finite number; its weights "
                 "are damaged: train again"
             )
-        probability = float(self.bundle.calibration.apply(raw))
-        weights = shares(view_evidence(detector, pooled[None], boxes))[0].numpy()
+        calibration = self.bundle.calibration
+        if known is not None:
+            assert self.bundle.metadata_calibration is not None  # a Bundle checks that
+            calibration = self.bundle.metadata_calibration
+        probability = float(calibration.apply(raw))
+        weights = shares(view_evidence(detector, pooled[None], boxes, metadata=known))[0].numpy()
         heaviest = int(weights.argmax())
         x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
         box: Box = (x0, y0, x1, y1)
@@ -163,22 +206,32 @@ class Predictor:
                 view=heaviest,
                 view_weight=float(weights[heaviest]),
                 box=box,
+                inputs="image" if known is None else "image+metadata",
             ),
             view_shares=weights,
             boxes=views.boxes,
         )
 
-    def explain(self, image: ImageLike) -> tuple[Prediction, Image.Image]:
+    def explain(
+        self, image: ImageLike, metadata: Mapping[str, Any] | None = None
+    ) -> tuple[Prediction, Image.Image]:
         """Decide on one image, and draw over it what argued for road work.
+
+        Args:
+            image: one image.
+            metadata: what is known of it, as in :meth:`predict`.
 
         Raises:
             ImageError: the image cannot be read.
+            UsageError: an unknown key of the metadata, or a value of the wrong type.
         """
         name = _name(image, 0)
+        (sample,) = self._samples([name], None if metadata is None else [metadata])
         frame = _load(image, name, self._enough_side)
         views = make_views(frame, self.bundle.spec.layout)
         output = self._output(views)
-        scored = self._decide(name, views, self._pooled(output))
+        known = self._encoder.encode(sample)
+        scored = self._decide(name, views, self._pooled(output), known)
         cells = cell_evidence(
             self.bundle.detector,
             output.grid.cpu(),
@@ -186,6 +239,7 @@ class Predictor:
                 BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.bundle.spec.pooling
             ),
             torch.from_numpy(views.boxes)[None],
+            metadata=known,
         )
         _, height, width = frame.shape
         scale = HEAT_SIDE / max(height, width)

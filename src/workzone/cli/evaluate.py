@@ -1,0 +1,90 @@
+"""The command that judges a model: evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
+from workzone.cli.model import (
+    DeviceOption,
+    ManifestArgument,
+    StoreOption,
+    WeightsOption,
+    _store_folder,
+)
+
+EXAMPLES_EVALUATE = examples(
+    "workzone evaluate manifest.parquet --model model",
+    "workzone evaluate folds.parquet --model model --split fold-0 -o fold-0",
+)
+
+
+@command
+def evaluate(
+    manifest: ManifestArgument,
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the model bundle.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.html and metrics.json.")
+    ] = Path("evaluation"),
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Splits to judge on; repeatable "
+            "(default: test, or all rows of a manifest without splits)."
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    store: StoreOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge a model: figures with intervals, slices, and one self-contained HTML report.
+
+    The image alone is judged first. Of a model that was trained with metadata, a second table
+    gives the figures of the same images with those of the manifest.
+    """
+    from workzone.backbones import load_backbone
+    from workzone.data.manifest import read_manifest
+    from workzone.decide.bundle import read_bundle
+    from workzone.features.extract import Extraction
+    from workzone.files import write_text
+    from workzone.report.html import write_report
+    from workzone.report.metrics import to_table
+    from workzone.run.evaluate import evaluate as evaluate_job
+    from workzone.run.metadata import bundle_text_vectors
+    from workzone.run.predictor import move
+
+    samples = read_manifest(manifest)
+    bundle = read_bundle(model)
+    if split or any(sample.split for sample in samples):
+        samples = samples.in_split(*(split or ["test"]))
+    network = load_backbone(bundle.spec.backbone, weights=weights)
+    move(network, device)
+    folder = _store_folder(store, manifest)
+    vectors = bundle_text_vectors(bundle, samples, folder / "text")
+    features = Extraction(samples, network, bundle.spec, folder).run()
+    evaluation = evaluate_job(
+        bundle,
+        samples,
+        features,
+        title=f"{model.name} on {manifest.name}",
+        text_vectors=vectors,
+    )
+    write_report(output / "report.html", evaluation.report)
+    text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
+    write_text(output / "metrics.json", text + "\n")
+    if as_json:
+        print_json(evaluation.to_json())
+        return
+    for warning in evaluation.report.warnings:
+        line = Text(f"warning: {warning}", "bold red")  # whole: figures are not set off in it
+        err.print(line, soft_wrap=True)
+    out.print(to_table(evaluation.report.metrics, title="Image only"))
+    if evaluation.report.metadata_metrics is not None:
+        out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
+    out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

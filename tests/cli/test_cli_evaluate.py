@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from conftest import Tiny
+from told import HashModel, told_bundle
+from workzone.cli import app
+from workzone.cli import evaluate as module
+from workzone.data.manifest import write_manifest
+from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.run import evaluate as job
+from workzone.run import metadata
+
+runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
+
+LEAK = "The model was fed with daytime, which gives the label away: AUC 1.000."
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "RESAMPLES", 20)
+
+
+@pytest.fixture
+def bundle(tiny: Tiny) -> Bundle:
+    return read_bundle(tiny.bundle)
+
+
+def evaluate(tiny: Tiny, manifest: Path, model: Path, *more: object) -> Result:
+    folder = model.parent / "report"
+    arguments = ("evaluate", manifest, "--model", model, "-o", folder, "--store", tiny.store, *more)
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_image_alone_is_shown_first(tiny: Tiny, bundle: Bundle, tmp_path: Path) -> None:
+    write_bundle(told_bundle(bundle), tmp_path / "model")
+    text = evaluate(tiny, tiny.manifest_path, tmp_path / "model").stdout
+    assert 0 <= text.index("Image only") < text.index("With metadata")
+    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert figures["with_metadata"]["rows"] == figures["image_only"]["rows"] == 14
+    assert list(figures)[1:3] == ["image_only", "with_metadata"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert 0 <= page.index("image alone</th>") < page.index("with metadata</th>")
+    again = evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--json")
+    assert json.loads(again.stdout) == figures
+
+
+def test_a_model_of_the_image_alone_has_one_table(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    text = evaluate(tiny, tiny.manifest_path, tmp_path / "model").stdout
+    assert "Image only" in text
+    assert "With metadata" not in text
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["with_metadata"] is None
+
+
+def test_sentence_vectors_are_made_once_beside_the_features(
+    tiny: Tiny, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[HashModel] = []
+
+    def load(name: str) -> HashModel:
+        loaded.append(HashModel())
+        return loaded[-1]
+
+    monkeypatch.setattr(metadata, "load_sentence_model", load)
+    told = told_bundle(bundle, text=HashModel().spec)
+    write_bundle(told, tmp_path / "model")
+    samples = [dataclasses.replace(s, text=f"clip {s.group}") for s in tiny.manifest]
+    manifest = tiny.root / "with-text.parquet"
+    write_manifest(tiny.manifest.with_samples(samples), manifest)
+    for _ in range(2):
+        evaluate(tiny, manifest, tmp_path / "model")
+        figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+        assert figures["manifest"]["with metadata that the model takes"] == 14
+    assert [len(model.asked) for model in loaded] == [7]  # the test split's texts, once
+    assert list(HashModel().spec.folder(tiny.store / "text").glob("part-*.safetensors"))
+
+
+def test_a_field_that_leaks_and_was_allowed_is_told_in_red(
+    tiny: Tiny, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaking = dataclasses.replace(told_bundle(bundle), provenance={"warnings": [LEAK]})
+    write_bundle(leaking, tmp_path / "model")
+    seen = io.StringIO()
+    terminal = Console(file=seen, force_terminal=True, color_system="standard", width=160)
+    monkeypatch.setattr(module, "err", terminal)
+    monkeypatch.setattr(module, "out", terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    folder = tmp_path / "report"
+    module.evaluate(tiny.manifest_path, tmp_path / "model", folder, store=tiny.store)
+    text = seen.getvalue()
+    assert f"\x1b[1;31mwarning: {LEAK}" in text  # bold red
+    assert text.index(LEAK) < text.index("Image only")
