@@ -229,3 +229,23 @@ def test_geoclip_is_only_loaded_where_it_is_asked_for(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "geoclip", types.ModuleType("geoclip"))  # would fail if used
     batch = encode_samples([sample(latitude=1.0, longitude=1.0)], config_of())
     assert batch.has_position.all()
+
+
+@pytest.mark.filterwarnings("ignore:daytime 'dawn' was not seen")
+def test_known_says_of_which_images_anything_is_known() -> None:
+    config = MetadataConfig(text=0, scene=0, weather_values=("rain",))
+    rows = {
+        "nothing": ({}, False),
+        "a place": ({"latitude": 1.0, "longitude": 2.0}, True),
+        "half a place": ({"latitude": 1.0}, False),
+        "a category": ({"weather": "rain"}, True),
+        "an unknown category": ({"daytime": "dawn"}, True),
+        "fields that are off": ({"scene": "city", "text": "cones"}, False),
+        "a blank": ({"weather": " "}, False),
+    }
+    samples = [Sample(name, ImageRef("x.jpg"), **known) for name, (known, _) in rows.items()]
+    batch = encode_samples(samples, config)
+    assert dict(zip(rows, batch.known().tolist(), strict=True)) == {
+        name: expected for name, (_, expected) in rows.items()
+    }
+    assert no_metadata(2, MetadataConfig()).known().tolist() == [False, False]
