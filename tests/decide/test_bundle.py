@@ -19,6 +19,7 @@ from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.inputs import DetectorInput
 from workzone.train.loop import predict_probabilities
 from workzone.views import ViewLayout
 
@@ -62,9 +63,9 @@ def test_a_bundle_comes_back_as_it_was(folder: Path) -> None:
     for field in dataclasses.fields(Bundle):
         if field.name != "detector":
             assert getattr(read, field.name) == getattr(written, field.name), field.name
-    features = torch.randn(50, 3, D)
-    expected = written.calibration.apply(predict_probabilities(written.detector, features))
-    result = read.calibration.apply(predict_probabilities(read.detector, features))
+    given = DetectorInput(features=torch.randn(50, 3, D))
+    expected = written.calibration.apply(predict_probabilities(written.detector, given))
+    result = read.calibration.apply(predict_probabilities(read.detector, given))
     assert result.tolist() == expected.tolist()  # to the last bit
     assert not read.detector.training
     assert read.identity() == written.identity()

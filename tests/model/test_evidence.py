@@ -7,6 +7,7 @@ import torch
 from workzone.backbones import pool
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.model.metadata_config import MetadataConfig
 from workzone.types import BackboneOutput, ImageRef, Sample
@@ -42,7 +43,7 @@ def test_evidence_adds_up_to_the_logit() -> None:
     features = made_features()
     average = detector.feature_mean.expand(1, V, D)
     expected = difference(detector, features) - difference(detector, average)
-    evidence = view_evidence(detector, features)
+    evidence = view_evidence(detector, DetectorInput(features=features))
     assert evidence.shape == (B, V)
     torch.testing.assert_close(evidence.sum(1), expected.detach(), atol=1e-4, rtol=1e-4)
     assert expected.abs().max() > 1
@@ -57,20 +58,25 @@ def test_each_view_has_its_own_part_in_closed_form() -> None:
     features = torch.tensor([[[4.0, 1.0], [-2.0, 7.0], [0.0, 0.0]]])
     # 2 * x0 / 3 for each, and 10 * 7 for the second, which holds the maximum of dimension 1
     expected = torch.tensor([[8 / 3, -4 / 3 + 70, 0.0]])
-    torch.testing.assert_close(view_evidence(detector, features), expected)
+    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), expected)
 
 
 def test_images_of_a_batch_do_not_mix() -> None:
     detector, features = linear_detector(), made_features()
     torch.nn.init.normal_(detector.fusion.attention.score.weight)
-    alone = torch.cat([view_evidence(detector, features[row : row + 1]) for row in range(B)])
-    torch.testing.assert_close(view_evidence(detector, features), alone)
+    alone = torch.cat(
+        [
+            view_evidence(detector, DetectorInput(features=features[row : row + 1]))
+            for row in range(B)
+        ]
+    )
+    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), alone)
 
 
 def test_explaining_leaves_no_gradients_behind() -> None:
     detector, features = linear_detector(), made_features()
     with torch.no_grad():
-        view_evidence(detector, features)
+        view_evidence(detector, DetectorInput(features=features))
     assert not features.requires_grad
     assert all(parameter.grad is None for parameter in detector.parameters())
 
@@ -95,9 +101,10 @@ def grid_with_a_cone(view: int, cell: int) -> torch.Tensor:
     return grid
 
 
-def pooled_by(pooling: str, grid: torch.Tensor) -> torch.Tensor:
+def pooled_by(pooling: str, grid: torch.Tensor) -> DetectorInput:
     cls = torch.ones(len(grid), D)
-    return pool(BackboneOutput(cls, grid, (ROWS, COLUMNS)), pooling)
+    pooled = pool(BackboneOutput(cls, grid, (ROWS, COLUMNS)), pooling)
+    return DetectorInput(features=pooled[None])
 
 
 def test_cells_say_where() -> None:
@@ -164,10 +171,10 @@ def slope(detector: Detector, at: torch.Tensor, along: torch.Tensor, known: Meta
 def test_evidence_is_of_the_score_with_metadata() -> None:
     detector, known = told_detector()
     features = made_features().double()
-    evidence = view_evidence(detector, features, metadata=known)
+    evidence = view_evidence(detector, DetectorInput(features=features, metadata=known))
     expected = slope(detector, features, features - detector.feature_mean, known)
     torch.testing.assert_close(evidence.sum(1), expected, rtol=1e-4, atol=1e-6)
-    assert (evidence - view_evidence(detector, features)).abs().max() > 1e-2
+    assert (evidence - view_evidence(detector, DetectorInput(features=features))).abs().max() > 1e-2
 
 
 def test_evidence_of_cells_is_of_the_score_with_metadata() -> None:
@@ -175,7 +182,11 @@ def test_evidence_of_cells_is_of_the_score_with_metadata() -> None:
     detector, known = told_detector()
     features = made_features(1).double()
     grid = features[0][:, None]  # [V, 1, D]
-    evidence = cell_evidence(detector, grid, lambda g: g[:, 0], metadata=known[:1])
+    evidence = cell_evidence(
+        detector, grid, lambda g: DetectorInput(features=g[None, :, 0], metadata=known[:1])
+    )
     expected = slope(detector, features, features - features.mean(dim=(0, 1)), known[:1])
     torch.testing.assert_close(evidence.sum(), expected[0], rtol=1e-4, atol=1e-6)
-    assert (evidence - cell_evidence(detector, grid, lambda g: g[:, 0])).abs().max() > 1e-2
+    assert (
+        evidence - cell_evidence(detector, grid, lambda g: DetectorInput(features=g[None, :, 0]))
+    ).abs().max() > 1e-2

@@ -6,36 +6,30 @@ grids it is HiResCAM (Draelos & Carin, arXiv 2011.08891).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 
 from workzone.model.detector import Detector
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.inputs import DetectorInput
 
 
-def view_evidence(
-    detector: Detector,
-    features: torch.Tensor,
-    boxes: torch.Tensor | None = None,
-    *,
-    metadata: MetadataBatch | None = None,
-) -> torch.Tensor:
+def view_evidence(detector: Detector, given: DetectorInput) -> torch.Tensor:
     """How much each view adds to the logit of road work, against the average training view.
 
     Args:
         detector: in evaluation mode.
-        features: ``[B, V, D]``.
-        boxes: ``[B, V, 4]`` of the views, where the detector needs them.
-        metadata: of the images; None: of the image alone.
+        given: ``B`` images.
 
     Returns:
-        ``[B, V]``; negative where a view argues against road work.
+        ``[B, V]``; negative where a view argues against road work, zero where it was not read.
     """
     gradient = _gradient(
-        lambda views: detector(views, boxes=boxes, metadata=metadata).logits, features
+        lambda views: detector.run(dataclasses.replace(given, features=views)).logits,
+        given.features,
     )
-    return (gradient * (features - detector.feature_mean)).sum(dim=-1)
+    return (gradient * (given.features - detector.feature_mean)).sum(dim=-1)
 
 
 def shares(evidence: torch.Tensor) -> torch.Tensor:
@@ -54,28 +48,19 @@ def shares(evidence: torch.Tensor) -> torch.Tensor:
 
 
 def cell_evidence(
-    detector: Detector,
-    grid: torch.Tensor,
-    pooled: Callable[[torch.Tensor], torch.Tensor],
-    boxes: torch.Tensor | None = None,
-    *,
-    metadata: MetadataBatch | None = None,
+    detector: Detector, grid: torch.Tensor, given: Callable[[torch.Tensor], DetectorInput]
 ) -> torch.Tensor:
     """How much each grid cell of one image adds to the logit, against the image's mean cell.
 
     Args:
         detector: in evaluation mode.
         grid: ``[V, N, D]``.
-        pooled: from such a grid to ``[V, D']``, the features that the detector takes.
-        boxes: ``[1, V, 4]`` of the views, where the detector needs them.
-        metadata: of the image; None: of the image alone.
+        given: from such a grid to what the detector is given of the image.
 
     Returns:
         ``[V, N]``; all zero where the features do not depend on the grid (pooling ``cls``).
     """
-    gradient = _gradient(
-        lambda cells: detector(pooled(cells)[None], boxes=boxes, metadata=metadata).logits, grid
-    )
+    gradient = _gradient(lambda cells: detector.run(given(cells)).logits, grid)
     return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
 
 

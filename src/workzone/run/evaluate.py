@@ -20,6 +20,7 @@ from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
 from workzone.model.evidence import shares, view_evidence
+from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.html import EvaluationReport, Mistake
@@ -45,7 +46,7 @@ MISTAKES_SHOWN = 24
 RESAMPLES = 1000
 MINIMUM_ROWS = 30
 """A slice with fewer rows has no figure but its accuracy."""
-BATCH = 1024
+BATCH = 128
 """Images whose features are held in memory at a time."""
 
 
@@ -117,10 +118,11 @@ def evaluate(
     raw, raw_told = [], []
     for i in range(0, len(rows), BATCH):
         part = slice(i, i + BATCH)
-        pooled, boxes = store.read("pooled", rows[part]), store.read("boxes", rows[part])
-        raw.append(predict_probabilities(bundle.detector, pooled, boxes))
+        given = _stored(bundle, store, rows[part])
+        raw.append(predict_probabilities(bundle.detector, given))
         if metadata is not None:
-            raw_told.append(_told(bundle, pooled, boxes, metadata[part]))
+            told_too = dataclasses.replace(given, metadata=metadata[part])
+            raw_told.append(predict_probabilities(bundle.detector, told_too))
     probabilities = bundle.calibration.apply(np.concatenate(raw))
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
@@ -149,14 +151,17 @@ def evaluate(
     return Evaluation(report, samples)
 
 
-@torch.no_grad()
-def _told(
-    bundle: Bundle, pooled: torch.Tensor, boxes: torch.Tensor, metadata: MetadataBatch
-) -> npt.NDArray[np.float64]:
-    """The detector's own probabilities with metadata, ``[B]``, before calibration."""
-    logits = bundle.detector(pooled.float(), boxes=boxes, metadata=metadata).logits
-    probabilities: npt.NDArray[np.float64] = torch.softmax(logits.double(), dim=-1)[:, 1].numpy()
-    return probabilities
+def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
+    """What the detector is given of stored images, without metadata."""
+    grid = None
+    if bundle.detector.config.needs_grid:
+        grid = store.read("grid", rows)[:, store.spec.grid_views.index(0)]
+    return DetectorInput(
+        features=store.read("pooled", rows),
+        boxes=store.read("boxes", rows),
+        grid=grid,
+        grid_size=store.spec.grid_size,
+    )
 
 
 def _published(
@@ -318,10 +323,11 @@ def _mistakes(
     if not len(worst):
         return []
     rows = [store.row(samples[row].content_hash or "") for row in worst]
-    boxes = store.read("boxes", rows)
-    weights = shares(view_evidence(bundle.detector, store.read("pooled", rows), boxes)).numpy()
+    given = _stored(bundle, store, rows)
+    weights = shares(view_evidence(bundle.detector, given)).numpy()
+    assert given.boxes is not None
     mistakes = []
-    for row, view_weights, view_boxes in zip(worst, weights, boxes.numpy(), strict=True):
+    for row, view_weights, view_boxes in zip(worst, weights, given.boxes.numpy(), strict=True):
         sample = samples[row]
         note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
         try:

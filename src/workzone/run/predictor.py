@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from workzone.decide.bundle import Bundle, read_bundle
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
@@ -44,6 +46,18 @@ class Scored:
     prediction: Prediction
     view_shares: npt.NDArray[np.float32]  # [V], sum 1
     boxes: npt.NDArray[np.float32]  # [V, 4]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the backbone says of the views that it read, on the CPU."""
+
+    output: BackboneOutput
+    view_ids: torch.Tensor  # int64 [k], ascending; 0 is the first where there is a global view
+
+    def with_grid(self, grid: torch.Tensor) -> _Reading:
+        """The same with another patch grid ``[k, N, D]``."""
+        return _Reading(dataclasses.replace(self.output, grid=grid), self.view_ids)
 
 
 class Predictor:
@@ -168,21 +182,46 @@ class Predictor:
                 yield name, result
             else:
                 known = self._encoder.encode(None if sample_of is None else sample_of(item))
-                yield name, self._decide(name, result, self._pooled(self._output(result)), known)
+                given = self._given(self._read(result), result, known)
+                yield name, self._decide(name, result, given)
 
-    def _output(self, views: Views) -> BackboneOutput:
-        return run(self.backbone, views.pixels, precision=self.bundle.spec.precision)
+    def _read(self, views: Views) -> _Reading:
+        """Run the backbone on the views that are worth it: all, where there is no glance."""
+        glance = self.bundle.detector.glance
+        if glance is None or len(views.boxes) <= glance.config.keep:
+            return _Reading(self._output(views.pixels), torch.arange(len(views.boxes)))
+        first = self._output(views.pixels[:1])
+        kept = glance(
+            first.grid,
+            grid_size=first.grid_size,
+            boxes=torch.from_numpy(views.boxes)[None],
+            view_ids=torch.arange(len(views.boxes))[None],
+        )[0]
+        others = kept[1:]  # the global view, 0, is the first of them
+        if not len(others):
+            return _Reading(first, kept)
+        return _Reading(_joined(first, self._output(views.pixels[others])), kept)
 
-    def _pooled(self, output: BackboneOutput) -> torch.Tensor:
-        return pool(output, self.bundle.spec.pooling).cpu()
+    def _output(self, pixels: torch.Tensor) -> BackboneOutput:
+        output = run(self.backbone, pixels, precision=self.bundle.spec.precision)
+        cls = None if output.cls is None else output.cls.cpu()
+        return BackboneOutput(cls, output.grid.cpu(), output.grid_size)
 
-    def _decide(
-        self, name: str, views: Views, pooled: torch.Tensor, known: MetadataBatch | None
-    ) -> Scored:
+    def _given(self, reading: _Reading, views: Views, known: MetadataBatch | None) -> DetectorInput:
+        needs_grid = self.bundle.detector.config.needs_grid
+        return DetectorInput(
+            features=pool(reading.output, self.bundle.spec.pooling)[None],
+            boxes=torch.from_numpy(views.boxes)[None, reading.view_ids],
+            view_ids=reading.view_ids[None],
+            metadata=known,
+            grid=reading.output.grid[:1] if needs_grid else None,
+            grid_size=reading.output.grid_size,
+        )
+
+    def _decide(self, name: str, views: Views, given: DetectorInput) -> Scored:
         detector = self.bundle.detector
-        boxes = torch.from_numpy(views.boxes)[None]
         with torch.no_grad():
-            logits = detector(pooled[None], boxes=boxes, metadata=known).logits.double()
+            logits = detector.run(given).logits.double()
         raw = float(torch.softmax(logits, dim=-1)[0, 1])
         if not np.isfinite(raw):  # a broken model must never answer NaN
             raise BundleError(
@@ -190,11 +229,13 @@ class Predictor:
                 "are damaged: train again"
             )
         calibration = self.bundle.calibration
-        if known is not None:
+        if given.metadata is not None:
             assert self.bundle.metadata_calibration is not None  # a Bundle checks that
             calibration = self.bundle.metadata_calibration
         probability = float(calibration.apply(raw))
-        weights = shares(view_evidence(detector, pooled[None], boxes, metadata=known))[0].numpy()
+        assert given.view_ids is not None
+        weights = np.zeros(len(views.boxes), np.float32)  # of views that were not read too
+        weights[given.view_ids[0].numpy()] = shares(view_evidence(detector, given))[0].numpy()
         heaviest = int(weights.argmax())
         x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
         box: Box = (x0, y0, x1, y1)
@@ -206,7 +247,7 @@ class Predictor:
                 view=heaviest,
                 view_weight=float(weights[heaviest]),
                 box=box,
-                inputs="image" if known is None else "image+metadata",
+                inputs="image" if given.metadata is None else "image+metadata",
             ),
             view_shares=weights,
             boxes=views.boxes,
@@ -229,23 +270,19 @@ class Predictor:
         (sample,) = self._samples([name], None if metadata is None else [metadata])
         frame = _load(image, name, self._enough_side)
         views = make_views(frame, self.bundle.spec.layout)
-        output = self._output(views)
+        reading = self._read(views)
         known = self._encoder.encode(sample)
-        scored = self._decide(name, views, self._pooled(output), known)
+        scored = self._decide(name, views, self._given(reading, views, known))
         cells = cell_evidence(
             self.bundle.detector,
-            output.grid.cpu(),
-            lambda grid: pool(
-                BackboneOutput(_cpu(output.cls), grid, output.grid_size), self.bundle.spec.pooling
-            ),
-            torch.from_numpy(views.boxes)[None],
-            metadata=known,
+            reading.output.grid,
+            lambda grid: self._given(reading.with_grid(grid), views, known),
         )
         _, height, width = frame.shape
         scale = HEAT_SIDE / max(height, width)
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        grids = cells.unflatten(1, output.grid_size).clamp(min=0).numpy()
-        heat = heat_from_views(grids, views.boxes, shape)
+        grids = cells.unflatten(1, reading.output.grid_size).clamp(min=0).numpy()
+        heat = heat_from_views(grids, views.boxes[reading.view_ids.numpy()], shape)
         overlay = draw_overlay(
             frame,
             heat,
@@ -256,8 +293,11 @@ class Predictor:
         return scored.prediction, overlay
 
 
-def _cpu(value: torch.Tensor | None) -> torch.Tensor | None:
-    return None if value is None else value.cpu()
+def _joined(first: BackboneOutput, others: BackboneOutput) -> BackboneOutput:
+    cls = None
+    if first.cls is not None and others.cls is not None:
+        cls = torch.cat([first.cls, others.cls])
+    return BackboneOutput(cls, torch.cat([first.grid, others.grid]), first.grid_size)
 
 
 def _name(image: ImageLike, number: int) -> str:

@@ -92,7 +92,8 @@ class _Judged:
     """What a detector says of rows it never saw, before calibration."""
 
     image_only: Scores
-    with_metadata: Scores | None
+    with_metadata: Scores  # the same where nothing is known
+    known: npt.NDArray[np.bool_]  # of which rows anything is
     masks: MaskOverlap | None
 
 
@@ -138,11 +139,13 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
     labels = examples.labels[rows].numpy()
     raw = np.concatenate([part.image_only for part in judged])
     calibration, threshold = fit_calibration(labels, raw)
-    known = [part.with_metadata for part in judged if part.with_metadata is not None]
+    probabilities = calibration.apply(raw)
     metadata_calibration = metadata_probabilities = None
-    if known:
-        metadata_calibration, _ = fit_calibration(labels, np.concatenate(known))
-        metadata_probabilities = metadata_calibration.apply(np.concatenate(known))
+    if config.detector.metadata is not None:
+        told = np.concatenate([part.with_metadata for part in judged])
+        known = np.concatenate([part.known for part in judged])
+        metadata_calibration, _ = fit_calibration(labels[known], told[known])
+        metadata_probabilities = np.where(known, metadata_calibration.apply(told), probabilities)
     overlaps = [part.masks for part in judged if part.masks is not None]
     return Fit(
         detector=detector,
@@ -150,7 +153,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
         threshold=threshold,
         epochs=epochs,
         validation_rows=rows,
-        validation_probabilities=calibration.apply(raw),
+        validation_probabilities=probabilities,
         metadata_calibration=metadata_calibration,
         metadata_probabilities=metadata_probabilities,
         mask_overlap=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
@@ -282,19 +285,22 @@ def _validation_loss(
 @torch.no_grad()
 def _judge(detector: Detector, examples: Examples, rows: Rows) -> _Judged:
     metadata = examples.metadata(detector.config)
-    alone, known, overlaps = [], [], []
+    alone, told, known, overlaps = [], [], [], []
     for part in torch.from_numpy(rows).split(BATCH):
         given = examples.batch(part, metadata=metadata)
         alone.append(predict_probabilities(detector, given.image_only()))
-        if metadata is not None:
-            known.append(predict_probabilities(detector, given))
+        told.append(predict_probabilities(detector, given))
+        known.append(np.zeros(len(part), np.bool_))
+        if given.metadata is not None:
+            known[-1] = given.metadata.known().numpy()
         masks = detector.run(given).masks
         if masks is not None and examples.masks is not None:
             targets, annotated = examples.masks.batch(part.numpy())
             overlaps.append(mask_overlap(masks, targets, row_mask=annotated))
     return _Judged(
         image_only=np.concatenate(alone),
-        with_metadata=np.concatenate(known) if known else None,
+        with_metadata=np.concatenate(told),
+        known=np.concatenate(known),
         masks=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
     )
 
