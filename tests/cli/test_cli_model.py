@@ -9,25 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
+from cli_invoke import invoke
 from conftest import Tiny
 from natix_fixture import make_natix
-from workzone.cli import app
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.train.loop import TrainConfig
 
-runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
-
 LAYOUT = "size: 64\ntiles: 2\noverlap: 0.0\nsquares: []\n"
 """That of the shared bundle: its stored features serve here too."""
-
-
-def invoke(*arguments: object, expect: int = 0) -> Result:
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == expect, f"{arguments}\n{result.output}"
-    assert "Traceback" not in result.output
-    return result
 
 
 def parsed(result: Result) -> Any:

@@ -5,14 +5,12 @@ import logging
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner, Result
 
 from conftest import Tiny
 from workzone.cli import app
 from workzone.cli.console import command
-from workzone.config import from_mapping, read_yaml
-from workzone.model.detector import DetectorConfig
+from workzone.config import read_yaml
 from workzone.model.presets import PRESETS, preset
 from workzone.train.loop import TrainConfig
 
@@ -40,26 +38,18 @@ def test_the_docs_speak_of_every_preset() -> None:
     assert [name for name in PRESETS if f"`{name}`" not in documented] == []
 
 
-@pytest.mark.parametrize("name", ["lite", "small-moe"])
-def test_a_presets_yaml_gives_that_preset(name: str) -> None:
-    text = invoke("models", name).stdout
-    tree = yaml.safe_load(text)
-    assert list(tree) == ["detector"]
-    assert from_mapping(DetectorConfig, tree["detector"], where=name) == preset(name).detector
-
-
-def test_train_takes_the_yaml(tmp_path: Path) -> None:
-    (tmp_path / "lite.yaml").write_text(invoke("models", "lite").stdout)
-    assert read_yaml(TrainConfig, tmp_path / "lite.yaml").detector == preset("lite").detector
+@pytest.mark.parametrize("name", ["lite", "small-moe", "huge"])
+def test_train_takes_the_yaml(name: str, tmp_path: Path) -> None:
+    (tmp_path / "preset.yaml").write_text(invoke("models", name).stdout)
+    settings = read_yaml(TrainConfig, tmp_path / "preset.yaml")
+    assert settings.detector == preset(name).detector
+    assert settings == TrainConfig(detector=preset(name).detector, **preset(name).training)  # type: ignore[arg-type]
 
 
 def test_the_comments_say_how_to_train_and_what_it_costs() -> None:
     text = invoke("models", "huge").stdout
-    command_line = (
-        "# workzone train MANIFEST -o MODEL "
-        "--backbone dinov3-vith16plus --size 512 --pooling cls --config THIS_FILE"
-    )
-    assert command_line in text.splitlines()
+    assert "# workzone train MANIFEST -o MODEL --preset huge" in text.splitlines()
+    assert "--backbone dinov3-vith16plus --size 512 --pooling cls --config THIS_FILE" in text
     assert "840,592,640 frozen" in text
     assert "--pooling" not in invoke("models", "lite").stdout
 

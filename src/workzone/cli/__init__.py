@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import workzone
-from workzone.cli import data, demo, evaluate, model, models, predict, scenes
+from workzone.cli import data, demo, evaluate, features, models, predict, scenes, train
 from workzone.cli.console import out
 
 app = typer.Typer(
@@ -39,10 +39,10 @@ app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
-app.command(epilog=model.EXAMPLES_BACKBONES)(model.backbones)
+app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.command(epilog=models.EXAMPLES_MODELS)(models.models)
-app.command(epilog=model.EXAMPLES_EXTRACT)(model.extract)
-app.command(epilog=model.EXAMPLES_TRAIN)(model.train)
+app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
+app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 
 

@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
-from workzone.cli.model import (
+from workzone.cli.options import (
     DeviceOption,
     ManifestArgument,
     StoreOption,
     WeightsOption,
-    _store_folder,
+    store_folder,
 )
 
 EXAMPLES_EVALUATE = examples(
@@ -65,7 +65,7 @@ def evaluate(
         samples = samples.in_split(*(split or ["test"]))
     network = load_backbone(bundle.spec.backbone, weights=weights)
     move(network, device)
-    folder = _store_folder(store, manifest)
+    folder = store_folder(store, manifest)
     vectors = bundle_text_vectors(bundle, samples, folder / "text")
     features = Extraction(samples, network, bundle.spec, folder).run()
     evaluation = evaluate_job(

@@ -80,9 +80,6 @@ def _configuration(entry: Preset, cost: Cost) -> str:
 
     from workzone.model.cost import TRAINING_BATCH
 
-    options = f"--backbone {entry.backbone} --size {entry.layout.size}"
-    if entry.pooling is not None:
-        options += f" --pooling {entry.pooling}"
     comments = (
         f"{entry.name}: {entry.summary}",
         f"parameters: {cost.trainable_parameters:,} trainable, {cost.frozen_parameters:,} frozen",
@@ -93,11 +90,17 @@ def _configuration(entry: Preset, cost: Cost) -> str:
         f"memory: {_gigabytes(cost.predict_memory)} to predict an image, "
         f"{_gigabytes(cost.train_step)} for a training step of {TRAINING_BATCH} images on stored "
         "features",
-        f"workzone train MANIFEST -o MODEL {options} --config THIS_FILE",
+        f"workzone train MANIFEST -o MODEL --preset {entry.name}",
+        f"or, with this file changed: {_options(entry)} --config THIS_FILE",
     )
-    tree = {"detector": dataclasses.asdict(entry.detector)}
+    tree = dict(entry.training) | {"detector": dataclasses.asdict(entry.detector)}
     lines = "".join(f"# {comment}\n" for comment in comments)
     return lines + str(yaml.safe_dump(tree, sort_keys=False))
+
+
+def _options(entry: Preset) -> str:
+    pooling = "" if entry.pooling is None else f" --pooling {entry.pooling}"
+    return f"--backbone {entry.backbone} --size {entry.layout.size}{pooling}"
 
 
 def _millions(count: int) -> str:

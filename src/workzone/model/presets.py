@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workzone.backbones import dinov3, lite
@@ -24,6 +25,7 @@ class Preset:
     layout: ViewLayout
     pooling: str | None = None  # None: the backbone's own
     detector: DetectorConfig  # its width is filled in
+    training: Mapping[str, float]  # fields of TrainConfig, where not its defaults
     summary: str  # one sentence
 
 
@@ -109,18 +111,21 @@ def _pair(
         plain: the first's detector; None for that of `_reference`.
         shape: arguments of `_reference`, where they differ from the reference.
     """
+    wide = {"learning_rate": 1e-3, "weight_decay": 0.05, "classifier_penalty": 0.0}
     first = Preset(
         name=name,
         backbone=backbone,
         layout=ViewLayout(size=size),
         pooling=pooling,
         detector=plain or _reference(backbone, pooling, **shape),
+        training={} if plain else wide,
         summary=summary,
     )
     second = dataclasses.replace(
         first,
         name=f"{name}-moe",
         detector=_reference(backbone, pooling, experts=4, **shape),
+        training=wide,
         summary=f"The features of {name}, and the reference's detector with experts in its blocks.",
     )
     return first, second

@@ -148,6 +148,17 @@ def _validation_folds(samples: list[Sample]) -> list[Rows]:
     ]
 
 
+def without_idle_masks(config: TrainConfig, manifest: Manifest) -> TrainConfig:
+    """The same without the mask head where no row has masks to teach it.
+
+    A head that tells the classifier what it sees is kept: the labels teach it too.
+    """
+    detector = config.detector
+    if detector.masks is None or detector.mask_evidence or any(s.masks for s in manifest):
+        return config
+    return dataclasses.replace(config, detector=dataclasses.replace(detector, masks=None))
+
+
 def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
     """Make sure that features of ``spec`` have the grid that the detector needs.
 

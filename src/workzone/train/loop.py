@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from workzone.model.mask_loss import MaskOverlap, mask_loss, mask_overlap
 from workzone.model.pooling import AttentionAndMaximum
 from workzone.progress import Bar, bar
 from workzone.train.examples import Examples, Rows
-from workzone.types import DetectorOutput
+from workzone.types import OBJECT_CLASSES, DetectorOutput
 
 Scores = npt.NDArray[np.float64]
 
@@ -85,6 +86,16 @@ class Fit:
     metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
     mask_overlap: MaskOverlap | None = None  # of the validation rows that have masks
     validation_losses: list[list[float]] = field(default_factory=list)  # per fold, per epoch
+
+    def mask_iou(self) -> dict[str, float | None] | None:
+        """Intersection over union by class, 0..1; None where nothing was predicted or true."""
+        if self.mask_overlap is None:
+            return None
+        shares = self.mask_overlap.iou.tolist()
+        return {
+            name: None if math.isnan(share) else share
+            for name, share in zip(OBJECT_CLASSES, shares, strict=True)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,124 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workzone.cli.console import err
+
+if TYPE_CHECKING:
+    from workzone.backbones import Backbone
+    from workzone.data.manifest import Manifest
+    from workzone.features.spec import FeatureSpec, Precision
+
+
+class PrecisionChoice(enum.StrEnum):
+    """In which precision the backbone computes."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class StoredChoice(enum.StrEnum):
+    """In which precision features are stored."""
+
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+DEFAULT_BACKBONE = "lite0"
+
+ManifestArgument = Annotated[
+    Path, typer.Argument(help="A manifest, made by `workzone data import`.")
+]
+BackboneOption = Annotated[
+    str, typer.Option(help="Backbone by name; `workzone backbones` lists them.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
+]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Side of a view in pixels (default: the backbone's own).")
+]
+LayoutOption = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with the view layout: size, tiles, overlap, squares, boxes."),
+]
+PoolingOption = Annotated[
+    str | None,
+    typer.Option(help="cls, mean, max, cls+mean or mean+max (default: the backbone's own)."),
+]
+PrecisionOption = Annotated[
+    PrecisionChoice,
+    typer.Option(help="auto takes bfloat16 where the processor has it and features stay equal."),
+]
+StoredOption = Annotated[StoredChoice, typer.Option("--store-as", help="Type of stored features.")]
+CopiesOption = Annotated[
+    int, typer.Option(min=0, help="Augmented copies per image, stored beside the image itself.")
+]
+AugmentSeedOption = Annotated[int, typer.Option(help="Seed of the augmented copies.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Folder of feature stores (default: features/ beside the manifest)."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
+
+
+def prepare(
+    manifest: Manifest,
+    backbone: str,
+    weights: Path | None,
+    size: int | None,
+    layout: Path | None,
+    pooling: str | None,
+    precision: PrecisionChoice,
+    stored: StoredChoice,
+    augment_seed: int,
+    device: str,
+    grid_views: tuple[int, ...] = (),
+) -> tuple[Backbone, FeatureSpec]:
+    """The backbone that the options name, and the spec of its features."""
+    import dataclasses
+
+    from workzone.backbones import load_backbone
+    from workzone.config import read_yaml
+    from workzone.data.augmentation import Augmentation
+    from workzone.features.extract import choose_precision, make_spec
+    from workzone.run.predictor import move
+    from workzone.views import ViewLayout
+
+    network = load_backbone(backbone, weights=weights)
+    move(network, device)
+    chosen: Precision
+    views = read_yaml(ViewLayout, layout) if layout else ViewLayout(size=network.default_size)
+    if size is not None:
+        views = dataclasses.replace(views, size=size)
+    network.check_size(views.size)
+    if precision is PrecisionChoice.AUTO:
+        chosen, reason = choose_precision(network, manifest, views, pooling)
+    else:
+        chosen = "bfloat16" if precision is PrecisionChoice.BFLOAT16 else "float32"
+        reason = f"{chosen} as asked"
+    err.print(f"{network.name}, {views.count} views of {views.size} px; {reason}", style="dim")
+    spec = make_spec(
+        network,
+        layout=views,
+        pooling=pooling,
+        precision=chosen,
+        stored_type=stored.value,
+        grid_views=grid_views,
+        augmentation=Augmentation(seed=augment_seed),
+    )
+    return network, spec
+
+
+def store_folder(store: Path | None, manifest: Path) -> Path:
+    """Where feature stores lie: beside the manifest, if nothing else is said."""
+    return store or manifest.parent / "features"

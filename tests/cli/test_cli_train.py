@@ -1,0 +1,120 @@
+"""`workzone train` with presets, metadata, masks and the choice of views."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_invoke import invoke
+from conftest import Tiny
+from workzone.data.manifest import Manifest, write_manifest
+from workzone.data.scenes.write import write_scenes
+
+QUICK = "epochs: 2\n"
+LAYOUT = "size: 64\ntiles: 2\noverlap: 0.0\nsquares: []\n"
+
+
+@pytest.fixture
+def options(tiny: Tiny, tmp_path: Path) -> list[object]:
+    """Of the features that the shared fixture has stored."""
+    (tmp_path / "layout.yaml").write_text(LAYOUT)
+    return ["--layout", tmp_path / "layout.yaml", "--store", tiny.store, "--precision", "float32"]
+
+
+def with_scene(tiny: Tiny, folder: Path) -> Path:
+    """The tiny manifest with a column that gives the label away, beside its images."""
+    told = [
+        dataclasses.replace(s, scene="closed lane" if s.label else "open road")
+        for s in tiny.manifest
+    ]
+    path = tiny.root / f"{folder.name}.parquet"
+    write_manifest(Manifest(told, tiny.root), path)
+    return path
+
+
+def test_a_leaking_column_is_refused_with_its_name_and_figure(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "config.yaml").write_text(QUICK + "detector: {metadata: {}}\n")
+    manifest = with_scene(tiny, tmp_path)
+    args = ["train", manifest, "-o", tmp_path / "model", "--config", tmp_path / "config.yaml"]
+    result = invoke(*args, *options, expect=1)
+    said = " ".join(result.stderr.split())
+    assert "scene: its value alone tells road work with AUC 1.000" in said
+    assert "name it in allow_leaking: [scene]" in said
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_leak_that_is_allowed_is_said_in_training_and_in_every_report(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    config = "detector: {metadata: {allow_leaking: [scene]}}\n"
+    (tmp_path / "config.yaml").write_text(QUICK + config)
+    manifest = with_scene(tiny, tmp_path)
+    model = tmp_path / "model"
+    trained = invoke("train", manifest, "-o", model, "--config", tmp_path / "config.yaml", *options)
+    warning = "The model was fed with scene, which gives the label away"
+    assert warning in trained.stderr
+    assert trained.stdout.index("Validation rows") < trained.stdout.index("with their metadata")
+    report = tmp_path / "report"
+    args = ["evaluate", manifest, "--model", model, "-o", report, "--store", tiny.store]
+    judged = invoke(*args)
+    assert warning in judged.stderr
+    assert judged.stdout.index("Image only") < judged.stdout.index("With metadata")
+    page = (report / "report.html").read_text()
+    assert warning in page
+    figures = json.loads((report / "metrics.json").read_text())
+    assert list(figures).index("image_only") < list(figures).index("with_metadata")
+    assert figures["with_metadata"] is not None
+    predicted = invoke("predict", manifest, "--model", model, "--json").stdout.splitlines()
+    assert {json.loads(line)["inputs"] for line in predicted} == {"image+metadata"}
+
+
+def test_a_glance_and_masks_from_scenes_to_predictions(tmp_path: Path) -> None:
+    """Trained, judged and used with two of five views read and masks that decide."""
+    write_scenes(tmp_path / "scenes", count=48, seed=0)
+    manifest = tmp_path / "scenes" / "split.parquet"
+    invoke("data", "split", tmp_path / "scenes" / "manifest.parquet", "-o", manifest)
+    (tmp_path / "layout.yaml").write_text(LAYOUT)
+    (tmp_path / "config.yaml").write_text(
+        QUICK + "detector: {glance: {keep: 2}, masks: {hidden: 16}, mask_evidence: true}\n"
+    )
+    model = tmp_path / "model"
+    options = ["--layout", tmp_path / "layout.yaml", "--precision", "float32", "--json"]
+    told = json.loads(
+        invoke(
+            *("train", manifest, "-o", model, "--config", tmp_path / "config.yaml", *options)
+        ).stdout
+    )
+    assert set(told["mask_iou"]) == {"cone", "barrier", "sign", "worker", "vehicle", "equipment"}
+    invoke("evaluate", manifest, "--model", model, "-o", tmp_path / "report")
+    invoke("predict", tmp_path / "scenes" / "images", "--model", model, "-o", tmp_path / "p.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert len(rows) == 48
+    assert all(0 <= row["probability"] <= 1 for row in rows)
+
+
+def test_a_preset_names_backbone_size_and_detector(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "config.yaml").write_text(QUICK)
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", "--preset", "lite-moe"]
+    result = invoke(*args, "--config", tmp_path / "config.yaml", *options)
+    assert "no row has masks: the mask head is left out" in result.stderr
+    description = json.loads((tmp_path / "model" / "bundle.json").read_text())
+    assert description["detector"]["encoder"]["experts"] == 4
+    assert description["detector"]["masks"] is None
+    assert description["features"]["backbone"] == "lite0"
+    assert description["provenance"]["training"]["epochs"] == 2
+
+
+def test_a_preset_beside_a_file_with_a_detector_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("detector: {fusion: mean}\n")
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", "--preset", "lite"]
+    result = invoke(*args, "--config", tmp_path / "config.yaml", expect=2)
+    assert "give the detector in" in " ".join(result.stderr.split())
+    misspelt = invoke(*args[:-1], "lighte", expect=2)
+    assert "unknown preset 'lighte'; did you mean 'lite'?" in misspelt.stderr
