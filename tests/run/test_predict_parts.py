@@ -1,0 +1,112 @@
+"""Prediction with a glance and with masks that decide: as from stored features, for less work."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import LAYOUT, Tiny
+from workzone.backbones import Backbone
+from workzone.decide.bundle import Bundle
+from workzone.features.extract import Extraction, make_spec
+from workzone.model.detector import DetectorConfig
+from workzone.model.glance import GlanceConfig
+from workzone.model.masks import MaskHeadConfig
+from workzone.run import predictor as module
+from workzone.run.evaluate import evaluate
+from workzone.run.predictor import Predictor
+from workzone.train.job import train
+from workzone.train.loop import TrainConfig
+
+KEEP = 2
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
+    """Two of five views are read; what the masks show is told to the head."""
+    detector = DetectorConfig(
+        glance=GlanceConfig(keep=KEEP), masks=MaskHeadConfig(hidden=16), mask_evidence=True
+    )
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
+    config = TrainConfig(epochs=20, detector=detector)
+    return train(tiny.manifest, lite0, spec, tiny.store, config).bundle
+
+
+@pytest.fixture
+def read_views(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many views each call of the backbone read."""
+    counts: list[int] = []
+    plain = module.run
+
+    def counting(backbone: Backbone, pixels: torch.Tensor, **options: str) -> object:
+        counts.append(len(pixels))
+        return plain(backbone, pixels, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "run", counting)
+    return counts
+
+
+def test_pixels_and_stored_features_give_the_same_probability(
+    tiny: Tiny, lite0: Backbone, bundle: Bundle
+) -> None:
+    test = tiny.manifest.in_split("test")
+    store = Extraction(test, lite0, bundle.spec, tiny.store).run()
+    stored = evaluate(bundle, test, store).report.probabilities
+    predictions = Predictor(bundle, lite0).predict([tiny.root / s.image.path for s in test])
+    np.testing.assert_allclose([p.probability for p in predictions], stored, atol=0.01)
+    labels = np.array([s.label for s in test])
+    assert ((stored > 0.5) == labels).mean() > 0.8  # it has learned something to agree on
+
+
+def test_only_the_kept_views_are_read(
+    tiny: Tiny, lite0: Backbone, bundle: Bundle, read_views: list[int]
+) -> None:
+    paths = [tiny.root / s.image.path for s in tiny.manifest][:4]
+    Predictor(bundle, lite0).predict(paths)
+    assert read_views == [1, KEEP - 1] * 4
+
+
+def test_with_one_view_the_glance_is_all_there_is(
+    tiny: Tiny, lite0: Backbone, read_views: list[int]
+) -> None:
+    config = TrainConfig(epochs=2, detector=DetectorConfig(glance=GlanceConfig(keep=1)))
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
+    single = train(tiny.manifest, lite0, spec, tiny.store, config).bundle
+    (prediction,) = Predictor(single, lite0).predict(tiny.root / "01.png")
+    assert read_views == [1]
+    assert (prediction.view, prediction.view_weight) == (0, 1.0)
+
+
+def test_a_glance_over_all_views_reads_them_at_once(
+    tiny: Tiny, lite0: Backbone, bundle: Bundle, read_views: list[int]
+) -> None:
+    detector = bundle.detector
+    everything = dataclasses.replace(detector.config, glance=None)
+    plain = type(detector)(everything)
+    weights = {k: v for k, v in detector.state_dict().items() if not k.startswith("glance")}
+    plain.load_state_dict(weights)
+    Predictor(dataclasses.replace(bundle, detector=plain.eval()), lite0).predict(
+        tiny.root / "01.png"
+    )
+    assert read_views == [LAYOUT.count]
+
+
+def test_views_that_were_not_read_have_no_share(
+    tiny: Tiny, lite0: Backbone, bundle: Bundle
+) -> None:
+    predictor = Predictor(bundle, lite0)
+    for name in ("01.png", "03.png"):
+        (_, scored) = next(
+            predictor.score([(name, tiny.root / name)], lambda p: module._load(p, str(p), 64))
+        )
+        assert isinstance(scored, module.Scored)
+        assert scored.view_shares.shape == (LAYOUT.count,)
+        assert np.count_nonzero(scored.view_shares) <= KEEP
+        assert scored.view_shares.sum() == pytest.approx(1)
+        x0, y0, x1, y1 = scored.boxes[scored.prediction.view]
+        assert scored.prediction.box == pytest.approx((x0, y0, x1, y1))
+        prediction, _ = predictor.explain(tiny.root / name)
+        assert prediction.view_weight == scored.prediction.view_weight
