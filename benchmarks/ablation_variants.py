@@ -104,7 +104,7 @@ def _variants() -> dict[str, Variant]:
         "what masks show",
         "masks",
         dataclasses.replace(small, masks=masks, mask_evidence=True),
-        left_out_seeds=1,
+        on_photographs=False,  # no photograph has masks
     )
     metadata = MetadataConfig(position=16, weather=16, daytime=16, scene=16, text=0)
     of_small(
