@@ -17,7 +17,7 @@ from workzone.train.job import train
 from workzone.train.loop import TrainConfig
 from workzone.views import ViewLayout
 
-LAYOUT = ViewLayout(size=64, tiles=2, overlap=0.0, squares=())
+LAYOUT = ViewLayout(size=96, tiles=2, overlap=0.0, squares=())
 """The whole frame and its four quarters: small, and precise enough to say where."""
 
 
@@ -58,8 +58,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, lite0: Backbone) -> Tiny:
         )
     manifest = Manifest(samples, root)
     write_manifest(manifest, root / "manifest.parquet")
-    spec = make_spec(lite0, layout=LAYOUT)
-    trained = train(manifest, lite0, spec, root / "features", TrainConfig(epochs=30))
+    config = TrainConfig(epochs=30)
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
+    trained = train(manifest, lite0, spec, root / "features", config)
     write_bundle(trained.bundle, root / "model")
     return Tiny(root, manifest, root / "manifest.parquet", root / "model", root / "features")
 

@@ -135,7 +135,9 @@ def test_json_never_holds_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_demo_runs_on_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder as WORKZONE_PHOTOS names one; images are made and views small, the rest is real."""
-    monkeypatch.setattr("workzone.run.demo.make_spec", lambda net: make_spec(net, layout=LAYOUT))
+    monkeypatch.setattr(
+        "workzone.run.demo.make_spec", lambda net, **more: make_spec(net, layout=LAYOUT, **more)
+    )
     photos = tmp_path / "[red]photo:car:graphs [/x]"
     (photos / "photos").mkdir(parents=True)
     lines = ["file,label,group"]

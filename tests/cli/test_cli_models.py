@@ -104,7 +104,7 @@ detector:
 def test_training_and_loading_say_which_attention_kernel_runs(tiny: Tiny, tmp_path: Path) -> None:
     line = "attention: torch's built-in kernels of scaled_dot_product_attention (cpu)"
     (tmp_path / "training.yaml").write_text(ATTENDING)
-    (tmp_path / "layout.yaml").write_text("size: 64\ntiles: 2\noverlap: 0.0\nsquares: []\n")
+    (tmp_path / "layout.yaml").write_text("size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n")
     options = ["--layout", tmp_path / "layout.yaml", "--store", tiny.store]
     options += ["--precision", "float32", "--config", tmp_path / "training.yaml"]
     train = ["train", tiny.manifest_path, "-o", tmp_path / "model", *options]

@@ -14,7 +14,7 @@ from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.scenes.write import write_scenes
 
 QUICK = "epochs: 2\n"
-LAYOUT = "size: 64\ntiles: 2\noverlap: 0.0\nsquares: []\n"
+LAYOUT = "size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n"
 
 
 @pytest.fixture

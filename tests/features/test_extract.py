@@ -255,6 +255,33 @@ def test_grids_of_the_views_asked_for_are_stored(manifest):
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("wanted", [(), (0,), (0, 1)])
+def test_a_store_with_more_grids_serves_too(manifest, wanted):
+    whole = extraction(manifest, grid_views=(1, 0))
+    whole.run()
+    less = extraction(manifest, grid_views=wanted)
+    assert less.path == whole.path
+    assert less.pending() == []
+    other = extraction(manifest, grid_views=wanted, pooling="max")
+    assert other.path != whole.path  # another pooling is another feature
+
+
+def test_a_store_without_the_grid_does_not_serve(manifest):
+    plain = extraction(manifest)
+    plain.run()
+    assert extraction(manifest, grid_views=(0,)).path != plain.path
+    whole = extraction(manifest, grid_views=(0,))
+    whole.run()
+    assert extraction(manifest).path == plain.path  # its own comes first
+
+
+def test_a_damaged_neighbour_is_passed_over(manifest):
+    whole = extraction(manifest, grid_views=(0,))
+    whole.run()
+    (whole.path / "spec.json").write_text("{")
+    assert extraction(manifest).path != whole.path
+
+
 def test_features_can_be_stored_as_bfloat16(manifest):
     exact = extraction(manifest).run().read("pooled", slice(None))
     rounded = extraction(manifest, stored_type="bfloat16").run().read("pooled", slice(None))

@@ -18,6 +18,7 @@ from workzone.model.cost import (
     counted,
     meta_backbone,
     preset_cost,
+    views_read,
 )
 from workzone.model.presets import preset
 
@@ -124,8 +125,11 @@ def test_lites_figures_hang_together() -> None:
     assert cost.weights_float32 == 2 * cost.weights_bfloat16 > 4 * cost.frozen_parameters
     assert cost.predict_memory == cost.weights_float32 + cost.predict_activations
     # uint8 pixels and their float32 form are there together
-    assert cost.predict_activations > 5 * 12 * 3 * 224 * 224
+    assert cost.predict_activations > 5 * 4 * 3 * 224 * 224
     features = TRAINING_BATCH * 12 * 2560 * 4
     assert cost.train_step > 4 * 4 * cost.trainable_parameters + features
-    more = dataclasses.replace(entry, layout=dataclasses.replace(entry.layout, squares=()))
-    assert preset_cost(more).backbone_flops * 12 == cost.backbone_flops * 10
+    assert views_read(entry) == 4
+    plain = dataclasses.replace(entry.detector, glance=None)
+    whole = preset_cost(dataclasses.replace(entry, detector=plain))
+    assert whole.backbone_flops * 4 == cost.backbone_flops * 12
+    assert cost.train_step - whole.train_step >= TRAINING_BATCH * 49 * 1280 * 4  # the grid

@@ -19,10 +19,11 @@ from workzone.data.manifest import Manifest
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.cost import meta_backbone
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.mask_loss import mask_loss
 from workzone.model.metadata_batch import no_metadata
 from workzone.model.presets import PRESETS, preset
+from workzone.train.loop import TrainConfig
 from workzone.types import BackboneOutput, DetectorOutput
 from workzone.views import make_views, view_boxes
 
@@ -40,7 +41,9 @@ def test_the_names_are_the_known_ones() -> None:
 def test_lite_is_the_default_detector() -> None:
     lite = preset("lite")
     assert lite.backbone == "lite0"
-    assert dataclasses.replace(lite.detector, width=0) == DetectorConfig()
+    default = TrainConfig().detector
+    assert default.sized(width=2560, grid_width=1280, stride=32) == lite.detector
+    assert not lite.training
 
 
 def test_huge_is_the_reference() -> None:
@@ -194,22 +197,25 @@ def test_stored_features_and_pixels_give_the_same(
     for number in range(2):
         blob_image(number, number).save(tmp_path / f"{number}.png")
         samples.append(sample_of(tmp_path / f"{number}.png", label=number))
-    spec = make_spec(lite0, layout=entry.layout, pooling=entry.pooling)
+    spec = make_spec(lite0, layout=entry.layout, pooling=entry.pooling, grid_views=(0,))
     store = Extraction(Manifest(samples, tmp_path), lite0, spec, tmp_path / "features").run()
     rows = [store.rows[(sample.content_hash or "", 0)] for sample in samples]
     stored = store.read("pooled", rows).float()
     torch.manual_seed(0)
     detector = Detector(entry.detector).eval()
     torch.nn.init.normal_(detector.head[-1].weight)  # it starts at zero
+    if detector.glance is not None:
+        torch.nn.init.normal_(detector.glance.weight)
     boxes = store.read("boxes", rows).float()
-    from_store = detector(stored, boxes=boxes).logits
+    known: dict[str, Any] = {"grid": store.read("grid", rows)[:, 0], "grid_size": spec.grid_size}
+    from_store = detector(stored, boxes=boxes, **known).logits
     frames = [decode((tmp_path / f"{number}.png").read_bytes()) for number in range(2)]
     views = [make_views(frame, entry.layout) for frame in frames]
     outputs: list[BackboneOutput] = [run(lite0, view.pixels) for view in views]
     pixels = torch.stack([pool(output, spec.pooling) for output in outputs])
-    from_pixels = detector(
-        pixels, boxes=torch.stack([torch.from_numpy(view.boxes) for view in views])
-    ).logits
+    known["grid"] = torch.stack([output.grid[0] for output in outputs])
+    boxes = torch.stack([torch.from_numpy(view.boxes) for view in views])
+    from_pixels = detector(pixels, boxes=boxes, **known).logits
     size = from_store.abs().max().item()
     torch.testing.assert_close(from_store, from_pixels, rtol=0, atol=0.01 * size)  # as float16
     assert (from_store[0] - from_store[1]).abs().max() > 0.02 * size  # the images do differ

@@ -15,11 +15,12 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.errors import ManifestError, TrainingError, UsageError
 from workzone.features.extract import make_spec
+from workzone.model.detector import DetectorConfig
 from workzone.train.job import Trained, manifest_hash, train
 from workzone.train.loop import TrainConfig
 from workzone.types import Sample
 
-QUICK = TrainConfig(epochs=3)
+QUICK = TrainConfig(epochs=3, detector=DetectorConfig())
 
 
 @pytest.fixture
@@ -205,7 +206,8 @@ def test_the_same_seed_gives_the_same_bundle(tiny: Tiny, lite0: Backbone, tmp_pa
     spec = make_spec(lite0, layout=LAYOUT)
     few = Manifest(list(tiny.manifest)[:16], tiny.root)
     first, second = (
-        train(few, lite0, spec, tmp_path / name, TrainConfig(epochs=2)) for name in "ab"
+        train(few, lite0, spec, tmp_path / name, dataclasses.replace(QUICK, epochs=2))
+        for name in "ab"
     )
     assert same(first.bundle, second.bundle)
     np.testing.assert_array_equal(

@@ -106,6 +106,15 @@ def test_without_the_grid_of_the_global_view_it_is_refused(
             train(tiny.manifest, lite0, spec, tmp_path, TrainConfig(detector=detector))
 
 
+def test_a_grid_too_coarse_to_choose_views_by_is_refused(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path
+) -> None:
+    config = TrainConfig(detector=DetectorConfig(glance=GlanceConfig(keep=2)))
+    small = make_spec(lite0, layout=dataclasses.replace(LAYOUT, size=64), grid_views=(0,))
+    with pytest.raises(UsageError, match=r"64 px have a grid of 2 x 2 cells: .* \(3 cells a side"):
+        train(tiny.manifest, lite0, small, tmp_path, config)
+
+
 def test_a_glance_is_fitted_and_kept_in_the_bundle(tiny: Tiny, lite0: Backbone) -> None:
     config = DetectorConfig(glance=GlanceConfig(keep=2))
     trained = learn(tiny, lite0, list(tiny.manifest), config)

@@ -27,7 +27,8 @@ from workzone.train.loop import Fit, TrainConfig, predict_probabilities
 from workzone.types import ImageRef, Sample
 
 V, D = 3, 6
-QUICK = TrainConfig(epochs=12, batch=32, learning_rate=0.02)
+PLAIN = DetectorConfig()
+QUICK = TrainConfig(epochs=12, batch=32, learning_rate=0.02, detector=PLAIN)
 
 
 def made_data(
@@ -115,7 +116,7 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    fit(features, labels, two_folds(40), TrainConfig(epochs=1))
+    fit(features, labels, two_folds(40), TrainConfig(detector=PLAIN, epochs=1))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -133,7 +134,9 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
         "classifier_penalty": 0.0,
         "attention_penalty": 0.0,
     }
-    result = fit(features, labels, folds, TrainConfig(epochs=60, patience=5, **settings))
+    result = fit(
+        features, labels, folds, TrainConfig(detector=PLAIN, epochs=60, patience=5, **settings)
+    )
     (history,) = result.validation_losses
     best = int(np.argmin(history))
     assert history[-1] > history[best]
@@ -144,7 +147,12 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert result.calibration == Calibration()  # 18 rows are too few for one, so these are raw
     assert log_loss(labels[folds[0]], raw) == pytest.approx(history[best], rel=1e-4)
     # without patience to spare, the fold's run is the same up to there
-    short = fit(features, labels, folds, TrainConfig(epochs=best + 1, patience=5, **settings))
+    short = fit(
+        features,
+        labels,
+        folds,
+        TrainConfig(detector=PLAIN, epochs=best + 1, patience=5, **settings),
+    )
     assert short.validation_losses[0] == history[: best + 1]
     np.testing.assert_array_equal(short.validation_probabilities, raw)
 
@@ -152,14 +160,19 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
 def test_the_final_length_is_the_median_of_the_folds() -> None:
     features, labels = made_data(90)
     folds = [np.arange(k, 90, 3) for k in range(3)]
-    result = fit(features, labels, folds, TrainConfig(epochs=20, learning_rate=0.05, patience=3))
+    result = fit(
+        features,
+        labels,
+        folds,
+        TrainConfig(detector=PLAIN, epochs=20, learning_rate=0.05, patience=3),
+    )
     best = [int(np.argmin(history)) + 1 for history in result.validation_losses]
     assert result.epochs == int(np.median(best))
 
 
 def test_the_final_detector_learns_from_validation_rows_too() -> None:
     features, labels = made_data(60)
-    config = TrainConfig(epochs=2)
+    config = TrainConfig(detector=PLAIN, epochs=2)
     first = fit(features, labels, [np.arange(20)], config)
     changed = features.clone()
     changed[3] += 1.0  # a validation row
@@ -182,7 +195,7 @@ def test_a_rare_class_is_not_given_up() -> None:
 def test_what_is_said_of_a_validation_row_depends_on_no_other_one() -> None:
     """Not even through the statistics that features are standardised with."""
     features, labels = made_data(60)
-    fold, once = [np.arange(18)], TrainConfig(epochs=1)
+    fold, once = [np.arange(18)], TrainConfig(detector=PLAIN, epochs=1)
     before = fit(features, labels, fold, once)
     changed = features.clone()
     changed[5] = 1000.0

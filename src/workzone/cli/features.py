@@ -56,7 +56,7 @@ def backbones(as_json: JsonFlag = False) -> None:
 EXAMPLES_EXTRACT = examples(
     "workzone extract manifest.parquet",
     "workzone extract manifest.parquet --backbone dinov3-vitb16 --weights ./dinov3-vitb16",
-    "workzone extract manifest.parquet --copies 4 --grid 0",
+    "workzone extract manifest.parquet --copies 4 --no-grid",
 )
 
 
@@ -73,9 +73,9 @@ def extract(
     copies: CopiesOption = 0,
     augment_seed: AugmentSeedOption = 0,
     grid: Annotated[
-        list[int] | None,
-        typer.Option(help="Also store the patch grid of this view (0: whole frame); repeatable."),
-    ] = None,
+        bool,
+        typer.Option(help="Also store the patch grid of the whole frame, which training asks for."),
+    ] = True,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonFlag = False,
@@ -84,7 +84,7 @@ def extract(
 
     The store's folder name covers all that changes a feature: backbone, weights, pooling,
     preprocessing, views, augmentation. A stopped extraction goes on where it was; an image that is
-    already there is not read again.
+    already there is not read again. Training on features without grids uses a store with them too.
     """
     from workzone.data.manifest import read_manifest
     from workzone.features.extract import Extraction
@@ -101,7 +101,7 @@ def extract(
         stored,
         augment_seed,
         device,
-        tuple(grid or ()),
+        grid=grid,
     )
     extraction = Extraction(
         samples,

@@ -63,7 +63,7 @@ def _table(counted: list[tuple[Preset, Cost]]) -> Table:
         table.add_row(
             entry.name,
             entry.backbone,
-            f"{entry.layout.count} x {entry.layout.size}",
+            _views(entry),
             str(entry.detector.width),
             _millions(cost.trainable_parameters),
             _millions(cost.frozen_parameters),
@@ -83,8 +83,8 @@ def _configuration(entry: Preset, cost: Cost) -> str:
     comments = (
         f"{entry.name}: {entry.summary}",
         f"parameters: {cost.trainable_parameters:,} trainable, {cost.frozen_parameters:,} frozen",
-        f"operations: {cost.flops / 1e9:,.1f} GFLOP for an image of {entry.layout.count} views of "
-        f"{entry.layout.size} px, {cost.backbone_flops / 1e9:,.1f} of them in the backbone",
+        f"operations: {cost.flops / 1e9:,.1f} GFLOP for an image ({_views(entry)} px), "
+        f"{cost.backbone_flops / 1e9:,.1f} of them in the backbone",
         f"weights: {_gigabytes(cost.weights_float32)} in float32, "
         f"{_gigabytes(cost.weights_bfloat16)} in bfloat16",
         f"memory: {_gigabytes(cost.predict_memory)} to predict an image, "
@@ -96,6 +96,13 @@ def _configuration(entry: Preset, cost: Cost) -> str:
     tree = dict(entry.training) | {"detector": dataclasses.asdict(entry.detector)}
     lines = "".join(f"# {comment}\n" for comment in comments)
     return lines + str(yaml.safe_dump(tree, sort_keys=False))
+
+
+def _views(entry: Preset) -> str:
+    from workzone.model.cost import views_read
+
+    read, views = views_read(entry), entry.layout.count
+    return f"{views if read == views else f'{read} of {views}'} x {entry.layout.size}"
 
 
 def _options(entry: Preset) -> str:

@@ -82,7 +82,8 @@ def prepare(
     stored: StoredChoice,
     augment_seed: int,
     device: str,
-    grid_views: tuple[int, ...] = (),
+    *,
+    grid: bool,
 ) -> tuple[Backbone, FeatureSpec]:
     """The backbone that the options name, and the spec of its features."""
     import dataclasses
@@ -113,7 +114,7 @@ def prepare(
         pooling=pooling,
         precision=chosen,
         stored_type=stored.value,
-        grid_views=grid_views,
+        grid_views=(0,) if grid and views.global_view else (),
         augmentation=Augmentation(seed=augment_seed),
     )
     return network, spec

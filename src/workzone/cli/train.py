@@ -144,7 +144,7 @@ def train(
         stored,
         augment_seed,
         device,
-        (0,) if settings.detector.needs_grid else (),
+        grid=settings.detector.needs_grid,
     )
     trained = train_job(
         samples,

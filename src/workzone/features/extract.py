@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ import torch
 from workzone.backbones import Backbone, pool, pooled_width, run
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
-from workzone.errors import BackboneError, ImageError, ManifestError, StoreError
+from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
 from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
 from workzone.parallel import in_batches, map_ahead
@@ -175,7 +177,8 @@ class Extraction:
             manifest: which images.
             backbone: the one that ``spec`` was made for.
             spec: from :func:`make_spec`.
-            folder: where stores lie; this one goes to a sub-folder named after the spec's key.
+            folder: where stores lie; this one goes to a sub-folder named after the spec's key. A
+                store there that holds the same and more grids serves as well.
             copies: augmented copies per image, beside the image itself.
 
         Raises:
@@ -187,8 +190,9 @@ class Extraction:
                 f"{backbone.name} with {backbone.weight_hash}: load the same weights (--weights)"
             )
         self.unread: dict[RowKey, str] = {}  # of the last run: no such file, changed, ...
-        self.manifest, self.backbone, self.spec = manifest, backbone, spec
-        self.path = folder / f"{spec.backbone.replace('/', '-').replace(':', '-')}-{spec.key()}"
+        self.manifest, self.backbone = manifest, backbone
+        self.spec = _with_stored_grids(folder, spec)
+        self.path = store_path(folder, self.spec)
         self._jobs = jobs(manifest, copies)
 
     def pending(self) -> list[Job]:
@@ -214,7 +218,7 @@ class Extraction:
             raise StoreError(
                 f"the features need {size / 1e9:.2f} GB, the disk of {self.path} has "
                 f"{free / 1e9:.2f} GB free; name another folder with --store, or store less "
-                "(fewer --copies, no --grid)"
+                "(fewer --copies, --no-grid)"
             )
         seconds = 0.0
         if pending:
@@ -308,6 +312,31 @@ class Extraction:
             return stacked.to(torch.bfloat16).view(torch.uint16).numpy()
         limit = torch.finfo(torch.float16).max
         return stacked.clamp(-limit, limit).to(torch.float16).numpy()
+
+
+def store_path(folder: Path, spec: FeatureSpec) -> Path:
+    """Where the store of a spec lies below ``folder``."""
+    return folder / f"{spec.backbone.replace('/', '-').replace(':', '-')}-{spec.key()}"
+
+
+def _with_stored_grids(folder: Path, spec: FeatureSpec) -> FeatureSpec:
+    """The spec of a store that holds the same and more grids, where ``spec`` has no store yet."""
+    if store_path(folder, spec).exists():
+        return spec
+    for path in sorted(folder.glob("*/spec.json")):
+        try:
+            other = FeatureSpec.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, WorkzoneError):
+            continue  # opening it says what is wrong; here it is just not the one
+        same = dataclasses.replace(
+            other,
+            grid_views=spec.grid_views,
+            grid_size=spec.grid_size,
+            grid_width=spec.grid_width,
+        )
+        if same == spec and set(spec.grid_views) <= set(other.grid_views):
+            return other
+    return spec
 
 
 def _existing(path: Path) -> Path:

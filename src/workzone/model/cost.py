@@ -39,7 +39,7 @@ class Cost:
 
     frozen_parameters: int  # the backbone's published weights
     trainable_parameters: int  # the detector
-    flops: int  # for one image: the backbone on all views, and the detector
+    flops: int  # for one image: the backbone on the views it reads, and the detector
     backbone_flops: int  # the backbone's part
     weights_float32: int  # bytes of both, as they are held
     weights_bfloat16: int  # the same at two bytes a number
@@ -149,7 +149,8 @@ def meta_backbone(name: str) -> Backbone:
 
 def preset_cost(preset: Preset) -> Cost:
     """Count one preset; presets that share a backbone and views share that count."""
-    seen = _backbone_cost(preset.backbone, preset.layout.size, preset.layout.count, preset.pooling)
+    read = views_read(preset)
+    seen = _backbone_cost(preset.backbone, preset.layout.size, read, preset.pooling)
     with META:
         detector = Detector(preset.detector)
     prediction = _predict(detector, preset)
@@ -164,8 +165,14 @@ def preset_cost(preset: Preset) -> Cost:
         weights_bfloat16=2 * numbers,
         # one after the other: the backbone's tensors are gone when the detector runs
         predict_activations=max(seen.activations, prediction.peak - detector_bytes),
-        train_step=_train(detector, preset),
+        train_step=_train(detector, preset, seen),
     )
+
+
+def views_read(preset: Preset) -> int:
+    """How many views of an image the backbone reads in prediction: k where there is a glance."""
+    glance, views = preset.detector.glance, preset.layout.count
+    return views if glance is None else min(glance.keep, views)
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,8 @@ class _BackboneCost:
     numbers: int  # as held: folding changes their count
     flops: int
     activations: int  # bytes
+    grid_size: tuple[int, int]
+    grid_width: int
 
 
 @lru_cache(maxsize=32)
@@ -189,6 +198,8 @@ def _backbone_cost(name: str, size: int, views: int, pooling: str | None) -> _Ba
         numbers=sum(tensor.numel() for tensor in state),
         flops=work.flops,
         activations=work.peak - sum(tensor.nbytes for tensor in state),
+        grid_size=backbone.grid_size(size),
+        grid_width=backbone.width,
     )
 
 
@@ -196,8 +207,7 @@ def _state(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def _inputs(preset: Preset, rows: int) -> dict[str, torch.Tensor]:
-    views = preset.layout.count
+def _inputs(preset: Preset, *, rows: int, views: int) -> dict[str, torch.Tensor]:
     return {
         "features": torch.empty(rows, views, preset.detector.width, device=META),
         "boxes": torch.empty(rows, views, 4, device=META),
@@ -206,40 +216,42 @@ def _inputs(preset: Preset, rows: int) -> dict[str, torch.Tensor]:
 
 def _predict(detector: Detector, preset: Preset) -> Counted:
     """One image, without metadata and masks, as the predictor does it."""
-    inputs = _inputs(preset, rows=1)
+    inputs = _inputs(preset, rows=1, views=views_read(preset))
     detector.eval()
     with torch.no_grad():
         return counted(lambda: detector(**inputs), [*_state(detector), *inputs.values()])
 
 
-def _train(detector: Detector, preset: Preset) -> int:
+def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
     """Bytes of a training step on stored features, with all that the detector can learn from."""
-    config, inputs = preset.detector, _inputs(preset, rows=TRAINING_BATCH)
+    config, views = preset.detector, preset.layout.count
+    inputs = _inputs(preset, rows=TRAINING_BATCH, views=views)
     held = [*_state(detector), *inputs.values()]
     further: dict[str, Any] = {}
     targets = None
     if config.metadata is not None:
         further["metadata"] = no_metadata(TRAINING_BATCH, config.metadata).to(META)
         held += vars(further["metadata"]).values()
+    if config.needs_grid:
+        rows, columns = seen.grid_size
+        grid = torch.empty(TRAINING_BATCH, rows * columns, seen.grid_width, device=META)
+        further |= {"grid": grid, "grid_size": seen.grid_size}
+        held.append(grid)
     if config.masks is not None:
-        side = preset.layout.size // config.masks.stride
-        further["grid_size"] = (side, side)
-        grid = torch.empty(TRAINING_BATCH, side**2, config.masks.width, device=META)
-        shape = (TRAINING_BATCH, config.masks.classes, *config.masks.mask_size((side, side)))
+        shape = (TRAINING_BATCH, config.masks.classes, *config.masks.mask_size(seen.grid_size))
         targets = torch.empty(shape, device=META)
-        further["grid"] = grid
-        held += [grid, targets]
+        held.append(targets)
     labels = torch.empty(TRAINING_BATCH, dtype=torch.int64, device=META)
-    rows = torch.empty(TRAINING_BATCH, dtype=torch.bool, device=META)
+    annotated = torch.empty(TRAINING_BATCH, dtype=torch.bool, device=META)
     optimizer = torch.optim.AdamW(detector.parameters())
     averages = _fill_state(optimizer, detector)
     detector.train()
-    memory = PeakMemory([*held, labels, rows, *averages])
+    memory = PeakMemory([*held, labels, annotated, *averages])
     with memory, FusedAttention():
         output = detector(**inputs, **further)
         loss = F.cross_entropy(output.logits, labels) + output.balance_loss
         if targets is not None:
-            loss = loss + mask_loss(output.masks, targets, row_mask=rows)
+            loss = loss + mask_loss(output.masks, targets, row_mask=annotated)
         loss.backward()
         optimizer.step()
     return memory.peak

@@ -10,6 +10,7 @@ from workzone.backbones import dinov3, lite
 from workzone.errors import UsageError, nearest
 from workzone.model.detector import DetectorConfig
 from workzone.model.encoder import EncoderConfig
+from workzone.model.glance import GlanceConfig
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pruning import PrunerConfig
@@ -141,8 +142,10 @@ PRESETS = {
             "lite",
             lite.NAME,
             size=224,
-            plain=dataclasses.replace(DetectorConfig(), width=_pooled_width(lite.WIDTH, None)),
-            summary="The default: the embedded backbone and the small detector; no download.",
+            plain=DetectorConfig(
+                width=_pooled_width(lite.WIDTH, None), glance=GlanceConfig(width=lite.WIDTH)
+            ),
+            summary="The default: the embedded backbone reads four of twelve views; no download.",
         ),
         _pair(
             "small",

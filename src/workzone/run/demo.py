@@ -96,7 +96,11 @@ def run_demo(
     step("extracting features of 12 views with the embedded backbone, and training")
     backbone = load_backbone("lite0")
     trained = train(
-        manifest, backbone, make_spec(backbone), output / "features", TrainConfig(seed=seed)
+        manifest,
+        backbone,
+        make_spec(backbone, grid_views=(0,)),
+        output / "features",
+        TrainConfig(seed=seed),
     )
     write_bundle(trained.bundle, output / "model")
     say(f"threshold: {trained.fit.threshold.reason}")

@@ -32,6 +32,10 @@ from workzone.train.loop import Fit, TrainConfig, fit
 from workzone.types import Sample
 
 
+COARSEST_GRID = 3
+"""Cells a side below which a glance is worse than chance: each sees most of the frame."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A bundle and the fit it came from."""
@@ -163,12 +167,20 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
     """Make sure that features of ``spec`` have the grid that the detector needs.
 
     Raises:
-        UsageError: they have not.
+        UsageError: they have not, or it is too coarse to choose views by.
     """
     if detector.needs_grid and not (spec.layout.global_view and 0 in spec.grid_views):
         raise UsageError(
             "the glance and the masks need the patch grid of the global view: take a layout with "
-            "the global view, and features with grid_views=(0,)"
+            "the global view and features with grid_views=(0,), or leave both out "
+            "(detector: {glance: null, masks: null})"
+        )
+    if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
+        rows, columns = spec.grid_size
+        raise UsageError(
+            f"views of {spec.layout.size} px have a grid of {rows} x {columns} cells: too coarse "
+            f"to choose views by. Take larger views ({COARSEST_GRID} cells a side at least), or "
+            "read them all (detector: {glance: null})"
         )
 
 

@@ -16,6 +16,7 @@ from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError, UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import MaskOverlap, mask_loss, mask_overlap
 from workzone.model.pooling import AttentionAndMaximum
@@ -48,7 +49,7 @@ class TrainConfig:
     """How the detector is trained."""
 
     seed: int = 0
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    detector: DetectorConfig = field(default_factory=lambda: DetectorConfig(glance=GlanceConfig()))
     learning_rate: float = 1e-3  # AdamW
     weight_decay: float = 0.0  # AdamW
     batch: int = 64  # images
