@@ -296,9 +296,16 @@ def test_the_documented_reference_detector_trains() -> None:
     features, labels = made_data(40)
     corner = torch.rand(*features.shape[:3], 2, generator=torch.Generator().manual_seed(0)) / 2
     result = fit(
-        features, labels, two_folds(40), config, boxes=torch.cat([corner, corner + 0.5], -1)
+        features,
+        labels,
+        two_folds(40),
+        config,
+        boxes=torch.cat([corner, corner + 0.5], -1),
+        samples=made_samples(labels, telling=0.5),
+        **grid_parts(labels),
     )
     assert result.detector.pruner is not None and len(result.detector.encoder.blocks) == 4
+    assert result.metadata_probabilities is not None and result.mask_overlap is not None
     assert np.isfinite(result.validation_probabilities).all()
 
 

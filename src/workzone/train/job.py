@@ -31,7 +31,6 @@ from workzone.train.examples import Examples, Rows
 from workzone.train.loop import Fit, TrainConfig, fit
 from workzone.types import Sample
 
-
 COARSEST_GRID = 3
 """Cells a side below which a glance is worse than chance: each sees most of the frame."""
 
