@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from workzone.types import OBJECT_CLASSES
+
+VIEWS = 12
+VIEWS_READ = (1, 2, 4, 6, 8, 12)
+
 
 def tables(results: dict[str, Any]) -> str:
     """Markdown."""
@@ -20,6 +25,13 @@ def tables(results: dict[str, Any]) -> str:
             "| parameters | s a fit |",
             "|---|---|---|---|---|---|---|---|",
             *(_line(name, row, "five folds") for name, row in rows.items() if "five folds" in row),
+            "",
+            "Accuracy for cost: views read before the small detector (photographs):",
+            "",
+            "| views read | share of the backbone's work | five folds, AUC / MCC | "
+            "sources left out, mean AUC / MCC |",
+            "|---|---|---|---|",
+            *(_cost_line(keep, rows) for keep in VIEWS_READ),
             "",
             "Photographs, one family of sources left out, AUC / MCC at 0.5:",
             "",
@@ -38,7 +50,27 @@ def tables(results: dict[str, Any]) -> str:
                 if "scenes" in row
                 for line in _scene_lines(name, row)
             ),
+            "",
+            "Masks on drawn scenes, intersection over union by class:",
+            "",
+            f"| detector | {' | '.join(OBJECT_CLASSES)} |",
+            f"|---|{'---|' * len(OBJECT_CLASSES)}",
+            *(
+                f"| {name} | {' | '.join('-' if v is None else f'{v:.2f}' for v in iou)} |"
+                for name, row in rows.items()
+                if (iou := row.get("scenes", {}).get("mask_iou"))
+            ),
         ]
+    )
+
+
+def _cost_line(keep: int, rows: dict[str, Any]) -> str:
+    row = rows["small" if keep == VIEWS else f"small, {keep} of {VIEWS} views read"]
+    folds, left_out = row["five folds"], row["left out"].values()
+    mean = {f: sum(part[f] for part in left_out) / len(left_out) for f in ("auc", "mcc")}
+    return (
+        f"| {keep} | {keep / VIEWS:.0%} | {folds['auc']['value']:.3f} / "
+        f"{folds['mcc']['value']:.3f} | {mean['auc']:.3f} / {mean['mcc']:.3f} |"
     )
 
 

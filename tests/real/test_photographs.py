@@ -72,7 +72,7 @@ def test_road_work_is_found_in_photographs_of_groups_never_seen(
         read_manifest(summary.manifest), proportions=shares, folds=None, seed=4
     )
     assert not proof.problems
-    spec = make_spec(lite0, layout=ViewLayout(tiles=2, squares=()))
+    spec = make_spec(lite0, layout=ViewLayout(tiles=2, squares=()), grid_views=(0,))
     trained = train(manifest, lite0, spec, tmp_path / "features", TrainConfig())
     write_bundle(trained.bundle, tmp_path / "model")
 
@@ -82,4 +82,4 @@ def test_road_work_is_found_in_photographs_of_groups_never_seen(
     labels = [sample.label for sample in test]
     auc = roc_auc_score(labels, [prediction.probability for prediction in predictions])
     assert min(sum(label == 1 for label in labels), sum(label == 0 for label in labels)) >= 15
-    assert auc > 0.85  # 0.94 when this was written; 0.87 to 0.98 over eight seeds of the split
+    assert auc > 0.85  # 0.94 when this was written
