@@ -117,10 +117,11 @@ def load(work: Path, name: str) -> tuple[Manifest, Examples]:
     stride = store.spec.layout.size // store.spec.grid_size[0]
     shape = MaskHeadConfig(width=1, stride=stride).mask_size(store.spec.grid_size)
     examples = Examples(
-        features=store.read("pooled", rows)[:, None].half(),
         labels=torch.tensor([s.label for s in manifest]),
-        boxes=store.read("boxes", rows)[:, None],
-        grid=store.read("grid", rows)[:, None, 0].half(),
+        rows=torch.tensor(rows)[:, None],
+        features=store.mapped("pooled"),
+        boxes=store.mapped("boxes"),
+        grid=store.mapped("grid")[:, 0],
         grid_size=store.spec.grid_size,
         grid_stride=stride,
         masks=mask_targets(list(manifest), manifest.root, shape) if name == "scenes" else None,
@@ -146,10 +147,9 @@ def subset(examples: Examples, rows: Rows, variant: Variant) -> Examples:
     samples = with_leak(list(examples.samples)) if variant.leak else examples.samples
     return dataclasses.replace(
         examples,
-        features=examples.features[rows],
         labels=examples.labels[rows],
-        boxes=None if examples.boxes is None else examples.boxes[rows],
-        grid=examples.grid[rows] if variant.needs_grid and examples.grid is not None else None,
+        rows=examples.rows[rows],
+        grid=examples.grid if variant.needs_grid else None,
         masks=masks
         and dataclasses.replace(
             masks, covered=masks.covered[rows], annotated=masks.annotated[rows]
@@ -179,7 +179,6 @@ def run_task(task: Task, work: Path) -> dict[str, Any]:
     validation = inner_folds(labels, groups, train, task.seed)
     start = time.perf_counter()
     if variant.training is None:
-        assert examples.features is not None
         scores, facts = floor(examples, labels, train, test)
     else:
         scores, facts = detector(variant, examples, train, test, validation[:1], task.seed)
@@ -191,7 +190,7 @@ def floor(
     examples: Examples, labels: Rows, train: Rows, test: Rows
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Logistic regression on the global view beside the maximum over the views."""
-    pooled = examples.features[:, 0].float().numpy()
+    pooled = examples.features[examples.rows[:, 0]].float().numpy()
     mean = pooled[..., : pooled.shape[-1] // 2]  # the other half is the maximum over the grid
     vectors = np.concatenate([mean[:, 0], mean.max(1)], axis=1)
     method = logistic(vectors, labels, choose_cut=False)

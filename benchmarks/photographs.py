@@ -104,8 +104,7 @@ def detector(examples: Examples, config: TrainConfig) -> Method:
     """The package's own detector, trained as `workzone train` trains it."""
 
     def subset(rows: Rows) -> Examples:
-        parts = {name: getattr(examples, name) for name in ("features", "labels", "boxes", "grid")}
-        return dataclasses.replace(examples, **{n: v[rows] for n, v in parts.items()})
+        return dataclasses.replace(examples, labels=examples.labels[rows], rows=examples.rows[rows])
 
     def method(train: Rows, test: Rows, validation: list[Rows], seed: int) -> Scores:
         fitted = fit(subset(train), validation, dataclasses.replace(config, seed=seed))
@@ -127,10 +126,11 @@ def run(photos: Path, work: Path, seeds: int) -> dict[str, Any]:
     rows = [store.row(s.content_hash or "") for s in manifest]
     pooled = store.read("pooled", rows)
     examples = Examples(
-        features=pooled[:, None].half(),
         labels=torch.from_numpy(labels),
-        boxes=store.read("boxes", rows)[:, None],
-        grid=store.read("grid", rows)[:, None, 0].half(),
+        rows=torch.tensor(rows)[:, None],
+        features=store.mapped("pooled"),
+        boxes=store.mapped("boxes"),
+        grid=store.mapped("grid")[:, 0],
         grid_size=store.spec.grid_size,
         grid_stride=store.spec.layout.size // store.spec.grid_size[0],
     )

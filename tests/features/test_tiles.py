@@ -75,14 +75,16 @@ def test_the_probe_finds_the_channel_that_tells_the_classes_apart() -> None:
     labels = torch.arange(80) % 2
     grids = torch.randn(80, 20, 4, generator=random) * torch.tensor([1.0, 100.0, 1.0, 1.0])
     grids[labels == 1, 7, 2] += 20  # one cell of twenty
-    weight = fit_probe(grids, labels)
+    weight = fit_probe(grids.mean(1), labels)
     assert weight.dtype == torch.float32
     assert int(weight.abs().argmax()) == 2
     assert weight[2] > 0
     assert int(score_cells(grids[1], weight).argmax()) == 7
     # the scale of a channel is the probe's affair, not the caller's
     scale = torch.tensor([1.0, 0.01, 10.0, 1.0])
-    torch.testing.assert_close(fit_probe(grids * scale, labels) * scale, weight, rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        fit_probe((grids * scale).mean(1), labels) * scale, weight, rtol=1e-3, atol=0
+    )
 
 
 def test_the_probe_is_the_optimum_of_balanced_logistic_regression() -> None:
@@ -91,7 +93,7 @@ def test_the_probe_is_the_optimum_of_balanced_logistic_regression() -> None:
     labels = (torch.arange(60) % 6 == 0).long()
     grids = torch.randn(60, 3, 4, generator=random) * 3 + labels[:, None, None]
     means = grids.mean(1).double()
-    weight = fit_probe(grids, labels).double() * means.std(0, correction=0)
+    weight = fit_probe(grids.mean(1), labels).double() * means.std(0, correction=0)
     inputs = (means - means.mean(0)) / means.std(0, correction=0)
     importance = torch.where(labels == 1, 60 / 20, 60 / 100).double()
     low, high = -20.0, 20.0  # the intercept, by bisection
@@ -105,4 +107,4 @@ def test_the_probe_is_the_optimum_of_balanced_logistic_regression() -> None:
 
 def test_a_probe_of_one_class_is_refused() -> None:
     with pytest.raises(TrainingError, match="needs both classes; 3 of 3 training images"):
-        fit_probe(torch.zeros(3, 4, 2), torch.ones(3))
+        fit_probe(torch.zeros(3, 2), torch.ones(3))

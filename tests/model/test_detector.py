@@ -332,6 +332,20 @@ def test_one_graph_for_a_fixed_shape() -> None:
         )
 
 
+def test_one_graph_with_a_glance() -> None:
+    detector, given = glancing(keep=2)
+    features = made_features().double()
+    size = given.pop("grid_size")
+    compiled = torch.compile(
+        lambda f, given: detector(f, grid_size=size, **given).logits,
+        fullgraph=True,
+        backend="aot_eager",
+    )
+    with torch.no_grad():
+        expected = detector(features, grid_size=size, **given).logits
+        torch.testing.assert_close(compiled(features, given), expected)
+
+
 def test_bfloat16_stays_close() -> None:
     detector, features, boxes = whole(), made_features(), made_boxes()
     exact = torch.softmax(detector(features.double(), boxes=boxes).logits, 1)

@@ -56,7 +56,19 @@ def fit(
     config: TrainConfig,
     **more: Any,
 ) -> Fit:
-    return loop.fit(Examples(features=features, labels=labels, **more), folds, config)
+    return loop.fit(examples_of(features, labels, **more), folds, config)
+
+
+def examples_of(features: torch.Tensor, labels: torch.Tensor, **more: Any) -> Examples:
+    """Of features ``[n, C, V, D]``; boxes and grids likewise."""
+    images, copies = features.shape[:2]
+    arrays = {"features": features} | {n: more.pop(n) for n in ("boxes", "grid") if n in more}
+    return Examples(
+        labels=labels,
+        rows=torch.arange(images * copies).view(images, copies),
+        **{name: array.flatten(0, 1) for name, array in arrays.items()},
+        **more,
+    )
 
 
 def probabilities(detector: Detector, features: torch.Tensor, **more: Any) -> np.ndarray:
@@ -362,7 +374,7 @@ def test_categories_are_learned_from_training_rows_only() -> None:
     samples = made_samples(labels, telling=0.0)
     for row in range(8):
         samples[row] = dataclasses.replace(samples[row], daytime="dusk")
-    examples = Examples(features=features, labels=labels, samples=samples)
+    examples = examples_of(features, labels, samples=samples)
     training = np.arange(8, 40)
     config = examples.sized(WITH_DAYTIME, training)
     assert config.metadata is not None
@@ -407,7 +419,7 @@ def test_the_masks_of_copies_are_not_learned() -> None:
     """Copies are cropped and flipped; only the first one has the masks of the frame."""
     features, labels = made_data(40)
     grid, masks = with_grid(labels)
-    examples = Examples(features=features, labels=labels, grid=grid, grid_size=(2, 2), masks=masks)
+    examples = examples_of(features, labels, grid=grid, grid_size=(2, 2), masks=masks)
     shape = DetectorConfig(width=D, masks=MaskHeadConfig(width=8, hidden=8, stride=4))
     output = Detector(shape).run(examples.batch(torch.arange(8)))
     rows = torch.arange(8)
@@ -454,7 +466,7 @@ def test_a_glance_reads_the_views_that_matter() -> None:
     truth = labels[result.validation_rows]
     assert roc_auc_score(truth, result.validation_probabilities) > 0.95
     # what prediction reads: the chosen views alone give the same probability
-    examples = Examples(features=features, labels=labels, **given)
+    examples = examples_of(features, labels, **given)
     everything = examples.batch(rows)
     chosen = result.detector.choose_views(everything)
     assert chosen.features.shape == (160, 2, D)

@@ -148,7 +148,7 @@ class FeatureStore:
                     f"{len(self.rows) * array.row_bytes:,}; delete {folder} and extract again"
                 )
             self._maps[array.name] = (
-                np.memmap(path, dtype=array.dtype, mode="r", shape=shape)
+                np.memmap(path, dtype=array.dtype, mode="c", shape=shape)  # never written back
                 if self.rows
                 else np.zeros(shape, dtype=array.dtype)
             )
@@ -182,12 +182,17 @@ class FeatureStore:
         Returns:
             float32.
         """
+        return self.mapped(name)[rows].float()
+
+    def mapped(self, name: str) -> torch.Tensor:
+        """One whole array as it lies on disk, ``[R, ...]``; only what is looked at is read.
+
+        See :meth:`read` for names and shapes.
+        """
         if name not in self._maps:
             raise StoreError(f"the store has no {name!r}; {nearest(name, self._maps)}")
-        values = torch.from_numpy(np.array(self._maps[name][rows]))
-        if values.dtype == torch.uint16:
-            values = values.view(torch.bfloat16)
-        return values.float()
+        values = torch.from_numpy(self._maps[name])
+        return values.view(torch.bfloat16) if values.dtype == torch.uint16 else values
 
 
 class StoreWriter:

@@ -111,14 +111,14 @@ def score_views_from_grid(
     return (coverage @ cells[..., None]).squeeze(-1) / covered
 
 
-def fit_probe(grids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def fit_probe(means: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """A linear scorer of cells, learned from image labels alone.
 
     Logistic regression on the standardised mean cell of each image (classes balanced); its weights
     on single cells are a class activation map (Zhou et al., CVPR 2016, arXiv 1512.04150).
 
     Args:
-        grids: ``[n, N, D]`` of training images' global views.
+        means: ``[n, D]``, the mean cell of training images' global views.
         labels: ``[n]``, 0 or 1.
 
     Returns:
@@ -135,7 +135,7 @@ def fit_probe(grids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             f"a scorer of views needs both classes; {positives} of {len(labels)} training images "
             "show road work"
         )
-    means = grids.float().mean(dim=1)
+    means = means.float()
     scale = means.std(dim=0, correction=0).clamp(min=1e-4)
     probe = LogisticRegression(C=PROBE_C, class_weight="balanced", max_iter=2000)
     probe.fit(((means - means.mean(dim=0)) / scale).numpy(), labels.numpy())

@@ -45,17 +45,17 @@ class Glance(nn.Module):
         self.register_buffer("weight", torch.zeros(config.width))
 
     @torch.no_grad()
-    def fit(self, grids: torch.Tensor, labels: torch.Tensor) -> None:
+    def fit(self, means: torch.Tensor, labels: torch.Tensor) -> None:
         """Fit the probe.
 
         Args:
-            grids: ``[n, N, D]`` of training images' global views.
+            means: ``[n, D]``, the mean cell of training images' global views.
             labels: ``[n]``, 0 or 1.
 
         Raises:
             TrainingError: only one class.
         """
-        self.weight.copy_(fit_probe(grids, labels))
+        self.weight.copy_(fit_probe(means, labels))
 
     def forward(
         self,

@@ -23,12 +23,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """``n`` images with ``C`` copies of each; the first copy is the image as it is."""
+    """``n`` images with ``C`` copies of each; the first copy is the image as it is.
 
-    features: torch.Tensor  # [n, C, V, D], any floating type
+    Features, boxes and grids are rows of a store, mapped or in memory: a batch reads its own.
+    """
+
     labels: torch.Tensor  # int64 [n], 0 or 1
-    boxes: torch.Tensor | None = None  # [n, C, V, 4] in fractions
-    grid: torch.Tensor | None = None  # [n, C, N, D'] of the global view
+    rows: torch.Tensor  # int64 [n, C], of each image's copies in the arrays that follow
+    features: torch.Tensor  # [R, V, D], any floating type
+    boxes: torch.Tensor | None = None  # [R, V, 4] in fractions
+    grid: torch.Tensor | None = None  # [R, N, D'] of the global view
     grid_size: tuple[int, int] = (0, 0)
     grid_stride: int = 0  # pixels of a view, a side, per grid cell
     masks: MaskTargets | None = None  # of the images as they are
@@ -61,15 +65,16 @@ class Examples:
 
     def batch(
         self,
-        rows: torch.Tensor,
+        images: torch.Tensor,
         copies: torch.Tensor | int = 0,
         metadata: MetadataBatch | None = None,
     ) -> DetectorInput:
-        """What the detector is given of some rows, one copy of each, in float32."""
+        """What the detector is given of some images, one copy of each, in float32."""
+        rows = self.rows[images, copies]
         return DetectorInput(
-            features=self.features[rows, copies].float(),
-            boxes=None if self.boxes is None else self.boxes[rows, copies].float(),
-            metadata=None if metadata is None else metadata[rows],
-            grid=None if self.grid is None else self.grid[rows, copies].float(),
+            features=self.features[rows].float(),
+            boxes=None if self.boxes is None else self.boxes[rows].float(),
+            metadata=None if metadata is None else metadata[images],
+            grid=None if self.grid is None else self.grid[rows].float(),
             grid_size=None if self.grid is None else self.grid_size,
         )

@@ -191,11 +191,11 @@ def _examples(
     copies: int,
     text_folder: Path,
 ) -> Examples:
-    """All that the detector is to learn from, in memory."""
+    """All that the detector is to learn from; features stay on disk."""
     spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
     grid = None
     if config.detector.needs_grid:
-        grid = _stored("grid", store, samples, copies)[:, :, spec.grid_views.index(0)]
+        grid = store.mapped("grid")[:, spec.grid_views.index(0)]
     stride = spec.layout.size // spec.grid_size[0] if grid is not None else 0
     shape = dataclasses.replace(masks, stride=stride).mask_size(spec.grid_size) if masks else None
     texts = [s.text for s in samples] if metadata is not None and metadata.text else []
@@ -203,9 +203,10 @@ def _examples(
     if any(clean(text) for text in texts):
         vectors = text_vectors(texts, text_folder, load_sentence_model(config.text_model))
     return Examples(
-        features=_stored("pooled", store, samples, copies),
         labels=torch.tensor([s.label for s in samples], dtype=torch.int64),
-        boxes=_stored("boxes", store, samples, copies),
+        rows=_rows(store, samples, copies),
+        features=store.mapped("pooled"),
+        boxes=store.mapped("boxes"),
         grid=grid,
         grid_size=spec.grid_size,
         grid_stride=stride,
@@ -215,19 +216,16 @@ def _examples(
     )
 
 
-def _stored(name: str, store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
-    """``[n, C, V, ...]``, features as stored; copies that could not be made repeat the image."""
+def _rows(store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
+    """``[n, C]``, where features lie; copies that could not be made repeat the image."""
     rows = [
-        store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
+        [
+            store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
+            for copy in range(copies + 1)
+        ]
         for s in samples
-        for copy in range(copies + 1)
     ]
-    stored = {"bfloat16": torch.bfloat16, "float16": torch.float16}[store.spec.stored_type]
-    kind = torch.float32 if name == "boxes" else stored
-    values = torch.cat(
-        [store.read(name, rows[i : i + 1024]).to(kind) for i in range(0, len(rows), 1024)]
-    )
-    return values.reshape(len(samples), copies + 1, *values.shape[1:])
+    return torch.tensor(rows, dtype=torch.int64)
 
 
 def manifest_hash(samples: list[Sample]) -> str:

@@ -28,6 +28,8 @@ Scores = npt.NDArray[np.float64]
 
 BATCH = 256
 """Images judged at a time."""
+STATISTICS_IMAGES = 8192
+"""Most images from which features are standardised: 1 GB of lite0's four views in float32."""
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -174,10 +176,10 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
 
 
 def _check(examples: Examples, validation_folds: Sequence[Rows]) -> None:
-    for row, values in enumerate(examples.features):
-        if not bool(torch.isfinite(values).all()):
+    for image, rows in enumerate(examples.rows):
+        if not bool(torch.isfinite(examples.features[rows]).all()):
             raise TrainingError(
-                f"the features of image {row} hold a value that is not a finite number; delete "
+                f"the features of image {image} hold a value that is not a finite number; delete "
                 "their store and extract again"
             )
     if not validation_folds:
@@ -223,7 +225,7 @@ def _train(
     for _ in range(epochs):
         detector.train()
         order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=random)]
-        copies = torch.randint(examples.features.shape[1], (len(rows),), generator=random)
+        copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
             output = detector.run(examples.batch(batch, copy, metadata))
             losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
@@ -253,11 +255,17 @@ def _train(
 
 @torch.no_grad()
 def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) -> None:
-    """What is computed from training rows, not learned: the glance's probe, the scale of views."""
+    """What is computed from training rows, not learned: the glance's probe, the scale of views.
+
+    From `STATISTICS_IMAGES` of them at most, which tell both well enough, evenly spread.
+    """
+    rows = rows[:: math.ceil(len(rows) / STATISTICS_IMAGES)]
+    parts = rows.split(BATCH)
     if detector.glance is not None:
-        assert examples.grid is not None
-        detector.glance.fit(examples.grid[rows, 0].float(), examples.labels[rows])
-    read = [detector.choose_views(examples.batch(part)).features for part in rows.split(BATCH)]
+        grids = (examples.batch(part).grid for part in parts)
+        means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])
+        detector.glance.fit(means, examples.labels[rows])
+    read = [detector.choose_views(examples.batch(part)).features for part in parts]
     detector.fit_scaler(torch.cat(read))
 
 
