@@ -64,8 +64,14 @@ def tables(results: dict[str, Any]) -> str:
     )
 
 
+def row_of(keep: int, rows: dict[str, Any]) -> dict[str, Any]:
+    """The small detector that reads ``keep`` views."""
+    row: dict[str, Any] = rows["small" if keep == VIEWS else f"small, {keep} of {VIEWS} views read"]
+    return row
+
+
 def _cost_line(keep: int, rows: dict[str, Any]) -> str:
-    row = rows["small" if keep == VIEWS else f"small, {keep} of {VIEWS} views read"]
+    row = row_of(keep, rows)
     folds, left_out = row["five folds"], row["left out"].values()
     mean = {f: sum(part[f] for part in left_out) / len(left_out) for f in ("auc", "mcc")}
     return (
