@@ -41,6 +41,7 @@ from workzone.backbones import load_backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.scenes.write import write_scenes
+from workzone.decide.calibration import apply_where_known
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.masks import mask_targets
 from workzone.features.store import FeatureStore
@@ -218,8 +219,13 @@ def detector(
     raw = predict_probabilities(fitted.detector, given.image_only())
     scores: dict[str, Any] = {"probabilities": fitted.calibration.apply(raw).tolist()}
     if fitted.metadata_calibration is not None:
-        known = predict_probabilities(fitted.detector, given)
-        scores["with_metadata"] = fitted.metadata_calibration.apply(known).tolist()
+        assert metadata is not None
+        scores["with_metadata"] = apply_where_known(
+            fitted.metadata_calibration,
+            predict_probabilities(fitted.detector, given),
+            known=metadata.known().numpy(),
+            otherwise=fitted.calibration.apply(raw),
+        ).tolist()
     facts: dict[str, Any] = {
         "parameters": sum(p.numel() for p in fitted.detector.parameters()),
         "epochs": fitted.epochs,

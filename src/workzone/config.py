@@ -52,8 +52,13 @@ def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
     return typing.cast(T, result)
 
 
-def read_yaml(kind: type[T], path: Path) -> T:
+def read_yaml(kind: type[T], path: Path, *, defaults: Mapping[str, Any] | None = None) -> T:
     """Build a dataclass from a YAML file.
+
+    Args:
+        kind: a dataclass, see :func:`from_mapping`.
+        path: of the file.
+        defaults: values of keys that the file does not have, instead of the dataclass's own.
 
     Raises:
         UsageError: the file is missing, is not YAML, or has mistakes (all of them listed).
@@ -64,6 +69,8 @@ def read_yaml(kind: type[T], path: Path) -> T:
         raise UsageError(f"cannot read the configuration {path}: {error}") from error
     if value is None:
         value = {}
+    if isinstance(value, Mapping):
+        value = {**(defaults or {}), **value}
     return from_mapping(kind, value, where=str(path))
 
 

@@ -12,15 +12,14 @@ import torch.nn.functional as F
 
 from workzone.errors import UsageError
 from workzone.model.masks import MaskHead, MaskHeadConfig, place_grids
-from workzone.types import OBJECT_CLASSES
 from workzone.views import ViewLayout, view_boxes
 
 WIDTH = 5
 
 
-def head_of(*, stride: int = 16, hidden: int = 16, classes: int = 6) -> MaskHead:
+def head_of(*, stride: int = 16, hidden: int = 16) -> MaskHead:
     torch.manual_seed(0)
-    config = MaskHeadConfig(width=WIDTH, hidden=hidden, classes=classes, stride=stride)
+    config = MaskHeadConfig(width=WIDTH, hidden=hidden, stride=stride)
     return MaskHead(config).double()
 
 
@@ -48,7 +47,6 @@ def test_masks_have_a_quarter_of_the_views_pixels(stride, grid_size, expected):
 
 
 def test_an_untrained_head_expects_few_cells():
-    assert len(OBJECT_CLASSES) == MaskHeadConfig(width=WIDTH).classes
     head = head_of(hidden=64)
     probabilities = head(random(4, 49, WIDTH), (7, 7)).sigmoid()
     assert 0.001 < probabilities.mean() < 0.1
@@ -100,7 +98,7 @@ def block(layer, channels):
 
 
 def test_it_is_the_decoder_that_its_docstring_tells_of():
-    head = head_of(stride=16, hidden=16, classes=2).requires_grad_(False)
+    head = head_of(stride=16, hidden=16).requires_grad_(False)
     for index, parameter in enumerate(head.parameters()):
         parameter.data = random(*parameter.shape, seed=index) * 0.5  # no layer at its start
     rows, columns = 2, 3
@@ -147,7 +145,7 @@ def test_a_mirrored_grid_gives_mirrored_masks_with_symmetric_kernels():
 
 
 def test_first_and_second_derivatives():
-    head = head_of(stride=8, hidden=4, classes=2)
+    head = head_of(stride=8, hidden=4)
     grid = random(1, 4, WIDTH).requires_grad_()
     assert torch.autograd.gradcheck(lambda g: head(g, (2, 2)), (grid,))
     assert torch.autograd.gradgradcheck(lambda g: head(g, (2, 2)), (grid,))
@@ -183,8 +181,7 @@ def test_a_grid_of_another_size_is_refused():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"width": 0}, "width and classes are positive, got 0 and 6"),
-        ({"width": 4, "classes": 0}, "width and classes are positive, got 4 and 0"),
+        ({"width": -1}, "width is 0 or more, got -1"),
         ({"width": 4, "stride": 2}, "stride is 2 pixels per grid cell; it must be at least 4"),
         ({"width": 4, "hidden": 12, "stride": 32}, "hidden is 12; .* must be a multiple of 8"),
         ({"width": 4, "hidden": 0}, "hidden is 0; .* must be a multiple of 4"),

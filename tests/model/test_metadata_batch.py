@@ -100,8 +100,8 @@ def test_an_unknown_category_is_said_once_for_each_value() -> None:
         again = encode_samples(rows, config_of())
     assert first.weather.tolist() == again.weather.tolist() == [1, 1, 1, 2, 1]
     assert [str(warning.message) for warning in caught] == [
-        "weather 'fog' was not seen in training and counts as unknown; known: rain, sun",
-        "weather 'hail' was not seen in training and counts as unknown; known: rain, sun",
+        "weather 'fog' was seen in fewer than 3 training rows and counts as unknown; known: rain, sun",
+        "weather 'hail' was seen in fewer than 3 training rows and counts as unknown; known: rain, sun",
     ]
     with pytest.warns(UserWarning, match="known: none"):  # another model knows other values
         encode_samples(rows[:1], config_of(weather_values=()))

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -42,7 +43,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         progress.enabled = True
         try:
-            with _log_shown(logging.WARNING if kwargs.get("as_json") else logging.INFO):
+            level = logging.WARNING if kwargs.get("as_json") else logging.INFO
+            with _log_shown(level), _warnings_shown():
                 return function(*args, **kwargs)
         except UsageError as error:
             _complain(error)
@@ -79,6 +81,18 @@ def _log_shown(level: int) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show Python warnings as a line of their text, without the place in the code."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def examples(*lines: str) -> str:

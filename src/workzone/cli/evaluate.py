@@ -38,6 +38,9 @@ def evaluate(
             "(default: test, or all rows of a manifest without splits)."
         ),
     ] = None,
+    image_only: Annotated[
+        bool, typer.Option("--image-only", help="Do not judge with the manifest's metadata too.")
+    ] = False,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -66,7 +69,7 @@ def evaluate(
     network = load_backbone(bundle.spec.backbone, weights=weights)
     move(network, device)
     folder = store_folder(store, manifest)
-    vectors = bundle_text_vectors(bundle, samples, folder / "text")
+    vectors = None if image_only else bundle_text_vectors(bundle, samples, folder / "text")
     features = Extraction(samples, network, bundle.spec, folder).run()
     evaluation = evaluate_job(
         bundle,
@@ -74,6 +77,7 @@ def evaluate(
         features,
         title=f"{model.name} on {manifest.name}",
         text_vectors=vectors,
+        image_only=image_only,
     )
     write_report(output / "report.html", evaluation.report)
     text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
@@ -54,22 +55,23 @@ def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:
 
 
 def _table(counted: list[tuple[Preset, Cost]]) -> Table:
-    table = Table(title="Presets")
-    for column in ("name", "backbone", "views x px"):
-        table.add_column(column)
-    for column in ("width", "trainable", "frozen", "GFLOP", "predict", "train"):
-        table.add_column(column, justify="right")
+    table = Table(title="Presets", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))  # 80 columns will do
+    for column in ("name", "backbone", "views"):
+        table.add_column(column, no_wrap=True)
+    figures = ("width", "M trained", "M frozen", "GFLOP", "GB predict", "GB train")
+    for column in figures:
+        table.add_column(column, justify="right", min_width=5)
     for entry, cost in counted:
         table.add_row(
             entry.name,
             entry.backbone,
             _views(entry),
             str(entry.detector.width),
-            _millions(cost.trainable_parameters),
-            _millions(cost.frozen_parameters),
-            f"{cost.flops / 1e9:,.1f}",
-            _gigabytes(cost.predict_memory),
-            _gigabytes(cost.train_step),
+            f"{cost.trainable_parameters / 1e6:,.2f}",
+            f"{cost.frozen_parameters / 1e6:,.2f}",
+            f"{cost.flops / 1e9:,.1f}" if cost.flops < 1e12 else f"{cost.flops / 1e9:,.0f}",
+            f"{cost.predict_memory / 1e9:.2f}",
+            f"{cost.train_step / 1e9:.2f}",
         )
     return table
 
@@ -83,7 +85,7 @@ def _configuration(entry: Preset, cost: Cost) -> str:
     comments = (
         f"{entry.name}: {entry.summary}",
         f"parameters: {cost.trainable_parameters:,} trainable, {cost.frozen_parameters:,} frozen",
-        f"operations: {cost.flops / 1e9:,.1f} GFLOP for an image ({_views(entry)} px), "
+        f"operations: {cost.flops / 1e9:,.1f} GFLOP for an image (views {_views(entry)} px), "
         f"{cost.backbone_flops / 1e9:,.1f} of them in the backbone",
         f"weights: {_gigabytes(cost.weights_float32)} in float32, "
         f"{_gigabytes(cost.weights_bfloat16)} in bfloat16",
@@ -91,7 +93,7 @@ def _configuration(entry: Preset, cost: Cost) -> str:
         f"{_gigabytes(cost.train_step)} for a training step of {TRAINING_BATCH} images on stored "
         "features",
         f"workzone train MANIFEST -o MODEL --preset {entry.name}",
-        f"or, with this file changed: {_options(entry)} --config THIS_FILE",
+        f"or with this file: workzone train MANIFEST -o MODEL {_options(entry)} --config THIS_FILE",
     )
     tree = dict(entry.training) | {"detector": dataclasses.asdict(entry.detector)}
     lines = "".join(f"# {comment}\n" for comment in comments)
@@ -102,16 +104,12 @@ def _views(entry: Preset) -> str:
     from workzone.model.cost import views_read
 
     read, views = views_read(entry), entry.layout.count
-    return f"{views if read == views else f'{read} of {views}'} x {entry.layout.size}"
+    return f"{views if read == views else f'{read}/{views}'}x{entry.layout.size}"
 
 
 def _options(entry: Preset) -> str:
     pooling = "" if entry.pooling is None else f" --pooling {entry.pooling}"
     return f"--backbone {entry.backbone} --size {entry.layout.size}{pooling}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.2f} M"
 
 
 def _gigabytes(count: int) -> str:

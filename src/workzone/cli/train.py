@@ -66,8 +66,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Backbone, size, pooling and detector by one name; `workzone models` lists them. "
-            "Options beside it win."
+            help="Backbone, size, pooling, detector and how it is trained by one name; `workzone "
+            "models` lists them. Options and the file win."
         ),
     ] = None,
     print_config: Annotated[
@@ -118,19 +118,23 @@ def train(
     from workzone.train.job import without_idle_masks
     from workzone.train.loop import TrainConfig
 
-    settings = read_yaml(TrainConfig, config) if config else TrainConfig()
-    if preset is not None:
-        chosen = preset_by_name(preset)
+    chosen = None if preset is None else preset_by_name(preset)
+    further: dict[str, Any] = {} if chosen is None else dict(chosen.training)
+    settings = (
+        read_yaml(TrainConfig, config, defaults=further) if config else TrainConfig(**further)
+    )
+    if chosen is not None:
         if settings.detector != TrainConfig().detector:
             raise UsageError(f"give the detector in {config} or by --preset {preset}, not both")
-        further: dict[str, Any] = {} if config else dict(chosen.training)
-        settings = dataclasses.replace(settings, detector=chosen.detector, **further)
-        backbone, pooling = backbone or chosen.backbone, pooling or chosen.pooling
-        size = chosen.layout.size if size is None and layout is None else size
+        settings = dataclasses.replace(settings, detector=chosen.detector)
+        backbone = backbone or chosen.backbone
+        if backbone == chosen.backbone:  # size and pooling go with it
+            pooling = pooling or chosen.pooling
+            size = chosen.layout.size if size is None and layout is None else size
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)
     samples = read_manifest(manifest)
-    asked, settings = settings, without_idle_masks(settings, samples)
+    asked, settings = settings, without_idle_masks(settings, samples, test_split=test)
     if settings != asked:
         err.print("no row has masks: the mask head is left out", style="dim")
     network, spec = prepare(

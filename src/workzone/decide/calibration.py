@@ -76,3 +76,21 @@ def fit_calibration(
 
     best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
     return Calibration(threshold.value, float(np.exp(best.x))), threshold
+
+
+def apply_where_known(
+    calibration: Calibration,
+    probabilities: npt.ArrayLike,
+    *,
+    known: npt.NDArray[np.bool_],
+    otherwise: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities with metadata; of the image alone where nothing is known.
+
+    Args:
+        calibration: of probabilities with metadata.
+        probabilities: ``[B]`` with metadata, as the detector gives them.
+        known: bool ``[B]``, whether anything is.
+        otherwise: ``[B]``, calibrated probabilities of the image alone.
+    """
+    return np.where(known, calibration.apply(probabilities), otherwise)

@@ -26,6 +26,7 @@ from workzone.model.detector import Detector
 from workzone.model.mask_loss import mask_loss
 from workzone.model.metadata_batch import no_metadata
 from workzone.model.presets import Preset
+from workzone.types import OBJECT_CLASSES
 
 META = torch.device("meta")
 TRAINING_BATCH = 64  # images
@@ -238,7 +239,7 @@ def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
         further |= {"grid": grid, "grid_size": seen.grid_size}
         held.append(grid)
     if config.masks is not None:
-        shape = (TRAINING_BATCH, config.masks.classes, *config.masks.mask_size(seen.grid_size))
+        shape = (TRAINING_BATCH, len(OBJECT_CLASSES), *config.masks.mask_size(seen.grid_size))
         targets = torch.empty(shape, device=META)
         held.append(targets)
     labels = torch.empty(TRAINING_BATCH, dtype=torch.int64, device=META)

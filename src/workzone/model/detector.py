@@ -26,7 +26,7 @@ from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pooling import AttentionAndMaximum, MeanPooling
 from workzone.model.pruning import PrunerConfig, ViewPruner
-from workzone.types import DetectorOutput
+from workzone.types import OBJECT_CLASSES, DetectorOutput
 
 FusionName = Literal["mean", "attention+maximum", "gated"]
 
@@ -124,7 +124,12 @@ class Detector(nn.Module):
         self.fusion = _make_fusion(config)
         self.metadata = None if config.metadata is None else MetadataEncoder(config.metadata)
         self.head = _make_head(config)
-        self.masks = None if config.masks is None else MaskHead(config.masks)
+        self.masks: MaskHead | None = None
+        if config.masks is not None:
+            # A head that only stands beside the classifier must not change it, not even through
+            # the random numbers that dropout draws after these.
+            with torch.random.fork_rng(devices=[]):
+                self.masks = MaskHead(config.masks)
 
     def run(self, given: DetectorInput) -> DetectorOutput:
         """Classify; see :meth:`forward`."""
@@ -210,10 +215,8 @@ class Detector(nn.Module):
         B, V, _ = features.shape
         if view_ids is None:
             view_ids = torch.arange(V, device=features.device).expand(B, V)
-        if boxes is None:
-            if self.config.encoder.depth and self.config.encoder.positions == "alibi":
-                raise UsageError("positions='alibi' needs the boxes of the views: give boxes")
-            boxes = features.new_zeros(B, V, 4)
+        if boxes is None and self.config.encoder.depth and self.config.encoder.positions == "alibi":
+            raise UsageError("positions='alibi' needs the boxes of the views: give boxes")
         read = self.choose_views(
             DetectorInput(
                 features=features,
@@ -224,8 +227,10 @@ class Detector(nn.Module):
                 grid_size=grid_size,
             )
         )
-        assert read.view_ids is not None and read.boxes is not None
+        assert read.view_ids is not None
         kept_ids, kept_boxes, kept_mask = read.view_ids, read.boxes, read.view_mask
+        if kept_boxes is None:
+            kept_boxes = features.new_zeros(*kept_ids.shape, 4)
         tokens = self._standardise(read.features)
         scores = None
         if self.pruner is not None:
@@ -285,7 +290,7 @@ def _make_head(config: DetectorConfig) -> nn.Sequential:
     if config.head:
         layers.append(_ImageNorm(width))
     if config.masks is not None and config.mask_evidence:
-        width += config.masks.classes
+        width += len(OBJECT_CLASSES)
     width += 0 if config.metadata is None else config.metadata.width
     for hidden in config.head:
         layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(config.dropout)]

@@ -32,6 +32,24 @@ def view_evidence(detector: Detector, given: DetectorInput) -> torch.Tensor:
     return (gradient * (given.features - detector.feature_mean)).sum(dim=-1)
 
 
+def view_shares(detector: Detector, given: DetectorInput, *, views: int) -> torch.Tensor:
+    """Each view's share of all that argues for road work, among those that are read.
+
+    Args:
+        detector: in evaluation mode.
+        given: ``B`` images; of all views the glance's choice is made here.
+        views: V of the layout; ``given.view_ids`` count them.
+
+    Returns:
+        ``[B, V]``, zero for views that are not read; rows sum to 1.
+    """
+    read = detector.choose_views(given)
+    of_read = shares(view_evidence(detector, read))
+    if read.view_ids is None:
+        return of_read
+    return torch.zeros(len(given), views).scatter(1, read.view_ids, of_read)
+
+
 def shares(evidence: torch.Tensor) -> torch.Tensor:
     """Each view's share of all that argues for road work; equal shares where nothing does.
 

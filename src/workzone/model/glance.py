@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from workzone.errors import UsageError
+from workzone.errors import TrainingError, UsageError
 from workzone.features.tiles import fit_probe, keep_highest, score_views_from_grid
 
 
@@ -53,8 +53,13 @@ class Glance(nn.Module):
             labels: ``[n]``, 0 or 1.
 
         Raises:
-            TrainingError: only one class.
+            TrainingError: only one class, or a grid that holds a non-finite number.
         """
+        if not bool(torch.isfinite(means).all()):
+            raise TrainingError(
+                "a patch grid holds a value that is not a finite number; delete its store and "
+                "extract again"
+            )
         self.weight.copy_(fit_probe(means, labels))
 
     def forward(
@@ -82,7 +87,7 @@ class Glance(nn.Module):
         scores = score_views_from_grid(
             grid, boxes, grid_size=grid_size, weight=self.weight.to(grid.dtype)
         )
+        scores = scores.masked_fill(view_ids == 0, torch.inf)
         if view_mask is not None:
             scores = scores.masked_fill(~view_mask, -torch.inf)
-        scores = scores.masked_fill(view_ids == 0, torch.inf)
         return keep_highest(scores, keep=self.config.keep, view_ids=view_ids)

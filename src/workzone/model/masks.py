@@ -29,15 +29,11 @@ class MaskHeadConfig:
 
     width: int = 0  # D of the grid; 0: taken from it when training starts
     hidden: int = 128  # channels at the grid's resolution; halved at every doubling
-    classes: int = len(OBJECT_CLASSES)  # K
     stride: int = 16  # pixels of a view, a side, per grid cell: 16 for ViT/16, 32 for lite0
 
     def __post_init__(self) -> None:
-        if self.width < 0 or self.classes < 1:
-            raise UsageError(
-                f"mask head: width is 0 or more, classes 1 or more, got {self.width} and "
-                f"{self.classes}"
-            )
+        if self.width < 0:
+            raise UsageError(f"mask head: width is 0 or more, got {self.width}")
         if self.stride < OUTPUT_STRIDE:
             raise UsageError(
                 f"mask head: stride is {self.stride} pixels per grid cell; it must be at least "
@@ -98,7 +94,7 @@ class MaskHead(nn.Module):
             SeparableConvolution(inputs=config.hidden >> step, outputs=config.hidden >> (step + 1))
             for step in range(config.doublings)
         )
-        self.classifier = nn.Conv2d(config.hidden >> config.doublings, config.classes, 1)
+        self.classifier = nn.Conv2d(config.hidden >> config.doublings, len(OBJECT_CLASSES), 1)
         nn.init.constant_(self.classifier.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:

@@ -23,7 +23,9 @@ class CategoryTable(nn.Module):
         super().__init__()
         self.unknown_offset = nn.Parameter(torch.zeros(1, width))
         self.known = nn.Parameter(torch.empty(categories, width))
-        nn.init.normal_(self.known, std=0.02)  # near the missing vector: training starts image-only
+        # Of order 1, as the normed image vector beside it: smaller ones are learned too late, after
+        # the image's part has long overfitted.
+        nn.init.normal_(self.known)
 
     def forward(self, ids: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
         """From ids, int64 ``[B]``, and the missing vector ``[width]`` to ``[B, width]``."""

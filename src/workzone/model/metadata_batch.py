@@ -11,7 +11,7 @@ import torch
 
 from workzone.errors import StoreError, UsageError
 from workzone.features.text import TextVectors, clean
-from workzone.model.metadata_config import CATEGORY_FIELDS, MetadataConfig, category
+from workzone.model.metadata_config import CATEGORY_FIELDS, MIN_ROWS, MetadataConfig, category
 from workzone.model.metadata_position import (
     GEOCLIP_WIDTH,
     geoclip_vectors,
@@ -161,7 +161,8 @@ def _category_id(field: str, value: str | None, config: MetadataConfig) -> int:
 @lru_cache(maxsize=4096)  # so that it warns once, not once for each row
 def _warn_unknown(field: str, name: str, known: tuple[str, ...]) -> None:
     warnings.warn(
-        f"{field} {name!r} was not seen in training and counts as unknown; "
+        f"{field} {name!r} was seen in fewer than {MIN_ROWS} training rows, or in none, and counts "
+        f"as unknown; "
         f"known: {', '.join(known) or 'none'}",
         stacklevel=4,
     )

@@ -149,7 +149,8 @@ def refuse_leaking(manifest: Manifest, config: MetadataConfig) -> tuple[str, ...
         config: fields that are off are not looked at.
 
     Returns:
-        For each column that leaks and is allowed by name, a sentence for every report, in red.
+        Sentences for every report, in red: for each column that leaks and is allowed by name, and
+        for each that holds values but could not be judged, for lack of rows or groups.
 
     Raises:
         TrainingError: columns leak and are not allowed; all of them, each with its figure.
@@ -158,7 +159,15 @@ def refuse_leaking(manifest: Manifest, config: MetadataConfig) -> tuple[str, ...
     allowed, refused = [], {}
     for leak in find_leaks(manifest):
         field = field_of.get(leak.field)
-        if leak.kind != "metadata" or leak.verdict != "leak" or field not in config.fields:
+        if leak.kind != "metadata" or field not in config.fields:
+            continue
+        if leak.verdict == "too few rows" and leak.distinct:
+            allowed.append(
+                f"The model was fed with {leak.column}, of which nobody can tell whether it gives "
+                "the label away: there are too few labelled rows or groups to learn from. Read the "
+                "image-only scores."
+            )
+        if leak.verdict != "leak":
             continue
         if field in config.allow_leaking:
             allowed.append(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
+from workzone.run.metadata import mapping_of
 from workzone.run.predictor import Predictor, Scored
 from workzone.types import ImageRef, Prediction, Sample
 from workzone.views import enough_side
@@ -167,6 +169,15 @@ def stream(
     return track(_score(predictor, found, image_only), "scoring", total=len(found))
 
 
+def _inputs(found: list[tuple[str, _Item]]) -> str:
+    """Changes with what is known of any image."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, item in found:
+        known = None if item.sample is None else mapping_of(item.sample)
+        digest.update(f"{name} {known}\n".encode(errors="surrogateescape"))
+    return f"image+metadata {digest.hexdigest()}"
+
+
 def _score(
     predictor: Predictor, found: Iterable[tuple[str, _Item]], image_only: bool
 ) -> Iterator[tuple[str, Scored | ImageError]]:
@@ -202,7 +213,7 @@ def predict_many(
     identity = {
         "model": predictor.bundle.identity(),
         "source": str(source.absolute()),
-        "inputs": "image+metadata" if predictor.takes_metadata and not image_only else "image",
+        "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }
     wanted = {name for name, _ in found}
     quarantine = output.with_suffix(output.suffix + ".quarantine.csv")

@@ -15,11 +15,12 @@ import torch
 from workzone.data.images import decode, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
+from workzone.decide.calibration import apply_where_known
 from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.evidence import shares, view_evidence
+from workzone.model.evidence import view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
@@ -84,6 +85,7 @@ def evaluate(
     *,
     title: str = "Evaluation",
     text_vectors: TextVectors | None = None,
+    image_only: bool = False,
 ) -> Evaluation:
     """Score the labelled rows of a manifest from stored features.
 
@@ -98,6 +100,7 @@ def evaluate(
         title: of the report.
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
+        image_only: leave out what the model says with metadata.
 
     Raises:
         ManifestError: no labelled row with features.
@@ -114,7 +117,9 @@ def evaluate(
         )
     rows = [store.row(s.content_hash or "") for s in samples]
     config = bundle.detector.config.metadata
-    metadata = None if config is None else encode_samples(samples, config, text_vectors)
+    metadata = None
+    if config is not None and not image_only:
+        metadata = encode_samples(samples, config, text_vectors)
     raw, raw_told = [], []
     for i in range(0, len(rows), BATCH):
         part = slice(i, i + BATCH)
@@ -129,7 +134,13 @@ def evaluate(
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
     told: Metrics | None = None
     if metadata is not None:
-        with_metadata = _published(bundle, probabilities, np.concatenate(raw_told), metadata)
+        assert bundle.metadata_calibration is not None  # a Bundle checks that
+        with_metadata = apply_where_known(
+            bundle.metadata_calibration,
+            np.concatenate(raw_told),
+            known=metadata.known().numpy(),
+            otherwise=probabilities,
+        )
         told = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
     slices: dict[str, list[Slice]] = {}
     for name in SLICED_BY:
@@ -162,18 +173,6 @@ def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> Detecto
         grid=grid,
         grid_size=store.spec.grid_size,
     )
-
-
-def _published(
-    bundle: Bundle,
-    image_only: npt.NDArray[np.float64],
-    raw_told: npt.NDArray[np.float64],
-    metadata: MetadataBatch,
-) -> npt.NDArray[np.float64]:
-    """Calibrated probabilities with metadata; of the image alone where nothing is known."""
-    assert bundle.metadata_calibration is not None  # a Bundle checks that
-    told = bundle.metadata_calibration.apply(raw_told)
-    return np.where(metadata.known().numpy(), told, image_only)
 
 
 def _slices(
@@ -305,6 +304,9 @@ def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -
         )
     if bundle.provenance.get("threshold", {}).get("guarded"):
         warnings.append(f"Threshold: {bundle.provenance['threshold']['reason']}.")
+    told = bundle.provenance.get("metadata_threshold") or {}
+    if told.get("guarded"):
+        warnings.append(f"Threshold of scores with metadata: {told['reason']}.")
     warnings += bundle.provenance.get("warnings", [])
     if unreadable:
         warnings.append(f"{len(unreadable)} images could not be read and were left out.")
@@ -324,7 +326,7 @@ def _mistakes(
         return []
     rows = [store.row(samples[row].content_hash or "") for row in worst]
     given = _stored(bundle, store, rows)
-    weights = shares(view_evidence(bundle.detector, given)).numpy()
+    weights = view_shares(bundle.detector, given, views=store.spec.layout.count).numpy()
     assert given.boxes is not None
     mistakes = []
     for row, view_weights, view_boxes in zip(worst, weights, given.boxes.numpy(), strict=True):

@@ -20,7 +20,7 @@ from workzone.data.images import decode, read_bytes
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel
-from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.model.evidence import cell_evidence, view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
@@ -208,13 +208,13 @@ class Predictor:
         return BackboneOutput(cls, output.grid.cpu(), output.grid_size)
 
     def _given(self, reading: _Reading, views: Views, known: MetadataBatch | None) -> DetectorInput:
-        needs_grid = self.bundle.detector.config.needs_grid
+        told = self.bundle.detector.config.mask_evidence  # otherwise masks are for training
         return DetectorInput(
             features=pool(reading.output, self.bundle.spec.pooling)[None],
             boxes=torch.from_numpy(views.boxes)[None, reading.view_ids],
             view_ids=reading.view_ids[None],
             metadata=known,
-            grid=reading.output.grid[:1] if needs_grid else None,
+            grid=reading.output.grid[:1] if told else None,
             grid_size=reading.output.grid_size,
         )
 
@@ -233,9 +233,7 @@ class Predictor:
             assert self.bundle.metadata_calibration is not None  # a Bundle checks that
             calibration = self.bundle.metadata_calibration
         probability = float(calibration.apply(raw))
-        assert given.view_ids is not None
-        weights = np.zeros(len(views.boxes), np.float32)  # of views that were not read too
-        weights[given.view_ids[0].numpy()] = shares(view_evidence(detector, given))[0].numpy()
+        weights = view_shares(detector, given, views=len(views.boxes))[0].numpy()
         heaviest = int(weights.argmax())
         x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
         box: Box = (x0, y0, x1, y1)

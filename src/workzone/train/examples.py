@@ -43,7 +43,10 @@ class Examples:
         return len(self.labels)
 
     def sized(self, config: DetectorConfig, training: Rows) -> DetectorConfig:
-        """The configuration with what is learned from training rows before training starts."""
+        """The configuration with what is learned from training rows before training starts.
+
+        Without metadata where no training row has any.
+        """
         config = config.sized(
             width=self.features.shape[-1],
             grid_width=0 if self.grid is None else self.grid.shape[-1],
@@ -52,9 +55,8 @@ class Examples:
         if config.metadata is None:
             return config
         known = [self.samples[row] for row in training]
-        return dataclasses.replace(
-            config, metadata=config.metadata.fitted(known, self.text_vectors)
-        )
+        metadata = config.metadata.fitted(known, self.text_vectors)
+        return dataclasses.replace(config, metadata=metadata if metadata.fields else None)
 
     def metadata(self, config: DetectorConfig) -> MetadataBatch | None:
         """Of all images, for a detector of this configuration; None where it takes none."""

@@ -108,6 +108,8 @@ def train(
     log_attention_kernel(config.detector, examples.features.device)
     result = fit(examples, _validation_folds(samples), config)
     metadata = result.detector.config.metadata
+    if config.detector.metadata is not None and metadata is None:
+        warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
     vectors = examples.text_vectors
     bundle = Bundle(
         detector=result.detector,
@@ -151,13 +153,19 @@ def _validation_folds(samples: list[Sample]) -> list[Rows]:
     ]
 
 
-def without_idle_masks(config: TrainConfig, manifest: Manifest) -> TrainConfig:
-    """The same without the mask head where no row has masks to teach it.
+def without_idle_masks(
+    config: TrainConfig, manifest: Manifest, *, test_split: str = "test"
+) -> TrainConfig:
+    """The same without the mask head where no row outside ``test_split`` has masks to teach it.
 
     A head that tells the classifier what it sees is kept: the labels teach it too.
     """
     detector = config.detector
-    if detector.masks is None or detector.mask_evidence or any(s.masks for s in manifest):
+    if (
+        detector.masks is None
+        or detector.mask_evidence
+        or any(s.masks for s in manifest if s.split != test_split)
+    ):
         return config
     return dataclasses.replace(config, detector=dataclasses.replace(detector, masks=None))
 
@@ -170,9 +178,9 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
     """
     if detector.needs_grid and not (spec.layout.global_view and 0 in spec.grid_views):
         raise UsageError(
-            "the glance and the masks need the patch grid of the global view: take a layout with "
-            "the global view and features with grid_views=(0,), or leave both out "
-            "(detector: {glance: null, masks: null})"
+            "the glance and the masks need the patch grid of the global view, and these features "
+            "have none: take a layout with global_view: true (and FeatureSpec.grid_views=(0,) from "
+            "Python), or leave both out (detector: {glance: null, masks: null})"
         )
     if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
         rows, columns = spec.grid_size
@@ -253,5 +261,7 @@ def _provenance(
         "sources": sorted({s.source for s in samples if s.source}),
         "manifest": manifest_hash(samples),
         "threshold": dataclasses.asdict(result.threshold),
+        "metadata_threshold": result.metadata_threshold
+        and dataclasses.asdict(result.metadata_threshold),
         "inputs": inputs,
     }

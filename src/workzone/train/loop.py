@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from workzone.decide.calibration import Calibration, fit_calibration
+from workzone.decide.calibration import Calibration, apply_where_known, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError, UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
@@ -19,6 +19,7 @@ from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import MaskOverlap, mask_loss, mask_overlap
+from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.pooling import AttentionAndMaximum
 from workzone.progress import Bar, bar
 from workzone.train.examples import Examples, Rows
@@ -86,6 +87,7 @@ class Fit:
     validation_rows: Rows  # rows that were in a validation fold, once each
     validation_probabilities: Scores  # calibrated, image only, by models that never saw the rows
     metadata_calibration: Calibration | None = None  # where the detector takes metadata
+    metadata_threshold: Threshold | None = None  # likewise
     metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
     mask_overlap: MaskOverlap | None = None  # of the validation rows that have masks
     validation_losses: list[list[float]] = field(default_factory=list)  # per fold, per epoch
@@ -115,10 +117,10 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
-    loss, that of the image alone. Their predictions on the rows they never saw choose the threshold
-    and the slope; the median of their best epochs is how long the final detector is trained, on
-    all rows. Categories of metadata and the glance's probe are learned anew from each set of
-    training rows.
+    loss: of the image alone, or, with metadata, the mean of that with and without them. Their
+    predictions on the rows they never saw choose the threshold and the slope; the median of their
+    best epochs is how long the final detector is trained, on all rows. Categories of metadata and
+    the glance's probe are learned anew from each set of training rows.
 
     Args:
         examples: of an image's C copies one is drawn at random each epoch, and the first (the image
@@ -154,12 +156,14 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
     raw = np.concatenate([part.image_only for part in judged])
     calibration, threshold = fit_calibration(labels, raw)
     probabilities = calibration.apply(raw)
-    metadata_calibration = metadata_probabilities = None
-    if config.detector.metadata is not None:
+    metadata_calibration = metadata_threshold = metadata_probabilities = None
+    if detector.config.metadata is not None:
         told = np.concatenate([part.with_metadata for part in judged])
         known = np.concatenate([part.known for part in judged])
-        metadata_calibration, _ = fit_calibration(labels[known], told[known])
-        metadata_probabilities = np.where(known, metadata_calibration.apply(told), probabilities)
+        metadata_calibration, metadata_threshold = fit_calibration(labels[known], told[known])
+        metadata_probabilities = apply_where_known(
+            metadata_calibration, told, known=known, otherwise=probabilities
+        )
     overlaps = [part.masks for part in judged if part.masks is not None]
     return Fit(
         detector=detector,
@@ -169,6 +173,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
         validation_rows=rows,
         validation_probabilities=probabilities,
         metadata_calibration=metadata_calibration,
+        metadata_threshold=metadata_threshold,
         metadata_probabilities=metadata_probabilities,
         mask_overlap=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
         validation_losses=losses,
@@ -220,6 +225,7 @@ def _train(
     )
     counts = torch.bincount(labels[rows], minlength=2)
     class_weights = counts.sum() / (2 * counts)
+    unseen = None if validation is None else torch.from_numpy(validation)
     history: list[float] = []
     best_state: dict[str, torch.Tensor] = {}
     for _ in range(epochs):
@@ -241,9 +247,11 @@ def _train(
             loss.backward()
             optimizer.step()
         progress.advance()
-        if validation is None:
+        if unseen is None:
             continue
-        history.append(_validation_loss(detector, examples, validation, class_weights))
+        modes = [None] if metadata is None else [None, metadata]  # used without and with
+        seen = [_validation_loss(detector, examples, unseen, class_weights, m) for m in modes]
+        history.append(sum(seen) / len(seen))
         if int(np.argmin(history)) == len(history) - 1:
             best_state = {name: value.clone() for name, value in detector.state_dict().items()}
         elif len(history) - 1 - int(np.argmin(history)) >= config.patience:
@@ -293,12 +301,15 @@ def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
 
 @torch.no_grad()
 def _validation_loss(
-    detector: Detector, examples: Examples, rows: Rows, class_weights: torch.Tensor
+    detector: Detector,
+    examples: Examples,
+    rows: torch.Tensor,
+    class_weights: torch.Tensor,
+    metadata: MetadataBatch | None,
 ) -> float:
-    """Of the image alone."""
     detector.eval()
-    parts = torch.from_numpy(rows).split(BATCH)
-    logits = torch.cat([detector.run(examples.batch(part)).logits for part in parts])
+    given = (examples.batch(part, metadata=metadata) for part in rows.split(BATCH))
+    logits = torch.cat([detector.run(part).logits for part in given])
     return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
 
 
