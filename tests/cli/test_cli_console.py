@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from conftest import LAYOUT
 from made_images import blob_image
 from workzone import progress
 from workzone.cli import app
-from workzone.cli.console import command, print_json
+from workzone.cli.console import command, err, print_json
 from workzone.errors import StoreError, UsageError
 from workzone.features.extract import make_spec
 
@@ -157,6 +158,16 @@ def test_the_demo_runs_on_photographs(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (output / name).stat().st_size > 0, name
     assert len(list((output / "overlays").iterdir())) == 4
     assert "drawings alone" not in result.stdout
+
+
+def test_python_warnings_are_one_line() -> None:
+    @command
+    def work() -> None:
+        warnings.warn("weather 'fog' is new", stacklevel=1)
+
+    with err.capture() as capture:
+        work()
+    assert capture.get() == "warning: weather 'fog' is new\n"
 
 
 def test_the_demo_needs_labels(tmp_path: Path) -> None:

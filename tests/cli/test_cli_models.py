@@ -28,9 +28,19 @@ def invoke(*arguments: object, expect: int = 0) -> Result:
 def test_the_table_is_the_one_in_the_docs() -> None:
     documented = (DOCS / "models.md").read_text()
     lines = [line.rstrip() for line in invoke("models").stdout.splitlines() if line.strip()]
-    assert all(any(line.startswith(f"│ {name} ") for line in lines) for name in PRESETS)
+    assert all(any(line.split()[:1] == [name] for line in lines) for name in PRESETS)
     missing = [line for line in lines if line not in documented]
     assert not missing, "docs/models.md is behind: put the output of `workzone models` there"
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    narrow = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["models"])
+    lines = narrow.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in narrow.stdout
+    assert next(line for line in lines if "huge " in line).split()[:3] == [
+        *("huge", "dinov3-vith16plus", "12x512")
+    ]
 
 
 def test_the_docs_speak_of_every_preset() -> None:
@@ -49,7 +59,8 @@ def test_train_takes_the_yaml(name: str, tmp_path: Path) -> None:
 def test_the_comments_say_how_to_train_and_what_it_costs() -> None:
     text = invoke("models", "huge").stdout
     assert "# workzone train MANIFEST -o MODEL --preset huge" in text.splitlines()
-    assert "--backbone dinov3-vith16plus --size 512 --pooling cls --config THIS_FILE" in text
+    options = "--backbone dinov3-vith16plus --size 512 --pooling cls --config THIS_FILE"
+    assert f"workzone train MANIFEST -o MODEL {options}" in text
     assert "840,592,640 frozen" in text
     assert "--pooling" not in invoke("models", "lite").stdout
 

@@ -69,6 +69,8 @@ def test_a_leak_that_is_allowed_is_said_in_training_and_in_every_report(
     figures = json.loads((report / "metrics.json").read_text())
     assert list(figures).index("image_only") < list(figures).index("with_metadata")
     assert figures["with_metadata"] is not None
+    alone = invoke(*args[:-3], tmp_path / "alone", *args[-2:], "--image-only")
+    assert "With metadata" not in alone.stdout
     predicted = invoke("predict", manifest, "--model", model, "--json").stdout.splitlines()
     assert {json.loads(line)["inputs"] for line in predicted} == {"image+metadata"}
 

@@ -287,6 +287,19 @@ def test_a_glance_without_a_grid_is_refused() -> None:
     detector, given = glancing(keep=2)
     with pytest.raises(UsageError, match="the glance chooses views by the global view's patch"):
         detector(made_features().double(), boxes=given["boxes"])
+    small = Detector(DetectorConfig(width=D, glance=GlanceConfig(keep=2, width=D))).double()
+    with pytest.raises(UsageError, match="give grid, grid_size and boxes"):
+        small(made_features().double(), grid=given["grid"], grid_size=(2, 3))
+
+
+def test_a_mask_head_beside_leaves_the_random_numbers_alone() -> None:
+    """Or dropout would differ, and with it the classifier that is trained."""
+    drawn = []
+    for masks in (None, MaskHeadConfig(width=D, hidden=8)):
+        torch.manual_seed(0)
+        Detector(full_config(masks=masks))
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
 
 
 def test_the_head_is_told_the_highest_mask_logits_over_their_prior() -> None:

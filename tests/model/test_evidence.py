@@ -6,7 +6,8 @@ import torch
 
 from workzone.backbones import pool
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.evidence import cell_evidence, shares, view_evidence
+from workzone.model.evidence import cell_evidence, shares, view_evidence, view_shares
+from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.model.metadata_config import MetadataConfig
@@ -85,6 +86,17 @@ def test_shares_are_of_what_argues_for_road_work() -> None:
     evidence = torch.tensor([[3.0, -5.0, 1.0, 0.0], [-1.0, -2.0, 0.0, -4.0]])
     expected = torch.tensor([[0.75, 0.0, 0.25, 0.0], [0.25] * 4])
     torch.testing.assert_close(shares(evidence), expected)
+
+
+def test_views_that_the_glance_leaves_out_have_no_share() -> None:
+    config = DetectorConfig(width=D, glance=GlanceConfig(keep=2, width=3))
+    detector = Detector(config).eval()  # its last layer is zero: nothing argues for road work
+    boxes = torch.tensor([[[0.0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1], [0, 0, 1, 0.5]]])
+    given = DetectorInput(
+        features=made_features(1), boxes=boxes, grid=torch.randn(1, 4, 3), grid_size=(2, 2)
+    )
+    expected = torch.tensor([[0.5, 0.5, 0.0, 0.0]])  # an unfitted probe keeps the lowest ids
+    torch.testing.assert_close(view_shares(detector, given, views=V), expected)
 
 
 def test_shares_of_the_faintest_evidence_sum_to_one() -> None:

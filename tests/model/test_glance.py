@@ -66,6 +66,21 @@ def test_views_that_do_not_exist_are_not_chosen() -> None:
     assert kept.tolist() == [[0, 2]]  # equal scores are left: the lower id
 
 
+def test_a_global_view_that_does_not_exist_takes_no_place() -> None:
+    mask = torch.tensor([[False, True, True, True, True]])
+    kept = looking_at_channel_1(2)(
+        marked((3, 3)), grid_size=GRID, boxes=boxes_of(), view_ids=ids_of(), view_mask=mask
+    )
+    assert kept.tolist() == [[1, 4]]
+
+
+def test_a_grid_with_a_hole_is_named() -> None:
+    means = torch.zeros(4, 2)
+    means[2, 1] = torch.nan
+    with pytest.raises(TrainingError, match="a patch grid holds a value that is not a finite"):
+        Glance(GlanceConfig(width=2)).fit(means, torch.tensor([0, 1, 0, 1]))
+
+
 def test_a_fitted_glance_finds_the_orange_square(lite0: Backbone) -> None:
     """The probe learns on eight frames what to look for; tiles are chosen on four others."""
     layout = dataclasses.replace(LAYOUT, size=128)

@@ -95,13 +95,13 @@ def test_a_field_that_is_off_is_not_read() -> None:
 
 def test_an_unknown_category_is_said_once_for_each_value() -> None:
     rows = [sample(weather=value) for value in ("Fog", "fog ", "hail", "rain", "fog")]
-    with pytest.warns(UserWarning, match="not seen in training") as caught:
+    with pytest.warns(UserWarning, match="fewer than 3 training rows") as caught:
         first = encode_samples(rows, config_of())
         again = encode_samples(rows, config_of())
     assert first.weather.tolist() == again.weather.tolist() == [1, 1, 1, 2, 1]
     assert [str(warning.message) for warning in caught] == [
-        "weather 'fog' was seen in fewer than 3 training rows and counts as unknown; known: rain, sun",
-        "weather 'hail' was seen in fewer than 3 training rows and counts as unknown; known: rain, sun",
+        "weather 'fog' is in fewer than 3 training rows, so counts as unknown; known: rain, sun",
+        "weather 'hail' is in fewer than 3 training rows, so counts as unknown; known: rain, sun",
     ]
     with pytest.warns(UserWarning, match="known: none"):  # another model knows other values
         encode_samples(rows[:1], config_of(weather_values=()))
@@ -218,6 +218,20 @@ def test_a_leak_that_is_allowed_or_not_fed_is_no_error() -> None:
     assert refuse_leaking(manifest, MetadataConfig(text=0, allow_leaking=("position",))) == (
         sentences[0],
     )
+
+
+def test_columns_that_cannot_be_judged_are_said_in_every_report() -> None:
+    """Seven groups are too few to tell, whatever the column says."""
+    few = [
+        dataclasses.replace(
+            row, group=f"drive-{number % 7}", weather="rain" if row.label else "sun"
+        )
+        for number, row in enumerate(leaking_manifest())
+    ]
+    manifest = Manifest(few, Path("data"), {})
+    (sentence,) = refuse_leaking(manifest, MetadataConfig(position=0, text=0))
+    assert sentence.startswith("The model was fed with weather, of which nobody can tell whether")
+    assert refuse_leaking(manifest, MetadataConfig(position=0, text=0, weather=0)) == ()
 
 
 def test_allowing_a_field_that_does_not_leak_says_nothing() -> None:

@@ -18,7 +18,7 @@ from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
 from told import told_bundle
-from workzone.data.manifest import Manifest, write_manifest
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.run import bulk
@@ -467,6 +467,24 @@ def test_a_job_does_not_go_on_with_other_inputs(
     with pytest.raises(WorkzoneError, match="or from another choice of --image-only; delete it"):
         predict_many(told, photos, tmp_path / "scores.csv", image_only=True)
     assert predict_many(told, photos, tmp_path / "scores.csv").resumed == 5
+
+
+def test_a_job_does_not_go_on_with_other_metadata(
+    told: Predictor, dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scores.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "FLUSH_EVERY", 1)
+        stop_after(1, patch)
+        with pytest.raises(KeyboardInterrupt):
+            predict_many(told, dated, output)
+    manifest = read_manifest(dated)
+    changed = [dataclasses.replace(s, daytime="night") for s in manifest]
+    write_manifest(manifest.with_samples(changed), dated)
+    with pytest.raises(WorkzoneError, match="delete it"):
+        predict_many(told, dated, output)
+    write_manifest(manifest, dated)
+    assert predict_many(told, dated, output).resumed == 1
 
 
 def test_to_a_model_of_the_image_alone_the_choice_is_none(

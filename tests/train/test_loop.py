@@ -17,7 +17,7 @@ from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.glance import GlanceConfig
+from workzone.model.glance import Glance, GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
@@ -357,7 +357,7 @@ def test_metadata_are_learned_and_judged_beside_the_image_alone() -> None:
     assert without.metadata_calibration is None and without.metadata_probabilities is None
 
 
-def test_metadata_that_tell_nothing_change_nothing_much() -> None:
+def test_metadata_that_tell_nothing_do_no_harm() -> None:
     features, labels = made_data(200)
     config = dataclasses.replace(QUICK, detector=WITH_DAYTIME)
     samples = made_samples(labels, telling=0.0)
@@ -381,6 +381,58 @@ def test_categories_are_learned_from_training_rows_only() -> None:
     assert config.metadata.daytime_values == ("day", "night")
     whole = examples.sized(WITH_DAYTIME, np.arange(40)).metadata
     assert whole is not None and whole.daytime_values == ("day", "dusk", "night")
+
+
+def test_what_is_learned_before_training_comes_from_the_folds_training_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Categories and the glance's probe: never from the rows that judge."""
+    features, labels = made_data(60)
+    fitted: list[tuple[int, int]] = []
+    sized: list[list[int]] = []
+    plain = Glance.fit
+
+    def fit_spied(glance: Glance, means: torch.Tensor, truth: torch.Tensor) -> None:
+        fitted.append((len(means), int(truth.sum())))
+        plain(glance, means, truth)
+
+    def sized_spied(self: Examples, config: DetectorConfig, training: np.ndarray) -> DetectorConfig:
+        sized.append(training.tolist())
+        return config.sized(width=D, grid_width=8)
+
+    monkeypatch.setattr(Glance, "fit", fit_spied)
+    monkeypatch.setattr(Examples, "sized", sized_spied)
+    config = TrainConfig(epochs=1, detector=DetectorConfig(glance=GlanceConfig(keep=2)))
+    parts = grid_parts(labels) | {"boxes": torch.rand(60, 1, V, 4).sort(-1).values}
+    fold = np.arange(20)
+    fit(features, labels, [fold], config, **parts)
+    rest = labels[20:]
+    assert sized == [list(range(20, 60)), list(range(60))]
+    assert fitted == [(40, int(rest.sum())), (60, int(labels.sum()))]
+
+
+def test_without_metadata_in_any_training_row_the_image_alone_is_looked_at() -> None:
+    features, labels = made_data(60)
+    nothing = [Sample(str(row), ImageRef("x.jpg")) for row in range(60)]
+    config = dataclasses.replace(QUICK, epochs=2, detector=WITH_DAYTIME)
+    result = fit(features, labels, two_folds(60), config, samples=nothing)
+    assert result.detector.config.metadata is None
+    assert result.metadata_calibration is result.metadata_probabilities is None
+
+
+def test_a_calibration_with_metadata_from_too_few_rows_is_owned_up() -> None:
+    features, labels = made_data(60)
+    samples = made_samples(labels, telling=0.0)
+    fold = np.arange(20)
+    for row in fold:
+        samples[row] = dataclasses.replace(samples[row], daytime=None)
+    config = dataclasses.replace(QUICK, epochs=2, detector=WITH_DAYTIME)
+    result = fit(features, labels, [fold], config, samples=samples)
+    assert result.metadata_threshold is not None and result.metadata_threshold.guarded
+    assert result.metadata_threshold.rows == 0
+    np.testing.assert_array_equal(  # nothing is known of these rows
+        result.metadata_probabilities, result.validation_probabilities
+    )
 
 
 def with_grid(labels: torch.Tensor, *, cells: int = 4) -> tuple[torch.Tensor, MaskTargets]:

@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
@@ -55,12 +54,11 @@ def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:
 
 
 def _table(counted: list[tuple[Preset, Cost]]) -> Table:
-    table = Table(title="Presets", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))  # 80 columns will do
+    table = Table(box=None, padding=(0, 1, 0, 0))  # 80 columns will do
     for column in ("name", "backbone", "views"):
         table.add_column(column, no_wrap=True)
-    figures = ("width", "M trained", "M frozen", "GFLOP", "GB predict", "GB train")
-    for column in figures:
-        table.add_column(column, justify="right", min_width=5)
+    for column in ("width", "trained\nM", "frozen\nM", "GFLOP\n", "predict\nGB", "train\nGB"):
+        table.add_column(column, justify="right", no_wrap=True)
     for entry, cost in counted:
         table.add_row(
             entry.name,
@@ -68,7 +66,7 @@ def _table(counted: list[tuple[Preset, Cost]]) -> Table:
             _views(entry),
             str(entry.detector.width),
             f"{cost.trainable_parameters / 1e6:,.2f}",
-            f"{cost.frozen_parameters / 1e6:,.2f}",
+            f"{cost.frozen_parameters / 1e6:,.1f}",
             f"{cost.flops / 1e9:,.1f}" if cost.flops < 1e12 else f"{cost.flops / 1e9:,.0f}",
             f"{cost.predict_memory / 1e9:.2f}",
             f"{cost.train_step / 1e9:.2f}",

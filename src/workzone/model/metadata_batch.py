@@ -161,8 +161,7 @@ def _category_id(field: str, value: str | None, config: MetadataConfig) -> int:
 @lru_cache(maxsize=4096)  # so that it warns once, not once for each row
 def _warn_unknown(field: str, name: str, known: tuple[str, ...]) -> None:
     warnings.warn(
-        f"{field} {name!r} was seen in fewer than {MIN_ROWS} training rows, or in none, and counts "
-        f"as unknown; "
+        f"{field} {name!r} is in fewer than {MIN_ROWS} training rows, so counts as unknown; "
         f"known: {', '.join(known) or 'none'}",
         stacklevel=4,
     )
