@@ -122,9 +122,9 @@ def load(work: Path, name: str) -> tuple[Manifest, Examples]:
         rows=torch.tensor(rows)[:, None],
         features=store.mapped("pooled"),
         boxes=store.mapped("boxes"),
-        grid=store.mapped("grid")[:, 0],
+        grid=store.grid((0,)),
         grid_size=store.spec.grid_size,
-        grid_stride=stride,
+        view_size=store.spec.layout.size,
         masks=mask_targets(list(manifest), manifest.root, shape) if name == "scenes" else None,
         samples=list(manifest),
     )

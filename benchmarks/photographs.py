@@ -130,9 +130,9 @@ def run(photos: Path, work: Path, seeds: int) -> dict[str, Any]:
         rows=torch.tensor(rows)[:, None],
         features=store.mapped("pooled"),
         boxes=store.mapped("boxes"),
-        grid=store.mapped("grid")[:, 0],
+        grid=store.grid((0,)),
         grid_size=store.spec.grid_size,
-        grid_stride=store.spec.layout.size // store.spec.grid_size[0],
+        view_size=store.spec.layout.size,
     )
     everything = DetectorConfig()  # no glance
     mean = pooled[..., : backbone.width].numpy()

@@ -66,8 +66,7 @@ def test_polygons_of_annotations(tmp_path):
     assert shares[0, [1, 2, 4, 5]].sum() == 0
 
 
-@pytest.mark.parametrize("empty_negatives", [False, True])
-def test_what_is_annotated(tmp_path, empty_negatives):
+def test_what_is_annotated(tmp_path):
     write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
     samples = [
         sample("with", masks="m.png"),
@@ -76,8 +75,8 @@ def test_what_is_annotated(tmp_path, empty_negatives):
         sample("negative with", masks="m.png", label=0),
         sample("unlabelled", label=None),
     ]
-    targets = mask_targets(samples, tmp_path, (2, 2), empty_negatives=empty_negatives)
-    assert targets.annotated.tolist() == [True, False, empty_negatives, True, False]
+    targets = mask_targets(samples, tmp_path, (2, 2))
+    assert targets.annotated.tolist() == [True, False, False, True, False]
     held = targets.covered.reshape(5, -1)
     assert held.min(1).tolist() == held.max(1).tolist() == [255, 0, 0, 255, 0]
 

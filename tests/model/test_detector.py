@@ -12,7 +12,7 @@ from workzone.errors import UsageError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder import EncoderConfig
 from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig
+from workzone.model.masks import MaskHeadConfig, place_grids
 from workzone.model.metadata_batch import no_metadata
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pruning import PrunerConfig
@@ -300,6 +300,41 @@ def test_a_mask_head_beside_leaves_the_random_numbers_alone() -> None:
         Detector(full_config(masks=masks))
         drawn.append(torch.rand(3))
     assert torch.equal(*drawn)
+
+
+def with_canvas() -> tuple[Detector, dict[str, Any]]:
+    masks = MaskHeadConfig(width=D, hidden=8, stride=8, canvas=5)
+    detector = whole(masks=masks, mask_evidence=True, pruner=None)
+    random = torch.Generator().manual_seed(8)
+    grid = torch.randn(B, V, 6, D, generator=random, dtype=torch.float64)
+    given = {"boxes": made_boxes(), "view_ids": made_ids(), "grid": grid}
+    return detector, given | {"features": made_features().double()}
+
+
+def test_masks_on_a_canvas_see_the_grids_of_all_views() -> None:
+    detector, given = with_canvas()
+    output = detector(**given, grid_size=(2, 3))
+    assert output.masks is not None and output.masks.shape == (B, 6, 10, 10)
+    placed = place_grids(given["grid"], given["boxes"], grid_size=(2, 3), shape=(5, 5))
+    torch.testing.assert_close(output.masks, detector.masks(placed, (5, 5)))
+    order = torch.tensor([2, 0, 3, 1])
+    turned = {name: value[:, order] for name, value in given.items()}
+    torch.testing.assert_close(detector(**turned, grid_size=(2, 3)).logits, output.logits)
+    mask = torch.tensor([True, False, True, True]).expand(B, V)
+    some = {name: value[:, mask[0]] for name, value in given.items()}
+    torch.testing.assert_close(
+        detector(**given, grid_size=(2, 3), view_mask=mask).logits,
+        detector(**some, grid_size=(2, 3)).logits,
+    )
+
+
+def test_a_canvas_needs_boxes_and_every_view() -> None:
+    detector, given = with_canvas()
+    plain = dataclasses.replace(detector.config, encoder=EncoderConfig(width=16, depth=0))
+    with pytest.raises(UsageError, match=r"masks.canvas places grids by the boxes of the views"):
+        Detector(plain).double()(given["features"], grid=given["grid"], grid_size=(2, 3))
+    with pytest.raises(UsageError, match="the glance leaves most unread: glance: null, or masks"):
+        dataclasses.replace(plain, glance=GlanceConfig(keep=2, width=D))
 
 
 def test_the_head_is_told_the_highest_mask_logits_over_their_prior() -> None:

@@ -181,7 +181,7 @@ def test_a_grid_of_another_size_is_refused():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"width": -1}, "width is 0 or more, got -1"),
+        ({"width": -1}, "width and canvas are 0 or more, got -1 and 0"),
         ({"width": 4, "stride": 2}, "stride is 2 pixels per grid cell; it must be at least 4"),
         ({"width": 4, "hidden": 12, "stride": 32}, "hidden is 12; .* must be a multiple of 8"),
         ({"width": 4, "hidden": 0}, "hidden is 0; .* must be a multiple of 4"),

@@ -42,7 +42,9 @@ def test_lite_is_the_default_detector() -> None:
     lite = preset("lite")
     assert lite.backbone == "lite0"
     default = TrainConfig().detector
-    assert default.sized(width=2560, grid_width=1280, stride=32) == lite.detector
+    assert (
+        default.sized(width=2560, grid_width=1280, grid_size=(7, 7), view_size=224) == lite.detector
+    )
     assert not lite.training
 
 

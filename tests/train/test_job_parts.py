@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import LAYOUT, Tiny
@@ -13,11 +14,13 @@ from workzone.data.manifest import read_manifest
 from workzone.data.scenes.write import write_scenes
 from workzone.data.splits import split_manifest
 from workzone.errors import TrainingError, UsageError
-from workzone.features.extract import make_spec
+from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.model.glance import GlanceConfig
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
+from workzone.run.evaluate import evaluate
+from workzone.run.predictor import Predictor
 from workzone.train.job import Trained, train
 from workzone.train.loop import TrainConfig
 from workzone.types import Sample
@@ -123,15 +126,23 @@ def test_a_glance_is_fitted_and_kept_in_the_bundle(tiny: Tiny, lite0: Backbone) 
     assert glance.weight.abs().sum() > 0
 
 
-def test_masks_of_drawn_scenes_are_learned(lite0: Backbone, tmp_path: Path) -> None:
+@pytest.mark.parametrize("canvas", [0, 6])
+def test_masks_of_drawn_scenes_are_learned(canvas: int, lite0: Backbone, tmp_path: Path) -> None:
     drawn = read_manifest(write_scenes(tmp_path / "scenes", count=48, seed=0))
     manifest, _ = split_manifest(drawn)
-    spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
-    detector = DetectorConfig(masks=MaskHeadConfig(hidden=16))
+    detector = DetectorConfig(masks=MaskHeadConfig(hidden=16, canvas=canvas), mask_evidence=True)
+    spec = make_spec(lite0, layout=LAYOUT, grid_views=detector.grid_views(LAYOUT))
     config = TrainConfig(epochs=3, learning_rate=0.01, detector=detector)
     trained = train(manifest, lite0, spec, tmp_path / "features", config)
     overlap = trained.fit.mask_overlap
     assert overlap is not None and overlap.true.shape == (6,)
     assert int(overlap.true.sum()) > 0  # the masks of validation rows were read
     shape = trained.bundle.detector.config.masks
-    assert shape is not None and (shape.width, shape.stride) == (lite0.width, 32)
+    assert shape is not None and shape.width == lite0.width
+    assert shape.stride == (16 if canvas else 32)  # of views of 96 px
+    test = manifest.in_split("test")
+    store = Extraction(test, lite0, trained.bundle.spec, tmp_path / "features").run()
+    stored = evaluate(trained.bundle, test, store).report.probabilities
+    paths = [manifest.root / s.image.path for s in test]
+    seen = [p.probability for p in Predictor(trained.bundle, lite0).predict(paths)]
+    np.testing.assert_allclose(seen, stored, atol=0.02)

@@ -398,7 +398,7 @@ def test_what_is_learned_before_training_comes_from_the_folds_training_rows(
 
     def sized_spied(self: Examples, config: DetectorConfig, training: np.ndarray) -> DetectorConfig:
         sized.append(training.tolist())
-        return config.sized(width=D, grid_width=8)
+        return config.sized(width=D, grid_width=8, grid_size=(2, 2), view_size=8)
 
     monkeypatch.setattr(Glance, "fit", fit_spied)
     monkeypatch.setattr(Examples, "sized", sized_spied)
@@ -450,7 +450,7 @@ def with_grid(labels: torch.Tensor, *, cells: int = 4) -> tuple[torch.Tensor, Ma
 
 def grid_parts(labels: torch.Tensor) -> dict[str, Any]:
     grid, masks = with_grid(labels)
-    return {"grid": grid, "grid_size": (2, 2), "grid_stride": 4, "masks": masks}
+    return {"grid": grid, "grid_size": (2, 2), "view_size": 8, "masks": masks}
 
 
 def test_masks_are_learned_beside_the_classes() -> None:
@@ -513,7 +513,7 @@ def test_a_glance_reads_the_views_that_matter() -> None:
     features[rows, 0, 1 + lit, 0] += 6.0 * labels
     boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1]]).expand(160, 1, 3, 4)
     config = dataclasses.replace(QUICK, detector=DetectorConfig(glance=GlanceConfig(keep=2)))
-    given: dict[str, Any] = {"boxes": boxes, "grid": grid, "grid_size": (2, 2), "grid_stride": 4}
+    given: dict[str, Any] = {"boxes": boxes, "grid": grid, "grid_size": (2, 2), "view_size": 8}
     result = fit(features, labels, two_folds(160), config, **given)
     truth = labels[result.validation_rows]
     assert roc_auc_score(truth, result.validation_probabilities) > 0.95

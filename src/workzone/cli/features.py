@@ -101,7 +101,7 @@ def extract(
         stored,
         augment_seed,
         device,
-        grid=grid,
+        grid_views=lambda views: (0,) if grid and views.global_view else (),
     )
     extraction = Extraction(
         samples,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from workzone.backbones import Backbone
     from workzone.data.manifest import Manifest
     from workzone.features.spec import FeatureSpec, Precision
+    from workzone.views import ViewLayout
 
 
 class PrecisionChoice(enum.StrEnum):
@@ -83,7 +85,7 @@ def prepare(
     augment_seed: int,
     device: str,
     *,
-    grid: bool,
+    grid_views: Callable[[ViewLayout], tuple[int, ...]],
 ) -> tuple[Backbone, FeatureSpec]:
     """The backbone that the options name, and the spec of its features."""
     import dataclasses
@@ -114,7 +116,7 @@ def prepare(
         pooling=pooling,
         precision=chosen,
         stored_type=stored.value,
-        grid_views=(0,) if grid and views.global_view else (),
+        grid_views=grid_views(views),
         augmentation=Augmentation(seed=augment_seed),
     )
     return network, spec

@@ -148,7 +148,7 @@ def train(
         stored,
         augment_seed,
         device,
-        grid=settings.detector.needs_grid,
+        grid_views=settings.detector.grid_views,
     )
     trained = train_job(
         samples,

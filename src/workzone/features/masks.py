@@ -40,9 +40,7 @@ class MaskTargets:
         return shares, torch.from_numpy(self.annotated[rows].copy())
 
 
-def mask_targets(
-    samples: Sequence[Sample], root: Path, shape: tuple[int, int], *, empty_negatives: bool = False
-) -> MaskTargets:
+def mask_targets(samples: Sequence[Sample], root: Path, shape: tuple[int, int]) -> MaskTargets:
     """The masks of samples, averaged over the cells of a grid that spans the frame.
 
     That is the global view's grid, and the canvas on which views' grids are placed. They are
@@ -53,9 +51,6 @@ def mask_targets(
         root: the manifest's folder.
         shape: rows and columns, a quarter of the view's pixels a side
             (``MaskHeadConfig.mask_size``).
-        empty_negatives: take a sample labelled 0 without masks as annotated, with no object. Only
-            for sets whose images without road work truly show none of the six classes: an
-            ordinary street has vehicles, parked equipment and signs.
 
     Raises:
         UsageError: a shape that is not positive.
@@ -71,5 +66,5 @@ def mask_targets(
             fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
             cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
             covered[index] = np.rint(cells.mean(axis=(2, 4)) * FULL)
-        annotated[index] = sample.masks is not None or (empty_negatives and sample.label == 0)
+        annotated[index] = sample.masks is not None
     return MaskTargets(covered, annotated)

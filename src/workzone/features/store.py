@@ -194,6 +194,27 @@ class FeatureStore:
         values = torch.from_numpy(self._maps[name])
         return values.view(torch.bfloat16) if values.dtype == torch.uint16 else values
 
+    def grid(self, views: Sequence[int]) -> torch.Tensor:
+        """Patch grids of some views as they lie on disk.
+
+        Returns:
+            ``[R, N, D]`` of one view, ``[R, G, N, D]`` of several.
+
+        Raises:
+            StoreError: the store has no grid of one of them.
+        """
+        stored = self.spec.grid_views
+        missing = sorted(set(views) - set(stored))
+        if missing:
+            raise StoreError(
+                f"{self.folder} holds grids of views {list(stored)}, not of {missing}; "
+                "extract again"
+            )
+        grid = self.mapped("grid")
+        if len(views) == 1:
+            return grid[:, stored.index(views[0])]
+        return grid if tuple(views) == stored else grid[:, [stored.index(v) for v in views]]
+
 
 class StoreWriter:
     """A store opened for appending; one writer at a time, in a ``with`` block."""

@@ -20,13 +20,14 @@ from workzone.model.encoder import EncoderConfig, ViewEncoder
 from workzone.model.fusion import FusionConfig, GatedAttentionFusion
 from workzone.model.glance import Glance, GlanceConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks import MaskHead, MaskHeadConfig, mask_evidence
+from workzone.model.masks import MaskHead, MaskHeadConfig, mask_evidence, place_grids
 from workzone.model.metadata import MetadataEncoder
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pooling import AttentionAndMaximum, MeanPooling
 from workzone.model.pruning import PrunerConfig, ViewPruner
 from workzone.types import OBJECT_CLASSES, DetectorOutput
+from workzone.views import ViewLayout
 
 FusionName = Literal["mean", "attention+maximum", "gated"]
 
@@ -64,23 +65,49 @@ class DetectorConfig:
             )
         if self.mask_evidence and self.masks is None:
             raise UsageError("mask_evidence: true needs masks, as in masks: {hidden: 128}")
+        if self.glance is not None and self.needs_all_grids:
+            raise UsageError(
+                "masks.canvas takes the grids of all views, and the glance leaves most unread: "
+                "glance: null, or masks.canvas: 0"
+            )
 
     @property
     def needs_grid(self) -> bool:
         """Whether the patch grid of the global view must be there."""
         return self.glance is not None or self.masks is not None
 
-    def sized(self, *, width: int, grid_width: int = 0, stride: int = 0) -> DetectorConfig:
-        """The same for features of ``width``, and a grid of ``grid_width`` (0: there is none).
+    @property
+    def needs_all_grids(self) -> bool:
+        """Whether those of all views must be there."""
+        return self.masks is not None and self.masks.canvas > 0
 
-        ``stride`` is how many pixels of the view, a side, a cell of the grid stands for.
+    def grid_views(self, layout: ViewLayout) -> tuple[int, ...]:
+        """The views whose patch grids are needed, as in ``FeatureSpec.grid_views``."""
+        if self.needs_all_grids:
+            return tuple(range(layout.count))
+        return (0,) if self.needs_grid and layout.global_view else ()
+
+    def sized(
+        self,
+        *,
+        width: int,
+        grid_width: int = 0,
+        grid_size: tuple[int, int] = (0, 0),
+        view_size: int = 0,
+    ) -> DetectorConfig:
+        """The same for features of ``width``, and grids of ``grid_width`` (0: there are none).
+
+        ``grid_size`` are the rows and columns of a view's grid, ``view_size`` its side in pixels.
         """
         glance, masks = self.glance, self.masks
+        if masks is not None and grid_width:
+            stride = view_size // masks.cells(grid_size)[0]
+            masks = dataclasses.replace(masks, width=grid_width, stride=stride)
         return dataclasses.replace(
             self,
             width=width,
             glance=glance and dataclasses.replace(glance, width=grid_width),
-            masks=masks and dataclasses.replace(masks, width=grid_width, stride=stride),
+            masks=masks,
         )
 
     @property
@@ -168,6 +195,22 @@ class Detector(nn.Module):
             view_mask=None if mask is None else mask.take_along_dim(kept, dim=1),
         )
 
+    def _masks(
+        self,
+        head: MaskHead,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor | None,
+        view_mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        shape = head.config.cells(grid_size)
+        if head.config.canvas:
+            if boxes is None:
+                raise UsageError("masks.canvas places grids by the boxes of the views: give boxes")
+            grid = place_grids(grid, boxes, grid_size=grid_size, shape=shape, view_mask=view_mask)
+        masks: torch.Tensor = head(grid, shape)
+        return masks
+
     @torch.no_grad()
     def fit_scaler(self, features: torch.Tensor) -> None:
         """Take the standardisation from training features ``[B, V, D]``.
@@ -202,7 +245,8 @@ class Detector(nn.Module):
             view_ids: int64 ``[B, V]``, numbers of the views in their layout; None: 0, 1, ...
             view_mask: bool ``[B, V]``, True for views that exist (at least one per image).
             metadata: of the images; None: nothing is known of any.
-            grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance.
+            grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance;
+                ``[B, V, N, D]``, those of all views, for masks on a canvas.
             grid_size: its rows and columns.
 
         Returns:
@@ -243,7 +287,7 @@ class Detector(nn.Module):
         fused, weights = self.fusion(encoded.tokens, kept_mask)
         masks = None
         if self.masks is not None and grid is not None and grid_size is not None:
-            masks = self.masks(grid, grid_size)
+            masks = self._masks(self.masks, grid, grid_size, boxes, view_mask)
         if self.config.mask_evidence:
             if masks is None:
                 raise UsageError("mask_evidence needs the grid: give grid and grid_size")

@@ -29,11 +29,14 @@ class MaskHeadConfig:
 
     width: int = 0  # D of the grid; 0: taken from it when training starts
     hidden: int = 128  # channels at the grid's resolution; halved at every doubling
-    stride: int = 16  # pixels of a view, a side, per grid cell: 16 for ViT/16, 32 for lite0
+    stride: int = 16  # pixels of a view, a side, per cell; taken from the grid when training starts
+    canvas: int = 0  # cells a side onto which all views' grids are placed; 0: the global view's own
 
     def __post_init__(self) -> None:
-        if self.width < 0:
-            raise UsageError(f"mask head: width is 0 or more, got {self.width}")
+        if min(self.width, self.canvas) < 0:
+            raise UsageError(
+                f"mask head: width and canvas are 0 or more, got {self.width} and {self.canvas}"
+            )
         if self.stride < OUTPUT_STRIDE:
             raise UsageError(
                 f"mask head: stride is {self.stride} pixels per grid cell; it must be at least "
@@ -49,6 +52,10 @@ class MaskHeadConfig:
     def doublings(self) -> int:
         """Up-sampling steps from the grid to the masks."""
         return math.ceil(math.log2(self.stride / OUTPUT_STRIDE))
+
+    def cells(self, grid_size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns that the head works on, where a view's grid has ``grid_size``."""
+        return (self.canvas, self.canvas) if self.canvas else grid_size
 
     def mask_size(self, grid_size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the masks of a grid: a quarter of the view's pixels a side."""

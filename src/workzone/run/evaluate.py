@@ -164,9 +164,8 @@ def evaluate(
 
 def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
     """What the detector is given of stored images, without metadata."""
-    grid = None
-    if bundle.detector.config.needs_grid:
-        grid = store.read("grid", rows)[:, store.spec.grid_views.index(0)]
+    views = bundle.detector.config.grid_views(store.spec.layout)
+    grid = store.grid(views)[rows].float() if views else None
     return DetectorInput(
         features=store.read("pooled", rows),
         boxes=store.read("boxes", rows),

@@ -208,13 +208,16 @@ class Predictor:
         return BackboneOutput(cls, output.grid.cpu(), output.grid_size)
 
     def _given(self, reading: _Reading, views: Views, known: MetadataBatch | None) -> DetectorInput:
-        told = self.bundle.detector.config.mask_evidence  # otherwise masks are for training
+        config, grid = self.bundle.detector.config, None
+        if config.mask_evidence:  # otherwise masks are for training
+            grids = reading.output.grid
+            grid = grids if config.needs_all_grids else grids[0]
         return DetectorInput(
             features=pool(reading.output, self.bundle.spec.pooling)[None],
             boxes=torch.from_numpy(views.boxes)[None, reading.view_ids],
             view_ids=reading.view_ids[None],
             metadata=known,
-            grid=reading.output.grid[:1] if told else None,
+            grid=None if grid is None else grid[None],
             grid_size=reading.output.grid_size,
         )
 

@@ -32,9 +32,9 @@ class Examples:
     rows: torch.Tensor  # int64 [n, C], of each image's copies in the arrays that follow
     features: torch.Tensor  # [R, V, D], any floating type
     boxes: torch.Tensor | None = None  # [R, V, 4] in fractions
-    grid: torch.Tensor | None = None  # [R, N, D'] of the global view
+    grid: torch.Tensor | None = None  # [R, N, D'] of the global view, or [R, V, N, D'] of all
     grid_size: tuple[int, int] = (0, 0)
-    grid_stride: int = 0  # pixels of a view, a side, per grid cell
+    view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images as they are
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
@@ -50,7 +50,8 @@ class Examples:
         config = config.sized(
             width=self.features.shape[-1],
             grid_width=0 if self.grid is None else self.grid.shape[-1],
-            stride=self.grid_stride,
+            grid_size=self.grid_size,
+            view_size=self.view_size,
         )
         if config.metadata is None:
             return config

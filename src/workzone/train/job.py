@@ -176,11 +176,13 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
     Raises:
         UsageError: they have not, or it is too coarse to choose views by.
     """
-    if detector.needs_grid and not (spec.layout.global_view and 0 in spec.grid_views):
+    views = detector.grid_views(spec.layout)
+    if detector.needs_grid and not (views and set(views) <= set(spec.grid_views)):
         raise UsageError(
-            "the glance and the masks need the patch grid of the global view, and these features "
-            "have none: take a layout with global_view: true (and FeatureSpec.grid_views=(0,) from "
-            "Python), or leave both out (detector: {glance: null, masks: null})"
+            "the glance and the masks need the patch grid of the global view (masks.canvas: those "
+            "of all views), and these features have none: take a layout with global_view: true "
+            f"(from Python, features with grid_views={views or (0,)}), or leave both out "
+            "(detector: {glance: null, masks: null})"
         )
     if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
         rows, columns = spec.grid_size
@@ -201,11 +203,12 @@ def _examples(
 ) -> Examples:
     """All that the detector is to learn from; features stay on disk."""
     spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
-    grid = None
-    if config.detector.needs_grid:
-        grid = store.mapped("grid")[:, spec.grid_views.index(0)]
-    stride = spec.layout.size // spec.grid_size[0] if grid is not None else 0
-    shape = dataclasses.replace(masks, stride=stride).mask_size(spec.grid_size) if masks else None
+    views = config.detector.grid_views(spec.layout)
+    shape = None
+    if masks is not None:
+        cells = masks.cells(spec.grid_size)
+        stride = spec.layout.size // cells[0]
+        shape = dataclasses.replace(masks, stride=stride).mask_size(cells)
     texts = [s.text for s in samples] if metadata is not None and metadata.text else []
     vectors = None
     if any(clean(text) for text in texts):
@@ -215,9 +218,9 @@ def _examples(
         rows=_rows(store, samples, copies),
         features=store.mapped("pooled"),
         boxes=store.mapped("boxes"),
-        grid=grid,
+        grid=store.grid(views) if views else None,
         grid_size=spec.grid_size,
-        grid_stride=stride,
+        view_size=spec.layout.size,
         masks=mask_targets(samples, root, shape) if shape else None,
         samples=samples,
         text_vectors=vectors,
