@@ -23,6 +23,7 @@ from workzone.model.evidence import shares, view_evidence
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
+from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport, Mistake
 from workzone.report.metrics import (
     FIGURES,
@@ -57,10 +58,15 @@ class Evaluation:
     report: EvaluationReport
     samples: list[Sample]
 
+    def with_challenge(self, challenge: ChallengeReport) -> Evaluation:
+        """The same with the figures of challenge images beside its own."""
+        return Evaluation(dataclasses.replace(self.report, challenge=challenge), self.samples)
+
     def to_json(self) -> dict[str, Any]:
         """Figures, slices, facts and warnings as plain values.
 
-        ``image_only`` stands first; ``with_metadata`` is None where the model takes none.
+        ``image_only`` stands first; ``with_metadata`` is None where the model takes none,
+        ``challenge`` where it was not asked for.
         """
         report = self.report
         told = report.metadata_metrics
@@ -71,6 +77,7 @@ class Evaluation:
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
+            "challenge": None if report.challenge is None else report.challenge.to_json(),
             "warnings": list(report.warnings),
             "manifest": dict(report.manifest_facts),
             "model": dict(report.model_facts),
@@ -112,24 +119,16 @@ def evaluate(
             f"({len(manifest)} rows, {len(unreadable)} of them labelled but unreadable); "
             "give the manifest labels"
         )
-    rows = [store.row(s.content_hash or "") for s in samples]
     config = bundle.detector.config.metadata
     metadata = None if config is None else encode_samples(samples, config, text_vectors)
-    raw, raw_told = [], []
-    for i in range(0, len(rows), BATCH):
-        part = slice(i, i + BATCH)
-        given = _stored(bundle, store, rows[part])
-        raw.append(predict_probabilities(bundle.detector, given))
-        if metadata is not None:
-            told_too = dataclasses.replace(given, metadata=metadata[part])
-            raw_told.append(predict_probabilities(bundle.detector, told_too))
-    probabilities = bundle.calibration.apply(np.concatenate(raw))
+    probabilities = image_only(bundle, store, samples)
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
     told: Metrics | None = None
     if metadata is not None:
-        with_metadata = _published(bundle, probabilities, np.concatenate(raw_told), metadata)
+        raw_told = _raw(bundle, store, samples, metadata)
+        with_metadata = _published(bundle, probabilities, raw_told, metadata)
         told = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
     slices: dict[str, list[Slice]] = {}
     for name in SLICED_BY:
@@ -149,6 +148,31 @@ def evaluate(
         mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, store),
     )
     return Evaluation(report, samples)
+
+
+def image_only(
+    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample]
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities ``[B]`` of samples whose features are stored, from images alone."""
+    return bundle.calibration.apply(_raw(bundle, store, samples))
+
+
+def _raw(
+    bundle: Bundle,
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    metadata: MetadataBatch | None = None,
+) -> npt.NDArray[np.float64]:
+    """Probabilities ``[B]`` before calibration."""
+    rows = [store.row(s.content_hash or "") for s in samples]
+    raw = []
+    for i in range(0, len(rows), BATCH):
+        part = slice(i, i + BATCH)
+        given = _stored(bundle, store, rows[part])
+        if metadata is not None:
+            given = dataclasses.replace(given, metadata=metadata[part])
+        raw.append(predict_probabilities(bundle.detector, given))
+    return np.concatenate(raw)
 
 
 def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
