@@ -63,17 +63,23 @@ def write_challenge(manifest: Manifest, folder: Path, *, seed: int = 0) -> Manif
                 f"sample {sample.id!r} has no content hash; import the data again, with hashes"
             )
 
-    def make(sample: Sample) -> list[Sample]:
+    def make(sample: Sample) -> list[str] | None:
         try:
-            return _challenges(sample, manifest.root, folder, seed)
+            return _write_images(sample, manifest.root, folder, seed)
         except ImageError:
-            return []
+            return None
 
-    made: list[Sample] = []
-    with bar("making challenge images", len(labelled)) as progress:
-        for _, samples in map_ahead(make, labelled):
-            made += samples
+    unique = {sample.content_hash: sample for sample in labelled}
+    hashes: dict[str | None, list[str] | None] = {}
+    with bar("making challenge images", len(unique)) as progress:
+        for sample, of_levels in map_ahead(make, unique.values()):
+            hashes[sample.content_hash] = of_levels
             progress.advance()
+    made = [
+        _challenge(sample, level, of_image)
+        for sample in labelled
+        for level, of_image in zip(LEVELS, hashes[sample.content_hash] or (), strict=False)
+    ]
     if not made:
         raise ManifestError(
             f"no challenge image could be made: {len(manifest)} rows, {len(labelled)} of them "
@@ -84,30 +90,36 @@ def write_challenge(manifest: Manifest, folder: Path, *, seed: int = 0) -> Manif
     return result
 
 
-def _challenges(sample: Sample, root: Path, folder: Path, seed: int) -> list[Sample]:
-    """A row's images, one per level."""
-    assert sample.content_hash is not None
-    names = [f"level-{level}/{sample.content_hash}.jpg" for level in LEVELS]
-    missing = [level for level in LEVELS if not (folder / names[level]).exists()]
-    if missing:
+def _write_images(sample: Sample, root: Path, folder: Path, seed: int) -> list[str]:
+    """Write an image's challenges, those that are missing; the content hash of each."""
+    files = [folder / _file(sample, level) for level in LEVELS]
+    if not all(file.exists() for file in files):
         frame = decode(sample_bytes(sample, root), name=str(sample.image))
-        for level in missing:
-            made = challenge_image(frame, identity=sample.content_hash, seed=seed, level=level)
-            with writing(folder / names[level]) as aside:
-                aside.write_bytes(made.jpeg)
-    return [
-        Sample(
-            id=f"{sample.id} level {level}",
-            image=ImageRef(names[level]),
-            label=sample.label,
-            group=sample.group or sample.id,
-            source=sample.source,
-            content_hash=content_hash((folder / names[level]).read_bytes()),
-            split=sample.split,
-            extra={LEVEL: str(level)},
-        )
-        for level in LEVELS
-    ]
+        for level, file in zip(LEVELS, files, strict=True):
+            if not file.exists():
+                identity = sample.content_hash or ""
+                made = challenge_image(frame, identity=identity, seed=seed, level=level)
+                with writing(file) as aside:
+                    aside.write_bytes(made.jpeg)
+    return [content_hash(file.read_bytes()) for file in files]
+
+
+def _file(sample: Sample, level: int) -> str:
+    return f"level-{level}/{sample.content_hash}.jpg"
+
+
+def _challenge(sample: Sample, level: int, of_image: str) -> Sample:
+    """The row of a challenge; ``of_image``: its own content hash."""
+    return Sample(
+        id=f"{sample.id} level {level}",
+        image=ImageRef(_file(sample, level)),
+        label=sample.label,
+        group=sample.group or sample.id,
+        source=sample.source,
+        content_hash=of_image,
+        split=sample.split,
+        extra={LEVEL: str(level)},
+    )
 
 
 def judge_challenge(
