@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -213,3 +214,11 @@ def test_resamples_without_a_class_are_counted() -> None:
     # P(a group is not drawn) = (5/6)^6 = 0.335
     assert figure.undefined_resamples == pytest.approx(100, abs=40)
     assert figure.low == pytest.approx(1)
+
+
+def test_the_code_of_the_page_runs() -> None:
+    page = Path(__file__).parents[2] / "docs" / "challenge.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/challenge.md", "exec"), {})
