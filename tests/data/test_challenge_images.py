@@ -93,6 +93,26 @@ def test_squares_cover_from_a_fifth_to_all_of_a_square_frame() -> None:
     assert kstest(areas, "uniform", args=(0.2, 0.8)).pvalue > 0.001
 
 
+@pytest.mark.parametrize(
+    ("size", "lost"), [((640, 640), 0.08), ((640, 480), 0.17), ((640, 360), 0.31)], ids=str
+)
+def test_crops_lose_as_many_small_objects_as_the_page_says(
+    size: tuple[int, int], lost: float
+) -> None:
+    """A square of 5 % of the frame's area, anywhere in it; it may be turned a little."""
+    frame = np.array(size)
+    side = np.sqrt(0.05 * frame.prod())
+    random = np.random.default_rng(0)
+    outside = []
+    for changes in draws(1, width=size[0], height=size[1]):
+        middle = random.uniform(side / 2, frame - side / 2) - frame / 2
+        angle = np.radians(changes.angle)
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        x, y = turn @ middle + frame / 2 - (changes.left, changes.top)
+        outside.append(not all(-side / 2 < at < changes.side + side / 2 for at in (x, y)))
+    assert np.mean(outside) == pytest.approx(lost, abs=0.03)
+
+
 STRENGTHS = {
     "saturation": (1.0, 0.4, 0.3),
     "contrast": (1.0, 0.85, 0.725),
