@@ -118,7 +118,7 @@ def test_a_challenge_stands_beside_the_figures_of_the_images(tiny: Tiny, tmp_pat
     assert 0 < figures["challenge"]["overall"]["expected_reward"]["value"] <= 1
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<h2>The subnet's challenge</h2>" in page.replace("&#39;", "'")
-    assert "3: and more of it, noise, blur" in page
+    assert "3 hard</th>" in page
     made = list((tmp_path / "report" / "challenge" / "recipe-1-seed-5").rglob("*.jpg"))
     assert len(made) == 56
     times = [file.stat().st_mtime_ns for file in made]

@@ -45,7 +45,8 @@ def test_the_table_has_a_row_per_level_with_intervals_below() -> None:
     lines = console.export_text().splitlines()
     assert "60 challenge images of seed 7" in lines[-1] + lines[-2]
     for part in report.figures:
-        number = next(n for n, line in enumerate(lines) if LEVEL_NAMES[part.level] in line)
+        name = LEVEL_NAMES[part.level]
+        number = next(n for n, line in enumerate(lines) if line.startswith(f"│ {name} "))
         values = [cell.strip() for cell in lines[number].split("│")[2:-1]]
         expected = ["not defined" if f.value is None else f"{f.value:.3f}" for f in part.cells()]
         assert values == expected

@@ -12,13 +12,8 @@ from workzone.report.metrics import FIGURES, Figure, Metrics, format_value
 SHOWN = ("mcc", "auc", "accuracy")
 """Figures of the table; the others are in the JSON."""
 
-LEVEL_NAMES = {
-    0: "0: square from the centre",
-    1: "1: turned, random square",
-    2: "2: and less colour, contrast, resolution",
-    3: "3: and more of it, noise, blur",
-    None: "all levels",
-}
+LEVEL_NAMES = {0: "0 centre", 1: "1 crop", 2: "2 medium", 3: "3 hard", None: "all"}
+"""Short: with intervals, four figures leave eight of a terminal's eighty columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +26,7 @@ class ChallengeFigures:
 
     @property
     def name(self) -> str:
-        """What is done at this level, in a few words."""
+        """Of the level, as tables have it."""
         return LEVEL_NAMES[self.level]
 
     def cells(self) -> list[Figure]:
@@ -69,7 +64,7 @@ def challenge_table(report: ChallengeReport) -> Table:
         caption=f"{overall.rows:,} challenge images of seed {report.seed}, "
         f"{overall.positives:,} with road work",
     )
-    table.add_column("level")
+    table.add_column("level", no_wrap=True)
     for title in report.titles:
         table.add_column(title, justify="right")
     for part in report.figures:
