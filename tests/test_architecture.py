@@ -18,6 +18,7 @@ LAYERS = (
     ("train", "decide"),
     ("report",),
     ("run",),
+    ("subnet",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -100,3 +100,38 @@ def test_a_field_that_leaks_and_was_allowed_is_told_in_red(
     text = seen.getvalue()
     assert f"\x1b[1;31mwarning: {LEAK}" in text  # bold red
     assert text.index(LEAK) < text.index("Image only")
+
+
+def test_a_challenge_stands_beside_the_figures_of_the_images(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    result = evaluate(
+        tiny, tiny.manifest_path, tmp_path / "model", "--challenge", "--challenge-seed", 5
+    )
+    text = result.stdout
+    assert 0 <= text.index("Image only") < text.index("Subnet challenge, image only")
+    assert "expected reward" in text
+    assert "56 challenge images of seed 5, 28 with road work" in text
+    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert figures["image_only"]["rows"] == 14  # the images as they are
+    assert figures["challenge"]["seed"] == 5
+    assert [part["metrics"]["rows"] for part in figures["challenge"]["levels"]] == [14] * 4
+    assert 0 < figures["challenge"]["overall"]["expected_reward"]["value"] <= 1
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<h2>The subnet's challenge</h2>" in page.replace("&#39;", "'")
+    assert "3 hard</th>" in page
+    made = list((tmp_path / "report" / "challenge" / "recipe-1-seed-5").rglob("*.jpg"))
+    assert len(made) == 56
+    times = [file.stat().st_mtime_ns for file in made]
+    again = evaluate(
+        tiny, tiny.manifest_path, tmp_path / "model", "--challenge", "--challenge-seed", 5, "--json"
+    )
+    assert json.loads(again.stdout) == figures
+    assert [file.stat().st_mtime_ns for file in made] == times
+
+
+def test_without_a_challenge_there_is_none(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    assert "expected reward" not in evaluate(tiny, tiny.manifest_path, tmp_path / "model").stdout
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["challenge"] is None
+    assert "subnet" not in (tmp_path / "report" / "report.html").read_text()
+    assert not (tmp_path / "report" / "challenge").exists()

@@ -21,6 +21,7 @@ from workzone.cli.options import (
 EXAMPLES_EVALUATE = examples(
     "workzone evaluate manifest.parquet --model model",
     "workzone evaluate folds.parquet --model model --split fold-0 -o fold-0",
+    "workzone evaluate manifest.parquet --model model --challenge",
 )
 
 
@@ -44,23 +45,37 @@ def evaluate(
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
+    challenge: Annotated[
+        bool,
+        typer.Option(
+            "--challenge",
+            help="Also judge the images as NATIX StreetVision (Bittensor subnet 72) would send "
+            "them, with the expected reward.",
+        ),
+    ] = False,
+    challenge_seed: Annotated[int, typer.Option(help="Seed of the challenge images.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a model: figures with intervals, slices, and one self-contained HTML report.
 
     The image alone is judged first. Of a model that was trained with metadata, a second table
     gives the figures of the same images with those of the manifest.
+
+    With --challenge, each image is cut and distorted at the subnet's four levels; the results are
+    kept below the output folder, in challenge/, and taken from there by the next run.
     """
     from workzone.backbones import load_backbone
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import read_bundle
     from workzone.features.extract import Extraction
     from workzone.files import write_text
+    from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.metadata import bundle_text_vectors
     from workzone.run.predictor import move
+    from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
     bundle = read_bundle(model)
@@ -79,6 +94,11 @@ def evaluate(
         text_vectors=vectors,
         image_only=image_only,
     )
+    if challenge:
+        images = write_challenge(samples, output / "challenge", seed=challenge_seed)
+        features = Extraction(images, network, bundle.spec, folder).run()
+        judged = judge_challenge(bundle, images, features, seed=challenge_seed)
+        evaluation = evaluation.with_challenge(judged)
     write_report(output / "report.html", evaluation.report)
     text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)
     write_text(output / "metrics.json", text + "\n")
@@ -91,4 +111,6 @@ def evaluate(
     out.print(to_table(evaluation.report.metrics, title="Image only"))
     if evaluation.report.metadata_metrics is not None:
         out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
+    if evaluation.report.challenge is not None:
+        out.print(challenge_table(evaluation.report.challenge))
     out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from workzone.decide.threshold import HALF
 from workzone.errors import UsageError
 from workzone.files import write_text
+from workzone.report.challenge import ChallengeReport
 from workzone.report.charts import draw_charts
 from workzone.report.metrics import FIGURES, Metrics, Slice, format_value
 from workzone.report.overlay import heaviest
@@ -63,6 +64,7 @@ class EvaluationReport:
     labels: npt.NDArray[np.integer]  # [B]
     probabilities: npt.NDArray[np.floating]  # [B], of the image alone
     metadata_metrics: Metrics | None = None  # the same rows with their metadata
+    challenge: ChallengeReport | None = None  # the same rows as the subnet would send them
     slices: Mapping[str, Sequence[Slice]] = field(default_factory=dict)  # by field, as "daytime"
     manifest_facts: Mapping[str, Any] = field(default_factory=dict)
     model_facts: Mapping[str, Any] = field(default_factory=dict)

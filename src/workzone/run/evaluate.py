@@ -24,6 +24,7 @@ from workzone.model.evidence import view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
+from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport, Mistake
 from workzone.report.metrics import (
     FIGURES,
@@ -58,10 +59,15 @@ class Evaluation:
     report: EvaluationReport
     samples: list[Sample]
 
+    def with_challenge(self, challenge: ChallengeReport) -> Evaluation:
+        """The same with the figures of challenge images beside its own."""
+        return Evaluation(dataclasses.replace(self.report, challenge=challenge), self.samples)
+
     def to_json(self) -> dict[str, Any]:
         """Figures, slices, facts and warnings as plain values.
 
-        ``image_only`` stands first; ``with_metadata`` is None where the model takes none.
+        ``image_only`` stands first; ``with_metadata`` is None where the model takes none,
+        ``challenge`` where it was not asked for.
         """
         report = self.report
         told = report.metadata_metrics
@@ -72,6 +78,7 @@ class Evaluation:
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
+            "challenge": None if report.challenge is None else report.challenge.to_json(),
             "warnings": list(report.warnings),
             "manifest": dict(report.manifest_facts),
             "model": dict(report.model_facts),
@@ -115,20 +122,11 @@ def evaluate(
             f"({len(manifest)} rows, {len(unreadable)} of them labelled but unreadable); "
             "give the manifest labels"
         )
-    rows = [store.row(s.content_hash or "") for s in samples]
     config = bundle.detector.config.metadata
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
-    raw, raw_told = [], []
-    for i in range(0, len(rows), BATCH):
-        part = slice(i, i + BATCH)
-        given = _stored(bundle, store, rows[part])
-        raw.append(predict_probabilities(bundle.detector, given))
-        if metadata is not None:
-            told_too = dataclasses.replace(given, metadata=metadata[part])
-            raw_told.append(predict_probabilities(bundle.detector, told_too))
-    probabilities = bundle.calibration.apply(np.concatenate(raw))
+    probabilities = image_only_probabilities(bundle, store, samples)
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
@@ -137,7 +135,7 @@ def evaluate(
         assert bundle.metadata_calibration is not None  # a Bundle checks that
         with_metadata = apply_where_known(
             bundle.metadata_calibration,
-            np.concatenate(raw_told),
+            _raw(bundle, store, samples, metadata),
             known=metadata.known().numpy(),
             otherwise=probabilities,
         )
@@ -160,6 +158,31 @@ def evaluate(
         mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, store),
     )
     return Evaluation(report, samples)
+
+
+def image_only_probabilities(
+    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample]
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities ``[B]`` of samples whose features are stored, from images alone."""
+    return bundle.calibration.apply(_raw(bundle, store, samples))
+
+
+def _raw(
+    bundle: Bundle,
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    metadata: MetadataBatch | None = None,
+) -> npt.NDArray[np.float64]:
+    """Probabilities ``[B]`` before calibration."""
+    rows = [store.row(s.content_hash or "") for s in samples]
+    raw = []
+    for i in range(0, len(rows), BATCH):
+        part = slice(i, i + BATCH)
+        given = _stored(bundle, store, rows[part])
+        if metadata is not None:
+            given = dataclasses.replace(given, metadata=metadata[part])
+        raw.append(predict_probabilities(bundle.detector, given))
+    return np.concatenate(raw)
 
 
 def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
