@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workzone.errors import MissingExtraError, TrainingError, UsageError, nearest
 from workzone.model.metadata import CategoryTable
@@ -87,10 +89,10 @@ class OptimizerConfig:
         return HESSIAN_EVERY if self.name == "sophia" else None
 
     def needs_second_derivatives(self, step: int) -> bool:
-        """Whether step number ``step``, from 0, needs ``loss.backward(create_graph=True)``.
+        """Whether step number ``step``, from 0, needs second derivatives.
 
-        Such a step needs attention that can be differentiated twice,
-        ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``, and no ``torch.compile``.
+        Its forward and ``loss.backward(create_graph=True)`` belong inside
+        :func:`differentiable_twice`, and not into ``torch.compile``.
         """
         every = self.second_derivatives_every
         return every is not None and step % every == 0
@@ -170,6 +172,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, multiplier: float) -> No
     """Set each group's learning rate to ``multiplier`` (0..1) times that of its configuration."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * multiplier
+
+
+@contextlib.contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """While inside, attention can be differentiated twice: fused kernels cannot.
+
+    A gradient with a graph refers to its parameter, which refers to it; torch warns of that cycle.
+    ``zero_grad(set_to_none=True)``, torch's default, breaks it.
+    """
+    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph=True")
+        yield
 
 
 @contextlib.contextmanager
