@@ -371,7 +371,7 @@ def test_schedule_free_averages_and_comes_back_bit_for_bit():
         iterates.append(float(optimizer.state[layer.weight]["z"]))
     trained = layer.weight.detach().clone()
     with evaluation_weights(optimizer):
-        assert float(layer.weight) == pytest.approx(sum(iterates) / 5, rel=1e-5)
+        assert layer.weight.item() == pytest.approx(sum(iterates) / 5, rel=1e-5)
     assert torch.equal(layer.weight, trained)
     optimizer.step()  # it is in training mode again
 
