@@ -28,6 +28,7 @@ from workzone.train.optimizers import (
     parameters_by_role,
     set_learning_rate,
 )
+from workzone.train.schedules import ScheduleConfig
 
 NAMES = ("adamw", "sophia", "muon", "lion", "schedulefree", "sgd")
 B, V, D = 8, 4, 24
@@ -374,6 +375,28 @@ def test_schedule_free_averages_and_comes_back_bit_for_bit():
         assert layer.weight.item() == pytest.approx(sum(iterates) / 5, rel=1e-5)
     assert torch.equal(layer.weight, trained)
     optimizer.step()  # it is in training mode again
+
+
+def test_a_warm_up_from_outside_is_schedule_frees_own():
+    """So that it needs no warm-up setting beside the schedule's."""
+    ends = []
+    for own in (True, False):
+        layer = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(layer.weight, 1.0)
+        optimizer = make_optimizer(layer, OptimizerConfig(name="schedulefree", learning_rate=0.1))
+        for group in optimizer.param_groups:
+            group["warmup_steps"] = 4 if own else 0
+        schedule = ScheduleConfig(warmup=0.5)
+        for step in range(8):
+            if not own:
+                set_learning_rate(optimizer, schedule.multiplier(step, 8))
+            optimizer.zero_grad()
+            (layer.weight - 3).square().sum().backward()
+            optimizer.step()
+        with evaluation_weights(optimizer):
+            ends.append(layer.weight.item())
+    assert ends[0] == pytest.approx(ends[1], rel=1e-6)
+    assert ends[0] > 1.1
 
 
 def test_evaluating_often_changes_nothing():
