@@ -38,6 +38,7 @@ from record import write_record
 
 from workzone import progress
 from workzone.backbones import load_backbone
+from workzone.config import from_mapping
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.scenes.write import write_scenes
@@ -48,7 +49,8 @@ from workzone.features.store import FeatureStore
 from workzone.model.masks import MaskHeadConfig
 from workzone.report.bootstrap import resample_figures
 from workzone.train.examples import Examples
-from workzone.train.loop import TrainConfig, fit, predict_probabilities
+from workzone.train.judging import predict_probabilities
+from workzone.train.loop import TrainConfig, fit
 from workzone.types import Sample
 
 SCENES = 600
@@ -211,7 +213,8 @@ def detector(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit on some rows, score others: the image alone, and with metadata where there are any."""
     assert variant.training is not None
-    config = TrainConfig(detector=variant.detector, seed=seed, **variant.training)
+    settings = from_mapping(TrainConfig, variant.training, where=variant.part)
+    config = dataclasses.replace(settings, detector=variant.detector, seed=seed)
     fitted = fit(subset(examples, train, variant), validation, config)
     unseen = subset(examples, test, variant)
     metadata = unseen.metadata(fitted.detector.config)

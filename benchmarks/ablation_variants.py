@@ -40,8 +40,7 @@ class Variant:
 
 AS_SHIPPED: dict[str, Any] = {}  # the defaults of TrainConfig
 FOR_FULL: dict[str, Any] = {
-    "learning_rate": 3e-3,
-    "weight_decay": 0.05,
+    "optimizer": {"learning_rate": 3e-3, "weight_decay": 0.05},
     "classifier_penalty": 0.0,
     "patience": 3,
     "epochs": 30,
@@ -149,7 +148,7 @@ def _variants() -> dict[str, Variant]:
         part="full",
         base=SMALL,
         detector=reference(width=512, depth=4, feed_forward=2048),
-        training=FOR_FULL | {"learning_rate": 1e-3},
+        training=FOR_FULL | {"optimizer": {"learning_rate": 1e-3, "weight_decay": 0.05}},
         seeds=1,
         on_scenes=False,
         left_out_seeds=1,

@@ -42,7 +42,8 @@ from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.report.metrics import summarise
 from workzone.train.examples import Examples
-from workzone.train.loop import TrainConfig, fit, predict_probabilities
+from workzone.train.judging import predict_probabilities
+from workzone.train.loop import TrainConfig, fit
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]

@@ -70,8 +70,17 @@ def read_yaml(kind: type[T], path: Path, *, defaults: Mapping[str, Any] | None =
     if value is None:
         value = {}
     if isinstance(value, Mapping):
-        value = {**(defaults or {}), **value}
+        value = merged(defaults or {}, value)
     return from_mapping(kind, value, where=str(path))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees of plain values as one; where both have a value, that of ``over``."""
+    both = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], Mapping) and isinstance(over[key], Mapping):
+            both[key] = merged(under[key], over[key])
+    return both
 
 
 def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:

@@ -78,7 +78,7 @@ def test_extract_names_images_that_cannot_be_read(tiny: Tiny, layout: Path, tmp_
 
 def test_train_and_evaluate(tiny: Tiny, layout: Path, tmp_path: Path) -> None:
     settings = tmp_path / "training.yaml"
-    settings.write_text("epochs: 20\nlearning_rate: 2e-3\n")
+    settings.write_text("epochs: 20\noptimizer: {learning_rate: 2e-3}\n")
     model = tmp_path / "model"
     trained = invoke(
         *("train", tiny.manifest_path, "-o", model, "--config", settings, "--seed", 3),
@@ -90,7 +90,7 @@ def test_train_and_evaluate(tiny: Tiny, layout: Path, tmp_path: Path) -> None:
     described = json.loads((model / "bundle.json").read_text())
     assert described["provenance"]["training"]["seed"] == 3
     assert described["provenance"]["training"]["epochs"] == 20
-    assert described["provenance"]["training"]["learning_rate"] == 0.002
+    assert described["provenance"]["training"]["optimizer"]["learning_rate"] == 0.002
 
     folder = tmp_path / "report"
     judged = invoke(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -10,7 +11,7 @@ from typer.testing import CliRunner, Result
 from conftest import Tiny
 from workzone.cli import app
 from workzone.cli.console import command
-from workzone.config import read_yaml
+from workzone.config import from_mapping, read_yaml
 from workzone.model.presets import PRESETS, preset
 from workzone.train.loop import TrainConfig
 
@@ -53,7 +54,8 @@ def test_train_takes_the_yaml(name: str, tmp_path: Path) -> None:
     (tmp_path / "preset.yaml").write_text(invoke("models", name).stdout)
     settings = read_yaml(TrainConfig, tmp_path / "preset.yaml")
     assert settings.detector == preset(name).detector
-    assert settings == TrainConfig(detector=preset(name).detector, **preset(name).training)  # type: ignore[arg-type]
+    plain = from_mapping(TrainConfig, preset(name).training, where=name)
+    assert settings == dataclasses.replace(plain, detector=preset(name).detector)
 
 
 def test_the_comments_say_how_to_train_and_what_it_costs() -> None:

@@ -112,7 +112,7 @@ def test_a_preset_names_backbone_size_and_detector(
     assert description["features"]["backbone"] == "lite0"
     training = description["provenance"]["training"]
     assert training["epochs"] == 2  # the file's
-    assert training["weight_decay"] == 0.05  # the preset's
+    assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
 
 
 def test_a_preset_beside_a_file_with_a_detector_is_refused(tiny: Tiny, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.inputs import DetectorInput
-from workzone.train.loop import predict_probabilities
+from workzone.train.judging import predict_probabilities
 from workzone.views import ViewLayout
 
 D = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
 from workzone.train.job import Trained, train
 from workzone.train.loop import TrainConfig
+from workzone.train.optimizers import OptimizerConfig
+from workzone.train.sampling import SamplingConfig
 from workzone.types import Sample
 
 
@@ -92,6 +95,29 @@ def test_texts_are_turned_into_vectors_and_the_bundle_knows_the_model(
     assert list((tiny.store / "text").glob("*/part-*.safetensors"))
 
 
+def test_what_sampling_comes_to_is_said_and_a_region_of_test_rows_is_refused(
+    tiny: Tiny, lite0: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = [
+        dataclasses.replace(s, latitude=40.0 + number / 2, longitude=3.0)
+        for number, s in enumerate(tiny.manifest)
+    ]
+    test_row = next(s for s in placed if s.split == "test")
+    assert test_row.latitude is not None and test_row.longitude is not None
+    manifest = tiny.manifest.with_samples(placed)
+    spec = make_spec(lite0, layout=LAYOUT)
+    quick = TrainConfig(epochs=1, detector=DetectorConfig())
+    sampling = SamplingConfig(class_balance=True, region_points=((10.0, 3.0),))
+    with caplog.at_level(logging.INFO, logger="workzone"):
+        config = dataclasses.replace(quick, sampling=sampling)
+        train(manifest, lite0, spec, tiny.store, config)
+    (line,) = (m for m in caplog.messages if m.startswith("sampling: effective rows 46 -> "))
+    assert "road work 50.0% -> 50.0%" in line
+    here = SamplingConfig(region_points=((test_row.latitude, test_row.longitude),))
+    with pytest.raises(TrainingError, match=f"{test_row.id}"):
+        train(manifest, lite0, spec, tiny.store, dataclasses.replace(quick, sampling=here))
+
+
 @pytest.mark.parametrize(
     "detector",
     [DetectorConfig(glance=GlanceConfig(keep=2)), DetectorConfig(masks=MaskHeadConfig())],
@@ -132,7 +158,7 @@ def test_masks_of_drawn_scenes_are_learned(canvas: int, lite0: Backbone, tmp_pat
     manifest, _ = split_manifest(drawn)
     detector = DetectorConfig(masks=MaskHeadConfig(hidden=16, canvas=canvas), mask_evidence=True)
     spec = make_spec(lite0, layout=LAYOUT, grid_views=detector.grid_views(LAYOUT))
-    config = TrainConfig(epochs=3, learning_rate=0.01, detector=detector)
+    config = TrainConfig(epochs=3, optimizer=OptimizerConfig(learning_rate=0.01), detector=detector)
     trained = train(manifest, lite0, spec, tmp_path / "features", config)
     overlap = trained.fit.mask_overlap
     assert overlap is not None and overlap.true.shape == (6,)

@@ -17,18 +17,24 @@ from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.encoder import EncoderConfig
 from workzone.model.glance import Glance, GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
-from workzone.train import loop
+from workzone.train import judging, loop
 from workzone.train.examples import Examples
-from workzone.train.loop import Fit, TrainConfig, predict_probabilities
+from workzone.train.judging import predict_probabilities
+from workzone.train.loop import Fit, TrainConfig
+from workzone.train.optimizers import OptimizerConfig
+from workzone.train.sampling import SamplingConfig
+from workzone.train.schedules import ScheduleConfig
 from workzone.types import ImageRef, Sample
 
 V, D = 3, 6
 PLAIN = DetectorConfig()
-QUICK = TrainConfig(epochs=12, batch=32, learning_rate=0.02, detector=PLAIN)
+FAST = OptimizerConfig(learning_rate=0.02)
+QUICK = TrainConfig(epochs=12, batch=32, optimizer=FAST, detector=PLAIN)
 
 
 def made_data(
@@ -142,7 +148,7 @@ def memorising() -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
 def test_early_stopping_keeps_the_best_epoch() -> None:
     features, labels, folds = memorising()
     settings: dict[str, Any] = {
-        "learning_rate": 0.02,
+        "optimizer": FAST,
         "classifier_penalty": 0.0,
         "attention_penalty": 0.0,
     }
@@ -176,7 +182,9 @@ def test_the_final_length_is_the_median_of_the_folds() -> None:
         features,
         labels,
         folds,
-        TrainConfig(detector=PLAIN, epochs=20, learning_rate=0.05, patience=3),
+        TrainConfig(
+            detector=PLAIN, epochs=20, optimizer=OptimizerConfig(learning_rate=0.05), patience=3
+        ),
     )
     best = [int(np.argmin(history)) + 1 for history in result.validation_losses]
     assert result.epochs == int(np.median(best))
@@ -243,7 +251,7 @@ def test_probabilities_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatc
     with torch.no_grad():
         alone = [detector.eval()(row[None]).logits for row in features]
     expected = [float(torch.softmax(logits, 1)[0, 1]) for logits in alone]
-    monkeypatch.setattr(loop, "BATCH", 3)
+    monkeypatch.setattr(judging, "BATCH", 3)
     np.testing.assert_allclose(probabilities(detector, features), expected, 1e-5)
     assert probabilities(detector, features[:0]).shape == (0,)
 
@@ -286,15 +294,19 @@ def test_damaged_features_are_named(value: float) -> None:
 def test_a_run_that_explodes_says_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = made_data(40)
     monkeypatch.setattr(loop, "_penalty", lambda detector, config: torch.tensor(torch.inf))
-    with pytest.raises(TrainingError, match=r"the loss became inf; lower the learning rate \(0.02"):
+    with pytest.raises(
+        TrainingError,
+        match=r"the loss became inf in step 0 of epoch 0; lower the learning rate \(0.02",
+    ):
         fit(features, labels, two_folds(40), QUICK)
 
 
 def test_settings_that_cannot_be_are_all_named() -> None:
     with pytest.raises(
-        UsageError, match=r"learning_rate=-1, allowed: 1e-09 to 10.0; epochs=0, allowed"
+        UsageError,
+        match=r"ema=1.0, allowed: 0.0 to 0.999999; batch=0, allowed: .*; epochs=0, allowed",
     ):
-        TrainConfig(learning_rate=-1, epochs=0)
+        TrainConfig(batch=0, epochs=0, ema=1.0)
 
 
 def test_the_documented_reference_detector_trains() -> None:
@@ -339,7 +351,7 @@ WITH_DAYTIME = DetectorConfig(metadata=MetadataConfig(daytime=4))
 def test_metadata_are_learned_and_judged_beside_the_image_alone() -> None:
     features, labels = made_data(200, shift=2.0)
     config = TrainConfig(
-        epochs=30, batch=32, learning_rate=0.02, classifier_penalty=0.02, detector=WITH_DAYTIME
+        epochs=30, batch=32, optimizer=FAST, classifier_penalty=0.02, detector=WITH_DAYTIME
     )
     samples = made_samples(labels, telling=0.9)
     result = fit(features, labels, two_folds(200), config, samples=samples)
@@ -456,7 +468,7 @@ def grid_parts(labels: torch.Tensor) -> dict[str, Any]:
 def test_masks_are_learned_beside_the_classes() -> None:
     features, labels = made_data(120)
     shape = DetectorConfig(masks=MaskHeadConfig(hidden=8))
-    config = TrainConfig(epochs=25, batch=16, learning_rate=0.02, detector=shape)
+    config = TrainConfig(epochs=25, batch=16, optimizer=FAST, detector=shape)
     result = fit(features, labels, two_folds(120), config, **grid_parts(labels))
     assert result.mask_overlap is not None
     assert float(result.mask_overlap.iou[0]) > 0.3  # cones
@@ -483,7 +495,7 @@ def test_the_masks_of_copies_are_not_learned() -> None:
 def test_what_masks_show_can_decide() -> None:
     """The views tell nothing; the class is in one cell of the grid."""
     features, labels = made_data(160, shift=0.0)
-    settings: dict[str, Any] = {"epochs": 30, "batch": 16, "learning_rate": 0.02}
+    settings: dict[str, Any] = {"epochs": 30, "batch": 16, "optimizer": FAST}
     shape = DetectorConfig(masks=MaskHeadConfig(hidden=8), mask_evidence=True)
     told = fit(
         features,
@@ -529,3 +541,127 @@ def test_a_glance_reads_the_views_that_matter() -> None:
         predict_probabilities(result.detector, chosen),
         predict_probabilities(result.detector, everything),
     )
+
+
+RATES = {
+    "adamw": 0.02,
+    "sophia": 0.02,
+    "muon": 0.02,
+    "lion": 0.01,
+    "schedulefree": 0.05,
+    "sgd": 0.1,
+}
+"""Each method's own scale."""
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_every_optimizer_learns_the_same_problem(name: Any) -> None:
+    features, labels = made_data()
+    optimizer = OptimizerConfig(name=name, learning_rate=RATES[name], weight_decay=1e-3)
+    result = fit(features, labels, two_folds(160), dataclasses.replace(QUICK, optimizer=optimizer))
+    truth = labels[result.validation_rows]
+    assert roc_auc_score(truth, result.validation_probabilities) > 0.98
+    again = fit(features, labels, two_folds(160), dataclasses.replace(QUICK, optimizer=optimizer))
+    assert state(result.detector) == state(again.detector)
+
+
+def test_second_derivatives_go_through_an_encoder() -> None:
+    """Sophia's every tenth step, with attention in the way."""
+    features, labels = made_data(60)
+    encoder = EncoderConfig(
+        width=8, depth=1, heads=2, kv_heads=1, feed_forward=8, positions="learned"
+    )
+    shape = DetectorConfig(projection=8, encoder=encoder, fusion="gated", head=(8,))
+    config = dataclasses.replace(
+        QUICK, epochs=3, detector=shape, optimizer=OptimizerConfig(name="sophia")
+    )
+    result = fit(features, labels, two_folds(60), config)
+    assert np.isfinite(result.validation_probabilities).all()
+
+
+def test_the_average_of_the_weights_is_kept_where_it_is_better() -> None:
+    """At a rate that jumps about the minimum, the average lies in its middle."""
+    features, labels = made_data(160, shift=2.0)
+    wild = OptimizerConfig(name="sgd", learning_rate=0.5)
+    plain = dataclasses.replace(QUICK, epochs=8, optimizer=wild, classifier_penalty=0.0)
+    raw = fit(features, labels, two_folds(160), plain)
+    averaged = fit(features, labels, two_folds(160), dataclasses.replace(plain, ema=0.9))
+    for without, beside in zip(raw.validation_losses, averaged.validation_losses, strict=True):
+        # the weights are trained alike; the lower of two can only be as low or lower
+        count = min(len(without), len(beside))
+        assert all(b <= w for w, b in zip(without[:count], beside[:count], strict=True))
+    assert np.mean([min(x) for x in averaged.validation_losses]) < np.mean(
+        [min(x) for x in raw.validation_losses]
+    )
+    assert state(averaged.detector) != state(raw.detector)
+
+
+def test_the_learning_rate_follows_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    plain = loop.set_learning_rate
+
+    def spied(optimizer: torch.optim.Optimizer, multiplier: float) -> None:
+        seen.append(multiplier)
+        plain(optimizer, multiplier)
+
+    monkeypatch.setattr(loop, "set_learning_rate", spied)
+    features, labels = made_data(64)
+    schedule = ScheduleConfig(name="cosine", warmup=0.5)
+    config = dataclasses.replace(QUICK, epochs=2, patience=5, schedule=schedule)
+    fit(features, labels, [np.arange(0, 64, 4)], config)
+    # 48 of 64 rows, 32 a batch: two steps an epoch, four in all, half of them warm-up
+    assert seen[:4] == [schedule.multiplier(step, 4) for step in range(4)]
+    assert seen[0] < seen[1] == seen[2] == 1.0 > seen[3]
+
+
+def test_a_gradient_is_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = made_data(40)
+    norms: list[float] = []
+
+    def spied(parameters: Any, largest: float) -> torch.Tensor:
+        norms.append(largest)
+        return torch.zeros(())
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", spied)
+    config = dataclasses.replace(QUICK, epochs=1, gradient_clip=0.5)
+    fit(features, labels, [np.arange(0, 40, 4)], config)
+    assert set(norms) == {0.5}
+
+
+def test_rows_are_drawn_by_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With classes balanced, half of what a batch holds is road work."""
+    features, labels = made_data(200, positives=0.1)
+    drawn: list[int] = []
+    plain = Examples.batch
+
+    def spied(self: Examples, images: torch.Tensor, *more: Any, **options: Any) -> DetectorInput:
+        if torch.is_grad_enabled():
+            drawn.extend(images.tolist())
+        return plain(self, images, *more, **options)
+
+    monkeypatch.setattr(Examples, "batch", spied)
+    samples = made_samples(labels, telling=0.0)
+    config = dataclasses.replace(QUICK, epochs=2, sampling=SamplingConfig(class_balance=True))
+    fit(features, labels, [np.arange(0, 200, 2)], config, samples=samples)
+    share = labels[drawn].float().mean().item()
+    assert share == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_averages_itself_takes_neither_decay_nor_ema() -> None:
+    own = OptimizerConfig(name="schedulefree")
+    with pytest.raises(UsageError, match=r"schedule: 'cosine' lowers .*; ema=0.9: schedulefree av"):
+        TrainConfig(optimizer=own, schedule=ScheduleConfig(name="cosine"), ema=0.9)
+
+
+def test_the_documented_settings_train() -> None:
+    """As docs/training.md has them."""
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert block
+    settings = yaml.safe_load(block.group(1)) | {"epochs": 2}
+    config = from_mapping(TrainConfig, settings, where="docs/training.md")
+    features, labels = made_data(60)
+    samples = made_samples(labels, telling=0.0)
+    plain = dataclasses.replace(config, detector=PLAIN)
+    result = fit(features, labels, two_folds(60), plain, samples=samples)
+    assert np.isfinite(result.validation_probabilities).all()

@@ -30,7 +30,7 @@ from workzone.cli.options import (
 
 if TYPE_CHECKING:
     from workzone.report.metrics import Metrics
-    from workzone.train.loop import Scores
+    from workzone.train.judging import Scores
 
 
 def _print_config(wanted: bool) -> None:
@@ -108,7 +108,7 @@ def train(
     """
     import dataclasses
 
-    from workzone.config import read_yaml
+    from workzone.config import from_mapping, read_yaml
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
     from workzone.errors import UsageError
@@ -121,7 +121,9 @@ def train(
     chosen = None if preset is None else preset_by_name(preset)
     further: dict[str, Any] = {} if chosen is None else dict(chosen.training)
     settings = (
-        read_yaml(TrainConfig, config, defaults=further) if config else TrainConfig(**further)
+        read_yaml(TrainConfig, config, defaults=further)
+        if config
+        else from_mapping(TrainConfig, further, where=f"preset {preset}")
     )
     if chosen is not None:
         if settings.detector != TrainConfig().detector:

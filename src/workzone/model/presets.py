@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from workzone.backbones import dinov3, lite
 from workzone.errors import UsageError, nearest
@@ -26,7 +27,7 @@ class Preset:
     layout: ViewLayout
     pooling: str | None = None  # None: the backbone's own
     detector: DetectorConfig  # its width is filled in
-    training: Mapping[str, float]  # fields of TrainConfig, where not its defaults
+    training: Mapping[str, Any]  # of TrainConfig as plain values, where not its defaults
     summary: str  # one sentence
 
 
@@ -112,7 +113,7 @@ def _pair(
         plain: the first's detector; None for that of `_reference`.
         shape: arguments of `_reference`, where they differ from the reference.
     """
-    wide = {"learning_rate": 1e-3, "weight_decay": 0.05, "classifier_penalty": 0.0}
+    wide = {"optimizer": {"weight_decay": 0.05}, "classifier_penalty": 0.0}
     first = Preset(
         name=name,
         backbone=backbone,

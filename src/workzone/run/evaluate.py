@@ -39,7 +39,7 @@ from workzone.report.metrics import (
     worst_mistakes,
 )
 from workzone.report.overlay import thumbnail
-from workzone.train.loop import predict_probabilities
+from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
 SLICED_BY = ("group", "daytime", "weather", "source")

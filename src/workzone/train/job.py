@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import logging
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,10 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.loop import Fit, TrainConfig, fit
+from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.types import Sample
+
+logger = logging.getLogger(__name__)
 
 COARSEST_GRID = 3
 """Cells a side below which a glance is worse than chance: each sees most of the frame."""
@@ -97,6 +101,7 @@ def train(
     if config.detector.metadata is not None:
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
+    _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
     store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
@@ -143,6 +148,18 @@ def _check_splits(manifest: Manifest, splits: set[str]) -> list[str]:
             "What validation says would be too good: split again with `workzone data split`."
         )
     return [f"Splits: {problem}." for problem in proof.problems]
+
+
+def _say_sampling(samples: list[Sample], config: TrainConfig, test_samples: list[Sample]) -> None:
+    """Log what the sampling weights come to, before anything long begins.
+
+    Raises:
+        TrainingError: the target region was taken from test rows.
+    """
+    if config.sampling == SamplingConfig():
+        return
+    told = sampling_weights(samples, config.sampling, test_samples=test_samples).describe()
+    logger.info("sampling: %s", "; ".join(f"{what} {was} -> {now}" for what, was, now in told))
 
 
 def _validation_folds(samples: list[Sample]) -> list[Rows]:

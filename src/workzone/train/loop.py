@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -17,25 +17,30 @@ from workzone.errors import TrainingError, UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.glance import GlanceConfig
-from workzone.model.inputs import DetectorInput
-from workzone.model.mask_loss import MaskOverlap, mask_loss, mask_overlap
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.mask_loss import MaskOverlap, mask_loss
 from workzone.model.pooling import AttentionAndMaximum
 from workzone.progress import Bar, bar
+from workzone.train.averaging import WeightAverage
 from workzone.train.examples import Examples, Rows
+from workzone.train.judging import BATCH, Scores, judge, validation_loss
+from workzone.train.optimizers import (
+    OptimizerConfig,
+    differentiable_twice,
+    evaluation_weights,
+    make_optimizer,
+    set_learning_rate,
+)
+from workzone.train.sampling import SamplingConfig, draw, sampling_weights
+from workzone.train.schedules import ScheduleConfig
 from workzone.types import OBJECT_CLASSES, DetectorOutput
 
-Scores = npt.NDArray[np.float64]
-
-BATCH = 256
-"""Images judged at a time."""
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
-    "learning_rate": (1e-9, 10.0),
-    "weight_decay": (0.0, 10.0),
+    "ema": (0.0, 0.999999),
+    "gradient_clip": (0.0, 1e6),
     "batch": (1, 1_000_000),
     "epochs": (1, 1_000_000),
     "patience": (1, 1_000_000),
@@ -53,8 +58,11 @@ class TrainConfig:
 
     seed: int = 0
     detector: DetectorConfig = field(default_factory=lambda: DetectorConfig(glance=GlanceConfig()))
-    learning_rate: float = 1e-3  # AdamW
-    weight_decay: float = 0.0  # AdamW
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    ema: float = 0.0  # decay of the weights' moving average, such as 0.99; 0: none
+    gradient_clip: float = 0.0  # largest norm of a step's gradient; 0: any
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)  # which rows, how often
     batch: int = 64  # images
     epochs: int = 60  # at most
     patience: int = 8  # epochs without a better validation loss before stopping
@@ -72,6 +80,13 @@ class TrainConfig:
             for low, high in [_RANGES[name]]
             if not low <= value <= high  # NaN is in no range
         ]
+        if self.optimizer.averages_itself:
+            try:
+                self.schedule.check_self_averaging(self.optimizer.name)
+            except UsageError as error:
+                wrong.append(str(error))
+            if self.ema:
+                wrong.append(f"ema={self.ema}: {self.optimizer.name} averages weights itself")
         if wrong:
             raise UsageError(f"training: {'; '.join(wrong)}")
 
@@ -103,16 +118,6 @@ class Fit:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Judged:
-    """What a detector says of rows it never saw, before calibration."""
-
-    image_only: Scores
-    with_metadata: Scores  # the same where nothing is known
-    known: npt.NDArray[np.bool_]  # of which rows anything is
-    masks: MaskOverlap | None
-
-
 def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
@@ -134,22 +139,31 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
     """
     _check(examples, validation_folds)
     everything = np.arange(len(examples))
-    best_epochs, losses, judged = [], [], []
+    best_epochs, losses, judged, averaged = [], [], [], []
     with (
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
     ):
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
-            detector, history = _train(
+            learned = _train(
                 examples, rest, config, progress, epochs=config.epochs, validation=fold
             )
-            progress.advance(config.epochs - len(history))  # those that stopping early saved
-            best_epochs.append(int(np.argmin(history)) + 1)
-            losses.append(history)
-            judged.append(_judge(detector, examples, fold))
+            progress.advance(config.epochs - len(learned.losses))  # what stopping early saved
+            best_epochs.append(int(np.argmin(learned.losses)) + 1)
+            losses.append(learned.losses)
+            averaged.append(learned.averaged)
+            judged.append(judge(learned.detector, examples, fold))
         epochs = int(np.median(best_epochs))
-        detector, _ = _train(examples, everything, config, progress, epochs=epochs, validation=None)
+        detector = _train(
+            examples,
+            everything,
+            config,
+            progress,
+            epochs=epochs,
+            validation=None,
+            averaged=2 * sum(averaged) > len(averaged),
+        ).detector
         progress.advance(config.epochs - epochs)
     rows = np.concatenate(validation_folds)
     labels = examples.labels[rows].numpy()
@@ -204,6 +218,15 @@ def _check(examples: Examples, validation_folds: Sequence[Rows]) -> None:
                 )
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """A detector in evaluation mode, and how it came about."""
+
+    detector: Detector
+    losses: list[float]  # on the validation rows, per epoch
+    averaged: bool  # whether its weights are the moving average
+
+
 def _train(
     examples: Examples,
     rows: Rows,
@@ -212,53 +235,103 @@ def _train(
     *,
     epochs: int,
     validation: Rows | None,
-) -> tuple[Detector, list[float]]:
-    """Train one detector; with validation rows, return it as it was at its lowest loss there."""
+    averaged: bool = False,
+) -> _Learned:
+    """Train one detector; with validation rows, keep it as it was at its lowest loss there.
+
+    Where there is a moving average of the weights it is judged beside them, and the better of the
+    two is kept; without validation rows ``averaged`` tells which.
+    """
     random = torch.Generator().manual_seed(config.seed)
-    torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner
+    torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
     detector = Detector(examples.sized(config.detector, rows))
     metadata = examples.metadata(detector.config)
     labels = examples.labels
     _fit_statistics(detector, examples, torch.from_numpy(rows))
-    optimizer = torch.optim.AdamW(
-        detector.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = make_optimizer(detector, config.optimizer)
+    average = WeightAverage(detector, config.ema) if config.ema else None
     counts = torch.bincount(labels[rows], minlength=2)
     class_weights = counts.sum() / (2 * counts)
+    if config.sampling.class_balance:
+        class_weights = torch.ones(2)  # the draw balances
+    steps = config.epochs * math.ceil(len(rows) / config.batch)
     unseen = None if validation is None else torch.from_numpy(validation)
     history: list[float] = []
     best_state: dict[str, torch.Tensor] = {}
-    for _ in range(epochs):
+    step = 0
+    for epoch in range(epochs):
         detector.train()
-        order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=random)]
+        order = torch.from_numpy(rows)[_order(examples, rows, config, random, epoch)]
         copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
-            output = detector.run(examples.batch(batch, copy, metadata))
-            losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
-            loss = (losses * class_weights[labels[batch]]).mean() + _penalty(detector, config)
-            loss = loss + config.balance_weight * output.balance_loss
-            loss = loss + config.mask_weight * _mask_loss(output, examples, batch, copy)
-            if not bool(torch.isfinite(loss)):
-                raise TrainingError(
-                    f"the loss became {loss.item()}; lower the learning rate "
-                    f"({config.learning_rate})"
-                )
-            optimizer.zero_grad()
-            loss.backward()
+            set_learning_rate(optimizer, config.schedule.multiplier(step, steps))
+            curvature = config.optimizer.needs_second_derivatives(step)
+            with differentiable_twice() if curvature else contextlib.nullcontext():
+                output = detector.run(examples.batch(batch, copy, metadata))
+                losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
+                loss = (losses * class_weights[labels[batch]]).mean() + _penalty(detector, config)
+                loss = loss + config.balance_weight * output.balance_loss
+                loss = loss + config.mask_weight * _mask_loss(output, examples, batch, copy)
+                if not bool(torch.isfinite(loss)):
+                    raise TrainingError(
+                        f"the loss became {loss.item()} in step {step} of epoch {epoch}; lower the "
+                        f"learning rate ({config.optimizer.learning_rate}) or set gradient_clip"
+                    )
+                optimizer.zero_grad()
+                loss.backward(create_graph=curvature)
+            if config.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
             optimizer.step()
+            if average is not None:
+                average.update()
+            step += 1
         progress.advance()
         if unseen is None:
             continue
-        modes = [None] if metadata is None else [None, metadata]  # used without and with
-        seen = [_validation_loss(detector, examples, unseen, class_weights, m) for m in modes]
-        history.append(sum(seen) / len(seen))
-        if int(np.argmin(history)) == len(history) - 1:
-            best_state = {name: value.clone() for name, value in detector.state_dict().items()}
-        elif len(history) - 1 - int(np.argmin(history)) >= config.patience:
+        best_yet = min(history, default=math.inf)
+        candidates = []
+        for name, weights in _kept_weights(optimizer, average):
+            with weights:
+                modes = [None] if metadata is None else [None, metadata]  # used without and with
+                seen = [
+                    validation_loss(detector, examples, unseen, class_weights, m) for m in modes
+                ]
+                candidates.append(sum(seen) / len(seen))
+                if candidates[-1] < min([best_yet, *candidates[:-1]]):
+                    averaged = name == "average"
+                    best_state = {n: value.clone() for n, value in detector.state_dict().items()}
+        history.append(min(candidates))
+        if len(history) - 1 - int(np.argmin(history)) >= config.patience:
             break
-    if best_state:
-        detector.load_state_dict(best_state)
-    return detector.eval(), history
+    if not best_state:
+        kept = dict(_kept_weights(optimizer, average))["average" if averaged else "weights"]
+        with kept:
+            best_state = {name: value.clone() for name, value in detector.state_dict().items()}
+    detector.load_state_dict(best_state)
+    return _Learned(detector.eval(), history, averaged)
+
+
+def _order(
+    examples: Examples, rows: Rows, config: TrainConfig, random: torch.Generator, epoch: int
+) -> torch.Tensor:
+    """Which of the rows an epoch sees, as positions in ``rows``."""
+    if config.sampling == SamplingConfig():
+        return torch.randperm(len(rows), generator=random)
+    samples = [examples.samples[row] for row in rows]
+    weights = sampling_weights(samples, config.sampling).weights
+    return torch.from_numpy(draw(weights, seed=config.seed, epoch=epoch))
+
+
+def _kept_weights(
+    optimizer: torch.optim.Optimizer, average: WeightAverage | None
+) -> list[tuple[str, contextlib.AbstractContextManager[None]]]:
+    """The weights that may be kept, each as a context in which the detector has them."""
+    kept: list[tuple[str, contextlib.AbstractContextManager[None]]] = [
+        ("weights", evaluation_weights(optimizer))
+    ]
+    if average is not None:
+        kept.append(("average", average.swapped_in()))
+    return kept
 
 
 @torch.no_grad()
@@ -297,58 +370,3 @@ def _penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
     assert isinstance(last, torch.nn.Linear)
     weights = last.weight.square().sum()
     return config.classifier_penalty * weights + config.attention_penalty * gate
-
-
-@torch.no_grad()
-def _validation_loss(
-    detector: Detector,
-    examples: Examples,
-    rows: torch.Tensor,
-    class_weights: torch.Tensor,
-    metadata: MetadataBatch | None,
-) -> float:
-    detector.eval()
-    given = (examples.batch(part, metadata=metadata) for part in rows.split(BATCH))
-    logits = torch.cat([detector.run(part).logits for part in given])
-    return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
-
-
-@torch.no_grad()
-def _judge(detector: Detector, examples: Examples, rows: Rows) -> _Judged:
-    metadata = examples.metadata(detector.config)
-    alone, told, known, overlaps = [], [], [], []
-    for part in torch.from_numpy(rows).split(BATCH):
-        given = examples.batch(part, metadata=metadata)
-        alone.append(predict_probabilities(detector, given.image_only()))
-        told.append(predict_probabilities(detector, given))
-        known.append(np.zeros(len(part), np.bool_))
-        if given.metadata is not None:
-            known[-1] = given.metadata.known().numpy()
-        masks = detector.run(given).masks
-        if masks is not None and examples.masks is not None:
-            targets, annotated = examples.masks.batch(part.numpy())
-            overlaps.append(mask_overlap(masks, targets, row_mask=annotated))
-    return _Judged(
-        image_only=np.concatenate(alone),
-        with_metadata=np.concatenate(told),
-        known=np.concatenate(known),
-        masks=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
-    )
-
-
-@torch.no_grad()
-def predict_probabilities(detector: Detector, given: DetectorInput) -> Scores:
-    """The detector's own probability of road work, before calibration.
-
-    Args:
-        detector: in evaluation mode.
-        given: ``B`` images; they are taken `BATCH` at a time.
-
-    Returns:
-        float64 ``[B]`` in 0..1.
-    """
-    parts = [np.zeros(0)]
-    for start in range(0, len(given), BATCH):
-        logits = detector.run(given[start : start + BATCH]).logits.double()
-        parts.append(torch.softmax(logits, dim=-1)[:, 1].numpy())
-    return np.concatenate(parts)
