@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 
-from workzone.config import from_mapping, read_yaml
+from workzone.config import from_mapping, merged, overrides, read_yaml
 from workzone.errors import UsageError
 from workzone.views import ViewLayout
 
@@ -172,3 +173,27 @@ def test_a_key_given_twice_is_named(tmp_path):
     path.write_text("size: 32\ntiles: 2\nsize: 64\n")
     with pytest.raises(UsageError, match="given twice: size"):
         read_yaml(ViewLayout, path)
+
+
+def test_settings_of_the_command_line_become_a_tree() -> None:
+    tree = overrides(["a=1", "b.c=0.5", "b.d=[1, x]", "b.e={f: null}", "g=", "b.e.h=yes=no"])
+    assert tree == {
+        "a": 1,
+        "b": {"c": 0.5, "d": [1, "x"], "e": {"f": None, "h": "yes=no"}},
+        "g": None,
+    }
+
+
+@pytest.mark.parametrize("setting", ["epochs", "=3", "a..b=1", ".a=1"])
+def test_what_is_no_setting_is_refused(setting: str) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(repr(setting))} is no setting; write KEY=V"):
+        overrides([setting])
+    with pytest.raises(UsageError, match=r"'a=\[1': the value is not YAML"):
+        overrides(["a=[1"])
+
+
+def test_of_two_trees_the_upper_wins_leaf_by_leaf() -> None:
+    under = {"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 4}, "g": None}
+    over = {"a": 5, "b": {"d": 6}, "e": None, "g": {"h": 7}}
+    assert merged(under, over) == {"a": 5, "b": {"c": 2, "d": 6}, "e": None, "g": {"h": 7}}
+    assert under["b"] == {"c": 2, "d": 3}

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,26 +52,49 @@ def from_mapping(kind: type[T], value: Mapping[str, Any], *, where: str) -> T:
     return typing.cast(T, result)
 
 
-def read_yaml(kind: type[T], path: Path, *, defaults: Mapping[str, Any] | None = None) -> T:
+def read_yaml(kind: type[T], path: Path) -> T:
     """Build a dataclass from a YAML file.
-
-    Args:
-        kind: a dataclass, see :func:`from_mapping`.
-        path: of the file.
-        defaults: values of keys that the file does not have, instead of the dataclass's own.
 
     Raises:
         UsageError: the file is missing, is not YAML, or has mistakes (all of them listed).
+    """
+    return from_mapping(kind, read_tree(path), where=str(path))
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The values of a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        UsageError: the file is missing, is not YAML, or does not hold keys and values.
     """
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the configuration {path}: {error}") from error
-    if value is None:
-        value = {}
-    if isinstance(value, Mapping):
-        value = merged(defaults or {}, value)
-    return from_mapping(kind, value, where=str(path))
+    if not isinstance(value, Mapping | None):
+        raise UsageError(f"{path}: the whole: expected keys and values, got {value!r}")
+    return dict(value or {})
+
+
+def overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """The tree of settings like ``detector.glance.keep=6``; values are read as in a YAML file.
+
+    Raises:
+        UsageError: one has no key or no ``=``, or a value that is not YAML.
+    """
+    tree: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"{setting!r} is no setting; write KEY=VALUE, as in epochs=20")
+        try:
+            value = yaml.load(text, Loader=_Loader)  # noqa: S506
+        except yaml.YAMLError as error:
+            raise UsageError(f"{setting!r}: the value is not YAML: {error}") from error
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        tree = merged(tree, value)
+    return tree
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,10 +115,30 @@ def test_a_preset_names_backbone_size_and_detector(
     assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
 
 
-def test_a_preset_beside_a_file_with_a_detector_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("detector: {fusion: mean}\n")
-    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", "--preset", "lite"]
-    result = invoke(*args, "--config", tmp_path / "config.yaml", expect=2)
-    assert "give the detector in" in " ".join(result.stderr.split())
-    misspelt = invoke(*args[:-1], "lighte", expect=2)
+def test_the_file_wins_over_the_preset_and_the_command_line_over_both(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        QUICK + "detector: {encoder: {experts: 2, depth: 1}}\noptimizer: {learning_rate: 2e-3}\n"
+    )
+    changes = ["epochs=1", "detector.encoder.depth=0", "optimizer.betas=[0.8, 0.9]"]
+    args = ["train", tiny.manifest_path, *changes, "-o", tmp_path / "model", "--preset", "lite-moe"]
+    invoke(*args, "--config", tmp_path / "config.yaml", *options)
+    description = json.loads((tmp_path / "model" / "bundle.json").read_text())
+    encoder, training = description["detector"]["encoder"], description["provenance"]["training"]
+    assert (encoder["experts"], encoder["depth"], encoder["width"]) == (2, 0, 512)
+    assert training["epochs"] == 1
+    assert training["optimizer"]["learning_rate"] == 2e-3  # the file's
+    assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
+    assert training["optimizer"]["betas"] == [0.8, 0.9]
+
+
+def test_wrong_settings_are_named(tiny: Tiny, tmp_path: Path) -> None:
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model"]
+    misspelt = invoke(*args, "--preset", "lighte", expect=2)
     assert "unknown preset 'lighte'; did you mean 'lite'?" in misspelt.stderr
+    unknown = invoke(*args, "optimizer.nam=lion", "epoch=3", expect=2)
+    assert "optimizer.nam: unknown key; did you mean 'name'?" in unknown.stderr
+    assert "epoch: unknown key; did you mean 'epochs'?" in unknown.stderr
+    bare = invoke(*args, "epochs", expect=2)
+    assert "'epochs' is no setting; write KEY=VALUE, as in epochs=20" in bare.stderr

@@ -52,12 +52,21 @@ EXAMPLES_TRAIN = examples(
     "workzone train --print-config > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
+    "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
 )
 
 
 @command
 def train(
     manifest: ManifestArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings that win over preset and file, as optimizer.name=lion.",
+        ),
+    ] = None,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model bundle.")],
     config: Annotated[
         Path | None,
@@ -108,31 +117,28 @@ def train(
     """
     import dataclasses
 
-    from workzone.config import from_mapping, read_yaml
+    from workzone.config import from_mapping, merged, overrides, read_tree
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
-    from workzone.errors import UsageError
     from workzone.model.presets import preset as preset_by_name
     from workzone.report.metrics import summarise, to_table
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
     from workzone.train.loop import TrainConfig
 
-    chosen = None if preset is None else preset_by_name(preset)
-    further: dict[str, Any] = {} if chosen is None else dict(chosen.training)
-    settings = (
-        read_yaml(TrainConfig, config, defaults=further)
-        if config
-        else from_mapping(TrainConfig, further, where=f"preset {preset}")
-    )
-    if chosen is not None:
-        if settings.detector != TrainConfig().detector:
-            raise UsageError(f"give the detector in {config} or by --preset {preset}, not both")
-        settings = dataclasses.replace(settings, detector=chosen.detector)
+    tree: dict[str, Any] = {}
+    if preset is not None:
+        chosen = preset_by_name(preset)
+        tree = {**chosen.training, "detector": dataclasses.asdict(chosen.detector)}
         backbone = backbone or chosen.backbone
         if backbone == chosen.backbone:  # size and pooling go with it
             pooling = pooling or chosen.pooling
             size = chosen.layout.size if size is None and layout is None else size
+    if config is not None:
+        tree = merged(tree, read_tree(config))
+    where = "training" if config is None else str(config)
+    tree = merged(tree, overrides(changes or []))
+    settings = from_mapping(TrainConfig, tree, where=where)
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)
     samples = read_manifest(manifest)
