@@ -274,8 +274,9 @@ def _train(
                 loss = loss + config.mask_weight * _mask_loss(output, examples, batch, copy)
                 if not bool(torch.isfinite(loss)):
                     raise TrainingError(
-                        f"the loss became {loss.item()} in step {step} of epoch {epoch}; lower the "
-                        f"learning rate ({config.optimizer.learning_rate}) or set gradient_clip"
+                        f"the loss became {loss.item()} in step {step} (epoch {epoch}, "
+                        f"{examples.names(batch)}); lower the learning rate "
+                        f"({config.optimizer.learning_rate}) or set gradient_clip"
                     )
                 optimizer.zero_grad()
                 loss.backward(create_graph=curvature)
