@@ -296,7 +296,7 @@ def test_a_run_that_explodes_says_what_to_lower(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(loop, "_penalty", lambda detector, config: torch.tensor(torch.inf))
     with pytest.raises(
         TrainingError,
-        match=r"inf in step 0 \(epoch 0, images 9, .* and 15 more\); lower the learning rate \(0.02",
+        match=r"inf in step 0 \(epoch 0, images 9, .* 15 more\); lower the learning rate \(0.02",
     ):
         fit(features, labels, two_folds(40), QUICK)
 
