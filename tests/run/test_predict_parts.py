@@ -13,20 +13,22 @@ from workzone.backbones import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
+from workzone.model.evidence import view_shares
 from workzone.model.glance import GlanceConfig
 from workzone.model.masks import MaskHeadConfig
+from workzone.run import evaluate as evaluate_module
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.loop import TrainConfig
 
-KEEP = 2
+KEEP = 3
 
 
 @pytest.fixture(scope="module")
 def bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
-    """Two of five views are read; what the masks show is told to the head."""
+    """Three of five views are read; what the masks show is told to the head."""
     detector = DetectorConfig(
         glance=GlanceConfig(keep=KEEP), masks=MaskHeadConfig(hidden=16), mask_evidence=True
     )
@@ -98,13 +100,18 @@ def test_views_that_were_not_read_have_no_share(
     tiny: Tiny, lite0: Backbone, bundle: Bundle
 ) -> None:
     predictor = Predictor(bundle, lite0)
-    for name in ("01.png", "03.png"):
+    store = Extraction(tiny.manifest, lite0, bundle.spec, tiny.store).run()
+    hashes = {s.image.path: s.content_hash or "" for s in tiny.manifest}
+    for name in ("01.png", "03.png", "05.png"):
         (_, scored) = next(
             predictor.score([(name, tiny.root / name)], lambda p: module._load(p, str(p), 64))
         )
         assert isinstance(scored, module.Scored)
         assert scored.view_shares.shape == (LAYOUT.count,)
         assert np.count_nonzero(scored.view_shares) <= KEEP
+        given = evaluate_module._stored(bundle, store, [store.row(hashes[name])])
+        stored = view_shares(bundle.detector, given, views=LAYOUT.count)[0]
+        np.testing.assert_allclose(scored.view_shares, stored.numpy(), atol=0.03)
         assert scored.view_shares.sum() == pytest.approx(1)
         x0, y0, x1, y1 = scored.boxes[scored.prediction.view]
         assert scored.prediction.box == pytest.approx((x0, y0, x1, y1))
