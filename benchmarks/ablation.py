@@ -49,8 +49,9 @@ from workzone.features.store import FeatureStore
 from workzone.model.masks import MaskHeadConfig
 from workzone.report.bootstrap import resample_figures
 from workzone.train.examples import Examples
+from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
-from workzone.train.loop import TrainConfig, fit
+from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
 SCENES = 600

@@ -42,8 +42,9 @@ from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.report.metrics import summarise
 from workzone.train.examples import Examples
+from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
-from workzone.train.loop import TrainConfig, fit
+from workzone.train.settings import TrainConfig
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]

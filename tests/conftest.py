@@ -14,7 +14,7 @@ from workzone.decide.bundle import write_bundle
 from workzone.features.extract import make_spec
 from workzone.run.predictor import Predictor, load
 from workzone.train.job import train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 from workzone.views import ViewLayout
 
 LAYOUT = ViewLayout(size=96, tiles=2, overlap=0.0, squares=())

@@ -15,7 +15,7 @@ from cli_invoke import invoke
 from conftest import Tiny
 from natix_fixture import make_natix
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 
 LAYOUT = "size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n"
 """That of the shared bundle: its stored features serve here too."""

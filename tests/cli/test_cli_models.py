@@ -13,7 +13,7 @@ from workzone.cli import app
 from workzone.cli.console import command
 from workzone.config import from_mapping, read_yaml
 from workzone.model.presets import PRESETS, preset
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -23,7 +23,7 @@ from workzone.model.detector import Detector
 from workzone.model.mask_loss import mask_loss
 from workzone.model.metadata_batch import no_metadata
 from workzone.model.presets import PRESETS, preset
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 from workzone.types import BackboneOutput, DetectorOutput
 from workzone.views import make_views, view_boxes
 

@@ -18,7 +18,7 @@ from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.features.extract import make_spec
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 from workzone.views import ViewLayout
 
 PER_CLASS = 75

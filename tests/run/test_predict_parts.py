@@ -21,7 +21,7 @@ from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 
 KEEP = 3
 

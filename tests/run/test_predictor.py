@@ -25,7 +25,7 @@ from workzone.model.detector import DetectorConfig
 from workzone.report.overlay import draw_overlay
 from workzone.run.predictor import Predictor, Scored
 from workzone.train.job import train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 from workzone.types import Prediction
 from workzone.views import ViewLayout, make_views
 

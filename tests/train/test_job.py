@@ -17,7 +17,7 @@ from workzone.errors import ManifestError, TrainingError, UsageError
 from workzone.features.extract import make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.train.job import Trained, manifest_hash, train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
 QUICK = TrainConfig(epochs=3, detector=DetectorConfig())

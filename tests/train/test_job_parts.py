@@ -23,9 +23,9 @@ from workzone.model.metadata_config import MetadataConfig
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
 from workzone.train.job import Trained, train
-from workzone.train.loop import TrainConfig
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
+from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
 

@@ -22,13 +22,15 @@ from workzone.model.glance import Glance, GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
-from workzone.train import judging, loop
+from workzone.train import fit as fitting
+from workzone.train import judging, loop, losses
 from workzone.train.examples import Examples
+from workzone.train.fit import Fit
 from workzone.train.judging import predict_probabilities
-from workzone.train.loop import Fit, TrainConfig
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
 from workzone.train.schedules import ScheduleConfig
+from workzone.train.settings import TrainConfig
 from workzone.types import ImageRef, Sample
 
 V, D = 3, 6
@@ -62,7 +64,7 @@ def fit(
     config: TrainConfig,
     **more: Any,
 ) -> Fit:
-    return loop.fit(examples_of(features, labels, **more), folds, config)
+    return fitting.fit(examples_of(features, labels, **more), folds, config)
 
 
 def examples_of(features: torch.Tensor, labels: torch.Tensor, **more: Any) -> Examples:
@@ -293,7 +295,7 @@ def test_damaged_features_are_named(value: float) -> None:
 
 def test_a_run_that_explodes_says_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = made_data(40)
-    monkeypatch.setattr(loop, "_penalty", lambda detector, config: torch.tensor(torch.inf))
+    monkeypatch.setattr(loop, "penalty", lambda detector, config: torch.tensor(torch.inf))
     with pytest.raises(
         TrainingError,
         match=r"inf in step 0 \(epoch 0, images 9, .* 15 more\); lower the learning rate \(0.02",
@@ -487,8 +489,8 @@ def test_the_masks_of_copies_are_not_learned() -> None:
     shape = DetectorConfig(width=D, masks=MaskHeadConfig(width=8, hidden=8, stride=4))
     output = Detector(shape).run(examples.batch(torch.arange(8)))
     rows = torch.arange(8)
-    whole = loop._mask_loss(output, examples, rows, torch.zeros(8, dtype=torch.int64))
-    none = loop._mask_loss(output, examples, rows, torch.ones(8, dtype=torch.int64))
+    whole = losses.masks_loss(output, examples, rows, torch.zeros(8, dtype=torch.int64))
+    none = losses.masks_loss(output, examples, rows, torch.ones(8, dtype=torch.int64))
     assert whole.item() > 0 == none.item()
 
 

@@ -40,7 +40,7 @@ def _print_config(wanted: bool) -> None:
 
     import yaml
 
-    from workzone.train.loop import TrainConfig
+    from workzone.train.settings import TrainConfig
 
     typer.echo(yaml.safe_dump(dataclasses.asdict(TrainConfig()), sort_keys=False), nl=False)
     raise typer.Exit
@@ -124,7 +124,7 @@ def train(
     from workzone.report.metrics import summarise, to_table
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
-    from workzone.train.loop import TrainConfig
+    from workzone.train.settings import TrainConfig
 
     tree: dict[str, Any] = {}
     if preset is not None:

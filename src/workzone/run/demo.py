@@ -27,7 +27,7 @@ from workzone.report.metrics import to_table
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
-from workzone.train.loop import TrainConfig
+from workzone.train.settings import TrainConfig
 
 EXPLAINED = 4
 """Test images that get an overlay."""

@@ -29,8 +29,9 @@ from workzone.model.attention import log_attention_kernel
 from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
-from workzone.train.loop import Fit, TrainConfig, fit
+from workzone.train.fit import Fit, fit
 from workzone.train.sampling import SamplingConfig, sampling_weights
+from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
 logger = logging.getLogger(__name__)
