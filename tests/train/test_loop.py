@@ -24,6 +24,7 @@ from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
 from workzone.train import fit as fitting
 from workzone.train import judging, loop, losses
+from workzone.train.batches import cut, load
 from workzone.train.examples import Examples
 from workzone.train.fit import Fit
 from workzone.train.judging import predict_probabilities
@@ -295,7 +296,7 @@ def test_damaged_features_are_named(value: float) -> None:
 
 def test_a_run_that_explodes_says_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = made_data(40)
-    monkeypatch.setattr(loop, "penalty", lambda detector, config: torch.tensor(torch.inf))
+    monkeypatch.setattr(losses, "penalty", lambda detector, config: torch.tensor(torch.inf))
     with pytest.raises(
         TrainingError,
         match=r"inf in step 0 \(epoch 0, images 9, .* 15 more\); lower the learning rate \(0.02",
@@ -488,10 +489,16 @@ def test_the_masks_of_copies_are_not_learned() -> None:
     examples = examples_of(features, labels, grid=grid, grid_size=(2, 2), masks=masks)
     shape = DetectorConfig(width=D, masks=MaskHeadConfig(width=8, hidden=8, stride=4))
     output = Detector(shape).run(examples.batch(torch.arange(8)))
-    rows = torch.arange(8)
-    whole = losses.masks_loss(output, examples, rows, torch.zeros(8, dtype=torch.int64))
-    none = losses.masks_loss(output, examples, rows, torch.ones(8, dtype=torch.int64))
-    assert whole.item() > 0 == none.item()
+
+    def loss(copy: int) -> float:
+        copies = torch.full((8,), copy)
+        rows = torch.zeros((len(examples), 2), dtype=torch.int64)  # two copies, alike
+        alike = dataclasses.replace(examples, rows=rows)
+        parts = cut(torch.arange(8), copies, 1)
+        (batch,) = load(alike, None, parts, workers=0, device=torch.device("cpu"))
+        return losses.masks_loss(output, batch).item()
+
+    assert loss(0) > 0 == loss(1)
 
 
 def test_what_masks_show_can_decide() -> None:

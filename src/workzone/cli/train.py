@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from workzone import progress
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
     DEFAULT_BACKBONE,
@@ -108,12 +109,19 @@ def train(
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Drop a run that was stopped here; begin anew.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a detector on stored features and write a bundle.
 
     Features that are missing are extracted first. The `val` split validates; in a manifest of
     folds every fold but --test validates in turn. The threshold is chosen on validation rows.
+
+    Beside OUTPUT, in OUTPUT.run, lie settings, environment, log and checkpoints: after a stop, of
+    whatever kind, the same command goes on where it was. Under `accelerate launch` several
+    processes train together.
     """
     import dataclasses
 
@@ -124,8 +132,13 @@ def train(
     from workzone.report.metrics import summarise, to_table
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
+    from workzone.train.processes import processes
     from workzone.train.settings import TrainConfig
 
+    together = processes(device)
+    if not together.is_main:
+        out.quiet = err.quiet = True
+        progress.enabled = False
     tree: dict[str, Any] = {}
     if preset is not None:
         chosen = preset_by_name(preset)
@@ -166,8 +179,15 @@ def train(
         settings,
         copies=copies,
         test_split=test,
+        run_folder=output.with_name(f"{output.name}.run"),
+        restart=restart,
+        together=together,
     )
+    if not together.is_main:
+        return
     write_bundle(trained.bundle, output)
+    assert trained.folder is not None
+    trained.folder.finish()
     rows = [trained.samples[row] for row in trained.fit.validation_rows]
 
     def judged(probabilities: Scores) -> Metrics:

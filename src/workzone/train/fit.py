@@ -14,10 +14,11 @@ from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector
 from workzone.model.mask_loss import MaskOverlap
-from workzone.progress import bar
+from workzone.progress import Bar, bar
 from workzone.train.examples import Examples, Rows
 from workzone.train.judging import Scores, judge
 from workzone.train.loop import train_detector
+from workzone.train.session import Learned, Session, Stage
 from workzone.train.settings import TrainConfig
 from workzone.types import OBJECT_CLASSES
 
@@ -49,7 +50,12 @@ class Fit:
         }
 
 
-def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
+def fit(
+    examples: Examples,
+    validation_folds: Sequence[Rows],
+    config: TrainConfig,
+    session: Session | None = None,
+) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
@@ -63,39 +69,46 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
+        session: processes, and the folder in which the run is kept; None: one, and none.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
             are not finite.
     """
     _check(examples, validation_folds)
+    session = session or Session()
     everything = np.arange(len(examples))
     best_epochs, losses, judged, averaged = [], [], [], []
     with (
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
     ):
-        for fold in validation_folds:
+        for number, fold in enumerate(validation_folds, 1):
             rest = np.setdiff1d(everything, fold)
-            learned = train_detector(
-                examples, rest, config, progress, epochs=config.epochs, validation=fold
+            learned = _learn(
+                examples,
+                rest,
+                config,
+                progress,
+                session.stage(f"fold-{number}-of-{len(validation_folds)}", config.run),
+                epochs=config.epochs,
+                validation=fold,
             )
-            progress.advance(config.epochs - len(learned.losses))  # what stopping early saved
             best_epochs.append(int(np.argmin(learned.losses)) + 1)
             losses.append(learned.losses)
             averaged.append(learned.averaged)
             judged.append(judge(learned.detector, examples, fold))
         epochs = int(np.median(best_epochs))
-        detector = train_detector(
+        detector = _learn(
             examples,
             everything,
             config,
             progress,
+            session.stage("everything", config.run),
             epochs=epochs,
             validation=None,
             averaged=2 * sum(averaged) > len(averaged),
         ).detector
-        progress.advance(config.epochs - epochs)
     rows = np.concatenate(validation_folds)
     labels = examples.labels[rows].numpy()
     raw = np.concatenate([part.image_only for part in judged])
@@ -123,6 +136,38 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
         mask_overlap=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
         validation_losses=losses,
     )
+
+
+def _learn(
+    examples: Examples,
+    rows: Rows,
+    config: TrainConfig,
+    progress: Bar,
+    stage: Stage,
+    *,
+    epochs: int,
+    validation: Rows | None,
+    averaged: bool = False,
+) -> Learned:
+    """Train, unless this was done before the run was stopped."""
+    learned = stage.finished(lambda: examples.sized(config.detector, rows))
+    if learned is None:
+        learned = train_detector(
+            examples,
+            rows,
+            config,
+            progress,
+            stage,
+            epochs=epochs,
+            validation=validation,
+            averaged=averaged,
+        )
+        stage.finish(learned)
+        done = len(learned.losses) or epochs
+    else:
+        done = 0
+    progress.advance(config.epochs - done)  # what stopping early saved
+    return learned
 
 
 def _check(examples: Examples, validation_folds: Sequence[Rows]) -> None:

@@ -30,7 +30,10 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
+from workzone.train.processes import Processes
+from workzone.train.run_folder import RunFolder
 from workzone.train.sampling import SamplingConfig, sampling_weights
+from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
@@ -48,6 +51,7 @@ class Trained:
     fit: Fit
     samples: list[Sample]  # those learned from; fit.validation_rows counts them
     left_out: int  # labelled rows whose image could not be read
+    folder: RunFolder | None = None  # of the run; to be finished once the bundle is written
 
 
 def train(
@@ -59,6 +63,9 @@ def train(
     *,
     copies: int = 0,
     test_split: str = "test",
+    run_folder: Path | None = None,
+    restart: bool = False,
+    together: Processes | None = None,
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
 
@@ -74,6 +81,9 @@ def train(
         config: how to train.
         copies: augmented copies per training image, drawn at random beside the image itself.
         test_split: the split to leave alone.
+        run_folder: where the run is kept, so that it can go on after a stop; None: nowhere.
+        restart: drop a run that was stopped in ``run_folder``.
+        together: the processes that train; None: this one.
 
     Raises:
         TrainingError: no validation rows, one class only, a group in two splits, or metadata that
@@ -103,16 +113,33 @@ def train(
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
+    together = together or Processes()
+    with together.main_first():
+        store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
         raise TrainingError(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
-    log_attention_kernel(config.detector, examples.features.device)
-    result = fit(examples, _validation_folds(samples), config)
+    data = {
+        "manifest": manifest_hash(samples),
+        "rows": len(samples),
+        "test_split": test_split,
+        "features": spec.key(),
+        "copies": copies,
+    }
+    with together.main_first():
+        examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+        folder = None
+        if run_folder is not None:
+            folder = RunFolder(run_folder)
+            if together.is_main:
+                folder = RunFolder.open(run_folder, config, data, restart=restart)
+    log_attention_kernel(config.detector, together.device)
+    session = Session(processes=together, folder=folder)
+    with session.interruption.listening():
+        result = fit(examples, _validation_folds(samples), config, session)
     metadata = result.detector.config.metadata
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
@@ -128,7 +155,7 @@ def train(
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
-    return Trained(bundle, result, samples, len(usable) - len(samples))
+    return Trained(bundle, result, samples, len(usable) - len(samples), folder)
 
 
 def _is_fold(split: str) -> bool:

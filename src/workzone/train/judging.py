@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,10 @@ from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import MaskOverlap, mask_overlap
 from workzone.model.metadata_batch import MetadataBatch
+from workzone.train.batches import moved
 from workzone.train.examples import Examples, Rows
+from workzone.train.losses import Objective
+from workzone.types import DetectorOutput
 
 Scores = npt.NDArray[np.float64]
 
@@ -33,17 +37,17 @@ class Judged:
 
 @torch.no_grad()
 def validation_loss(
-    detector: Detector,
-    examples: Examples,
-    rows: torch.Tensor,
-    class_weights: torch.Tensor,
-    metadata: MetadataBatch | None,
+    model: Objective, examples: Examples, rows: torch.Tensor, metadata: MetadataBatch | None
 ) -> float:
-    """Cross-entropy of some rows; leaves the detector in evaluation mode."""
-    detector.eval()
-    given = (examples.batch(part, metadata=metadata) for part in rows.split(BATCH))
-    logits = torch.cat([detector.run(part).logits for part in given])
-    return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
+    """Cross-entropy of some rows; leaves the model in evaluation mode."""
+    model.eval()
+    device = model.class_weights.device
+    parts = []
+    for part in rows.split(BATCH):
+        given = moved(examples.batch(part, metadata=metadata), device)
+        parts.append(cast(DetectorOutput, model(given)).logits.float())
+    labels = examples.labels[rows].to(device)
+    return float(F.cross_entropy(torch.cat(parts), labels, weight=model.class_weights))
 
 
 @torch.no_grad()

@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector
+from workzone.model.metadata_batch import MetadataBatch
 from workzone.progress import Bar
 from workzone.train.averaging import WeightAverage
+from workzone.train.batches import Part, cut, load
 from workzone.train.examples import Examples, Rows
 from workzone.train.judging import BATCH, validation_loss
-from workzone.train.losses import masks_loss, penalty
+from workzone.train.losses import Objective
 from workzone.train.optimizers import (
     differentiable_twice,
     evaluation_weights,
     make_optimizer,
     set_learning_rate,
 )
+from workzone.train.processes import Processes
 from workzone.train.sampling import SamplingConfig, draw, sampling_weights
+from workzone.train.session import Learned, Stage
 from workzone.train.settings import TrainConfig
+from workzone.train.state import State
 
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A detector in evaluation mode, and how it came about."""
-
-    detector: Detector
-    losses: list[float]  # on the validation rows, per epoch
-    averaged: bool  # whether its weights are the moving average
 
 
 def train_detector(
@@ -44,6 +39,7 @@ def train_detector(
     rows: Rows,
     config: TrainConfig,
     progress: Bar,
+    stage: Stage,
     *,
     epochs: int,
     validation: Rows | None,
@@ -52,76 +48,124 @@ def train_detector(
     """Train one detector; with validation rows, keep it as it was at its lowest loss there.
 
     Where there is a moving average of the weights it is judged beside them, and the better of the
-    two is kept; without validation rows ``averaged`` tells which.
+    two is kept; without validation rows ``averaged`` tells which. From a checkpoint of ``stage`` it
+    goes on as if it had never stopped.
     """
-    random = torch.Generator().manual_seed(config.seed)
+    processes = stage.session.processes
+    generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
     detector = Detector(examples.sized(config.detector, rows))
     metadata = examples.metadata(detector.config)
     labels = examples.labels
     _fit_statistics(detector, examples, torch.from_numpy(rows))
-    optimizer = make_optimizer(detector, config.optimizer)
-    average = WeightAverage(detector, config.ema) if config.ema else None
     counts = torch.bincount(labels[rows], minlength=2)
     class_weights = counts.sum() / (2 * counts)
     if config.sampling.class_balance:
         class_weights = torch.ones(2)  # the draw balances
-    steps = config.epochs * math.ceil(len(rows) / config.batch)
+    objective: nn.Module = Objective(detector, config, class_weights).to(processes.device)
+    objective, optimizer = processes.prepare(objective, make_optimizer(detector, config.optimizer))
+    model = cast(Objective, processes.unwrapped(objective))
+    trained = torch.compile(objective) if config.compile else objective
+    average = WeightAverage(detector, config.ema) if config.ema else None
+    state = State(
+        module=detector,
+        optimizer=optimizer,
+        average=average,
+        generator=generator,
+        averaged=averaged,
+    )
+    if processes.rank:
+        torch.manual_seed(config.seed + processes.rank)  # dropout differs, weights do not
+    stage.restore(state)
+    progress.advance(state.epoch)
+    steps = math.ceil(len(rows) / config.batch)  # of an epoch
     unseen = None if validation is None else torch.from_numpy(validation)
-    history: list[float] = []
-    best_state: dict[str, torch.Tensor] = {}
-    step = 0
-    for epoch in range(epochs):
-        detector.train()
-        order = torch.from_numpy(rows)[_order(examples, rows, config, random, epoch)]
-        copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
-        for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
-            set_learning_rate(optimizer, config.schedule.multiplier(step, steps))
-            curvature = config.optimizer.needs_second_derivatives(step)
-            with differentiable_twice() if curvature else contextlib.nullcontext():
-                output = detector.run(examples.batch(batch, copy, metadata))
-                losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
-                loss = (losses * class_weights[labels[batch]]).mean() + penalty(detector, config)
-                loss = loss + config.balance_weight * output.balance_loss
-                loss = loss + config.mask_weight * masks_loss(output, examples, batch, copy)
-                if not bool(torch.isfinite(loss)):
-                    raise TrainingError(
-                        f"the loss became {loss.item()} in step {step} (epoch {epoch}, "
-                        f"{examples.names(batch)}); lower the learning rate "
-                        f"({config.optimizer.learning_rate}) or set gradient_clip"
-                    )
-                optimizer.zero_grad()
-                loss.backward(create_graph=curvature)
+    while state.epoch < epochs and not state.out_of_patience(config.patience):
+        objective.train()
+        state.begin_epoch()
+        order = torch.from_numpy(rows)[_order(examples, rows, config, generator, state.epoch)]
+        copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=generator)
+        batches = load(
+            examples,
+            metadata,
+            _parts(order, copies, config, processes, first=state.batch),
+            workers=config.run.workers,
+            device=processes.device,
+        )
+        while state.batch < steps:
+            multiplier = config.schedule.multiplier(state.step, steps * config.epochs)
+            set_learning_rate(optimizer, multiplier)
+            curvature = config.optimizer.needs_second_derivatives(state.step)
+            optimizer.zero_grad()
+            for number in range(config.accumulate):
+                batch = next(batches)
+                last = number == config.accumulate - 1
+                exact = differentiable_twice() if curvature else contextlib.nullcontext()
+                with exact, processes.passes(objective, last=last):
+                    terms = trained(batch)
+                    if processes.any(not bool(torch.isfinite(terms["loss"]))):
+                        raise TrainingError(
+                            f"the loss became {terms['loss'].item()} in step {state.step} (epoch "
+                            f"{state.epoch}, {examples.names(batch.part.images)}); lower the "
+                            f"learning rate ({config.optimizer.learning_rate}) or set gradient_clip"
+                        )
+                    loss = terms["loss"] / config.accumulate
+                    processes.backward(loss, create_graph=curvature)
             if config.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
             optimizer.step()
             if average is not None:
                 average.update()
-            step += 1
+            state.step, state.batch = state.step + 1, state.batch + 1
+            stage.between_steps(state)
+        if unseen is not None:
+            _validate(state, model, examples, unseen, metadata)
+        state.end_epoch()
         progress.advance()
-        if unseen is None:
-            continue
-        best_yet = min(history, default=math.inf)
-        candidates = []
-        for name, weights in _kept_weights(optimizer, average):
-            with weights:
-                modes = [None] if metadata is None else [None, metadata]  # used without and with
-                seen = [
-                    validation_loss(detector, examples, unseen, class_weights, m) for m in modes
-                ]
-                candidates.append(sum(seen) / len(seen))
-                if candidates[-1] < min([best_yet, *candidates[:-1]]):
-                    averaged = name == "average"
-                    best_state = {n: value.clone() for n, value in detector.state_dict().items()}
-        history.append(min(candidates))
-        if len(history) - 1 - int(np.argmin(history)) >= config.patience:
-            break
-    if not best_state:
-        kept = dict(_kept_weights(optimizer, average))["average" if averaged else "weights"]
-        with kept:
-            best_state = {name: value.clone() for name, value in detector.state_dict().items()}
-    detector.load_state_dict(best_state)
-    return Learned(detector.eval(), history, averaged)
+        stage.between_steps(state)
+    if not state.best:
+        with dict(_kept_weights(state))["average" if averaged else "weights"]:
+            state.keep(averaged=averaged)
+    learned = Detector(detector.config)
+    learned.load_state_dict(state.best)
+    return Learned(detector=learned.eval(), losses=state.history, averaged=state.averaged)
+
+
+def _parts(
+    order: torch.Tensor,
+    copies: torch.Tensor,
+    config: TrainConfig,
+    processes: Processes,
+    *,
+    first: int,
+) -> list[Part]:
+    """What this process is given in the rest of an epoch, from step number ``first`` on."""
+    parts = []
+    pairs = zip(order.split(config.batch), copies.split(config.batch), strict=True)
+    for batch, copy in list(pairs)[first:]:
+        parts += cut(batch, copy, config.accumulate * processes.count)[
+            processes.rank :: processes.count
+        ]
+    return parts
+
+
+def _validate(
+    state: State,
+    model: Objective,
+    examples: Examples,
+    rows: torch.Tensor,
+    metadata: MetadataBatch | None,
+) -> None:
+    """Judge the weights, and their average beside them; keep the better if it is the best yet."""
+    best, candidates = state.best_loss, []
+    for name, weights in _kept_weights(state):
+        with weights:
+            modes = [None] if metadata is None else [None, metadata]  # used without and with
+            seen = [validation_loss(model, examples, rows, mode) for mode in modes]
+            candidates.append(sum(seen) / len(seen))
+            if candidates[-1] < min([best, *candidates[:-1]]):
+                state.keep(averaged=name == "average")
+    state.history.append(min(candidates))
 
 
 def _order(
@@ -136,14 +180,14 @@ def _order(
 
 
 def _kept_weights(
-    optimizer: torch.optim.Optimizer, average: WeightAverage | None
+    state: State,
 ) -> list[tuple[str, contextlib.AbstractContextManager[None]]]:
     """The weights that may be kept, each as a context in which the detector has them."""
     kept: list[tuple[str, contextlib.AbstractContextManager[None]]] = [
-        ("weights", evaluation_weights(optimizer))
+        ("weights", evaluation_weights(state.optimizer))
     ]
-    if average is not None:
-        kept.append(("average", average.swapped_in()))
+    if state.average is not None:
+        kept.append(("average", state.average.swapped_in()))
     return kept
 
 

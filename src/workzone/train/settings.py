@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from workzone.errors import UsageError
+from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
 from workzone.model.glance import GlanceConfig
@@ -17,6 +18,7 @@ _RANGES = {
     "ema": (0.0, 0.999999),
     "gradient_clip": (0.0, 1e6),
     "batch": (1, 1_000_000),
+    "accumulate": (1, 1_000_000),
     "epochs": (1, 1_000_000),
     "patience": (1, 1_000_000),
     "classifier_penalty": (0.0, 1e6),
@@ -25,6 +27,31 @@ _RANGES = {
     "mask_weight": (0.0, 1e3),
 }
 """What each setting may be, ends included."""
+
+
+PrecisionName = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How a training is carried out; none of it changes what is learned."""
+
+    workers: int = 0  # processes that read batches ahead; 0: none
+    checkpoint_seconds: float = 60.0  # from one checkpoint to the next; 0: after every step
+    checkpoints: int = 3  # newest that are kept, beside the best
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            f"{name}={getattr(self, name)}, allowed: {low} to {high}"
+            for name, low, high in (
+                ("workers", 0, 256),
+                ("checkpoint_seconds", 0, 86_400),
+                ("checkpoints", 1, 1000),
+            )
+            if not low <= getattr(self, name) <= high
+        ]
+        if mistakes:
+            raise UsageError(f"run: {'; '.join(mistakes)}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +65,10 @@ class TrainConfig:
     ema: float = 0.0  # decay of the weights' moving average, such as 0.99; 0: none
     gradient_clip: float = 0.0  # largest norm of a step's gradient; 0: any
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # which rows, how often
-    batch: int = 64  # images
+    batch: int = 64  # images of a step, over all processes
+    accumulate: int = 1  # passes that a step's batch is cut into, where memory is short
+    precision: PrecisionName = "float32"  # bfloat16: mixed, weights stay float32
+    compile: bool = False  # with torch.compile
     epochs: int = 60  # at most
     patience: int = 8  # epochs without a better validation loss before stopping
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
@@ -46,6 +76,7 @@ class TrainConfig:
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
+    run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in _RANGES}
@@ -62,5 +93,15 @@ class TrainConfig:
                 wrong.append(str(error))
             if self.ema:
                 wrong.append(f"ema={self.ema}: {self.optimizer.name} averages weights itself")
+        if self.precision not in get_args(PrecisionName):
+            hint = nearest(str(self.precision), get_args(PrecisionName))
+            wrong.append(f"precision={self.precision!r} is not known; {hint}")
+        if self.accumulate > self.batch:
+            wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
+        if self.compile and self.optimizer.second_derivatives_every:
+            wrong.append(
+                f"compile: {self.optimizer.name} needs second derivatives, which compiled code "
+                "has not; leave one of the two out"
+            )
         if wrong:
             raise UsageError(f"training: {'; '.join(wrong)}")

@@ -1,0 +1,114 @@
+"""What surrounds a training: processes, checkpoints, the log, and the wish to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from workzone.errors import TrainingError
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.train.checkpoints import Checkpoints
+from workzone.train.interruption import Interruption
+from workzone.train.processes import Processes, set_generators, state_of_generators
+from workzone.train.run_folder import RunFolder
+from workzone.train.settings import RunConfig
+from workzone.train.state import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A detector in evaluation mode, and how it came about."""
+
+    detector: Detector
+    losses: list[float]  # on the validation rows, per epoch
+    averaged: bool  # whether its weights are the moving average
+
+
+@dataclass(kw_only=True)
+class Session:
+    """Of one call of training; by default one process that keeps nothing on disk."""
+
+    processes: Processes = field(default_factory=Processes)
+    folder: RunFolder | None = None
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def stage(self, name: str, run: RunConfig) -> Stage:
+        """One training of several, by a name that can be a file's."""
+        checkpoints = None
+        if self.folder is not None:
+            checkpoints = Checkpoints(self.folder.path / "checkpoints" / name, run.checkpoints)
+        return Stage(self, name, checkpoints, run.checkpoint_seconds)
+
+
+@dataclass
+class Stage:
+    """One training: on one fold, or on everything."""
+
+    session: Session
+    name: str
+    checkpoints: Checkpoints | None = None
+    seconds: float = 60.0  # from one checkpoint to the next
+    _saved: float = field(default_factory=time.monotonic)
+
+    def restore(self, state: State) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        found = None if self.checkpoints is None else self.checkpoints.latest()
+        if found is None:
+            return
+        tensors, values = found
+        state.unpack(tensors, values)
+        set_generators(self.session.processes, tensors["random/global"])
+
+    def between_steps(self, state: State) -> None:
+        """Save if it is time to; stop if that was asked for.
+
+        Raises:
+            TrainingError: it was; all is saved, and the message says how to go on.
+        """
+        processes = self.session.processes
+        stop = processes.any(self.session.interruption.asked)
+        if self.checkpoints is not None:
+            due = processes.any(time.monotonic() - self._saved >= self.seconds)
+            if stop or due:
+                self._save(state, self.checkpoints)
+        if stop:
+            where = f"step {state.step} of {self.name}"
+            raise TrainingError(
+                f"stopped at {where}; nothing was kept"
+                if self.session.folder is None
+                else f"stopped at {where}; all is saved in {self.session.folder.path}: give the "
+                "same command again to go on"
+            )
+
+    def _save(self, state: State, checkpoints: Checkpoints) -> None:
+        tensors, values = state.pack(state_of_generators(self.session.processes))
+        if self.session.processes.is_main:
+            checkpoints.save(state.step, tensors, values)
+        self._saved = time.monotonic()
+
+    def finished(self, size: Callable[[], DetectorConfig]) -> Learned | None:
+        """What this training came to, if it was finished before; ``size`` tells the detector."""
+        folder = self.session.folder
+        found = None if folder is None else folder.read_result(self.name)
+        if found is None:
+            return None
+        tensors, values = found
+        detector = Detector(size())
+        detector.load_state_dict(tensors)
+        return Learned(
+            detector=detector.eval(), losses=values["losses"], averaged=values["averaged"]
+        )
+
+    def finish(self, learned: Learned) -> None:
+        """Keep what this training came to, and drop its checkpoints."""
+        processes = self.session.processes
+        if self.session.folder is not None and processes.is_main:
+            state: dict[str, torch.Tensor] = dict(learned.detector.state_dict())
+            values = {"losses": learned.losses, "averaged": learned.averaged}
+            self.session.folder.write_result(self.name, state, values)
+        if self.checkpoints is not None and processes.is_main:
+            self.checkpoints.remove()
+        processes.wait()
