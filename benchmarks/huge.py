@@ -6,8 +6,8 @@ Weights and inputs are random, which changes no time. Extraction is the package'
 autocast over float32 weights): plain and through torch.compile, with torch's attention kernels and,
 where it can run, with Flash Attention 3. A training step is one of AdamW on stored features, patch
 grids, masks and metadata, under bfloat16 autocast, for `huge` and `huge-moe`. FLOPs are counted by
-`workzone.model.cost`, forward and backward as they are run; the share is of what large bfloat16
-matrix products reach in the same run. Nothing on the device is tuned.
+`workzone.model.cost`, a training step as three times its forward pass; the share is of what large
+bfloat16 matrix products reach in the same run. Nothing on the device is tuned.
 
 `--tiny` does the same on the processor with a backbone and detectors of a few layers, and torch
 traces but does not compile: that shows that the script works, its figures mean nothing.
@@ -45,6 +45,9 @@ PRESETS = ("huge", "huge-moe")  # one backbone, two detectors
 POOLING = "cls"
 FRAME = (1280, 720)
 WARM_UP = 3  # calls; the first compiles
+BACKWARD = 2
+"""Times the forward's FLOPs: a product for the gradient of either factor. torch's counter is not
+asked, as it takes depthwise convolutions for dense ones on the way back (2.15)."""
 BALANCE_WEIGHT = 0.01  # of the experts' balance in the loss
 NO_DEVICE = "no CUDA device: nothing measured (--tiny shows on the processor that the script works)"
 
@@ -193,7 +196,7 @@ def extraction(setup: Setup, attention: str, rate: float) -> list[dict[str, Any]
 
 
 def make_step(setup: Setup, config: DetectorConfig, device: torch.device) -> _Step:
-    """A detector, an optimizer and a batch on ``device``; on the meta device to be counted."""
+    """A detector, an optimizer and a batch on ``device``; the meta device is for counting."""
     grid_size = _grid_size(setup)
     rows, views = setup.batch, setup.layout.count
     assert config.metadata is not None
@@ -246,7 +249,7 @@ def training(setup: Setup, name: str, rate: float) -> list[dict[str, Any]]:
     """Training steps of one detector: plain, then compiled."""
     config = setup.detectors[name]
     shadow = make_step(setup, config, META)
-    flops = counted(lambda: shadow.loss().backward(), []).flops
+    flops = (1 + BACKWARD) * counted(shadow.loss, []).flops
     step = make_step(setup, config, setup.device)
     rows = []
     for compiled in (False, True):
@@ -289,7 +292,9 @@ def measure(setup: Setup) -> dict[str, Any]:
 def show(results: dict[str, Any]) -> None:
     """Print the table."""
     print(results["attention"])
-    print(f"{results['device']}: {results['matrix FLOP/s, bfloat16'] / 1e12:.3g} TFLOP/s in matrices")
+    print(
+        f"{results['device']}: {results['matrix FLOP/s, bfloat16'] / 1e12:.3g} TFLOP/s in matrices"
+    )
     print("what                 attention          compiled  images/s  TFLOP/s   share  peak GB")
     for row in results["rows"]:
         peak = "-" if row["peak GB"] is None else f"{row['peak GB']:.1f}"
