@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,3 +26,49 @@ def test_the_documented_tables_are_those_of_the_record(script: str, name: str, p
     missing = [line for line in tables(record["results"]).splitlines() if line not in documented]
     assert missing == []
     assert record["command"] in documented
+
+
+def run_huge(monkeypatch: pytest.MonkeyPatch, output: Path, *options: str) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = ROOT / "benchmarks" / "huge.py"
+    monkeypatch.setattr("sys.argv", [str(script), "-o", str(output), *options])
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def test_the_gpu_benchmark_runs_in_its_tiny_form(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_huge(monkeypatch, tmp_path / "huge.json", "--tiny")
+    results = json.loads((tmp_path / "huge.json").read_text())["results"]
+    rows = results["rows"]
+    whats = ("extraction", "training huge", "training huge-moe")
+    assert [(row["what"], row["compiled"]) for row in rows] == [
+        (what, compiled) for what in whats for compiled in (False, True)
+    ]
+    # One layer of width D over 4 patches, a class token and 4 registers, of 12 views.
+    width, patches, tokens = 64, 4, 9
+    embedding = patches * 3 * 16 * 16 * width
+    attention = 4 * tokens * width**2 + 2 * tokens**2 * width
+    feed_forward = 3 * tokens * width**2  # SwiGLU
+    flops = 12 * 2 * (embedding + attention + feed_forward)
+    for row in rows:
+        per_call = row["FLOP/s"] * row["milliseconds per call"] / 1e3
+        if row["what"] == "extraction":
+            assert per_call == pytest.approx(flops)
+            assert row["attention"] == "torch"
+        rate = results["matrix FLOP/s, bfloat16"]
+        assert row["share of the matrix rate"] == pytest.approx(row["FLOP/s"] / rate)
+        images = 1 if row["what"] == "extraction" else 2
+        assert row["images per second"] * row["milliseconds per call"] == pytest.approx(
+            1e3 * images
+        )
+    assert "built-in kernels" in results["attention"]
+
+
+def test_the_gpu_benchmark_measures_nothing_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="no CUDA device: nothing measured"):
+        run_huge(monkeypatch, tmp_path / "huge.json")
+    assert not (tmp_path / "huge.json").exists()

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import kstest
+from scipy.stats import chisquare, kstest
 from torchvision.transforms import RandomResizedCrop
 
 from workzone.data.challenge import (
@@ -21,6 +21,7 @@ from workzone.data.challenge import (
     apply_changes,
     challenge_image,
     draw_changes,
+    draw_level,
 )
 from workzone.errors import UsageError
 from workzone.parallel import map_ahead
@@ -59,11 +60,21 @@ def shares(values: list[float]) -> dict[float, float]:
 # What is drawn
 
 
-def test_levels_are_equally_likely() -> None:
+@pytest.mark.parametrize("by", ["seed", "identity"])
+def test_levels_are_equally_likely(by: str) -> None:
+    levels = [
+        draw_level(identity="a", seed=n) if by == "seed" else draw_level(identity=str(n))
+        for n in range(MANY)
+    ]
+    assert chisquare([levels.count(level) for level in (0, 1, 2, 3)]).pvalue > 0.001
+    assert set(levels) == {0, 1, 2, 3}
+
+
+def test_a_challenge_is_of_the_level_drawn_for_it() -> None:
     frame = noise_frame(16, 16)
-    levels = [challenge_image(frame, identity=str(n)).changes.level for n in range(600)]
-    assert set(levels) == set(LEVELS)
-    assert all(108 <= levels.count(level) <= 192 for level in LEVELS)  # 150 +- 4 deviations
+    levels = [challenge_image(frame, identity="a", seed=n).changes.level for n in range(12)]
+    assert levels == [draw_level(identity="a", seed=n) for n in range(12)]
+    assert len(set(levels)) > 2
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -131,10 +142,11 @@ def test_strengths_are_drawn_evenly_up_to_the_levels_strongest(level: int, name:
     assert seen == pytest.approx(dict.fromkeys(allowed, 1 / len(allowed)), abs=0.035)
 
 
-def test_strengths_are_drawn_independently() -> None:
-    numbers = np.array([[getattr(changes, name) for name in STRENGTHS] for changes in draws(3)])
-    together = np.corrcoef(numbers.T) - np.eye(len(STRENGTHS))
-    assert np.abs(together).max() < 0.08
+@pytest.mark.parametrize(("level", "combinations"), [(2, 2**3), (3, 3**5)])
+def test_every_combination_of_strengths_is_equally_likely(level: int, combinations: int) -> None:
+    seen = Counter(tuple(getattr(c, name) for name in STRENGTHS) for c in draws(level))
+    assert len(seen) == combinations
+    assert chisquare(list(seen.values())).pvalue > 0.001
 
 
 def test_flips_never_happen_unless_asked_for() -> None:
@@ -188,6 +200,14 @@ def test_level_1_is_pillows_turn_crop_and_resize(angle: float) -> None:
     changes = Changes(level=1, top=40, left=150, side=300, angle=angle)
     result = apply_changes(frame, changes).permute(1, 2, 0).numpy()
     assert np.abs(result - expected).mean() < 1.5  # fractions are cut off; edges a pixel apart
+
+
+def test_a_turn_mixes_no_pixels() -> None:
+    """The nearest is taken: of two colours there are two, and the black of the corners."""
+    frame = torch.where(noise_frame(SIDE, SIDE)[:1] < 128, 60, 200).to(torch.uint8)
+    result = apply_changes(frame.expand(3, -1, -1), dataclasses.replace(WHOLE, angle=11.0))
+    assert set(torch.unique(result).tolist()) == {0, 60, 200}
+    assert [int(result[0, y, x]) for y in (0, -1) for x in (0, -1)] == [0] * 4
 
 
 @pytest.mark.parametrize("angle", [-20.0, 5.0, 20.0])

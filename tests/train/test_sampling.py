@@ -11,6 +11,7 @@ import pytest
 
 from workzone.config import from_mapping
 from workzone.errors import TrainingError, UsageError
+from workzone.train.regions import Region
 from workzone.train.sampling import SamplingConfig, SamplingWeights, draw, sampling_weights
 from workzone.types import ImageRef, Sample
 
@@ -61,6 +62,61 @@ def test_the_bands_of_the_region():
     assert found.factors["region"].tolist() == [5, 5, 2.5, 2.5, 1, 1, 0.3, 0.3, 1]
     assert found.kilometres[:-1].tolist() == pytest.approx(kilometres, rel=1e-5)
     assert np.isnan(found.kilometres[-1])
+
+
+def test_the_bands_between_cities():
+    """Kilometres from Berlin by the spherical law of cosines, which knows no haversine."""
+    cities = {
+        "Potsdam": (52.3906, 13.0645, 26.5, 5.0),
+        "Dresden": (51.0504, 13.7373, 165.0, 2.5),
+        "Hamburg": (53.5511, 9.9937, 255.2, 1.0),
+        "Paris": (48.8566, 2.3522, 877.5, 0.3),
+    }
+    rows = samples(*({"latitude": c[0], "longitude": c[1]} for c in cities.values()))
+    berlin = (52.52, 13.405)
+    found = sampling_weights(rows, SamplingConfig(region_points=(berlin,)))
+    a = np.radians(berlin)
+    b = np.radians([(c[0], c[1]) for c in cities.values()])
+    cosines = np.sin(a[0]) * np.sin(b[:, 0])
+    cosines += np.cos(a[0]) * np.cos(b[:, 0]) * np.cos(a[1] - b[:, 1])
+    assert found.kilometres == pytest.approx(6371.0 * np.arccos(cosines), rel=1e-4)
+    assert found.kilometres == pytest.approx([c[2] for c in cities.values()], abs=1)
+    assert found.factors["region"].tolist() == [c[3] for c in cities.values()]
+
+
+def test_a_distance_on_the_end_of_a_band_belongs_to_the_nearer_one(monkeypatch):
+    metres = np.array([0, 50e3, 50e3 + 1, 200e3, 200e3 + 1, 500e3, 500e3 + 1])
+    monkeypatch.setattr(Region, "distances", lambda self, degrees: metres)
+    rows = samples(*({"latitude": 0.0, "longitude": 0.0} for _ in metres))
+    found = sampling_weights(rows, SamplingConfig(region_points=((1.0, 1.0),)))
+    assert found.factors["region"].tolist() == [5, 5, 2.5, 2.5, 1, 1, 0.3]
+
+
+def test_a_polygon_weighs_what_is_in_it_and_about_it(tmp_path):
+    path = tmp_path / "border.geojson"
+    ring = [[10.0, 0.0], [12.0, 0.0], [12.0, 2.0], [10.0, 2.0], [10.0, 0.0]]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    south = [-1.0, -49.0, 40.0, -60.0, -190.0, -210.0, -490.0, -510.0]  # km from its southern side
+    rows = samples(*({"latitude": k * KM, "longitude": 11.0} for k in south))
+    found = sampling_weights(rows, SamplingConfig(region=str(path)))
+    assert found.factors["region"].tolist() == [5, 5, 5, 2.5, 2.5, 1, 1, 0.3]
+    assert found.kilometres[2] == 0
+
+
+@pytest.mark.parametrize("kind", ["places.csv", "border.geojson"])
+def test_a_file_taken_from_test_rows_is_refused(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "places.csv":
+        path.write_text("latitude,longitude\n40,20\n0,20\n")
+    else:
+        ring = [[20.0, 0.0], [21.0, 0.0], [21.0, 1.0], [20.0, 0.0]]
+        path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    rows = samples({"latitude": 30.0, "longitude": 20.0})
+    test = samples({"id": "test.jpg", "latitude": 0.0, "longitude": 20.0})
+    config = SamplingConfig(region=str(path))
+    assert sampling_weights(rows, config).factors  # the file itself is in order
+    with pytest.raises(TrainingError, match=r"position of 1 test rows, such as 'test.jpg'"):
+        sampling_weights(rows, config, test_samples=test)
 
 
 def test_a_region_from_a_file(tmp_path):

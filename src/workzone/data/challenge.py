@@ -108,12 +108,17 @@ def challenge_image(
         UsageError: no such level.
     """
     if level is None:
-        level = int(_random(seed, identity).choice(LEVELS))
+        level = draw_level(identity=identity, seed=seed)
     _, height, width = frame.shape
     random = _random(seed, identity, level)
     changes = draw_changes(random, level=level, width=width, height=height, flips=flips)
     jpeg = _encoded(apply_changes(frame, changes))
     return ChallengeImage(jpeg, decode(jpeg), changes)
+
+
+def draw_level(*, identity: str, seed: int = 0) -> int:
+    """Draw the level of an image's challenge: 0 to 3, each with probability 1/4."""
+    return int(_random(seed, identity).choice(LEVELS))
 
 
 def draw_changes(
