@@ -1,0 +1,321 @@
+"""A training that is stopped, by whatever means, goes on as if it never had been."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from train.resume_job import made_examples
+from workzone.errors import TrainingError, UsageError, WorkzoneError
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.encoder import EncoderConfig
+from workzone.train import state as states
+from workzone.train.checkpoints import Checkpoints, read_state
+from workzone.train.fit import Fit, fit
+from workzone.train.optimizers import OptimizerConfig
+from workzone.train.processes import Processes
+from workzone.train.run_folder import RunFolder
+from workzone.train.sampling import SamplingConfig
+from workzone.train.schedules import ScheduleConfig
+from workzone.train.session import Session
+from workzone.train.settings import RunConfig, TrainConfig
+
+SHAPE = DetectorConfig(
+    projection=16,
+    dropout=0.2,
+    encoder=EncoderConfig(
+        width=16,
+        depth=1,
+        heads=2,
+        kv_heads=1,
+        feed_forward=32,
+        experts=2,
+        expert_width=16,
+        positions="none",
+        dropout=0.1,
+    ),
+)
+CONFIG = TrainConfig(
+    detector=SHAPE,
+    batch=16,
+    epochs=3,
+    schedule=ScheduleConfig(name="cosine"),
+    run=RunConfig(checkpoint_seconds=0),
+)
+FOLDS = [np.arange(0, 96, 2)]
+OPTIMIZERS = ("adamw", "sophia", "muon", "lion", "schedulefree", "sgd")
+
+
+class Stopped(Exception):
+    """In place of a kill, within one process."""
+
+
+class Alone(Processes):
+    """Stops at the given call of `any`: between two steps, or in one."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def any(self, flag: bool) -> bool:
+        self.calls -= 1
+        if self.calls == 0:
+            raise Stopped
+        return flag
+
+
+def settings(name: str, *, ema: bool = False, workers: int = 0) -> TrainConfig:
+    own = OptimizerConfig(name=name, learning_rate=0.01)  # type: ignore[arg-type]
+    schedule = ScheduleConfig(name="constant" if name == "schedulefree" else "cosine")
+    run = RunConfig(checkpoint_seconds=0, workers=workers)
+    return dataclasses.replace(CONFIG, optimizer=own, schedule=schedule, ema=0.9 * ema, run=run)
+
+
+def weights(result: Fit) -> dict[str, bytes]:
+    return {n: v.numpy().tobytes() for n, v in result.detector.state_dict().items()}
+
+
+def run(config: TrainConfig, folder: Path | None = None, stop: int = 0) -> Fit:
+    kept = RunFolder.open(folder, config, {}) if folder else None
+    return fit(made_examples(), FOLDS, config, Session(processes=Alone(stop), folder=kept))
+
+
+@pytest.fixture(autouse=True)
+def as_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run of a test stands for a process of its own, whose lock ends with it.
+
+    A kill loses nothing that was written; only a power cut asks for the slow flush.
+    """
+    monkeypatch.setattr(RunFolder, "_lock", lambda self: self.path.mkdir(exist_ok=True))
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "ema"),
+    [
+        (name, ema)
+        for name in OPTIMIZERS
+        for ema in (False, True)
+        if not (ema and name == "schedulefree")  # it averages itself
+    ],
+)
+def test_a_stopped_training_goes_on_bit_for_bit(name: str, ema: bool, tmp_path: Path) -> None:
+    """Stopped three times: in the middle of an epoch, in a step, and in the last training."""
+    config = settings(name, ema=ema)
+    whole = run(config)
+    for stop in (8, 15, 31):
+        with pytest.raises(Stopped):
+            run(config, tmp_path / "run", stop=stop)
+    parts = run(config, tmp_path / "run")
+    assert weights(parts) == weights(whole)
+    assert parts.validation_losses == whole.validation_losses
+    assert np.array_equal(parts.validation_probabilities, whole.validation_probabilities)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_process_goes_on_bit_for_bit(workers: int, tmp_path: Path) -> None:
+    """``kill -9`` twice in the middle of an epoch."""
+    config = settings("adamw", ema=True, workers=workers)
+    tree = yaml.safe_dump(_plain(config))
+    script = Path(__file__).parent / "resume_job.py"
+    output = tmp_path / "weights.safetensors"
+    command = [sys.executable, str(script), tree, str(tmp_path / "run"), str(output)]
+    folder = tmp_path / "run" / "checkpoints"
+    for steps in (2, 5):
+        process = subprocess.Popen(command)
+        try:
+            while max(map(newest, folder.glob("*")), default=0) < steps:
+                assert process.poll() is None, "the training ended before it could be killed"
+                time.sleep(0.002)
+        finally:
+            process.kill()
+            process.wait()
+    assert not output.exists()
+    subprocess.run(command, check=True)
+    whole = run(dataclasses.replace(config, run=RunConfig()))
+    tensors = safetensors_bytes(output)
+    assert tensors == weights(whole)
+
+
+def newest(folder: Path) -> int:
+    paths = Checkpoints(folder).paths()
+    return int(paths[-1].stem.removeprefix("step-")) if paths else 0
+
+
+def safetensors_bytes(path: Path) -> dict[str, bytes]:
+    import safetensors.torch
+
+    return {n: v.numpy().tobytes() for n, v in safetensors.torch.load_file(path).items()}
+
+
+def _plain(config: TrainConfig) -> Any:
+    import json
+
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def save_forever(folder: Path, ready: Any) -> None:
+    """Save without end, so that a kill falls anywhere in it."""
+    checkpoints = Checkpoints(folder)
+    step = newest(folder)
+    ready.set()
+    while True:
+        step += 1
+        tensors = {f"part/{i}": torch.full((64, 64), float(step)) for i in range(4)}
+        checkpoints.save(step, tensors, {"step": step, "history": [1 / step]})
+
+
+def test_fifty_kills_while_saving_leave_a_checkpoint_that_loads(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    random = np.random.default_rng(0)
+    before = 0
+    for _ in range(50):
+        ready = context.Event()
+        process = context.Process(target=save_forever, args=(tmp_path, ready))
+        process.start()
+        ready.wait(30)
+        time.sleep(float(random.uniform(0, 0.02)))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        found = Checkpoints(tmp_path).latest()
+        if found is None:
+            assert before == 0  # killed before the first was whole
+            continue
+        tensors, values = found
+        assert values["step"] >= before
+        before = values["step"]
+        assert all(bool((value == before).all()) for value in tensors.values())
+    assert before > 20
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    config = dataclasses.replace(settings("adamw"), run=RunConfig())  # nothing saved by time
+    kept = RunFolder.open(tmp_path / "run", config, {})
+    session = Session(folder=kept)
+    plain = session.interruption
+
+    class Signalled(Processes):
+        calls = 0
+
+        def any(self, flag: bool) -> bool:
+            self.calls += 1
+            if self.calls == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return flag
+
+    session.processes = Signalled()
+    told = r"stopped at step \d of fold-1-of-1; all is saved in .*run: give the same command again"
+    with plain.listening(), pytest.raises(TrainingError, match=told):
+        fit(made_examples(), FOLDS, config, session)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert weights(run(config, tmp_path / "run")) == weights(run(config))
+
+
+def test_the_newest_few_and_the_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, newest=2)
+    losses = [0.9, 0.5, 0.7, 0.8, 0.6]
+    for step, _ in enumerate(losses, 1):
+        checkpoints.save(step, {"x": torch.zeros(1)}, {"history": losses[:step]})
+    assert [path.stem for path in checkpoints.paths()] == [
+        "step-000000002",
+        "step-000000004",
+        "step-000000005",
+    ]
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        path = checkpoints.save(step, {"x": torch.full((4,), step)}, {"history": []})
+    path.write_bytes(path.read_bytes()[:-3])
+    found = checkpoints.latest()
+    assert found is not None and found[0]["x"].tolist() == [1] * 4
+    assert "step-000000002.safetensors" in caplog.text and "one before it" in caplog.text
+    with pytest.raises(WorkzoneError, match=r"cannot read the checkpoint .*000002"):
+        read_state(path)
+
+
+def test_other_settings_are_refused_until_told_to_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    RunFolder.open(folder, CONFIG, {"rows": 5})
+    other = dataclasses.replace(CONFIG, batch=8)
+    with pytest.raises(UsageError, match=r"other settings \(batch: 16 -> 8; rows: 5 -> 6\)"):
+        RunFolder.open(folder, other, {"rows": 6})
+    later = dataclasses.replace(CONFIG, run=RunConfig(workers=2))
+    RunFolder.open(folder, later, {"rows": 5})  # how it is carried out may change
+    (folder / "learned").mkdir()
+    RunFolder.open(folder, other, {"rows": 6}, restart=True)
+    assert not (folder / "learned").exists()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["batch"] == 8
+
+
+def test_a_finished_run_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    RunFolder.open(folder, CONFIG, {}).finish()
+    RunFolder.open(folder, dataclasses.replace(CONFIG, batch=8), {})
+    assert not (folder / "finished").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("")
+    with pytest.raises(UsageError, match="is not a run's folder"):
+        RunFolder.open(tmp_path, CONFIG, {}, restart=True)
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path: Path) -> None:
+    def state(width: int) -> states.State:
+        detector = Detector(DetectorConfig(width=width))
+        optimizer = torch.optim.AdamW(detector.parameters())
+        return states.State(
+            module=detector, optimizer=optimizer, average=None, generator=torch.Generator()
+        )
+
+    tensors, values = state(4).pack(torch.get_rng_state()[None])
+    with pytest.raises(TrainingError, match=r"does not fit the model .* size mismatch"):
+        state(5).unpack(tensors, values)
+
+
+def test_sampling_goes_on_too(tmp_path: Path) -> None:
+    """Its draw depends on seed and epoch alone; the copies' draw on the generator."""
+    from workzone.types import ImageRef, Sample
+
+    samples = [
+        Sample(id=str(i), image=ImageRef(path=f"{i}.jpg"), label=int(label), group=str(i % 9))
+        for i, label in enumerate(made_examples().labels)
+    ]
+    examples = dataclasses.replace(made_examples(), samples=samples)
+    config = dataclasses.replace(
+        settings("adamw"), sampling=SamplingConfig(class_balance=True, group_balance=True)
+    )
+    whole = fit(examples, FOLDS, config)
+    with pytest.raises(Stopped):
+        kept = RunFolder.open(tmp_path / "run", config, {})
+        fit(examples, FOLDS, config, Session(processes=Alone(12), folder=kept))
+    kept = RunFolder.open(tmp_path / "run", config, {})
+    assert weights(fit(examples, FOLDS, config, Session(folder=kept))) == weights(whole)
+
+
+def test_accumulated_passes_are_one_step() -> None:
+    """Three passes of a third each, also where the batch does not divide."""
+    plain = dataclasses.replace(
+        settings("sgd"), detector=DetectorConfig(), batch=20, ema=0.0, precision="float32"
+    )
+    whole = run(plain)
+    parts = run(dataclasses.replace(plain, accumulate=3))
+    for name, value in whole.detector.state_dict().items():
+        torch.testing.assert_close(parts.detector.state_dict()[name], value, rtol=1e-5, atol=1e-6)
