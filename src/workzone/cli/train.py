@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
@@ -29,8 +30,12 @@ from workzone.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from workzone.backbones import Backbone
+    from workzone.data.manifest import Manifest
+    from workzone.features.spec import FeatureSpec
     from workzone.report.metrics import Metrics
     from workzone.train.judging import Scores
+    from workzone.train.settings import TrainConfig
 
 
 def _print_config(wanted: bool) -> None:
@@ -53,6 +58,8 @@ EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
+    "workzone train manifest.parquet -o model --find-lr",
+    "workzone train manifest.parquet -o model --track tensorboard",
 )
 
 
@@ -108,12 +115,31 @@ def train(
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Only try learning rates, from tiny to large, and propose one; no model is made.",
+        ),
+    ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Show the training in tensorboard, trackio or wandb too; repeatable.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a detector on stored features and write a bundle.
 
     Features that are missing are extracted first. The `val` split validates; in a manifest of
     folds every fold but --test validates in turn. The threshold is chosen on validation rows.
+
+    OUTPUT.run, beside the bundle, gets log.jsonl, a line per step and epoch, and report.html: the
+    figures of the validation rows, and the curves.
+
+    With --find-lr one short training is run while the learning rate grows; the curve and its
+    numbers are written to OUTPUT.learning-rate.png and .json.
     """
     import dataclasses
 
@@ -122,9 +148,11 @@ def train(
     from workzone.decide.bundle import write_bundle
     from workzone.model.presets import preset as preset_by_name
     from workzone.report.metrics import summarise, to_table
+    from workzone.run.training_report import write_training_report
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
     from workzone.train.settings import TrainConfig
+    from workzone.train.tracking import LOG, Tracker
 
     tree: dict[str, Any] = {}
     if preset is not None:
@@ -158,15 +186,19 @@ def train(
         device,
         grid_views=settings.detector.grid_views,
     )
-    trained = train_job(
-        samples,
-        network,
-        spec,
-        store_folder(store, manifest),
-        settings,
-        copies=copies,
-        test_split=test,
-    )
+    learned_from = (samples, network, spec, store_folder(store, manifest), settings)
+    if find_lr:
+        again = f"workzone train {manifest} -o {output}"
+        _find_learning_rate(
+            *learned_from, copies, test, output=output, again=again, as_json=as_json
+        )
+        return
+    run_folder = output.with_name(f"{output.name}.run")
+    tracker = Tracker(run_folder, services=track or [], settings=dataclasses.asdict(settings))
+    try:
+        trained = train_job(*learned_from, copies=copies, test_split=test, tracker=tracker)
+    finally:
+        tracker.close()
     write_bundle(trained.bundle, output)
     rows = [trained.samples[row] for row in trained.fit.validation_rows]
 
@@ -176,12 +208,23 @@ def train(
     metrics = judged(trained.fit.validation_probabilities)
     told = trained.fit.metadata_probabilities
     with_metadata = None if told is None else judged(told)
+    report = run_folder / "report.html"
+    write_training_report(
+        report,
+        trained,
+        samples,
+        metrics,
+        log=run_folder / LOG,
+        title=f"Training of {output.name} on {manifest.name}",
+        metadata_metrics=with_metadata,
+    )
     masks = trained.fit.mask_iou()
     warnings = trained.bundle.provenance["warnings"]
     if as_json:
         print_json(
             {
                 "bundle": str(output),
+                "report": str(report),
                 "rows": len(trained.samples),
                 "epochs": trained.fit.epochs,
                 "threshold": dataclasses.asdict(trained.fit.threshold),
@@ -201,8 +244,57 @@ def train(
         shown = ", ".join(f"{name} {'-' if v is None else f'{v:.2f}'}" for name, v in masks.items())
         out.print(f"masks, intersection over union on these rows: {shown}", soft_wrap=True)
     out.print(f"threshold: {trained.fit.threshold.reason}", markup=False, soft_wrap=True)
+    out.print(f"report: {report}", markup=False, soft_wrap=True)
     out.print(
         f"model in {output}; judge it with `workzone evaluate {manifest} --model {output}`",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _find_learning_rate(
+    manifest: Manifest,
+    network: Backbone,
+    spec: FeatureSpec,
+    folder: Path,
+    settings: TrainConfig,
+    copies: int,
+    test: str,
+    *,
+    output: Path,
+    again: str,
+    as_json: bool,
+) -> None:
+    """Run the range test on what the first fold's training would learn from, and tell of it."""
+    import numpy as np
+
+    from workzone.train.job import prepare
+    from workzone.train.range_test import range_test, write_range_test
+
+    material = prepare(manifest, network, spec, folder, settings, copies=copies, test_split=test)
+    rows = np.arange(len(material.examples))
+    for fold in material.validation_folds[:1]:
+        rows = np.setdiff1d(rows, fold)
+    result = range_test(material.examples, rows, settings)
+    picture = output.with_name(f"{output.name}.learning-rate.png")
+    write_range_test(result, picture)
+    if as_json:
+        print_json(result.to_json() | {"picture": str(picture)})
+        return
+    table = Table(title=f"Learning rates tried: {len(result.rates)} steps")
+    table.add_column("")
+    table.add_column("rate", justify="right")
+    table.add_row("where the loss falls fastest (proposed)", f"{result.proposed:g}")
+    table.add_row("a tenth of where it is lowest, as a check", f"{result.lowest / 10:.1e}")
+    table.add_row("where it is lowest", f"{result.lowest:.1e}")
+    table.add_row(
+        "where it diverged" if result.diverged else "highest tried; it did not diverge",
+        f"{result.rates[-1]:.1e}",
+    )
+    out.print(table)
+    out.print(f"curve: {picture}", markup=False, soft_wrap=True)
+    out.print(
+        f"train with it: {again} optimizer.learning_rate={result.proposed:g}",
         markup=False,
         soft_wrap=True,
     )

@@ -15,10 +15,12 @@ from workzone.errors import TrainingError
 from workzone.model.detector import Detector
 from workzone.model.mask_loss import MaskOverlap
 from workzone.progress import bar
+from workzone.train.display import Display
 from workzone.train.examples import Examples, Rows
 from workzone.train.judging import Scores, judge
 from workzone.train.loop import train_detector
 from workzone.train.settings import TrainConfig
+from workzone.train.tracking import Tracker
 from workzone.types import OBJECT_CLASSES
 
 
@@ -49,7 +51,13 @@ class Fit:
         }
 
 
-def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
+def fit(
+    examples: Examples,
+    validation_folds: Sequence[Rows],
+    config: TrainConfig,
+    *,
+    tracker: Tracker | None = None,
+) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
@@ -63,22 +71,32 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
+        tracker: told of every step and epoch; None: nobody is.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
             are not finite.
     """
     _check(examples, validation_folds)
+    tracker = tracker or Tracker()
     everything = np.arange(len(examples))
     best_epochs, losses, judged, averaged = [], [], [], []
     with (
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
     ):
-        for fold in validation_folds:
+        tracker.listen(Display(progress))
+        for number, fold in enumerate(validation_folds, 1):
             rest = np.setdiff1d(everything, fold)
             learned = train_detector(
-                examples, rest, config, progress, epochs=config.epochs, validation=fold
+                examples,
+                rest,
+                config,
+                progress,
+                epochs=config.epochs,
+                validation=fold,
+                stage=f"fold-{number}-of-{len(validation_folds)}",
+                tracker=tracker,
             )
             progress.advance(config.epochs - len(learned.losses))  # what stopping early saved
             best_epochs.append(int(np.argmin(learned.losses)) + 1)
@@ -94,6 +112,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             epochs=epochs,
             validation=None,
             averaged=2 * sum(averaged) > len(averaged),
+            tracker=tracker,
         ).detector
         progress.advance(config.epochs - epochs)
     rows = np.concatenate(validation_folds)

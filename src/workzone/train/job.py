@@ -32,6 +32,7 @@ from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
 from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.settings import TrainConfig
+from workzone.train.tracking import Tracker
 from workzone.types import Sample
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,22 @@ class Trained:
     fit: Fit
     samples: list[Sample]  # those learned from; fit.validation_rows counts them
     left_out: int  # labelled rows whose image could not be read
+    store: FeatureStore  # of their features
 
 
-def train(
+@dataclass(frozen=True)
+class Material:
+    """What there is to learn from."""
+
+    examples: Examples
+    validation_folds: list[Rows]
+    samples: list[Sample]  # of the examples
+    left_out: int  # labelled rows whose image could not be read
+    store: FeatureStore  # of their features
+    warnings: list[str]  # sentences
+
+
+def prepare(
     manifest: Manifest,
     backbone: Backbone,
     spec: FeatureSpec,
@@ -59,28 +73,8 @@ def train(
     *,
     copies: int = 0,
     test_split: str = "test",
-) -> Trained:
-    """Train a detector; features that are missing are extracted first.
-
-    With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
-    fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
-    name, are never looked at.
-
-    Args:
-        manifest: labelled and split.
-        backbone: the one ``spec`` was made for.
-        spec: of the features to learn from.
-        store_folder: where feature stores lie.
-        config: how to train.
-        copies: augmented copies per training image, drawn at random beside the image itself.
-        test_split: the split to leave alone.
-
-    Raises:
-        TrainingError: no validation rows, one class only, a group in two splits, or metadata that
-            gives the label away and is not allowed by name.
-        UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
-            there are no folds), or the detector needs a grid that ``spec`` has not.
-    """
+) -> Material:
+    """Choose the rows to learn from, and extract what features are missing; see `train`."""
     splits = sorted({s.split for s in manifest if s.split})
     learning = {name for name in splits if name in ("train", "val") or _is_fold(name)}
     learning.discard(test_split)
@@ -111,8 +105,55 @@ def train(
             "why of each"
         )
     examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    return Material(
+        examples=examples,
+        validation_folds=_validation_folds(samples),
+        samples=samples,
+        left_out=len(usable) - len(samples),
+        store=store,
+        warnings=warnings,
+    )
+
+
+def train(
+    manifest: Manifest,
+    backbone: Backbone,
+    spec: FeatureSpec,
+    store_folder: Path,
+    config: TrainConfig,
+    *,
+    copies: int = 0,
+    test_split: str = "test",
+    tracker: Tracker | None = None,
+) -> Trained:
+    """Train a detector; features that are missing are extracted first.
+
+    With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
+    fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
+    name, are never looked at.
+
+    Args:
+        manifest: labelled and split.
+        backbone: the one ``spec`` was made for.
+        spec: of the features to learn from.
+        store_folder: where feature stores lie.
+        config: how to train.
+        copies: augmented copies per training image, drawn at random beside the image itself.
+        test_split: the split to leave alone.
+        tracker: told of every step and epoch; None: nobody is.
+
+    Raises:
+        TrainingError: no validation rows, one class only, a group in two splits, or metadata that
+            gives the label away and is not allowed by name.
+        UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
+            there are no folds), or the detector needs a grid that ``spec`` has not.
+    """
+    material = prepare(
+        manifest, backbone, spec, store_folder, config, copies=copies, test_split=test_split
+    )
+    examples, samples, warnings = material.examples, material.samples, material.warnings
     log_attention_kernel(config.detector, examples.features.device)
-    result = fit(examples, _validation_folds(samples), config)
+    result = fit(examples, material.validation_folds, config, tracker=tracker)
     metadata = result.detector.config.metadata
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
@@ -128,7 +169,7 @@ def train(
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
-    return Trained(bundle, result, samples, len(usable) - len(samples))
+    return Trained(bundle, result, samples, material.left_out, material.store)
 
 
 def _is_fold(split: str) -> bool:

@@ -32,18 +32,19 @@ class Judged:
 
 
 @torch.no_grad()
-def validation_loss(
+def validate(
     detector: Detector,
     examples: Examples,
     rows: torch.Tensor,
     class_weights: torch.Tensor,
     metadata: MetadataBatch | None,
-) -> float:
-    """Cross-entropy of some rows; leaves the detector in evaluation mode."""
+) -> tuple[float, Scores]:
+    """Cross-entropy and probabilities of some rows; leaves the detector in evaluation mode."""
     detector.eval()
     given = (examples.batch(part, metadata=metadata) for part in rows.split(BATCH))
     logits = torch.cat([detector.run(part).logits for part in given])
-    return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
+    loss = F.cross_entropy(logits, examples.labels[rows], weight=class_weights)
+    return float(loss), torch.softmax(logits.double(), dim=-1)[:, 1].numpy()
 
 
 @torch.no_grad()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from workzone.errors import TrainingError
+from workzone.errors import DivergedError
 from workzone.model.detector import Detector
 from workzone.progress import Bar
 from workzone.train.averaging import WeightAverage
 from workzone.train.examples import Examples, Rows
-from workzone.train.judging import BATCH, validation_loss
+from workzone.train.figures import expert_load, gradient_norm, kept_views, validation_metrics
+from workzone.train.judging import BATCH, validate
 from workzone.train.losses import masks_loss, penalty
 from workzone.train.optimizers import (
     differentiable_twice,
@@ -25,6 +27,7 @@ from workzone.train.optimizers import (
 )
 from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.settings import TrainConfig
+from workzone.train.tracking import Listener, Tracker
 
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""
@@ -48,12 +51,16 @@ def train_detector(
     epochs: int,
     validation: Rows | None,
     averaged: bool = False,
+    stage: str = "everything",
+    tracker: Listener | None = None,
 ) -> Learned:
     """Train one detector; with validation rows, keep it as it was at its lowest loss there.
 
     Where there is a moving average of the weights it is judged beside them, and the better of the
-    two is kept; without validation rows ``averaged`` tells which.
+    two is kept; without validation rows ``averaged`` tells which. ``tracker`` is told of each step
+    and epoch of ``stage``, in the terms of `Tracker`.
     """
+    tracker = tracker or Tracker()
     random = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
     detector = Detector(examples.sized(config.detector, rows))
@@ -76,44 +83,78 @@ def train_detector(
         order = torch.from_numpy(rows)[_order(examples, rows, config, random, epoch)]
         copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
+            began = time.perf_counter()
             set_learning_rate(optimizer, config.schedule.multiplier(step, steps))
             curvature = config.optimizer.needs_second_derivatives(step)
             with differentiable_twice() if curvature else contextlib.nullcontext():
                 output = detector.run(examples.batch(batch, copy, metadata))
                 losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
-                loss = (losses * class_weights[labels[batch]]).mean() + penalty(detector, config)
-                loss = loss + config.balance_weight * output.balance_loss
-                loss = loss + config.mask_weight * masks_loss(output, examples, batch, copy)
+                parts = {
+                    "cross_entropy": (losses * class_weights[labels[batch]]).mean(),
+                    "penalty": penalty(detector, config),
+                    "balance_loss": output.balance_loss,
+                    "mask_loss": masks_loss(output, examples, batch, copy),
+                }
+                loss = parts["cross_entropy"] + parts["penalty"]
+                loss = loss + config.balance_weight * parts["balance_loss"]
+                loss = loss + config.mask_weight * parts["mask_loss"]
                 if not bool(torch.isfinite(loss)):
-                    raise TrainingError(
+                    raise DivergedError(
                         f"the loss became {loss.item()} in step {step} (epoch {epoch}, "
                         f"{examples.names(batch)}); lower the learning rate "
                         f"({config.optimizer.learning_rate}) or set gradient_clip"
                     )
                 optimizer.zero_grad()
                 loss.backward(create_graph=curvature)
+            norm = gradient_norm(detector.parameters())
             if config.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
             optimizer.step()
             if average is not None:
                 average.update()
+            tracker.step(
+                {
+                    "stage": stage,
+                    "epoch": epoch,
+                    "step": step,
+                    "loss": loss.detach(),
+                    **{name: part.detach() for name, part in parts.items()},
+                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "gradient_norm": norm,
+                    "images_per_second": len(batch) / (time.perf_counter() - began),
+                    "expert_load": expert_load(output),
+                    "kept_views": kept_views(output),
+                }
+            )
             step += 1
         progress.advance()
         if unseen is None:
+            tracker.epoch({"stage": stage, "epoch": epoch, "step": step - 1})
             continue
         best_yet = min(history, default=math.inf)
-        candidates = []
+        candidates, told = [], {}
         for name, weights in _kept_weights(optimizer, average):
             with weights:
                 modes = [None] if metadata is None else [None, metadata]  # used without and with
-                seen = [
-                    validation_loss(detector, examples, unseen, class_weights, m) for m in modes
-                ]
-                candidates.append(sum(seen) / len(seen))
+                seen = [validate(detector, examples, unseen, class_weights, m) for m in modes]
+                candidates.append(sum(value for value, _ in seen) / len(seen))
+                if candidates[-1] <= min(candidates):
+                    told = validation_metrics(labels[unseen].numpy(), seen[0][1])
+                    told["averaged"] = name == "average"
                 if candidates[-1] < min([best_yet, *candidates[:-1]]):
                     averaged = name == "average"
                     best_state = {n: value.clone() for n, value in detector.state_dict().items()}
         history.append(min(candidates))
+        tracker.epoch(
+            {
+                "stage": stage,
+                "epoch": epoch,
+                "step": step - 1,
+                "validation_loss": history[-1],
+                **told,
+                "best": min(history),
+            }
+        )
         if len(history) - 1 - int(np.argmin(history)) >= config.patience:
             break
     if not best_state:
