@@ -194,7 +194,9 @@ def train(
         )
         return
     run_folder = output.with_name(f"{output.name}.run")
-    tracker = Tracker(run_folder, services=track or [], settings=dataclasses.asdict(settings))
+    tracker = Tracker(
+        run_folder, services=track or [], position=0, settings=dataclasses.asdict(settings)
+    )
     try:
         trained = train_job(*learned_from, copies=copies, test_split=test, tracker=tracker)
     finally:

@@ -116,6 +116,8 @@ def _lines(
     if not labelled:
         return None
     axes.set(xlabel="step", ylabel=title)
+    if name == "learning_rate":
+        axes.set_ylim(bottom=0)  # a constant one would be drawn with invented digits
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return Chart(title, caption, to_svg(figure, f"curve-{name.replace('_', '-')}"))
 

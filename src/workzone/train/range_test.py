@@ -52,7 +52,7 @@ class ExponentialSchedule(ScheduleConfig):
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What the loss did as the rate grew; all of one length, a value per step."""
+    """What the loss, without penalties, did as the rate grew; lists with a value per step."""
 
     rates: list[float]
     losses: list[float]
@@ -113,7 +113,8 @@ class _Collector:
 
     def step(self, record: Mapping[str, Any]) -> None:
         self.rates.append(float(record["learning_rate"]))
-        self.losses.append(float(record["loss"]))
+        # Penalties on weights fall by themselves; at first they can be most of the loss.
+        self.losses.append(float(record["loss"]) - float(record["penalty"]))
         recent = smoothed(self.losses)
         self.diverged = len(recent) >= FEWEST and recent[-1] > DIVERGED * min(recent)
         if self.diverged or len(self.losses) == self.count:

@@ -66,7 +66,7 @@ class Tracker:
         Args:
             folder: of the run, made if need be; None: nothing is written, and no service told.
             services: of `SERVICES`, who else is told.
-            position: see `rewind`; None: keep all whole lines.
+            position: see `rewind`; 0: the run begins; None: keep all whole lines.
             settings: of the run, for the services that show them.
 
         Raises:
@@ -89,22 +89,13 @@ class Tracker:
             self._file = self._path.open("r+b" if self._path.exists() else "w+b", buffering=0)
         except OSError as error:
             raise self._unwritable(error) from error
-        self._make_services(folder, dict.fromkeys(services), settings or {})
+        if services:
+            begins = position == 0 or self._path.stat().st_size == 0
+            run_id = _run_id(folder / RUN_ID, anew=begins)
+            for name in dict.fromkeys(services):
+                with self._never_fatal(name):
+                    self._services[name] = SERVICES[name](folder, run_id, settings or {})
         self.rewind(_whole_lines(self._file) if position is None else position)
-
-    def _make_services(
-        self, folder: Path, names: Mapping[str, None], settings: Mapping[str, Any]
-    ) -> None:
-        """By one id, which a run that goes on keeps."""
-        if not names:
-            return
-        id_file = folder / RUN_ID
-        if not id_file.exists() or self._path.stat().st_size == 0:
-            write_text(id_file, secrets.token_hex(4))
-        run_id = id_file.read_text(encoding="utf-8").strip()
-        for name in names:
-            with self._never_fatal(name):
-                self._services[name] = SERVICES[name](folder, run_id, settings)
 
     def listen(self, listener: Listener) -> None:
         """Tell a listener too, from now on."""
@@ -249,6 +240,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _run_id(path: Path, *, anew: bool) -> str:
+    """What services know a run by, which stays the same when it goes on."""
+    if anew or not path.exists():
+        write_text(path, secrets.token_hex(4))
+    return path.read_text(encoding="utf-8")
 
 
 def _whole_lines(file: IO[bytes]) -> int:
