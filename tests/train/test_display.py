@@ -52,7 +52,9 @@ def test_two_lines_tell_of_the_step_and_of_validation() -> None:
     display.step(made_step("everything", 0, rate=2000.0))
     display.step(made_step("everything", 0, rate=1000.0))
     display.epoch({"epoch": 0})  # nothing validates
-    assert slot.text() == ["  everything, epoch 1: loss 0.500, learning rate 1.2e-04, 1,900 images/s"]
+    assert slot.text() == [
+        "  everything, epoch 1: loss 0.500, learning rate 1.2e-04, 1,900 images/s"
+    ]
 
 
 def test_no_area_is_told_where_one_class_validates() -> None:

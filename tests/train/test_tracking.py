@@ -129,7 +129,7 @@ def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: Any, nam
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkzoneError, match="cannot write .*log.jsonl: Not a directory. Free"):
+    with pytest.raises(WorkzoneError, match=r"cannot write .*log\.jsonl: Not a directory\. Free"):
         Tracker(tmp_path / "file" / "run")
 
 
@@ -138,9 +138,9 @@ def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
     Tracker(tmp_path).step(made_step(0))
     with (tmp_path / LOG).open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(WorkzoneError, match="log.jsonl, line 2: .*give a log.jsonl that"):
+    with pytest.raises(WorkzoneError, match=r"log\.jsonl, line 2: .*give a log\.jsonl that"):
         read_log(tmp_path / LOG)
-    with pytest.raises(WorkzoneError, match="cannot read .*none.jsonl: No such file"):
+    with pytest.raises(WorkzoneError, match=r"cannot read .*none\.jsonl: No such file"):
         read_log(tmp_path / "none.jsonl")
 
 
