@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def test_no_area_is_told_where_one_class_validates() -> None:
     display = Display(slot)  # type: ignore[arg-type]
     display.step(made_step("fold-1-of-1", 0))
     display.epoch(made_epoch(0, 0.4))
+    display.epoch(made_epoch(1, math.nan))  # cannot be drawn
     assert slot.text()[1] == "  validation loss 0.400 ▁ best 0.400 (epoch 1)"
 
 

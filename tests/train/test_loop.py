@@ -672,7 +672,8 @@ def test_the_documented_settings_train() -> None:
 
 def test_a_tracker_is_told_of_every_step_and_epoch(tmp_path: Path) -> None:
     features, labels = made_data(60)
-    encoder = EncoderConfig(width=D, heads=2, kv_heads=2, depth=1, experts=2, experts_per_token=1)
+    experts: dict[str, Any] = {"experts": 2, "experts_per_token": 1, "positions": "learned"}
+    encoder = EncoderConfig(width=D, heads=1, kv_heads=1, depth=1, **experts)
     config = dataclasses.replace(
         QUICK, epochs=2, batch=20, ema=0.5, detector=DetectorConfig(encoder=encoder)
     )
@@ -694,10 +695,10 @@ def test_a_tracker_is_told_of_every_step_and_epoch(tmp_path: Path) -> None:
             assert record["images_per_second"] > 0
             assert np.shape(record["expert_load"]) == (1, 2)
             assert record["kept_views"] == [1.0] * V
-    for stage, losses in zip(stages, result.validation_losses, strict=False):
+    for stage, history in zip(stages, result.validation_losses, strict=False):
         told = [r for r in records if r["stage"] == stage and r["event"] == "epoch"]
-        assert [r["validation_loss"] for r in told] == losses
-        assert [r["best"] for r in told] == [min(losses[: n + 1]) for n in range(2)]
+        assert [r["validation_loss"] for r in told] == history
+        assert [r["best"] for r in told] == [min(history[: n + 1]) for n in range(2)]
         assert [r["step"] for r in told] == [1, 3]
         for record in told:
             assert 0 <= record["validation_auc"] <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Display:
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Take in an epoch."""
-        if record.get("validation_loss") is not None:
+        if math.isfinite(record.get("validation_loss", math.nan)):
             self._epochs = [*self._epochs, record]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -37,9 +37,10 @@ class TensorBoard:
 
     def __init__(self, folder: Path, run_id: str, settings: Mapping[str, Any]) -> None:
         _package("tensorboard")
-        from torch.utils import tensorboard
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from torch.utils.tensorboard import SummaryWriter
 
-        self._make_writer = tensorboard.SummaryWriter
+        self._make_summary, self._make_writer = Summary, SummaryWriter
         self._folder = folder / "tensorboard"
         self._writers: dict[str, Any] = {}
         self._last_steps: Mapping[str, int] = {}
@@ -52,8 +53,11 @@ class TensorBoard:
                 str(self._folder / stage.replace("/", "-")),
                 purge_step=self._last_steps.get(stage, -1) + 1,
             )
-        for name, value in scalars(record):
-            self._writers[stage].add_scalar(name, value, record["step"])
+        # One event of all: as many calls of add_scalar take as long as a small detector's step.
+        values = [{"tag": name, "simple_value": value} for name, value in scalars(record)]
+        self._writers[stage].file_writer.add_summary(
+            self._make_summary(value=values), record["step"]
+        )
         if record["event"] == "epoch":
             self._writers[stage].flush()
 
