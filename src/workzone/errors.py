@@ -46,6 +46,10 @@ class TrainingError(WorkzoneError):
     """Data that cannot be learned from, or a run that went wrong."""
 
 
+class DivergedError(TrainingError):
+    """The loss is no longer a finite number."""
+
+
 class MissingExtraError(WorkzoneError):
     """An optional package is needed."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,6 +31,9 @@ PATIENCE = 2.0
 enabled = False
 """Off in the library; the command line turns it on."""
 
+notes = True
+"""Whether notes are shown below bars, on a terminal; the command line turns them off for JSON."""
+
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -38,17 +41,32 @@ class _RateColumn(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "-/s", style="progress.data.speed")
 
 
+class _Progress(Progress):
+    """With a note below its bars, where somebody watches."""
+
+    note: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.note is not None and notes and self.console.is_terminal:
+            yield self.note
+
+
 @dataclass
 class Bar:
     """A handle to advance a bar by hand."""
 
-    _progress: Progress
+    _progress: _Progress
     _task: TaskID
     shown: bool = False
 
     def advance(self, count: int = 1) -> None:
         """Move on by ``count`` items."""
         self._progress.advance(self._task, count)
+
+    def note(self, note: RenderableType) -> None:
+        """Show something below the bar while it is there; it is drawn ten times a second."""
+        self._progress.note = note
 
     def _show(self) -> None:
         if enabled:  # the command may have ended while a forgotten iterator lives on
@@ -62,7 +80,7 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
 
     It appears once the work has lasted `PATIENCE`, even if not one item is done by then.
     """
-    progress = Progress(
+    progress = _Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cli_invoke import invoke
 from conftest import Tiny
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.scenes.write import write_scenes
+from workzone.train.tracking import read_log
 
 QUICK = "epochs: 2\n"
 LAYOUT = "size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n"
@@ -142,3 +144,54 @@ def test_wrong_settings_are_named(tiny: Tiny, tmp_path: Path) -> None:
     assert "epoch: unknown key; did you mean 'epochs'?" in unknown.stderr
     bare = invoke(*args, "epochs", expect=2)
     assert "'epochs' is no setting; write KEY=VALUE, as in epochs=20" in bare.stderr
+
+
+def test_a_training_leaves_its_log_and_a_report_with_its_curves(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "config.yaml").write_text(QUICK + "batch: 16\n")
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", *options]
+    args += ["--config", tmp_path / "config.yaml", "--track", "tensorboard", "--json"]
+    result = json.loads(invoke(*args).stdout)
+    run = tmp_path / "model.run"
+    assert result["report"] == str(run / "report.html")
+    records = read_log(run / "log.jsonl")
+    assert {record["stage"] for record in records} == {"fold-1-of-1", "everything"}
+    page = (run / "report.html").read_text()
+    for title in ("ROC curve", "Validation loss", "Gradient norm", "Learning rate"):
+        assert f"<h3>{title}</h3>" in page
+    assert "Training of model on manifest.parquet" in page
+    assert "These rows chose when to stop and the threshold" in page
+    figure = result["validation"]["figures"]["auc"]["value"]
+    assert f"{figure:.3f}" in page
+    assert len(list((run / "tensorboard").glob("*/events*"))) == 2
+    invoke(*args)  # anew: the log is of this run alone
+    assert len(read_log(run / "log.jsonl")) == len(records)
+
+
+def test_a_service_is_checked_before_the_training(
+    tiny: Tiny, tmp_path: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", *options]
+    result = invoke(*args, "--track", "mlflow", expect=2)
+    assert "cannot track with 'mlflow'; allowed: tensorboard, trackio, wandb" in result.stderr
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    result = invoke(*args, "--track", "wandb", expect=1)
+    assert "needs the package 'wandb': pip install 'workzone[wandb]'" in result.stderr
+
+
+def test_find_lr_proposes_a_rate_and_makes_no_model(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", *options, "--find-lr"]
+    result = invoke(*args)
+    told = json.loads((tmp_path / "model.learning-rate.json").read_text())
+    assert 1e-6 < told["proposed"] < 1
+    said = " ".join(result.stdout.split())
+    assert f"-o {tmp_path / 'model'} optimizer.learning_rate={told['proposed']:g}" in said
+    assert (tmp_path / "model.learning-rate.png").exists()
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "model.run").exists()
+    again = json.loads(invoke(*args, "--json").stdout)
+    assert again["picture"] == str(tmp_path / "model.learning-rate.png")
+    assert {name: again[name] for name in told} == told

@@ -32,6 +32,7 @@ from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
 from workzone.train.schedules import ScheduleConfig
 from workzone.train.settings import TrainConfig
+from workzone.train.tracking import Tracker, read_log
 from workzone.types import ImageRef, Sample
 
 V, D = 3, 6
@@ -674,3 +675,48 @@ def test_the_documented_settings_train() -> None:
     plain = dataclasses.replace(config, detector=PLAIN)
     result = fit(features, labels, two_folds(60), plain, samples=samples)
     assert np.isfinite(result.validation_probabilities).all()
+
+
+def test_a_tracker_is_told_of_every_step_and_epoch(tmp_path: Path) -> None:
+    features, labels = made_data(60)
+    experts: dict[str, Any] = {"experts": 2, "experts_per_token": 1, "positions": "learned"}
+    encoder = EncoderConfig(width=D, heads=1, kv_heads=1, depth=1, **experts)
+    config = dataclasses.replace(
+        QUICK, epochs=2, batch=20, ema=0.5, detector=DetectorConfig(encoder=encoder)
+    )
+    tracker = Tracker(tmp_path)
+    result = fitting.fit(examples_of(features, labels), two_folds(60), config, tracker=tracker)
+    records = read_log(tmp_path / "log.jsonl")
+    stages = ["fold-1-of-2", "fold-2-of-2", "everything"]
+    assert list(dict.fromkeys(record["stage"] for record in records)) == stages
+    for stage, epochs, each in zip(stages, (2, 2, result.epochs), (2, 2, 3), strict=True):
+        told = [r for r in records if r["stage"] == stage and r["event"] == "step"]
+        assert [r["step"] for r in told] == list(range(epochs * each))
+        assert [r["epoch"] for r in told] == sorted(list(range(epochs)) * each)
+        for record in told:
+            whole = record["cross_entropy"] + record["penalty"] + record["mask_loss"]
+            whole += config.balance_weight * record["balance_loss"]
+            assert record["loss"] == pytest.approx(whole, rel=1e-5)
+            assert record["learning_rate"] == FAST.learning_rate
+            assert record["gradient_norm"] > 0
+            assert record["images_per_second"] > 0
+            assert np.shape(record["expert_load"]) == (1, 2)
+            assert record["kept_views"] == [1.0] * V
+    for stage, history in zip(stages, result.validation_losses, strict=False):
+        told = [r for r in records if r["stage"] == stage and r["event"] == "epoch"]
+        assert [r["validation_loss"] for r in told] == history
+        assert [r["best"] for r in told] == [min(history[: n + 1]) for n in range(2)]
+        assert [r["step"] for r in told] == [1, 3]
+        for record in told:
+            assert 0 <= record["validation_auc"] <= 1
+            assert -1 <= record["validation_mcc"] <= 1
+            assert record["averaged"] in (False, True)
+
+
+def test_being_told_changes_nothing(tmp_path: Path) -> None:
+    features, labels = made_data(60)
+    config = dataclasses.replace(QUICK, epochs=3)
+    examples = examples_of(features, labels)
+    silent = fitting.fit(examples, two_folds(60), config)
+    tracked = fitting.fit(examples, two_folds(60), config, tracker=Tracker(tmp_path))
+    assert state(silent.detector) == state(tracked.detector)

@@ -41,7 +41,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        progress.enabled = True
+        progress.enabled, progress.notes = True, not kwargs.get("as_json")
         try:
             level = logging.WARNING if kwargs.get("as_json") else logging.INFO
             with _log_shown(level), _warnings_shown():

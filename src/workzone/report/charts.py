@@ -20,32 +20,32 @@ from workzone.report.bootstrap import ECE_BINS, bin_numbers
 # Stand-ins that matplotlib can draw with, and the style sheet's names that replace them: the same
 # chart is then readable on a light and on a dark page. The page gives the two classes the blue and
 # the orange of Okabe & Ito's colour-blind safe palette.
-_INK, _FAINT = "#010101", "#020202"
-_ROADWORK, _NONE = "#030303", "#040404"
+INK, FAINT = "#010101", "#020202"
+ROADWORK, NONE = "#030303", "#040404"
 _STYLE_NAMES = {
-    _INK: "var(--ink)",
-    _FAINT: "var(--faint)",
-    _ROADWORK: "var(--roadwork)",
-    _NONE: "var(--none)",
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    ROADWORK: "var(--roadwork)",
+    NONE: "var(--none)",
 }
 
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and is small
     "svg.hashsalt": "workzone",  # equal charts give equal bytes
     "font.family": "sans-serif",
     "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _FAINT,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
     "grid.alpha": 0.35,
 }
 
-_MOST_POINTS = 500  # of a curve; more would only make the file larger
+MOST_POINTS = 500  # of a curve; more would only make the file larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Cha
     truth, scores = check_scores(labels, probabilities)
     if len(truth) == 0:
         return []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         charts = [_reliability(truth, scores), _histogram(truth, scores)]
         if 0 < truth.sum() < len(truth):
             charts = [_roc(truth, scores), _precision_recall(truth, scores), *charts]
@@ -83,12 +83,12 @@ def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Cha
 def _roc(truth: Labels, scores: Probabilities) -> Chart:
     false_rate, true_rate, _ = sklearn.metrics.roc_curve(truth, scores)
     figure, axes = _square()
-    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1)
     kept = _thin(len(false_rate))
-    axes.plot(false_rate[kept], true_rate[kept], color=_ROADWORK, linewidth=2)
+    axes.plot(false_rate[kept], true_rate[kept], color=ROADWORK, linewidth=2)
     above = scores > HALF
     axes.plot(
-        [above[truth == 0].mean()], [above[truth == 1].mean()], "o", color=_INK, label="cut at 0.5"
+        [above[truth == 0].mean()], [above[truth == 1].mean()], "o", color=INK, label="cut at 0.5"
     )
     axes.set(xlabel="false positive rate", ylabel="recall (true positive rate)")
     axes.legend(loc="lower right", frameon=False)
@@ -97,7 +97,7 @@ def _roc(truth: Labels, scores: Probabilities) -> Chart:
         "ROC curve",
         f"Area {area:.3f}. The further into the upper left corner, the better the ranking; the "
         "dashed line is guessing.",
-        _svg(figure, "roc"),
+        to_svg(figure, "roc"),
     )
 
 
@@ -105,13 +105,13 @@ def _precision_recall(truth: Labels, scores: Probabilities) -> Chart:
     precision, recall, _ = sklearn.metrics.precision_recall_curve(truth, scores)
     figure, axes = _square()
     base_rate = truth.mean()
-    axes.plot([0, 1], [base_rate, base_rate], color=_FAINT, linestyle="--", linewidth=1)
+    axes.plot([0, 1], [base_rate, base_rate], color=FAINT, linestyle="--", linewidth=1)
     kept = _thin(len(precision))
-    axes.plot(recall[kept], precision[kept], color=_ROADWORK, linewidth=2, drawstyle="steps-pre")
+    axes.plot(recall[kept], precision[kept], color=ROADWORK, linewidth=2, drawstyle="steps-pre")
     above = scores > HALF
     if above.any():
         axes.plot(
-            [above[truth == 1].mean()], [truth[above].mean()], "o", color=_INK, label="cut at 0.5"
+            [above[truth == 1].mean()], [truth[above].mean()], "o", color=INK, label="cut at 0.5"
         )
         axes.legend(loc="lower left", frameon=False)
     axes.set(xlabel="recall", ylabel="precision")
@@ -120,7 +120,7 @@ def _precision_recall(truth: Labels, scores: Probabilities) -> Chart:
         "Precision and recall",
         f"Average precision {average:.3f}. The dashed line is the share of images with road work, "
         f"{base_rate:.3f}.",
-        _svg(figure, "precision-recall"),
+        to_svg(figure, "precision-recall"),
     )
 
 
@@ -131,8 +131,8 @@ def _reliability(truth: Labels, scores: Probabilities) -> Chart:
     said = np.bincount(bins, weights=scores, minlength=ECE_BINS)[filled] / counts[filled]
     seen = np.bincount(bins, weights=truth, minlength=ECE_BINS)[filled] / counts[filled]
     figure, axes = _square()
-    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--", linewidth=1)
-    axes.plot(said, seen, "o-", color=_ROADWORK, linewidth=2, markersize=5)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1)
+    axes.plot(said, seen, "o-", color=ROADWORK, linewidth=2, markersize=5)
     for x, y, count in zip(said, seen, counts[filled], strict=True):
         # Above the point, or below it where that would leave the frame.
         axes.annotate(
@@ -148,14 +148,14 @@ def _reliability(truth: Labels, scores: Probabilities) -> Chart:
         "Reliability",
         "On the dashed line, 0.8 means road work in 8 of 10 images; below it the model is too "
         "sure. The small numbers count the images of each bin.",
-        _svg(figure, "reliability"),
+        to_svg(figure, "reliability"),
     )
 
 
 def _histogram(truth: Labels, scores: Probabilities) -> Chart:
-    figure, axes = _blank()
+    figure, axes = blank()
     edges = np.linspace(0, 1, 2 * ECE_BINS + 1)
-    for label, colour, name, hatch in ((0, _NONE, "none", ""), (1, _ROADWORK, "road work", "//")):
+    for label, colour, name, hatch in ((0, NONE, "none", ""), (1, ROADWORK, "road work", "//")):
         axes.hist(
             scores[truth == label],
             bins=list(edges),
@@ -167,25 +167,26 @@ def _histogram(truth: Labels, scores: Probabilities) -> Chart:
             linewidth=1.5,
             label=f"{name} ({int((truth == label).sum()):,})",
         )
-    axes.axvline(HALF, color=_INK, linewidth=1, linestyle=":")
+    axes.axvline(HALF, color=INK, linewidth=1, linestyle=":")
     axes.set(xlabel="probability of road work", ylabel="images", xlim=(0, 1))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return Chart(
         "Probabilities by label",
         "What lies right of the dotted line is called road work. The better the model, the less "
         "the two overlap.",
-        _svg(figure, "histogram"),
+        to_svg(figure, "histogram"),
     )
 
 
 def _square() -> tuple[Figure, Axes]:
     """Axes from 0 to 1 both ways."""
-    figure, axes = _blank()
+    figure, axes = blank()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
     return figure, axes
 
 
-def _blank() -> tuple[Figure, Axes]:
+def blank() -> tuple[Figure, Axes]:
+    """A figure of the size of all charts; to be drawn within ``rc_context(STYLE)``."""
     figure = Figure(figsize=(4.8, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(True)
@@ -194,10 +195,10 @@ def _blank() -> tuple[Figure, Axes]:
 
 def _thin(points: int) -> npt.NDArray[np.int64]:
     """Which points of a curve to draw: evenly spread, both ends included."""
-    return np.unique(np.linspace(0, points - 1, min(points, _MOST_POINTS)).astype(np.int64))
+    return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).astype(np.int64))
 
 
-def _svg(figure: Figure, name: str) -> str:
+def to_svg(figure: Figure, name: str) -> str:
     """The figure as an ``<svg>`` element whose ids are its own within a page."""
     buffer = io.StringIO()
     figure.savefig(

@@ -16,7 +16,7 @@ from workzone.decide.threshold import HALF
 from workzone.errors import UsageError
 from workzone.files import write_text
 from workzone.report.challenge import ChallengeReport
-from workzone.report.charts import draw_charts
+from workzone.report.charts import Chart, draw_charts
 from workzone.report.metrics import FIGURES, Metrics, Slice, format_value
 from workzone.report.overlay import heaviest
 
@@ -70,6 +70,7 @@ class EvaluationReport:
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()  # sentences, shown first
     mistakes: Sequence[Mistake] = ()
+    curves: Sequence[Chart] = ()  # of the training, see workzone.report.curves
 
 
 def write_report(path: Path, report: EvaluationReport) -> None:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from workzone.data.images import decode, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
 from workzone.decide.threshold import HALF
-from workzone.errors import ImageError, ManifestError
+from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.evidence import view_shares
-from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
-from workzone.report.html import EvaluationReport, Mistake
+from workzone.report.html import EvaluationReport
 from workzone.report.metrics import (
     FIGURES,
     MINIMUM_GROUPS,
@@ -36,15 +32,13 @@ from workzone.report.metrics import (
     Slice,
     summarise,
     summarise_by,
-    worst_mistakes,
 )
-from workzone.report.overlay import thumbnail
+from workzone.run.mistakes import stored_input, worst
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
 SLICED_BY = ("group", "daytime", "weather", "source")
 """Manifest fields whose values the figures are given for."""
-MISTAKES_SHOWN = 24
 RESAMPLES = 1000
 MINIMUM_ROWS = 30
 """A slice with fewer rows has no figure but its accuracy."""
@@ -140,24 +134,65 @@ def evaluate(
             otherwise=probabilities,
         )
         told = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
+    report = judged_report(
+        bundle,
+        manifest.with_samples(samples),
+        store,
+        whole,
+        probabilities,
+        title=title,
+        manifest_facts=manifest_facts(samples, unreadable, metadata),
+        warnings=_warnings(bundle, samples, unreadable),
+        metadata_metrics=told,
+    )
+    return Evaluation(report, samples)
+
+
+def judged_report(
+    bundle: Bundle,
+    manifest: Manifest,
+    store: FeatureStore,
+    metrics: Metrics,
+    probabilities: npt.NDArray[np.float64],
+    *,
+    title: str,
+    manifest_facts: Mapping[str, Any],
+    warnings: Sequence[str],
+    metadata_metrics: Metrics | None = None,
+) -> EvaluationReport:
+    """The report on rows whose probabilities are known: with slices and the worst mistakes.
+
+    Args:
+        bundle: the model; which views it looks at is shown of the mistakes.
+        manifest: the rows, all of them labelled and in ``store``.
+        store: of their features.
+        metrics: of all rows.
+        probabilities: ``[B]``, of the rows.
+        title: of the report.
+        manifest_facts: what is to be said of the rows.
+        warnings: sentences, shown first.
+        metadata_metrics: of all rows with their metadata.
+    """
+    samples = list(manifest)
+    labels = np.array([s.label for s in samples])
+    groups = [s.group for s in samples]
     slices: dict[str, list[Slice]] = {}
     for name in SLICED_BY:
         values = [getattr(s, name) for s in samples]
         if len(set(values)) > 1:
-            slices[name] = _slices(whole, labels, probabilities, groups, values)
-    report = EvaluationReport(
+            slices[name] = _slices(metrics, labels, probabilities, groups, values)
+    return EvaluationReport(
         title=title,
-        metrics=whole,
+        metrics=metrics,
         labels=labels,
         probabilities=probabilities,
-        metadata_metrics=told,
+        metadata_metrics=metadata_metrics,
         slices=slices,
-        manifest_facts=_manifest_facts(samples, unreadable, metadata),
+        manifest_facts=manifest_facts,
         model_facts=_model_facts(bundle),
-        warnings=_warnings(bundle, samples, unreadable),
-        mistakes=_mistakes(bundle, manifest, samples, labels, probabilities, store),
+        warnings=warnings,
+        mistakes=worst(bundle, manifest, samples, labels, probabilities, store),
     )
-    return Evaluation(report, samples)
 
 
 def image_only_probabilities(
@@ -178,23 +213,11 @@ def _raw(
     raw = []
     for i in range(0, len(rows), BATCH):
         part = slice(i, i + BATCH)
-        given = _stored(bundle, store, rows[part])
+        given = stored_input(bundle, store, rows[part])
         if metadata is not None:
             given = dataclasses.replace(given, metadata=metadata[part])
         raw.append(predict_probabilities(bundle.detector, given))
     return np.concatenate(raw)
-
-
-def _stored(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
-    """What the detector is given of stored images, without metadata."""
-    views = bundle.detector.config.grid_views(store.spec.layout)
-    grid = store.grid(views)[rows].float() if views else None
-    return DetectorInput(
-        features=store.read("pooled", rows),
-        boxes=store.read("boxes", rows),
-        grid=grid,
-        grid_size=store.spec.grid_size,
-    )
 
 
 def _slices(
@@ -263,9 +286,10 @@ def _without_intervals(
     )
 
 
-def _manifest_facts(
+def manifest_facts(
     samples: list[Sample], unreadable: list[Sample], metadata: MetadataBatch | None
 ) -> dict[str, Any]:
+    """What is to be said of the rows that are judged."""
     facts = {
         "images": len(samples),
         "with road work": sum(s.label == 1 for s in samples),
@@ -333,40 +357,3 @@ def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -
     if unreadable:
         warnings.append(f"{len(unreadable)} images could not be read and were left out.")
     return warnings
-
-
-def _mistakes(
-    bundle: Bundle,
-    manifest: Manifest,
-    samples: list[Sample],
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float64],
-    store: FeatureStore,
-) -> list[Mistake]:
-    worst = worst_mistakes(labels, probabilities, MISTAKES_SHOWN)
-    if not len(worst):
-        return []
-    rows = [store.row(samples[row].content_hash or "") for row in worst]
-    given = _stored(bundle, store, rows)
-    weights = view_shares(bundle.detector, given, views=store.spec.layout.count).numpy()
-    assert given.boxes is not None
-    mistakes = []
-    for row, view_weights, view_boxes in zip(worst, weights, given.boxes.numpy(), strict=True):
-        sample = samples[row]
-        note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
-        try:
-            frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
-        except ImageError as error:  # its features are stored, so it is judged all the same
-            frame, note = torch.full((3, 64, 64), 127, dtype=torch.uint8), f"not shown: {error}"
-        mistakes.append(
-            Mistake(
-                id=sample.id,
-                label=int(labels[row]),
-                probability=float(probabilities[row]),
-                thumbnail=thumbnail(frame),
-                view_weights=view_weights,
-                boxes=view_boxes,
-                note=note,
-            )
-        )
-    return mistakes

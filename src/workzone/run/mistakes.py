@@ -1,0 +1,82 @@
+"""The worst mistakes of a model, with what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from workzone.data.images import decode, read_bytes
+from workzone.data.manifest import Manifest
+from workzone.decide.bundle import Bundle
+from workzone.errors import ImageError
+from workzone.features.store import FeatureStore
+from workzone.model.evidence import view_shares
+from workzone.model.inputs import DetectorInput
+from workzone.report.html import Mistake
+from workzone.report.metrics import worst_mistakes
+from workzone.report.overlay import thumbnail
+from workzone.types import Sample
+
+MISTAKES_SHOWN = 24
+
+
+def stored_input(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> DetectorInput:
+    """What the detector is given of stored images, without metadata."""
+    views = bundle.detector.config.grid_views(store.spec.layout)
+    grid = store.grid(views)[rows].float() if views else None
+    return DetectorInput(
+        features=store.read("pooled", rows),
+        boxes=store.read("boxes", rows),
+        grid=grid,
+        grid_size=store.spec.grid_size,
+    )
+
+
+def worst(
+    bundle: Bundle,
+    manifest: Manifest,
+    samples: list[Sample],
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    store: FeatureStore,
+) -> list[Mistake]:
+    """The rows furthest from their label, at most `MISTAKES_SHOWN`.
+
+    Args:
+        bundle: the model; which views it looks at is shown.
+        manifest: for where images are.
+        samples: ``B`` rows.
+        labels: ``[B]``, 1 road work, 0 none.
+        probabilities: ``[B]`` in 0..1.
+        store: of their features.
+    """
+    chosen = worst_mistakes(labels, probabilities, MISTAKES_SHOWN)
+    if not len(chosen):
+        return []
+    rows = [store.row(samples[row].content_hash or "") for row in chosen]
+    given = stored_input(bundle, store, rows)
+    weights = view_shares(bundle.detector, given, views=store.spec.layout.count).numpy()
+    assert given.boxes is not None
+    mistakes = []
+    for row, view_weights, view_boxes in zip(chosen, weights, given.boxes.numpy(), strict=True):
+        sample = samples[row]
+        note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
+        try:
+            frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
+        except ImageError as error:  # its features are stored, so it is judged all the same
+            frame, note = torch.full((3, 64, 64), 127, dtype=torch.uint8), f"not shown: {error}"
+        mistakes.append(
+            Mistake(
+                id=sample.id,
+                label=int(labels[row]),
+                probability=float(probabilities[row]),
+                thumbnail=thumbnail(frame),
+                view_weights=view_weights,
+                boxes=view_boxes,
+                note=note,
+            )
+        )
+    return mistakes
