@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
-    DEFAULT_BACKBONE,
     AugmentSeedOption,
     CopiesOption,
     DeviceOption,
     LayoutOption,
-    ManifestArgument,
     PoolingOption,
     PrecisionChoice,
     PrecisionOption,
@@ -27,29 +25,26 @@ from workzone.cli.options import (
     prepare,
     store_folder,
 )
+from workzone.cli.settings import (
+    ChangesArgument,
+    ConfigOption,
+    PresetOption,
+    SeedOption,
+    TestOption,
+    choose,
+    described,
+)
+from workzone.errors import UsageError
 
 if TYPE_CHECKING:
     from workzone.report.metrics import Metrics
     from workzone.train.judging import Scores
 
 
-def _print_config(wanted: bool) -> None:
-    if not wanted:
-        return
-    import dataclasses
-
-    import yaml
-
-    from workzone.train.settings import TrainConfig
-
-    typer.echo(yaml.safe_dump(dataclasses.asdict(TrainConfig()), sort_keys=False), nl=False)
-    raise typer.Exit
-
-
 EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model",
     "workzone train folds.parquet -o model --test fold-0 --seed 1",
-    "workzone train --print-config > training.yaml",
+    "workzone train --print-config --preset lite epochs=20 > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
@@ -58,40 +53,26 @@ EXAMPLES_TRAIN = examples(
 
 @command
 def train(
-    manifest: ManifestArgument,
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...",
-            help="Settings that win over preset and file, as optimizer.name=lion.",
-        ),
+    manifest: Annotated[
+        Path | None, typer.Argument(help="A manifest, made by `workzone data import`.")
     ] = None,
+    changes: ChangesArgument = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model bundle.")],
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with training settings; see --print-config."),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the model bundle.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Backbone, size, pooling, detector and how it is trained by one name; `workzone "
-            "models` lists them. Options and the file win."
-        ),
-    ] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
     print_config: Annotated[
         bool,
         typer.Option(
             "--print-config",
-            callback=_print_config,
-            is_eager=True,
-            help="Print the default settings as YAML and stop.",
+            help="Print all settings as YAML, as preset, file and command line leave them, and "
+            "stop; needs no manifest.",
         ),
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed; overrides the file's.")] = None,
-    test: Annotated[
-        str, typer.Option(help="The split to leave alone: test, or one of the folds.")
-    ] = "test",
+    seed: SeedOption = None,
+    test: TestOption = "test",
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -117,41 +98,42 @@ def train(
     """
     import dataclasses
 
-    from workzone.config import from_mapping, merged, overrides, read_tree
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
-    from workzone.model.presets import preset as preset_by_name
     from workzone.report.metrics import summarise, to_table
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
-    from workzone.train.settings import TrainConfig
 
-    tree: dict[str, Any] = {}
-    if preset is not None:
-        chosen = preset_by_name(preset)
-        tree = {**chosen.training, "detector": dataclasses.asdict(chosen.detector)}
-        backbone = backbone or chosen.backbone
-        if backbone == chosen.backbone:  # size and pooling go with it
-            pooling = pooling or chosen.pooling
-            size = chosen.layout.size if size is None and layout is None else size
-    if config is not None:
-        tree = merged(tree, read_tree(config))
-    where = "training" if config is None else str(config)
-    tree = merged(tree, overrides(changes or []))
-    settings = from_mapping(TrainConfig, tree, where=where)
-    if seed is not None:
-        settings = dataclasses.replace(settings, seed=seed)
+    if print_config and manifest is not None and "=" in str(manifest):
+        changes, manifest = [str(manifest), *(changes or [])], None
+    chosen = choose(
+        preset=preset,
+        config=config,
+        changes=changes or [],
+        seed=seed,
+        backbone=backbone,
+        size=size,
+        pooling=pooling,
+        layout=layout,
+    )
+    if print_config:
+        typer.echo(described(chosen, preset), nl=False)
+        return
+    if manifest is None or output is None:
+        missing = "MANIFEST" if manifest is None else "-o MODEL"
+        raise UsageError(f"{missing} is missing; write: workzone train MANIFEST -o MODEL")
+    settings = chosen.settings
     samples = read_manifest(manifest)
     asked, settings = settings, without_idle_masks(settings, samples, test_split=test)
     if settings != asked:
         err.print("no row has masks: the mask head is left out", style="dim")
     network, spec = prepare(
         samples,
-        backbone or DEFAULT_BACKBONE,
+        chosen.backbone,
         weights,
-        size,
+        chosen.size,
         layout,
-        pooling,
+        chosen.pooling,
         precision,
         stored,
         augment_seed,

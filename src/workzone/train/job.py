@@ -123,6 +123,7 @@ def train(
         calibration=result.calibration,
         metadata_calibration=result.metadata_calibration,
         text_model=vectors.spec if vectors and metadata and metadata.text else None,
+        test_time=config.test_time,
         backbone_licence=backbone.licence,
         provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
@@ -46,6 +47,7 @@ class TrainConfig:
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
+    test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in _RANGES}
