@@ -153,7 +153,7 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (
             ["train", "{manifest}"],
             2,
-            "-o MODEL is missing; write: workzone train MANIFEST -o MODEL",
+            "-o MODEL is missing; write: workzone train",
         ),
         (["evaluate", "{manifest}", "--model", "{root}"], 1, "no model bundle at"),
         (["evaluate", "{manifest}", "--model", "{model}", "--split", "tset"], 2, "mean 'test'?"),

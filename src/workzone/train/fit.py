@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +49,13 @@ class Fit:
         }
 
 
-def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
+def fit(
+    examples: Examples,
+    validation_folds: Sequence[Rows],
+    config: TrainConfig,
+    *,
+    after_fold: Callable[[int, float], None] | None = None,
+) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
@@ -63,6 +69,8 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
+        after_fold: told each fold's number, from 0, and its lowest validation loss; what it raises
+            ends the fit.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
@@ -75,7 +83,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
     ):
-        for fold in validation_folds:
+        for number, fold in enumerate(validation_folds):
             rest = np.setdiff1d(everything, fold)
             learned = train_detector(
                 examples, rest, config, progress, epochs=config.epochs, validation=fold
@@ -85,6 +93,8 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             losses.append(learned.losses)
             averaged.append(learned.averaged)
             judged.append(judge(learned.detector, examples, fold))
+            if after_fold is not None:
+                after_fold(number, min(learned.losses))
         epochs = int(np.median(best_epochs))
         detector = train_detector(
             examples,

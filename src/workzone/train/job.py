@@ -30,6 +30,7 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
+from workzone.train.protection import check_classes, imbalance_warning
 from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
@@ -76,6 +77,58 @@ def train(
         test_split: the split to leave alone.
 
     Raises:
+        TrainingError, UsageError: as :func:`prepare`.
+    """
+    prepared = prepare(
+        manifest, backbone, spec, store_folder, config, copies=copies, test_split=test_split
+    )
+    samples, examples = prepared.samples, prepared.examples
+    log_attention_kernel(config.detector, examples.features.device)
+    result = fit(examples, prepared.validation_folds, config)
+    warnings = list(prepared.warnings)
+    metadata = result.detector.config.metadata
+    if config.detector.metadata is not None and metadata is None:
+        warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
+    vectors = examples.text_vectors
+    bundle = Bundle(
+        detector=result.detector,
+        spec=spec,
+        calibration=result.calibration,
+        metadata_calibration=result.metadata_calibration,
+        text_model=vectors.spec if vectors and metadata and metadata.text else None,
+        test_time=config.test_time,
+        backbone_licence=backbone.licence,
+        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
+        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
+        training_groups=frozenset(s.group for s in samples if s.group),
+    )
+    return Trained(bundle, result, samples, prepared.left_out)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is to learn from, checked and extracted."""
+
+    examples: Examples
+    samples: list[Sample]  # one per row of the examples
+    validation_folds: list[Rows]
+    warnings: list[str]
+    left_out: int  # labelled rows whose image could not be read
+
+
+def prepare(
+    manifest: Manifest,
+    backbone: Backbone,
+    spec: FeatureSpec,
+    store_folder: Path,
+    config: TrainConfig,
+    *,
+    copies: int = 0,
+    test_split: str = "test",
+) -> Prepared:
+    """Check what `train` is given, cheap checks first, and extract what is missing.
+
+    Raises:
         TrainingError: no validation rows, one class only, a group in two splits, or metadata that
             gives the label away and is not allowed by name.
         UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
@@ -102,6 +155,11 @@ def train(
     if config.detector.metadata is not None:
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
+    check_classes(usable, _validation_folds(usable))
+    unbalanced = imbalance_warning(usable)
+    if unbalanced is not None:
+        logger.warning(unbalanced)
+        warnings.append(unbalanced)
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
     store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
@@ -111,25 +169,8 @@ def train(
             "why of each"
         )
     examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
-    log_attention_kernel(config.detector, examples.features.device)
-    result = fit(examples, _validation_folds(samples), config)
-    metadata = result.detector.config.metadata
-    if config.detector.metadata is not None and metadata is None:
-        warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
-    vectors = examples.text_vectors
-    bundle = Bundle(
-        detector=result.detector,
-        spec=spec,
-        calibration=result.calibration,
-        metadata_calibration=result.metadata_calibration,
-        text_model=vectors.spec if vectors and metadata and metadata.text else None,
-        test_time=config.test_time,
-        backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
-        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
-        training_groups=frozenset(s.group for s in samples if s.group),
-    )
-    return Trained(bundle, result, samples, len(usable) - len(samples))
+    left_out = len(usable) - len(samples)
+    return Prepared(examples, samples, _validation_folds(samples), warnings, left_out)
 
 
 def _is_fold(split: str) -> bool:

@@ -23,6 +23,7 @@ from workzone.train.optimizers import (
     make_optimizer,
     set_learning_rate,
 )
+from workzone.train.protection import check_divergence
 from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.settings import TrainConfig
 
@@ -69,19 +70,23 @@ def train_detector(
     steps = config.epochs * math.ceil(len(rows) / config.batch)
     unseen = None if validation is None else torch.from_numpy(validation)
     history: list[float] = []
+    trained_losses: list[float] = []  # mean cross-entropy of the training rows, per epoch
     best_state: dict[str, torch.Tensor] = {}
     step = 0
     for epoch in range(epochs):
         detector.train()
         order = torch.from_numpy(rows)[_order(examples, rows, config, random, epoch)]
         copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
+        epoch_loss = 0.0
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
             set_learning_rate(optimizer, config.schedule.multiplier(step, steps))
             curvature = config.optimizer.needs_second_derivatives(step)
             with differentiable_twice() if curvature else contextlib.nullcontext():
                 output = detector.run(examples.batch(batch, copy, metadata))
                 losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
-                loss = (losses * class_weights[labels[batch]]).mean() + penalty(detector, config)
+                entropy = (losses * class_weights[labels[batch]]).mean()
+                epoch_loss += float(entropy.detach()) * len(batch) / len(rows)
+                loss = entropy + penalty(detector, config)
                 loss = loss + config.balance_weight * output.balance_loss
                 loss = loss + config.mask_weight * masks_loss(output, examples, batch, copy)
                 if not bool(torch.isfinite(loss)):
@@ -99,6 +104,8 @@ def train_detector(
                 average.update()
             step += 1
         progress.advance()
+        trained_losses.append(epoch_loss)
+        check_divergence(trained_losses, config.optimizer.learning_rate)
         if unseen is None:
             continue
         best_yet = min(history, default=math.inf)
