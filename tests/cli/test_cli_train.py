@@ -212,3 +212,28 @@ def test_a_phase_goes_with_any_backbone(
     assert description["detector"]["width"] == 1280  # of these features, not the preset's
     assert description["provenance"]["training"]["schedule"]["name"] == "cosine"
     assert bool(description["detector"]["encoder"]["experts"]) == (name == "phase3")
+
+
+def test_a_search_writes_settings_that_train(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "space.yaml").write_text(
+        "optimizer.learning_rate: {low: 1e-3, high: 1e-1, log: true}\nema: {choices: [0.0, 0.9]}\n"
+    )
+    folder = tmp_path / "search"
+    args = ["tune", tiny.manifest_path, "-o", folder, "--space", tmp_path / "space.yaml"]
+    said = invoke(*args, "--trials", 2, "epochs=2", *options).stdout
+    assert "The best of 2 trials (0 given up early), by cross-entropy" in said
+    assert {p.name for p in folder.glob("*.*")} >= {"history.png", "slices.png", "best.yaml"}
+    told = json.loads(invoke(*args, "--trials", 3, "epochs=2", "--json", *options).stdout)
+    assert len(told["trials"]) == 3
+    best = told["trials"][told["best"]]
+    text = (folder / "best.yaml").read_text()
+    assert f"# trial {best['number']} of 3: cross-entropy {best['value']:.4f}" in text
+    settings = read_yaml(TrainConfig, folder / "best.yaml")
+    assert settings.epochs == 2
+    assert settings.optimizer.learning_rate == best["values"]["optimizer.learning_rate"]
+    model = tmp_path / "model"
+    trained = ["train", tiny.manifest_path, "-o", model, "--config", folder / "best.yaml"]
+    invoke(*trained, *options)
+    assert (model / "bundle.json").exists()

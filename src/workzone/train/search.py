@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import importlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +213,15 @@ def best_of(tried: Sequence[Tried], metric: MetricName) -> list[Tried]:
     return [trial for _, trial in order]
 
 
+def check_optuna() -> None:
+    """Make sure that Optuna is there, before anything long begins.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    _optuna()
+
+
 def _optuna() -> Any:
     try:
         optuna = importlib.import_module("optuna")
@@ -342,7 +350,6 @@ def _try(
                 "median of earlier trials"
             )
 
-    start = time.perf_counter()
     try:
         settings = settings_of(config, values, where=f"trial {trial.number}")
         fitted = fit(examples, validation_folds, settings, after_fold=after_fold)
@@ -352,7 +359,6 @@ def _try(
         trial.set_user_attr("why", str(error))
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:
-        trial.set_user_attr("seconds", time.perf_counter() - start)
         study.tell(trial, _value(fitted, examples, metric))
 
 
