@@ -223,7 +223,7 @@ def test_a_search_writes_settings_that_train(
     folder = tmp_path / "search"
     args = ["tune", tiny.manifest_path, "-o", folder, "--space", tmp_path / "space.yaml"]
     said = invoke(*args, "--trials", 2, "epochs=2", *options).stdout
-    assert "The best of 2 trials (0 given up early), by cross-entropy" in said
+    assert "The best of 2 trials (0 given up early), by cross-entropy" in " ".join(said.split())
     assert {p.name for p in folder.glob("*.*")} >= {"history.png", "slices.png", "best.yaml"}
     told = json.loads(invoke(*args, "--trials", 3, "epochs=2", "--json", *options).stdout)
     assert len(told["trials"]) == 3

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import log_loss, matthews_corrcoef
 from test_loop import PLAIN, examples_of, made_data, two_folds
 
@@ -168,7 +169,7 @@ def test_settings_that_cannot_be_are_given_up_with_their_reason(tmp_path: Path) 
 
 def test_where_nothing_comes_to_an_end_the_reason_is_said() -> None:
     lost = Tried(0, {"batch": 3}, None, (), "training diverges: ...")
-    with pytest.raises(TrainingError, match="none of 1 trials .*; one of them: training diverges"):
+    with pytest.raises(TrainingError, match=r"none of 1 trials .*; one of them: training diver"):
         best_of([lost], "mcc")
 
 
@@ -273,3 +274,17 @@ def test_nothing_is_pickled(whole: tuple[Path, list[Tried]]) -> None:
     assert all(isinstance(json.loads(line), dict) for line in lines)
     names = {path.name for path in whole[0].iterdir()}
     assert names == {"lock", "search.json", "study.journal"}
+
+
+def test_the_documented_space_is_the_true_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    section = page.partition("## Search")[2].partition("\n## ")[0]
+    encoder = settings_of(
+        TrainConfig(), {"detector.projection": 512, "detector.encoder.depth": 2}, where="test"
+    )
+    keys = {*default_space(TrainConfig()), *default_space(encoder)}
+    assert [key for key in keys if f"`{key}`" not in section] == []
+    block = section.partition("```yaml\n")[2].partition("```")[0]
+    space = read_space(yaml.safe_load(block), where="docs")
+    first = {key: d.choices[0] if d.choices else d.low for key, d in space.items()}
+    settings_of(TrainConfig(), first | {"batch": 16}, where="docs")
