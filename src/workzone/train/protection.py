@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 
@@ -35,7 +36,8 @@ def check_classes(samples: Sequence[Sample], validation_folds: Sequence[Rows]) -
         validation_folds: row numbers of each fold.
 
     Raises:
-        TrainingError: one class only, no validation fold, or one without one of the classes.
+        TrainingError: one class only, no validation fold, or one of the classes is missing in a
+            fold or in what is left to train on.
     """
     counts = [sum(s.label == label for s in samples) for label in (0, 1)]
     if not all(counts):
@@ -51,14 +53,17 @@ def check_classes(samples: Sequence[Sample], validation_folds: Sequence[Rows]) -
             "`workzone data split`"
         )
     for fold in validation_folds:
-        positives = sum(samples[row].label == 1 for row in fold)
-        if positives in (0, len(fold)):
-            lacking = "any with road work" if not positives else "any without"
-            raise TrainingError(
-                f"the validation split {samples[fold[0]].split!r} has {len(fold)} images, not "
-                f"{lacking}: no threshold can be chosen there. Split again with `workzone data "
-                "split` (another seed, or fewer folds)"
-            )
+        name, rest = samples[fold[0]].split, np.setdiff1d(np.arange(len(samples)), fold)
+        validating = f"the validation split {name!r} has"
+        training = f"without the validation split {name!r} there are"
+        for which, rows in ((validating, fold), (training, rest)):
+            positives = sum(samples[row].label == 1 for row in rows)
+            if positives in (0, len(rows)):
+                lacking = "any with road work" if not positives else "any without"
+                raise TrainingError(
+                    f"{which} {len(rows)} images, not {lacking}; both kinds are needed on either "
+                    "side. Split again with `workzone data split` (another seed, or fewer folds)"
+                )
 
 
 def imbalance_warning(samples: Sequence[Sample]) -> str | None:
