@@ -129,3 +129,17 @@ def test_results_in_a_pipe_stay_on_standard_output(piped, shown, monkeypatch):
         sys.stdout.write('{"id": 1}\n')
     assert ('{"id": 1}' in out.getvalue()) is piped
     assert "scoring" in err.getvalue()
+
+
+def test_a_bar_within_a_bar_stays_silent(capsys, shown):
+    with bar("outer", 2) as outer:
+        for _ in range(2):
+            with bar("inner", 5) as inner:
+                outlast_patience()
+                inner.advance(5)
+            outer.advance()
+    err = capsys.readouterr().err
+    assert "2/2" in err
+    assert "inner" not in err
+    assert list(track(slow("abc"), "afterwards")) == ["a", "b", "c"]
+    assert "afterwards" in capsys.readouterr().err

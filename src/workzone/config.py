@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,21 +81,56 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
     """The tree of settings like ``detector.glance.keep=6``; values are read as in a YAML file.
 
     Raises:
-        UsageError: one has no key or no ``=``, or a value that is not YAML.
+        UsageError: some have no key or no ``=``, or a value that is not YAML; all are named.
     """
     tree: dict[str, Any] = {}
+    mistakes: list[str] = []
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not all(key.split(".")):
-            raise UsageError(f"{setting!r} is no setting; write KEY=VALUE, as in epochs=20")
+            mistakes.append(f"{setting!r} is no setting; write KEY=VALUE, as in epochs=20")
+            continue
         try:
             value = yaml.load(text, Loader=_Loader)  # noqa: S506
         except yaml.YAMLError as error:
-            raise UsageError(f"{setting!r}: the value is not YAML: {error}") from error
+            mistakes.append(f"{setting!r}: the value is not YAML: {error}")
+            continue
         for name in reversed(key.split(".")):
             value = {name: value}
         tree = merged(tree, value)
+    if mistakes:
+        raise UsageError("\n".join(mistakes))
     return tree
+
+
+def to_yaml(value: Any) -> str:
+    """A dataclass as YAML that `read_yaml` takes, every default spelled out.
+
+    Above each part that is a dataclass itself stands the first line of its docstring.
+    """
+    return "".join(_yaml_lines(value))
+
+
+def _yaml_lines(value: Any) -> Iterator[str]:
+    for field in dataclasses.fields(value):
+        if not field.init:
+            continue
+        part = getattr(value, field.name)
+        if dataclasses.is_dataclass(part):
+            yield f"# {(type(part).__doc__ or '').splitlines()[0]}\n{field.name}:\n"
+            yield from (f"  {line}\n" for line in to_yaml(part).splitlines())
+        else:
+            listed = yaml.safe_dump([_plain(part)], default_flow_style=True, width=math.inf)
+            yield f"{field.name}: {listed.strip()[1:-1]}\n"
+
+
+def _plain(value: Any) -> Any:
+    """A field's value without dataclasses and tuples."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,15 +194,26 @@ def _convert_dataclass(kind: type, value: Any, key: str, mistakes: list[str]) ->
         if name not in fields:
             mistakes.append(f"{prefix}{name}: unknown key; {nearest(str(name), fields)}")
     arguments = {}
+    whole = True
     for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
         if name in value:
-            arguments[name] = _convert(hints[name], value[name], prefix + name, mistakes)
-        elif field.default is field.default_factory is dataclasses.MISSING:
+            known = len(mistakes)
+            converted = _convert(hints[name], value[name], prefix + name, mistakes)
+            if len(mistakes) == known:
+                arguments[name] = converted
+            else:
+                whole = whole and not required
+        elif required:
             mistakes.append(f"{prefix}{name}: missing")
-    if len(mistakes) > before:
+            whole = False
+    if not whole:
         return None
+    # What the dataclass checks is asked even so, with defaults for what could not be read: a range
+    # is as wrong beside a misspelt key as without one.
     try:
-        return kind(**arguments)
+        made = kind(**arguments)
+        return made if len(mistakes) == before else None
     except WorkzoneError as error:  # what the dataclass itself checks
         mistakes.append(f"{key + ': ' if key else ''}{error}")
         return None

@@ -33,6 +33,8 @@ enabled = False
 
 notes = True
 """Whether notes are shown below bars, on a terminal; the command line turns them off for JSON."""
+_open = threading.local()
+"""Whether a bar is open in this thread: the terminal has room for one."""
 
 
 class _RateColumn(ProgressColumn):
@@ -78,7 +80,8 @@ class Bar:
 def bar(description: str, total: int | None) -> Iterator[Bar]:
     """A bar of ``total`` items (None: unknown); silent unless the command line enabled bars.
 
-    It appears once the work has lasted `PATIENCE`, even if not one item is done by then.
+    It appears once the work has lasted `PATIENCE`, even if not one item is done by then. A bar
+    inside another one stays silent.
     """
     progress = _Progress(
         TextColumn("{task.description}", markup=False),
@@ -94,9 +97,10 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
         redirect_stdout=sys.stdout.isatty(),
     )
     handle = Bar(progress, progress.add_task(description, total=total))
-    if not enabled:
+    if not enabled or getattr(_open, "bar", False):
         yield handle
         return
+    _open.bar = True
     timer = threading.Timer(PATIENCE, handle._show)
     timer.name = f"bar: {description}"
     timer.daemon = True
@@ -104,6 +108,7 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
     try:
         yield handle
     finally:
+        _open.bar = False
         timer.cancel()
         timer.join()  # it may be showing the bar just now
         if handle.shown:

@@ -150,7 +150,11 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (["extract", "{manifest}", "--copies", "-1"], 2, "--copies"),
         (["train", "{manifest}", "-o", "m", "--config", "{typo}"], 2, "tils: unknown key"),
         (["train", "{manifest}", "-o", "m", "--test", "tset"], 2, "did you mean 'test'?"),
-        (["train", "{manifest}"], 2, "Missing option"),
+        (
+            ["train", "{manifest}"],
+            2,
+            "-o MODEL is missing; write: workzone train",
+        ),
         (["evaluate", "{manifest}", "--model", "{root}"], 1, "no model bundle at"),
         (["evaluate", "{manifest}", "--model", "{model}", "--split", "tset"], 2, "mean 'test'?"),
         (["evaluate", "{manifest}", "--model", "{model}", "--device", "gpu"], 2, "device 'gpu'"),

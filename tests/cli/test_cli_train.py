@@ -11,8 +11,12 @@ import pytest
 
 from cli_invoke import invoke
 from conftest import Tiny
+from workzone.config import read_yaml
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.scenes.write import write_scenes
+from workzone.decide.test_time import TestTimeConfig
+from workzone.model.presets import preset
+from workzone.train.settings import TrainConfig
 from workzone.train.tracking import read_log
 
 QUICK = "epochs: 2\n"
@@ -195,3 +199,94 @@ def test_find_lr_proposes_a_rate_and_makes_no_model(
     again = json.loads(invoke(*args, "--json").stdout)
     assert again["picture"] == str(tmp_path / "model.learning-rate.png")
     assert {name: again[name] for name in told} == told
+
+
+def test_the_printed_settings_are_those_that_would_train(tmp_path: Path) -> None:
+    """Preset, file, command line and seed, without a manifest and without an output folder."""
+    (tmp_path / "config.yaml").write_text(
+        "epochs: 5\nbatch: 16\noptimizer: {learning_rate: 1e-4}\n"
+    )
+    asked = ["--preset", "phase2", "--config", tmp_path / "config.yaml", "--seed", "7"]
+    printed = invoke("train", "--print-config", *asked, "batch=8", "detector.dropout=0.25").stdout
+    (tmp_path / "printed.yaml").write_text(printed)
+    settings = read_yaml(TrainConfig, tmp_path / "printed.yaml")
+    chosen = preset("phase2")
+    assert (settings.seed, settings.epochs, settings.batch) == (7, 5, 8)
+    assert settings.optimizer.name == "sophia"
+    assert settings.optimizer.learning_rate == 1e-4
+    assert settings.detector == dataclasses.replace(chosen.detector, dropout=0.25)
+    assert settings.test_time == TestTimeConfig(copies=4, keep=0.5)
+    lines = printed.splitlines()
+    assert lines[0].endswith("--backbone lite0 --size 224 --config THIS_FILE")
+    assert lines[lines.index("schedule:") - 1] == "# How the learning rate goes."
+    assert "  warmup: null" in lines  # defaults are spelled out
+
+
+def test_mistakes_of_preset_file_and_command_line_come_together(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("epoch: 5\noptimizer: {nam: lion}\nbatch: 0\n")
+    said = invoke(
+        *("train", "--print-config", "--preset", "phase4", "--config", tmp_path / "config.yaml"),
+        *("schedule.name=cosin", "ema=2", "patience"),
+        expect=2,
+    ).stderr
+    assert "unknown preset 'phase4'; did you mean 'phase" in said
+    assert "'patience' is no setting; write KEY=VALUE" in said
+    only_values = invoke(
+        *("train", "--print-config", "--config", tmp_path / "config.yaml"),
+        *("schedule.name=cosin", "ema=2"),
+        expect=2,
+    ).stderr
+    assert "config.yaml and the command line:" in only_values
+    for mistake in (
+        "epoch: unknown key; did you mean 'epochs'?",
+        "optimizer.nam: unknown key; did you mean 'name'?",
+        "schedule.name: 'cosin' is not known; did you mean 'cosine'?",
+        "batch=0, allowed: 1 to 1000000",
+        "ema=2.0, allowed: 0.0 to 0.999999",
+    ):
+        assert mistake in only_values
+
+
+def test_train_without_a_manifest_says_how_to_call_it(tmp_path: Path) -> None:
+    said = invoke("train", "-o", tmp_path / "model", expect=2).stderr
+    assert "MANIFEST is missing; write: workzone train MANIFEST -o MODEL" in said
+
+
+@pytest.mark.parametrize("name", ["phase1", "phase3"])
+def test_a_phase_goes_with_any_backbone(
+    tiny: Tiny, tmp_path: Path, options: list[object], name: str
+) -> None:
+    args = ["train", tiny.manifest_path, "-o", tmp_path / "model", "--preset", name]
+    small = ["detector.projection=32", "detector.encoder.width=32", "detector.encoder.depth=1"]
+    small += ["detector.encoder.heads=4", "detector.head=[16]", "epochs=2"]
+    invoke(*args, *small, "--backbone", "lite0", "--pooling", "mean", *options)
+    description = json.loads((tmp_path / "model" / "bundle.json").read_text())
+    assert description["features"]["pooling"] == "mean"
+    assert description["detector"]["width"] == 1280  # of these features, not the preset's
+    assert description["provenance"]["training"]["schedule"]["name"] == "cosine"
+    assert bool(description["detector"]["encoder"]["experts"]) == (name == "phase3")
+
+
+def test_a_search_writes_settings_that_train(
+    tiny: Tiny, tmp_path: Path, options: list[object]
+) -> None:
+    (tmp_path / "space.yaml").write_text(
+        "optimizer.learning_rate: {low: 1e-3, high: 1e-1, log: true}\nema: {choices: [0.0, 0.9]}\n"
+    )
+    folder = tmp_path / "search"
+    args = ["tune", tiny.manifest_path, "-o", folder, "--space", tmp_path / "space.yaml"]
+    said = invoke(*args, "--trials", 2, "epochs=2", *options).stdout
+    assert "The best of 2 trials (0 given up early), by cross-entropy" in " ".join(said.split())
+    assert {p.name for p in folder.glob("*.*")} >= {"history.png", "slices.png", "best.yaml"}
+    told = json.loads(invoke(*args, "--trials", 3, "epochs=2", "--json", *options).stdout)
+    assert len(told["trials"]) == 3
+    best = told["trials"][told["best"]]
+    text = (folder / "best.yaml").read_text()
+    assert f"# trial {best['number']} of 3: cross-entropy {best['value']:.4f}" in text
+    settings = read_yaml(TrainConfig, folder / "best.yaml")
+    assert settings.epochs == 2
+    assert settings.optimizer.learning_rate == best["values"]["optimizer.learning_rate"]
+    model = tmp_path / "model"
+    trained = ["train", tiny.manifest_path, "-o", model, "--config", folder / "best.yaml"]
+    invoke(*trained, *options)
+    assert (model / "bundle.json").exists()

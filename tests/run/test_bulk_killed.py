@@ -23,13 +23,13 @@ JOB = """
     from workzone.run.predictor import load
 
     bulk.FLUSH_EVERY = 2
-    real = bulk.decode
+    real = bulk.read_bytes
 
     def slow(*arguments, **options):
         time.sleep(0.02)  # so that there is a middle to be killed in
         return real(*arguments, **options)
 
-    bulk.decode = slow
+    bulk.read_bytes = slow
     bulk.predict_many(load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 

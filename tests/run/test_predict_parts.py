@@ -19,6 +19,7 @@ from workzone.model.masks import MaskHeadConfig
 from workzone.run import evaluate as evaluate_module
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
+from workzone.run.images import encoded
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
@@ -104,7 +105,7 @@ def test_views_that_were_not_read_have_no_share(
     hashes = {s.image.path: s.content_hash or "" for s in tiny.manifest}
     for name in ("01.png", "03.png", "05.png"):
         (_, scored) = next(
-            predictor.score([(name, tiny.root / name)], lambda p: module._load(p, str(p), 64))
+            predictor.score([(name, tiny.root / name)], lambda p: encoded(p, str(p)))
         )
         assert isinstance(scored, module.Scored)
         assert scored.view_shares.shape == (LAYOUT.count,)

@@ -23,6 +23,7 @@ from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.extract import make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.report.overlay import draw_overlay
+from workzone.run.images import Encoded, encoded
 from workzone.run.predictor import Predictor, Scored
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
@@ -218,7 +219,7 @@ def test_the_strongest_view_is_where_the_object_is(predictor: Predictor) -> None
     for number in range(24):
         quarter = 1 + number % 4
         image = blob_image(600 + number, 1, at=CORNERS[quarter])
-        ((_, scored),) = predictor.score([("image", np.array(image))], frame_of)
+        ((_, scored),) = predictor.score([("image", np.array(image))], file_of)
         assert isinstance(scored, Scored)
         assert float(scored.view_shares.sum()) == pytest.approx(1, abs=1e-5)
         prediction = scored.prediction
@@ -231,8 +232,8 @@ def test_the_strongest_view_is_where_the_object_is(predictor: Predictor) -> None
     assert hits >= 18  # of 24; 6 by chance
 
 
-def frame_of(array: npt.NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(array).permute(2, 0, 1)
+def file_of(array: npt.NDArray[np.uint8]) -> Encoded:
+    return encoded(array, "array")
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,34 @@ def test_metadata_that_leak_are_refused_before_anything_is_extracted(
     assert not (tmp_path / "features").exists()
 
 
+def test_what_cannot_be_learned_is_refused_before_anything_is_extracted(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path
+) -> None:
+    spec = make_spec(lite0, layout=LAYOUT)
+    config = TrainConfig(detector=DetectorConfig())
+    folder = tmp_path / "features"
+    alike = [dataclasses.replace(s, label=0) for s in tiny.manifest]
+    with pytest.raises(TrainingError, match=r"46 labelled .* are labelled 'none': a detector"):
+        train(tiny.manifest.with_samples(alike), lite0, spec, folder, config)
+    lacking = [s for s in tiny.manifest if s.split != "val" or s.label == 0]
+    with pytest.raises(TrainingError, match="split 'val' has 7 images, not any with road work"):
+        train(tiny.manifest.with_samples(lacking), lite0, spec, folder, config)
+    unvalidated = [s for s in tiny.manifest if s.split != "val"]
+    with pytest.raises(TrainingError, match="no validation rows: give the manifest a `val` split"):
+        train(tiny.manifest.with_samples(unvalidated), lite0, spec, folder, config)
+    assert not folder.exists()
+
+
+def test_an_imbalance_is_said_at_once_and_kept_in_the_bundle(
+    tiny: Tiny, lite0: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    rare = [s for s in tiny.manifest if s.label == 0 or int(s.id) % 32 in (1, 5)]
+    bundle = learn(tiny, lite0, rare, DetectorConfig()).bundle
+    (said,) = [w for w in bundle.provenance["warnings"] if w.startswith("Imbalance")]
+    assert "images show no road work. A constant answer has accuracy 0.8" in said
+    assert said in caplog.messages
+
+
 def test_test_rows_are_not_asked_whether_metadata_leak(tiny: Tiny, lite0: Backbone) -> None:
     told = telling(list(tiny.manifest))
     samples = [

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import workzone
-from workzone.cli import data, demo, evaluate, features, models, predict, scenes, train
+from workzone.cli import data, demo, evaluate, features, models, predict, scenes, train, tune
 from workzone.cli.console import out
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.command(epilog=models.EXAMPLES_MODELS)(models.models)
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
+app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 
 

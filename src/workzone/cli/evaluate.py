@@ -14,6 +14,7 @@ from workzone.cli.options import (
     DeviceOption,
     ManifestArgument,
     StoreOption,
+    TestTimeOption,
     WeightsOption,
     store_folder,
 )
@@ -22,6 +23,7 @@ EXAMPLES_EVALUATE = examples(
     "workzone evaluate manifest.parquet --model model",
     "workzone evaluate folds.parquet --model model --split fold-0 -o fold-0",
     "workzone evaluate manifest.parquet --model model --challenge",
+    "workzone evaluate manifest.parquet --model model --tta 4",
 )
 
 
@@ -42,6 +44,7 @@ def evaluate(
     image_only: Annotated[
         bool, typer.Option("--image-only", help="Do not judge with the manifest's metadata too.")
     ] = False,
+    tta: TestTimeOption = None,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -78,14 +81,15 @@ def evaluate(
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
-    bundle = read_bundle(model)
+    bundle = read_bundle(model).with_test_time(tta)
+    copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
     network = load_backbone(bundle.spec.backbone, weights=weights)
     move(network, device)
     folder = store_folder(store, manifest)
     vectors = None if image_only else bundle_text_vectors(bundle, samples, folder / "text")
-    features = Extraction(samples, network, bundle.spec, folder).run()
+    features = Extraction(samples, network, bundle.spec, folder, copies=copies).run()
     evaluation = evaluate_job(
         bundle,
         samples,
@@ -96,7 +100,7 @@ def evaluate(
     )
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
-        features = Extraction(images, network, bundle.spec, folder).run()
+        features = Extraction(images, network, bundle.spec, folder, copies=copies).run()
         judged = judge_challenge(bundle, images, features, seed=challenge_seed)
         evaluation = evaluation.with_challenge(judged)
     write_report(output / "report.html", evaluation.report)

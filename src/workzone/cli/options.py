@@ -70,6 +70,16 @@ StoreOption = Annotated[
         "--store", help="Folder of feature stores (default: features/ beside the manifest)."
     ),
 ]
+TestTimeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tta",
+        min=0,
+        metavar="COPIES",
+        help="Predict on so many augmented copies too and average the surest half; 0: not at all "
+        "(default: as the model was trained to).",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workzone.cli.console import FAILED, command, err, examples, out
+from workzone.cli.options import DeviceOption, TestTimeOption, WeightsOption
 
 if TYPE_CHECKING:
     from workzone.run.predictor import Predictor
@@ -30,6 +31,7 @@ _LONGEST_NAME = 200
 EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
+    "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
     "workzone predict manifest.parquet --model model --image-only -o scores.csv",
@@ -55,10 +57,9 @@ def predict(
             help="Do not use the manifest's metadata, with a model that was trained with such.",
         ),
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...")] = "cpu",
+    tta: TestTimeOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
     as_json: Annotated[
         bool,
         typer.Option(
@@ -77,9 +78,10 @@ def predict(
     known, in folders, and with --image-only it looks at the image alone. `inputs` says which.
     """
     from workzone.run.bulk import predict_many
-    from workzone.run.predictor import load
+    from workzone.run.predictor import Predictor, load
 
     predictor = load(model, weights=weights, device=device)
+    predictor = Predictor(predictor.bundle.with_test_time(tta), predictor.backbone)
     if output is not None:
         summary = predict_many(predictor, source, output, image_only=image_only)
         scored, bad = summary.scored, summary.quarantined

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from workzone import progress
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
-    DEFAULT_BACKBONE,
     AugmentSeedOption,
     CopiesOption,
     DeviceOption,
     LayoutOption,
-    ManifestArgument,
     PoolingOption,
     PrecisionChoice,
     PrecisionOption,
@@ -28,71 +27,60 @@ from workzone.cli.options import (
     prepare,
     store_folder,
 )
+from workzone.cli.settings import (
+    ChangesArgument,
+    ConfigOption,
+    PresetOption,
+    SeedOption,
+    TestOption,
+    choose,
+    described,
+)
+from workzone.errors import UsageError
 
 if TYPE_CHECKING:
+    from workzone.backbones import Backbone
+    from workzone.data.manifest import Manifest
+    from workzone.features.spec import FeatureSpec
     from workzone.report.metrics import Metrics
     from workzone.train.judging import Scores
-
-
-def _print_config(wanted: bool) -> None:
-    if not wanted:
-        return
-    import dataclasses
-
-    import yaml
-
     from workzone.train.settings import TrainConfig
-
-    typer.echo(yaml.safe_dump(dataclasses.asdict(TrainConfig()), sort_keys=False), nl=False)
-    raise typer.Exit
 
 
 EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model",
     "workzone train folds.parquet -o model --test fold-0 --seed 1",
-    "workzone train --print-config > training.yaml",
+    "workzone train --print-config --preset lite epochs=20 > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
+    "workzone train manifest.parquet -o model --find-lr",
+    "workzone train manifest.parquet -o model --track tensorboard",
 )
 
 
 @command
 def train(
-    manifest: ManifestArgument,
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...",
-            help="Settings that win over preset and file, as optimizer.name=lion.",
-        ),
+    manifest: Annotated[
+        Path | None, typer.Argument(help="A manifest, made by `workzone data import`.")
     ] = None,
+    changes: ChangesArgument = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model bundle.")],
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with training settings; see --print-config."),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the model bundle.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Backbone, size, pooling, detector and how it is trained by one name; `workzone "
-            "models` lists them. Options and the file win."
-        ),
-    ] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = None,
     print_config: Annotated[
         bool,
         typer.Option(
             "--print-config",
-            callback=_print_config,
-            is_eager=True,
-            help="Print the default settings as YAML and stop.",
+            help="Print all settings as YAML, as preset, file and command line leave them, and "
+            "stop; needs no manifest.",
         ),
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed; overrides the file's.")] = None,
-    test: Annotated[
-        str, typer.Option(help="The split to leave alone: test, or one of the folds.")
-    ] = "test",
+    seed: SeedOption = None,
+    test: TestOption = "test",
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -109,6 +97,19 @@ def train(
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Only try learning rates, from tiny to large, and propose one; no model is made.",
+        ),
+    ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Show the training in tensorboard, trackio or wandb too; repeatable.",
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Drop a run that was stopped here; begin anew.")
     ] = False,
@@ -119,75 +120,83 @@ def train(
     Features that are missing are extracted first. The `val` split validates; in a manifest of
     folds every fold but --test validates in turn. The threshold is chosen on validation rows.
 
-    Beside OUTPUT, in OUTPUT.run, lie settings, environment, log and checkpoints: after a stop, of
-    whatever kind, the same command goes on where it was. Under `accelerate launch` several
-    processes train together.
+    OUTPUT.run, beside the bundle, keeps the run: settings, environment, log.jsonl, checkpoints, and
+    at the end report.html. After a stop of any kind the same command goes on where it was. Under
+    `accelerate launch` several processes train together.
+
+    With --find-lr one short training is run while the learning rate grows; the curve and its
+    numbers are written to OUTPUT.learning-rate.png and .json.
     """
     import dataclasses
 
-    from workzone.config import from_mapping, merged, overrides, read_tree
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
-    from workzone.model.presets import preset as preset_by_name
     from workzone.report.metrics import summarise, to_table
+    from workzone.run.training_report import write_training_report
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
     from workzone.train.processes import processes
-    from workzone.train.settings import TrainConfig
 
     together = processes(device)
-    if not together.is_main:
+    if not together.is_main:  # it alone talks
         out.quiet = err.quiet = True
         progress.enabled = False
-    tree: dict[str, Any] = {}
-    if preset is not None:
-        chosen = preset_by_name(preset)
-        tree = {**chosen.training, "detector": dataclasses.asdict(chosen.detector)}
-        backbone = backbone or chosen.backbone
-        if backbone == chosen.backbone:  # size and pooling go with it
-            pooling = pooling or chosen.pooling
-            size = chosen.layout.size if size is None and layout is None else size
-    if config is not None:
-        tree = merged(tree, read_tree(config))
-    where = "training" if config is None else str(config)
-    tree = merged(tree, overrides(changes or []))
-    settings = from_mapping(TrainConfig, tree, where=where)
-    if seed is not None:
-        settings = dataclasses.replace(settings, seed=seed)
+    if print_config and manifest is not None and "=" in str(manifest):
+        changes, manifest = [str(manifest), *(changes or [])], None
+    chosen = choose(
+        preset=preset,
+        config=config,
+        changes=changes or [],
+        seed=seed,
+        backbone=backbone,
+        size=size,
+        pooling=pooling,
+        layout=layout,
+    )
+    if print_config:
+        typer.echo(described(chosen, preset), nl=False)
+        return
+    if manifest is None or output is None:
+        missing = "MANIFEST" if manifest is None else "-o MODEL"
+        raise UsageError(f"{missing} is missing; write: workzone train MANIFEST -o MODEL")
+    settings = chosen.settings
     samples = read_manifest(manifest)
     asked, settings = settings, without_idle_masks(settings, samples, test_split=test)
     if settings != asked:
         err.print("no row has masks: the mask head is left out", style="dim")
     network, spec = prepare(
         samples,
-        backbone or DEFAULT_BACKBONE,
+        chosen.backbone,
         weights,
-        size,
+        chosen.size,
         layout,
-        pooling,
+        chosen.pooling,
         precision,
         stored,
         augment_seed,
         device,
         grid_views=settings.detector.grid_views,
     )
+    learned_from = (samples, network, spec, store_folder(store, manifest), settings)
+    if find_lr:
+        again = f"workzone train {manifest} -o {output}"
+        _find_learning_rate(
+            *learned_from, copies, test, output=output, again=again, as_json=as_json
+        )
+        return
     trained = train_job(
-        samples,
-        network,
-        spec,
-        store_folder(store, manifest),
-        settings,
+        *learned_from,
         copies=copies,
         test_split=test,
         run_folder=output.with_name(f"{output.name}.run"),
         restart=restart,
+        services=track or (),
         together=together,
     )
     if not together.is_main:
         return
     write_bundle(trained.bundle, output)
     assert trained.folder is not None
-    trained.folder.finish()
     rows = [trained.samples[row] for row in trained.fit.validation_rows]
 
     def judged(probabilities: Scores) -> Metrics:
@@ -196,12 +205,24 @@ def train(
     metrics = judged(trained.fit.validation_probabilities)
     told = trained.fit.metadata_probabilities
     with_metadata = None if told is None else judged(told)
+    report = trained.folder.path / "report.html"
+    write_training_report(
+        report,
+        trained,
+        samples,
+        metrics,
+        log=trained.folder.log,
+        title=f"Training of {output.name} on {manifest.name}",
+        metadata_metrics=with_metadata,
+    )
+    trained.folder.finish()
     masks = trained.fit.mask_iou()
     warnings = trained.bundle.provenance["warnings"]
     if as_json:
         print_json(
             {
                 "bundle": str(output),
+                "report": str(report),
                 "rows": len(trained.samples),
                 "epochs": trained.fit.epochs,
                 "threshold": dataclasses.asdict(trained.fit.threshold),
@@ -221,8 +242,59 @@ def train(
         shown = ", ".join(f"{name} {'-' if v is None else f'{v:.2f}'}" for name, v in masks.items())
         out.print(f"masks, intersection over union on these rows: {shown}", soft_wrap=True)
     out.print(f"threshold: {trained.fit.threshold.reason}", markup=False, soft_wrap=True)
+    out.print(f"report: {report}", markup=False, soft_wrap=True)
     out.print(
         f"model in {output}; judge it with `workzone evaluate {manifest} --model {output}`",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _find_learning_rate(
+    manifest: Manifest,
+    network: Backbone,
+    spec: FeatureSpec,
+    folder: Path,
+    settings: TrainConfig,
+    copies: int,
+    test: str,
+    *,
+    output: Path,
+    again: str,
+    as_json: bool,
+) -> None:
+    """Run the range test on what the first fold's training would learn from, and tell of it."""
+    import numpy as np
+
+    from workzone.train.job import prepare as prepare_job
+    from workzone.train.range_test import range_test, write_range_test
+
+    prepared = prepare_job(
+        manifest, network, spec, folder, settings, copies=copies, test_split=test
+    )
+    rows = np.arange(len(prepared.examples))
+    for fold in prepared.validation_folds[:1]:
+        rows = np.setdiff1d(rows, fold)
+    result = range_test(prepared.examples, rows, settings)
+    picture = output.with_name(f"{output.name}.learning-rate.png")
+    write_range_test(result, picture)
+    if as_json:
+        print_json(result.to_json() | {"picture": str(picture)})
+        return
+    table = Table(title=f"Learning rates tried: {len(result.rates)} steps")
+    table.add_column("")
+    table.add_column("rate", justify="right")
+    table.add_row("where the loss falls fastest (proposed)", f"{result.proposed:g}")
+    table.add_row("a tenth of where it is lowest, as a check", f"{result.lowest / 10:.1e}")
+    table.add_row("where it is lowest", f"{result.lowest:.1e}")
+    table.add_row(
+        "where it diverged" if result.diverged else "highest tried; it did not diverge",
+        f"{result.rates[-1]:.1e}",
+    )
+    out.print(table)
+    out.print(f"curve: {picture}", markup=False, soft_wrap=True)
+    out.print(
+        f"train with it: {again} optimizer.learning_rate={result.proposed:g}",
         markup=False,
         soft_wrap=True,
     )

@@ -27,6 +27,7 @@ import torch
 
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
+from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
@@ -58,6 +59,7 @@ class Bundle:
     training_groups: frozenset[str] = frozenset()
     metadata_calibration: Calibration | None = None  # of probabilities given with metadata
     text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
+    test_time: TestTimeConfig | None = None  # several looks at an image; None: one
 
     def __post_init__(self) -> None:
         metadata = self.detector.config.metadata
@@ -86,11 +88,28 @@ class Bundle:
             self.text_model,
         )
         digest.update(json.dumps([_plain(part) for part in parts]).encode())
+        if self.test_time is not None:
+            digest.update(json.dumps(_plain(self.test_time)).encode())
         digest.update(_weights(self.detector))
         return digest.hexdigest()
 
+    def with_test_time(self, copies: int | None) -> Bundle:
+        """The same that looks at ``copies`` augmented copies too; 0: none; None: as it is.
 
-def _plain(part: DetectorConfig | Calibration | TextSpec | None) -> dict[str, Any] | None:
+        Raises:
+            UsageError: more copies than there may be.
+        """
+        if copies is None:
+            return self
+        if copies == 0:
+            return dataclasses.replace(self, test_time=None)
+        config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
+        return dataclasses.replace(self, test_time=config)
+
+
+def _plain(
+    part: DetectorConfig | Calibration | TextSpec | TestTimeConfig | None,
+) -> dict[str, Any] | None:
     return None if part is None else dataclasses.asdict(part)
 
 
@@ -119,6 +138,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         "text_model": _plain(bundle.text_model),
         "calibration": _plain(bundle.calibration),
         "metadata_calibration": _plain(bundle.metadata_calibration),
+        "test_time": _plain(bundle.test_time),
         "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
         "training_blake2b": hashlib.blake2b(training).hexdigest(),
         "backbone_licence": bundle.backbone_licence,
@@ -228,6 +248,8 @@ def read_bundle(folder: Path) -> Bundle:
             training_groups=frozenset(known["groups"]),
             metadata_calibration=_read_part(Calibration, description, "metadata_calibration"),
             text_model=_read_part(TextSpec, description, "text_model"),
+            # Bundles made before it was there have none.
+            test_time=_read_part(TestTimeConfig, {"test_time": None, **description}, "test_time"),
         )
     except BundleError:
         raise

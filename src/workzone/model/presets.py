@@ -113,32 +113,72 @@ def _pair(
         plain: the first's detector; None for that of `_reference`.
         shape: arguments of `_reference`, where they differ from the reference.
     """
-    wide = {"optimizer": {"weight_decay": 0.05}, "classifier_penalty": 0.0}
     first = Preset(
         name=name,
         backbone=backbone,
         layout=ViewLayout(size=size),
         pooling=pooling,
         detector=plain or _reference(backbone, pooling, **shape),
-        training={} if plain else wide,
+        training={} if plain else _WIDE,
         summary=summary,
     )
     second = dataclasses.replace(
         first,
         name=f"{name}-moe",
         detector=_reference(backbone, pooling, experts=4, **shape),
-        training=wide,
+        training=_WIDE,
         summary=f"The features of {name}, and the reference's detector with experts in its blocks.",
     )
     return first, second
 
+
+_WIDE: dict[str, Any] = {"optimizer": {"weight_decay": 0.05}, "classifier_penalty": 0.0}
+"""How the reference's detector is trained: it is regularised by decay, not by its classifier."""
+
+
+def _phase(number: int, *, summary: str, experts: int = 0, **training: Any) -> Preset:
+    """A stage of training: the reference's detector on any backbone's features.
+
+    The backbone is only where none is named: the embedded one.
+    """
+    steady = {"schedule": {"name": "cosine"}, "gradient_clip": 1.0}
+    return Preset(
+        name=f"phase{number}",
+        backbone=lite.NAME,
+        layout=ViewLayout(size=224),
+        detector=_reference(lite.NAME, None, experts=experts),
+        training=_WIDE | steady | training,
+        summary=summary,
+    )
+
+
+PHASES = (
+    _phase(
+        1,
+        summary="The dense start: the reference's detector, AdamW, a cosine; for any backbone.",
+    ),
+    _phase(
+        2,
+        experts=4,
+        # The rate that did best of three for Sophia, see docs/training.md.
+        optimizer={"name": "sophia", "learning_rate": 3e-4, "weight_decay": 0.05},
+        test_time={"copies": 4, "keep": 0.5},
+        summary="Experts, Sophia and filtered test-time augmentation; for any backbone.",
+    ),
+    _phase(
+        3,
+        experts=4,
+        ema=0.999,
+        summary="Experts and an average of the weights, for long runs on GPUs; for any backbone.",
+    ),
+)
 
 # Sizes: with 3x3 tiles the frame is seen at 2.5 times a view's side. 224 px (560 px a side) keeps
 # small and base within what a CPU does in seconds; 384 px (960) is about all that a 1280x720 frame
 # holds, and a third of what 512 px (1280), the reference for larger frames, would cost `large`.
 PRESETS = {
     entry.name: entry
-    for pair in (
+    for entries in (
         _pair(
             "lite",
             lite.NAME,
@@ -177,7 +217,8 @@ PRESETS = {
             pooling="cls",  # the class token alone: the reference's D = 1280
             summary="The reference: DINOv3 ViT-H+ at 512 px; for a GPU.",
         ),
+        PHASES,
     )
-    for entry in pair
+    for entry in entries
 }
 """All presets by name."""

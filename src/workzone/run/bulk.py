@@ -22,19 +22,18 @@ from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from workzone.data.images import IMAGE_SUFFIXES, decode, read_bytes
+from workzone.data.images import IMAGE_SUFFIXES, read_bytes
 from workzone.data.manifest import read_manifest
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
+from workzone.run.images import Encoded
 from workzone.run.metadata import mapping_of
 from workzone.run.predictor import Predictor, Scored
 from workzone.types import ImageRef, Prediction, Sample
-from workzone.views import enough_side
 
 FLUSH_EVERY = 32
 """Images between two flushes of the journal: the most that a stop can lose."""
@@ -181,10 +180,8 @@ def _inputs(found: list[tuple[str, _Item]]) -> str:
 def _score(
     predictor: Predictor, found: Iterable[tuple[str, _Item]], image_only: bool
 ) -> Iterator[tuple[str, Scored | ImageError]]:
-    enough = enough_side(predictor.bundle.spec.layout)
-
-    def load(item: _Item) -> torch.Tensor:
-        return decode(read_bytes(item.ref, item.root), enough_side=enough, name=str(item.ref))
+    def load(item: _Item) -> Encoded:
+        return Encoded(read_bytes(item.ref, item.root), str(item.ref))
 
     return predictor.score(found, load, sample_of=None if image_only else lambda item: item.sample)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
+from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
@@ -97,7 +98,8 @@ def evaluate(
     Args:
         bundle: the model.
         manifest: the rows to judge on, usually ``manifest.in_split("test")``.
-        store: with the features of its images; unreadable images are counted, not judged.
+        store: with the features of its images, and of as many copies as the bundle looks at;
+            unreadable images are counted, not judged.
         title: of the report.
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
@@ -209,7 +211,22 @@ def _raw(
     metadata: MetadataBatch | None = None,
 ) -> npt.NDArray[np.float64]:
     """Probabilities ``[B]`` before calibration."""
-    rows = [store.row(s.content_hash or "") for s in samples]
+    test_time = bundle.test_time
+    if test_time is None:
+        return _raw_of_copy(bundle, store, samples, metadata, 0)
+    copies = range(1 + test_time.copies)
+    looks = [_raw_of_copy(bundle, store, samples, metadata, copy) for copy in copies]
+    return confident_mean(np.stack(looks, axis=-1), test_time)
+
+
+def _raw_of_copy(
+    bundle: Bundle,
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    metadata: MetadataBatch | None,
+    copy: int,
+) -> npt.NDArray[np.float64]:
+    rows = [store.row(s.content_hash or "", copy) for s in samples]
     raw = []
     for i in range(0, len(rows), BATCH):
         part = slice(i, i + BATCH)
@@ -315,6 +332,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "views": f"{spec.layout.count} of {spec.layout.size} px",
         "feature key": spec.key(),
         "precision": spec.precision,
+        "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
         "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
         "threshold mapped onto 0.5": bundle.calibration.threshold,
         "slope of the calibration": bundle.calibration.slope,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ import torch
 from PIL import Image
 
 from workzone.backbones import Backbone, load_backbone, pool, run
-from workzone.data.images import decode, read_bytes
+from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, read_bundle
+from workzone.decide.test_time import confident_mean
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, view_shares
@@ -25,15 +25,11 @@ from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
+from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import SampleEncoder, sample_from, says_anything
+from workzone.train.judging import predict_probabilities
 from workzone.types import BackboneOutput, Box, ImageRef, Prediction, Sample, Views
-from workzone.views import enough_side, make_views
-
-ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
-"""A path, encoded bytes, a Pillow image, or a uint8 array ``[H, W, 3]`` (RGB)."""
-
-_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
-_TIFF_MODES = ("I", "F")
+from workzone.views import enough_side, preprocess, sample_views
 
 HEAT_SIDE = 256
 """Longer side, in pixels, of the grid on which evidence is laid out."""
@@ -118,12 +114,12 @@ class Predictor:
         if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
             images = [images]
         images = list(images)
-        named = [(_name(image, number), (number, image)) for number, image in enumerate(images)]
+        named = [(name_of(image, number), (number, image)) for number, image in enumerate(images)]
         samples = self._samples([name for name, _ in named], metadata)
 
-        def load(item: tuple[int, ImageLike]) -> torch.Tensor:
+        def load(item: tuple[int, ImageLike]) -> Encoded:
             number, image = item
-            return _load(image, _name(image, number), self._enough_side)
+            return encoded(image, name_of(image, number))
 
         scored = []
         for _, result in self.score(named, load, sample_of=lambda item: samples[item[0]]):
@@ -152,14 +148,10 @@ class Predictor:
             )
         return samples
 
-    @property
-    def _enough_side(self) -> int:
-        return enough_side(self.bundle.spec.layout)
-
     def score(
         self,
         named: Iterable[tuple[str, Any]],
-        load: Callable[[Any], torch.Tensor],
+        load: Callable[[Any], Encoded],
         *,
         sample_of: Callable[[Any], Sample | None] | None = None,
     ) -> Iterator[tuple[str, Scored | ImageError]]:
@@ -167,23 +159,37 @@ class Predictor:
 
         Args:
             named: ids, with whatever ``load`` takes.
-            load: gives the frame, uint8 ``[3, H, W]``; called in threads, ahead of the backbone.
+            load: gives the image's file; called in threads, ahead of the backbone.
             sample_of: gives what is known of an image beside its pixels; None: nothing of any.
         """
 
-        def views(item: tuple[str, Any]) -> Views | ImageError:
+        def looks(item: tuple[str, Any]) -> list[Views] | ImageError:
             try:
-                return make_views(load(item[1]), self.bundle.spec.layout)
+                return self._looks(load(item[1]))
             except ImageError as error:
                 return error
 
-        for (name, item), result in map_ahead(views, named):
+        for (name, item), result in map_ahead(looks, named):
             if isinstance(result, ImageError):
                 yield name, result
             else:
                 known = self._encoder.encode(None if sample_of is None else sample_of(item))
-                given = self._given(self._read(result), result, known)
-                yield name, self._decide(name, result, given)
+                given = [self._given(self._read(views), views, known) for views in result]
+                yield name, self._decide(name, result[0], given)
+
+    def _looks(self, file: Encoded) -> list[Views]:
+        """The views of the image, and of its copies where the bundle wants some.
+
+        Copies are those that a feature store holds of the same image.
+        """
+        spec, test_time = self.bundle.spec, self.bundle.test_time
+        if test_time is None:
+            return [preprocess(file.data, spec.layout, name=file.name)]
+        sample = Sample(file.name, ImageRef(file.name), content_hash=content_hash(file.data))
+        return [
+            sample_views(sample, file.data, spec.layout, augmentation=spec.augmentation, copy=copy)
+            for copy in range(1 + test_time.copies)
+        ]
 
     def _read(self, views: Views) -> _Reading:
         """Run the backbone on the views that are worth it: all, where there is no glance."""
@@ -221,16 +227,16 @@ class Predictor:
             grid_size=reading.output.grid_size,
         )
 
-    def _decide(self, name: str, views: Views, given: DetectorInput) -> Scored:
-        detector = self.bundle.detector
-        with torch.no_grad():
-            logits = detector.run(given).logits.double()
-        raw = float(torch.softmax(logits, dim=-1)[0, 1])
-        if not np.isfinite(raw):  # a broken model must never answer NaN
+    def _decide(self, name: str, views: Views, looks: Sequence[DetectorInput]) -> Scored:
+        """From what the detector is given of the image itself, first, and of its copies."""
+        detector, test_time, given = self.bundle.detector, self.bundle.test_time, looks[0]
+        raws = np.concatenate([predict_probabilities(detector, look) for look in looks])
+        if not np.isfinite(raws).all():  # a broken model must never answer NaN
             raise BundleError(
                 f"{name}: the model gave a probability that is not a finite number; its weights "
                 "are damaged: train again"
             )
+        raw = float(raws[0] if test_time is None else confident_mean(raws, test_time))
         calibration = self.bundle.calibration
         if given.metadata is not None:
             assert self.bundle.metadata_calibration is not None  # a Bundle checks that
@@ -267,13 +273,17 @@ class Predictor:
             ImageError: the image cannot be read.
             UsageError: an unknown key of the metadata, or a value of the wrong type.
         """
-        name = _name(image, 0)
+        name = name_of(image, 0)
         (sample,) = self._samples([name], None if metadata is None else [metadata])
-        frame = _load(image, name, self._enough_side)
-        views = make_views(frame, self.bundle.spec.layout)
+        file = encoded(image, name)
+        layout = self.bundle.spec.layout
+        frame = decode(file.data, enough_side=enough_side(layout), name=file.name)
+        views, *copies = self._looks(file)
         reading = self._read(views)
         known = self._encoder.encode(sample)
-        scored = self._decide(name, views, self._given(reading, views, known))
+        given = [self._given(reading, views, known)]
+        given += [self._given(self._read(copy), copy, known) for copy in copies]
+        scored = self._decide(name, views, given)
         cells = cell_evidence(
             self.bundle.detector,
             reading.output.grid,
@@ -299,48 +309,6 @@ def _joined(first: BackboneOutput, others: BackboneOutput) -> BackboneOutput:
     if first.cls is not None and others.cls is not None:
         cls = torch.cat([first.cls, others.cls])
     return BackboneOutput(cls, torch.cat([first.grid, others.grid]), first.grid_size)
-
-
-def _name(image: ImageLike, number: int) -> str:
-    return str(image) if isinstance(image, str | Path) else str(number)
-
-
-def _load(image: ImageLike, name: str, enough: int) -> torch.Tensor:
-    """The frame of an image given in any of the ways of `ImageLike`."""
-    if isinstance(image, str | Path):
-        data = read_bytes(ImageRef(str(image)), Path())
-        return decode(data, enough_side=enough, name=name)
-    if isinstance(image, bytes):
-        return decode(image, enough_side=enough, name=f"image {name}")
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ImageError(
-                "unreadable",
-                f"image {name}: an array must be uint8 [H, W, 3], "
-                f"not {image.dtype} {list(image.shape)}",
-            )
-        image = Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        return decode(_encoded(image, name), enough_side=enough, name=f"image {name}")
-    raise UsageError(
-        f"image {name} is {type(image).__name__}; give a path, encoded bytes, a Pillow image or a "
-        "uint8 array [H, W, 3]"
-    )
-
-
-def _encoded(image: Image.Image, name: str) -> bytes:
-    """As a lossless file, so that every image takes the one way through `decode`."""
-    buffer = io.BytesIO()
-    try:
-        exif = image.getexif()  # its orientation, which `decode` applies
-        if image.mode in _TIFF_MODES:
-            image.save(buffer, format="TIFF", exif=exif)
-        else:
-            plain = image if image.mode in _PNG_MODES else image.convert("RGB")
-            plain.save(buffer, format="PNG", compress_level=0, exif=exif)
-    except Exception as error:  # Pillow reads lazily: here a damaged file shows
-        raise ImageError("unreadable", f"image {name}: {error}") from error
-    return buffer.getvalue()
 
 
 def load(path: str | Path, *, weights: str | Path | None = None, device: str = "cpu") -> Predictor:

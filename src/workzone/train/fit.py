@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from workzone.errors import TrainingError
 from workzone.model.detector import Detector
 from workzone.model.mask_loss import MaskOverlap
 from workzone.progress import Bar, bar
+from workzone.train.display import Display
 from workzone.train.examples import Examples, Rows
 from workzone.train.judging import Scores, judge
 from workzone.train.loop import train_detector
@@ -55,6 +56,8 @@ def fit(
     validation_folds: Sequence[Rows],
     config: TrainConfig,
     session: Session | None = None,
+    *,
+    after_fold: Callable[[int, float], None] | None = None,
 ) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
@@ -69,7 +72,10 @@ def fit(
             as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
-        session: processes, and the folder in which the run is kept; None: one, and none.
+        session: processes, the folder in which the run is kept, and who is told of steps and
+            epochs; None: one process, no folder, and nobody.
+        after_fold: told each fold's number, from 0, and its lowest validation loss; what it raises
+            ends the fit.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
@@ -83,14 +89,15 @@ def fit(
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
     ):
-        for number, fold in enumerate(validation_folds, 1):
+        session.tracker.listen(Display(progress))
+        for number, fold in enumerate(validation_folds):
             rest = np.setdiff1d(everything, fold)
             learned = _learn(
                 examples,
                 rest,
                 config,
                 progress,
-                session.stage(f"fold-{number}-of-{len(validation_folds)}", config.run),
+                session.stage(f"fold-{number + 1}-of-{len(validation_folds)}", config.run),
                 epochs=config.epochs,
                 validation=fold,
             )
@@ -98,6 +105,8 @@ def fit(
             losses.append(learned.losses)
             averaged.append(learned.averaged)
             judged.append(judge(learned.detector, examples, fold))
+            if after_fold is not None:
+                after_fold(number, min(learned.losses))
         epochs = int(np.median(best_epochs))
         detector = _learn(
             examples,

@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import logging
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
 from workzone.train.processes import Processes
+from workzone.train.protection import check_classes, imbalance_warning
 from workzone.train.run_folder import RunFolder
 from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.session import Session
@@ -51,6 +53,7 @@ class Trained:
     fit: Fit
     samples: list[Sample]  # those learned from; fit.validation_rows counts them
     left_out: int  # labelled rows whose image could not be read
+    store: FeatureStore  # of their features
     folder: RunFolder | None = None  # of the run; to be finished once the bundle is written
 
 
@@ -65,6 +68,7 @@ def train(
     test_split: str = "test",
     run_folder: Path | None = None,
     restart: bool = False,
+    services: Sequence[str] = (),
     together: Processes | None = None,
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
@@ -83,7 +87,74 @@ def train(
         test_split: the split to leave alone.
         run_folder: where the run is kept, so that it can go on after a stop; None: nowhere.
         restart: drop a run that was stopped in ``run_folder``.
+        services: who else is told of steps and epochs, see `workzone.train.services`.
         together: the processes that train; None: this one.
+
+    Raises:
+        TrainingError, UsageError: as :func:`prepare`; also a stop that was asked for.
+    """
+    together = together or Processes()
+    with together.main_first():
+        prepared = prepare(
+            manifest, backbone, spec, store_folder, config, copies=copies, test_split=test_split
+        )
+        samples, examples = prepared.samples, prepared.examples
+        session = Session(processes=together)
+        if run_folder is not None:
+            data = {
+                "manifest": manifest_hash(samples),
+                "rows": len(samples),
+                "test_split": test_split,
+                "features": spec.key(),
+                "copies": copies,
+            }
+            session.keep(run_folder, config, data, restart=restart, services=services)
+    log_attention_kernel(config.detector, together.device)
+    with session.open():
+        result = fit(examples, prepared.validation_folds, config, session)
+    warnings = list(prepared.warnings)
+    metadata = result.detector.config.metadata
+    if config.detector.metadata is not None and metadata is None:
+        warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
+    vectors = examples.text_vectors
+    bundle = Bundle(
+        detector=result.detector,
+        spec=spec,
+        calibration=result.calibration,
+        metadata_calibration=result.metadata_calibration,
+        text_model=vectors.spec if vectors and metadata and metadata.text else None,
+        test_time=config.test_time,
+        backbone_licence=backbone.licence,
+        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
+        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
+        training_groups=frozenset(s.group for s in samples if s.group),
+    )
+    return Trained(bundle, result, samples, prepared.left_out, prepared.store, session.folder)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is to learn from, checked and extracted."""
+
+    examples: Examples
+    samples: list[Sample]  # one per row of the examples
+    validation_folds: list[Rows]
+    warnings: list[str]
+    left_out: int  # labelled rows whose image could not be read
+    store: FeatureStore  # of their features
+
+
+def prepare(
+    manifest: Manifest,
+    backbone: Backbone,
+    spec: FeatureSpec,
+    store_folder: Path,
+    config: TrainConfig,
+    *,
+    copies: int = 0,
+    test_split: str = "test",
+) -> Prepared:
+    """Check what `train` is given, cheap checks first, and extract what is missing.
 
     Raises:
         TrainingError: no validation rows, one class only, a group in two splits, or metadata that
@@ -112,50 +183,22 @@ def train(
     if config.detector.metadata is not None:
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
+    check_classes(usable, _validation_folds(usable))
+    unbalanced = imbalance_warning(usable)
+    if unbalanced is not None:
+        logger.warning(unbalanced)
+        warnings.append(unbalanced)
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    together = together or Processes()
-    with together.main_first():
-        store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
+    store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
         raise TrainingError(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    data = {
-        "manifest": manifest_hash(samples),
-        "rows": len(samples),
-        "test_split": test_split,
-        "features": spec.key(),
-        "copies": copies,
-    }
-    with together.main_first():
-        examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
-        folder = None
-        if run_folder is not None:
-            folder = RunFolder(run_folder)
-            if together.is_main:
-                folder = RunFolder.open(run_folder, config, data, restart=restart)
-    log_attention_kernel(config.detector, together.device)
-    session = Session(processes=together, folder=folder)
-    with session.interruption.listening():
-        result = fit(examples, _validation_folds(samples), config, session)
-    metadata = result.detector.config.metadata
-    if config.detector.metadata is not None and metadata is None:
-        warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
-    vectors = examples.text_vectors
-    bundle = Bundle(
-        detector=result.detector,
-        spec=spec,
-        calibration=result.calibration,
-        metadata_calibration=result.metadata_calibration,
-        text_model=vectors.spec if vectors and metadata and metadata.text else None,
-        backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
-        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
-        training_groups=frozenset(s.group for s in samples if s.group),
-    )
-    return Trained(bundle, result, samples, len(usable) - len(samples), folder)
+    examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    left_out = len(usable) - len(samples)
+    return Prepared(examples, samples, _validation_folds(samples), warnings, left_out, store)
 
 
 def _is_fold(split: str) -> bool:

@@ -36,18 +36,19 @@ class Judged:
 
 
 @torch.no_grad()
-def validation_loss(
+def validate(
     model: Objective, examples: Examples, rows: torch.Tensor, metadata: MetadataBatch | None
-) -> float:
-    """Cross-entropy of some rows; leaves the model in evaluation mode."""
+) -> tuple[float, Scores]:
+    """Cross-entropy and probabilities of some rows; leaves the model in evaluation mode."""
     model.eval()
     device = model.class_weights.device
     parts = []
     for part in rows.split(BATCH):
         given = moved(examples.batch(part, metadata=metadata), device)
         parts.append(cast(DetectorOutput, model(given)).logits.float())
-    labels = examples.labels[rows].to(device)
-    return float(F.cross_entropy(torch.cat(parts), labels, weight=model.class_weights))
+    logits, labels = torch.cat(parts), examples.labels[rows].to(device)
+    loss = F.cross_entropy(logits, labels, weight=model.class_weights)
+    return float(loss), torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
 
 
 @torch.no_grad()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import cast
+import time
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from workzone.errors import TrainingError
+from workzone.errors import DivergedError
 from workzone.model.detector import Detector
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.progress import Bar
 from workzone.train.averaging import WeightAverage
 from workzone.train.batches import Part, cut, load
 from workzone.train.examples import Examples, Rows
-from workzone.train.judging import BATCH, validation_loss
+from workzone.train.figures import gradient_norm, validation_metrics
+from workzone.train.judging import BATCH, validate
 from workzone.train.losses import Objective
 from workzone.train.optimizers import (
     differentiable_twice,
@@ -25,6 +27,7 @@ from workzone.train.optimizers import (
     set_learning_rate,
 )
 from workzone.train.processes import Processes
+from workzone.train.protection import check_divergence
 from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.session import Learned, Stage
 from workzone.train.settings import TrainConfig
@@ -96,6 +99,7 @@ def train_detector(
             multiplier = config.schedule.multiplier(state.step, steps * config.epochs)
             set_learning_rate(optimizer, multiplier)
             curvature = config.optimizer.needs_second_derivatives(state.step)
+            began, passes = time.perf_counter(), []
             optimizer.zero_grad()
             for number in range(config.accumulate):
                 batch = next(batches)
@@ -104,24 +108,46 @@ def train_detector(
                 with exact, processes.passes(objective, last=last):
                     terms = trained(batch)
                     if processes.any(not bool(torch.isfinite(terms["loss"]))):
-                        raise TrainingError(
+                        raise DivergedError(
                             f"the loss became {terms['loss'].item()} in step {state.step} (epoch "
                             f"{state.epoch}, {examples.names(batch.part.images)}); lower the "
                             f"learning rate ({config.optimizer.learning_rate}) or set gradient_clip"
+                            + stage.keep_bad_batch(examples, batch, state, terms)
                         )
                     loss = terms["loss"] / config.accumulate
                     processes.backward(loss, create_graph=curvature)
+                passes.append({name: term.detach() for name, term in terms.items()})
+            norm = gradient_norm(detector.parameters())
             if config.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
             optimizer.step()
             if average is not None:
                 average.update()
+            told = processes.mean(passes)
+            images = min(config.batch, len(rows) - state.batch * config.batch)
+            state.epoch_loss += float(told["cross_entropy"]) * images / len(rows)
+            stage.tracker.step(
+                {
+                    "stage": stage.name,
+                    "epoch": state.epoch,
+                    "step": state.step,
+                    **told,
+                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "gradient_norm": norm,
+                    "images_per_second": images / (time.perf_counter() - began),
+                }
+            )
             state.step, state.batch = state.step + 1, state.batch + 1
             stage.between_steps(state)
+        told = {}
         if unseen is not None:
-            _validate(state, model, examples, unseen, metadata)
+            told = _validate(state, model, examples, unseen, metadata)
+        stage.tracker.epoch(
+            {"stage": stage.name, "epoch": state.epoch, "step": state.step - 1, **told}
+        )
         state.end_epoch()
         progress.advance()
+        check_divergence(state.trained, config.optimizer.learning_rate)
         stage.between_steps(state)
     if not state.best:
         with dict(_kept_weights(state))["average" if averaged else "weights"]:
@@ -155,17 +181,25 @@ def _validate(
     examples: Examples,
     rows: torch.Tensor,
     metadata: MetadataBatch | None,
-) -> None:
-    """Judge the weights, and their average beside them; keep the better if it is the best yet."""
-    best, candidates = state.best_loss, []
+) -> dict[str, Any]:
+    """Judge the weights, and their average beside them; keep the better if it is the best yet.
+
+    Returns:
+        What to tell of the better of the two, without metadata.
+    """
+    best, candidates, told = state.best_loss, [], {}
+    labels = examples.labels[rows].numpy()
     for name, weights in _kept_weights(state):
         with weights:
             modes = [None] if metadata is None else [None, metadata]  # used without and with
-            seen = [validation_loss(model, examples, rows, mode) for mode in modes]
-            candidates.append(sum(seen) / len(seen))
+            seen = [validate(model, examples, rows, mode) for mode in modes]
+            candidates.append(sum(loss for loss, _ in seen) / len(seen))
+            if candidates[-1] <= min(candidates):
+                told = validation_metrics(labels, seen[0][1]) | {"averaged": name == "average"}
             if candidates[-1] < min([best, *candidates[:-1]]):
                 state.keep(averaged=name == "average")
     state.history.append(min(candidates))
+    return {"validation_loss": state.history[-1], **told, "best": state.best_loss}
 
 
 def _order(

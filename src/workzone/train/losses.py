@@ -11,6 +11,7 @@ from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import mask_loss
 from workzone.model.pooling import AttentionAndMaximum
 from workzone.train.batches import Batch
+from workzone.train.figures import expert_load, kept_views
 from workzone.train.settings import TrainConfig
 from workzone.types import DetectorOutput
 
@@ -36,8 +37,9 @@ class Objective(nn.Module):
         """The terms of the loss of a batch, or what the detector says of images.
 
         Returns:
-            of a `Batch`, scalars: ``loss``, whose mean over the parts of a step is the step's, and,
-            without gradients, what it is made of. Of a `DetectorInput`, its `DetectorOutput`.
+            of a `Batch`, ``loss``, a scalar whose mean over the parts of a step is the step's, and,
+            without gradients, what it is made of and the figures of `workzone.train.figures`. Of a
+            `DetectorInput`, its `DetectorOutput`.
         """
         device = self.class_weights.device
         mixed = self.config.precision == "bfloat16"
@@ -61,7 +63,11 @@ class Objective(nn.Module):
         loss = cross_entropy + terms["penalty"]
         loss = loss + config.balance_weight * terms["balance_loss"]
         loss = loss + config.mask_weight * terms["mask_loss"]
-        return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
+        told = terms | {"kept_views": kept_views(output)}
+        load = expert_load(output)
+        if load is not None:
+            told["expert_load"] = load
+        return {"loss": loss} | {name: term.detach() for name, term in told.items()}
 
 
 def masks_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:

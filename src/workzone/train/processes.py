@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -52,6 +52,13 @@ class Processes:
     def gathered(self, value: torch.Tensor) -> torch.Tensor:
         """``[count, ...]``: the value of every process, in all of them, on the processor."""
         return value.detach().cpu()[None]
+
+    def mean(self, passes: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The mean of each figure over the passes of a step and over all processes."""
+        means = {name: torch.stack([p[name] for p in passes]).mean(dim=0) for name in passes[0]}
+        if self.count == 1:
+            return means
+        return {name: self.gathered(value).mean(dim=0) for name, value in means.items()}
 
     def wait(self) -> None:
         """Until all processes are here."""

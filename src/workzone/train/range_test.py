@@ -25,6 +25,7 @@ from workzone.progress import bar
 from workzone.train.examples import Examples, Rows
 from workzone.train.loop import train_detector
 from workzone.train.schedules import ScheduleConfig
+from workzone.train.session import Session, Stage
 from workzone.train.settings import TrainConfig
 
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -156,10 +157,9 @@ def range_test(examples: Examples, rows: Rows, config: TrainConfig) -> RangeTest
                 rows,
                 config,
                 progress,
+                Stage(Session(), "range-test", collector),
                 epochs=config.epochs,
                 validation=None,
-                stage="range-test",
-                tracker=collector,
             )
         except _Enough:
             pass

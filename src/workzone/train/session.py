@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector, DetectorConfig
+from workzone.train.batches import Batch
 from workzone.train.checkpoints import Checkpoints
+from workzone.train.examples import Examples
 from workzone.train.interruption import Interruption
 from workzone.train.processes import Processes, set_generators, state_of_generators
+from workzone.train.protection import save_bad_batch
 from workzone.train.run_folder import RunFolder
-from workzone.train.settings import RunConfig
+from workzone.train.settings import RunConfig, TrainConfig
 from workzone.train.state import State
+from workzone.train.tracking import Listener, Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +41,41 @@ class Session:
 
     processes: Processes = field(default_factory=Processes)
     folder: RunFolder | None = None
+    tracker: Tracker = field(default_factory=Tracker)
+    log_end: int = 0  # of the log, where the last finished training ends
     interruption: Interruption = field(default_factory=Interruption)
+
+    def keep(
+        self,
+        path: Path,
+        config: TrainConfig,
+        data: Mapping[str, Any],
+        *,
+        restart: bool,
+        services: Sequence[str],
+    ) -> None:
+        """Keep the run in a folder, see `RunFolder.open`, and tell services of it."""
+        self.folder = RunFolder(path)
+        if self.processes.is_main:
+            self.folder = RunFolder.open(path, config, data, restart=restart)
+            settings = dataclasses.asdict(config)
+            self.tracker = Tracker(path, services=services, settings=settings)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """While inside, a stop can be asked for; then the log is closed."""
+        try:
+            with self.interruption.listening():
+                yield
+        finally:
+            self.tracker.close()
 
     def stage(self, name: str, run: RunConfig) -> Stage:
         """One training of several, by a name that can be a file's."""
         checkpoints = None
         if self.folder is not None:
             checkpoints = Checkpoints(self.folder.path / "checkpoints" / name, run.checkpoints)
-        return Stage(self, name, checkpoints, run.checkpoint_seconds)
+        return Stage(self, name, self.tracker, checkpoints, run.checkpoint_seconds)
 
 
 @dataclass
@@ -49,6 +84,7 @@ class Stage:
 
     session: Session
     name: str
+    tracker: Listener  # told of steps and epochs
     checkpoints: Checkpoints | None = None
     seconds: float = 60.0  # from one checkpoint to the next
     _saved: float = field(default_factory=time.monotonic)
@@ -57,8 +93,10 @@ class Stage:
         """Go on from the newest checkpoint, if there is one."""
         found = None if self.checkpoints is None else self.checkpoints.latest()
         if found is None:
+            self.session.tracker.rewind(self.session.log_end)
             return
         tensors, values = found
+        self.session.tracker.rewind(values["log"])
         state.unpack(tensors, values)
         set_generators(self.session.processes, tensors["random/global"])
 
@@ -83,9 +121,29 @@ class Stage:
                 "same command again to go on"
             )
 
+    def keep_bad_batch(
+        self, examples: Examples, batch: Batch, state: State, terms: dict[str, torch.Tensor]
+    ) -> str:
+        """Where a batch whose loss is not finite was kept, as the end of a sentence."""
+        folder = self.session.folder
+        if folder is None:
+            return ""
+        told = save_bad_batch(
+            folder.path,
+            examples=examples,
+            images=batch.part.images,
+            copies=batch.part.copies,
+            given=batch.given,
+            step=state.step,
+            epoch=state.epoch,
+            loss=terms["loss"].item(),
+        )
+        return f"; {told}"
+
     def _save(self, state: State, checkpoints: Checkpoints) -> None:
         tensors, values = state.pack(state_of_generators(self.session.processes))
         if self.session.processes.is_main:
+            values["log"] = self.session.tracker.position()
             checkpoints.save(state.step, tensors, values)
         self._saved = time.monotonic()
 
@@ -96,6 +154,7 @@ class Stage:
         if found is None:
             return None
         tensors, values = found
+        self.session.log_end = values["log"]
         detector = Detector(size())
         detector.load_state_dict(tensors)
         return Learned(
@@ -105,9 +164,14 @@ class Stage:
     def finish(self, learned: Learned) -> None:
         """Keep what this training came to, and drop its checkpoints."""
         processes = self.session.processes
+        self.session.log_end = self.session.tracker.position()
         if self.session.folder is not None and processes.is_main:
             state: dict[str, torch.Tensor] = dict(learned.detector.state_dict())
-            values = {"losses": learned.losses, "averaged": learned.averaged}
+            values = {
+                "losses": learned.losses,
+                "averaged": learned.averaged,
+                "log": self.session.log_end,
+            }
             self.session.folder.write_result(self.name, state, values)
         if self.checkpoints is not None and processes.is_main:
             self.checkpoints.remove()

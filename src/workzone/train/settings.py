@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
@@ -76,6 +77,7 @@ class TrainConfig:
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
+    test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ from workzone.train.averaging import WeightAverage
 Tensors = dict[str, torch.Tensor]
 Values = dict[str, Any]
 
+_PLAIN = ("epoch", "batch", "step", "history", "trained", "epoch_loss", "averaged")
+
 
 @dataclass(kw_only=True)
 class State:
@@ -30,6 +32,8 @@ class State:
     batch: int = 0  # of this epoch, the next one
     step: int = 0
     history: list[float] = field(default_factory=list)  # validation loss per epoch
+    trained: list[float] = field(default_factory=list)  # cross-entropy of what was trained on
+    epoch_loss: float = 0.0  # likewise, of this epoch so far
     best: Tensors = field(default_factory=dict)  # the module at its lowest validation loss
     averaged: bool = False  # whether the best are averaged weights
     epoch_start: torch.Tensor | None = None  # state of the generator as the epoch began
@@ -48,6 +52,8 @@ class State:
     def end_epoch(self) -> None:
         """Count an epoch."""
         self.epoch, self.batch, self.epoch_start = self.epoch + 1, 0, None
+        self.trained.append(self.epoch_loss)
+        self.epoch_loss = 0.0
 
     def out_of_patience(self, patience: int) -> bool:
         """Whether the last ``patience`` epochs all failed to improve on the best before them."""
@@ -70,9 +76,7 @@ class State:
         for name, value in self.module.state_dict().items():
             tensors[f"module/{name}"] = whole(value)
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        values: Values = {
-            name: getattr(self, name) for name in ("epoch", "batch", "step", "history", "averaged")
-        }
+        values: Values = {name: getattr(self, name) for name in _PLAIN}
         if self.average is not None:
             average = self.average.state_dict()
             values["average_updates"] = average["updates"]
@@ -95,7 +99,7 @@ class State:
         Raises:
             TrainingError: it is of another model or optimizer.
         """
-        for name in ("epoch", "batch", "step", "history", "averaged"):
+        for name in _PLAIN:
             setattr(self, name, values[name])
         self.generator.set_state(tensors["random/order"])
         self.epoch_start = tensors.get("random/epoch")

@@ -1,0 +1,171 @@
+"""What keeps people from training in vain: said early, with the figure and the way out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from workzone.errors import TrainingError
+from workzone.files import write_text, writing
+from workzone.model.inputs import DetectorInput
+from workzone.model.metadata_batch import MetadataBatch
+from workzone.train.examples import Examples, Rows
+from workzone.types import Sample
+
+DIVERGING_EPOCHS = 3
+"""Epochs in a row after which a loss that is too high counts as diverging."""
+
+CONSTANT_ANSWER = math.log(2)
+"""Cross-entropy of an answer that is always 0.5, with the classes weighing the same."""
+
+MEANINGLESS_ACCURACY = 0.8
+"""Share of the larger class from which on accuracy says little."""
+
+
+def check_classes(samples: Sequence[Sample], validation_folds: Sequence[Rows]) -> None:
+    """Make sure that there is something to tell apart, before anything long begins.
+
+    Args:
+        samples: labelled, those to learn from and to validate with.
+        validation_folds: row numbers of each fold.
+
+    Raises:
+        TrainingError: one class only, no validation fold, or one of the classes is missing in a
+            fold or in what is left to train on.
+    """
+    counts = [sum(s.label == label for s in samples) for label in (0, 1)]
+    if not all(counts):
+        only = "road work" if counts[1] else "none"
+        raise TrainingError(
+            f"all {len(samples)} labelled images to learn from are labelled {only!r}: a detector "
+            "learns the difference from both. Add images of the other kind, or look at the label "
+            "column that was imported"
+        )
+    if not validation_folds:
+        raise TrainingError(
+            "no validation rows: give the manifest a `val` split or folds with "
+            "`workzone data split`"
+        )
+    for fold in validation_folds:
+        name, rest = samples[fold[0]].split, np.setdiff1d(np.arange(len(samples)), fold)
+        validating = f"the validation split {name!r} has"
+        training = f"without the validation split {name!r} there are"
+        for which, rows in ((validating, fold), (training, rest)):
+            positives = sum(samples[row].label == 1 for row in rows)
+            if positives in (0, len(rows)):
+                lacking = "any with road work" if not positives else "any without"
+                raise TrainingError(
+                    f"{which} {len(rows)} images, not {lacking}; both kinds are needed on either "
+                    "side. Split again with `workzone data split` (another seed, or fewer folds)"
+                )
+
+
+def imbalance_warning(samples: Sequence[Sample]) -> str | None:
+    """What to know where one class is `MEANINGLESS_ACCURACY` of the rows or more; else None."""
+    positives = sum(s.label == 1 for s in samples)
+    share = max(positives, len(samples) - positives) / len(samples)
+    if share < MEANINGLESS_ACCURACY:
+        return None
+    larger = "road work" if 2 * positives > len(samples) else "no road work"
+    return (
+        f"Imbalance: {share:.1%} of the {len(samples):,} images show {larger}. A constant answer "
+        f"has accuracy {share:.3f} and MCC 0: judge by MCC and AUC, not by accuracy."
+    )
+
+
+def check_divergence(losses: Sequence[float], learning_rate: float) -> None:
+    """Stop a run whose loss goes the wrong way, called after each epoch.
+
+    It diverges where the loss was above three times that of a constant answer for
+    `DIVERGING_EPOCHS` epochs, or rose in each of them to more than 1.5 times both its first value
+    and that of a constant answer.
+
+    Args:
+        losses: mean cross-entropy of the training rows, per epoch so far.
+        learning_rate: for the message.
+
+    Raises:
+        TrainingError: it diverges.
+    """
+    last = losses[-DIVERGING_EPOCHS:]
+    if len(losses) <= DIVERGING_EPOCHS:
+        return
+    high = min(last) > 3 * CONSTANT_ANSWER
+    before = losses[-DIVERGING_EPOCHS - 1]
+    rising = all(a < b for a, b in zip([before, *last[:-1]], last, strict=True))
+    risen = rising and last[-1] > 1.5 * max(losses[0], CONSTANT_ANSWER)
+    if high or risen:
+        shown = ", ".join(f"{loss:.3g}" for loss in last)
+        raise TrainingError(
+            f"training diverges: the loss of the last {DIVERGING_EPOCHS} epochs is {shown}; a "
+            f"constant answer has {CONSTANT_ANSWER:.2f}, and the first epoch had {losses[0]:.3g}. "
+            f"The learning rate {learning_rate:g} is too high: `workzone train --find-lr` proposes "
+            "one"
+        )
+
+
+def save_bad_batch(
+    folder: Path,
+    *,
+    examples: Examples,
+    images: torch.Tensor,
+    copies: torch.Tensor,
+    given: DetectorInput,
+    step: int,
+    epoch: int,
+    loss: float,
+) -> str:
+    """Keep a batch whose loss is not finite: ``bad-batch.json`` and ``bad-batch.safetensors``.
+
+    Args:
+        folder: of the run.
+        examples: that the batch was taken from.
+        images: int64 ``[B]``, positions in ``examples``.
+        copies: int64 ``[B]``, which copy of each.
+        given: what the detector was given.
+        step: number of the step, from 0.
+        epoch: number of the epoch, from 0.
+        loss: the value that is not finite.
+
+    Returns:
+        A sentence for the error message: where they are.
+
+    Raises:
+        WorkzoneError: the folder cannot be written.
+    """
+    tensors = {"images": images, "copies": copies, "labels": examples.labels[images]}
+    tensors |= _tensors("", given)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    finite = {n: bool(torch.isfinite(t).all()) for n, t in tensors.items()}
+    rows = images.tolist()
+    description = {
+        "step": step,
+        "epoch": epoch,
+        "loss": str(loss),  # JSON has no NaN
+        "samples": [examples.samples[i].id if examples.samples else i for i in rows],
+        "content_hashes": [examples.samples[i].content_hash for i in rows if examples.samples],
+        "copies": copies.tolist(),
+        "labels": tensors["labels"].tolist(),
+        "not_finite": sorted(name for name, good in finite.items() if not good),
+    }
+    with writing(folder / "bad-batch.safetensors") as aside:
+        safetensors.torch.save_file(tensors, aside)
+    write_text(folder / "bad-batch.json", json.dumps(description, indent=2, allow_nan=False) + "\n")
+    return f"the batch is kept in {folder / 'bad-batch.json'} and bad-batch.safetensors"
+
+
+def _tensors(prefix: str, given: DetectorInput | MetadataBatch) -> dict[str, torch.Tensor]:
+    """All tensors of a batch by dotted name."""
+    found = {}
+    for name, value in vars(given).items():
+        if isinstance(value, torch.Tensor):
+            found[prefix + name] = value
+        elif isinstance(value, MetadataBatch):
+            found |= _tensors(f"{prefix}{name}.", value)
+    return found

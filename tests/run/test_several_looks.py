@@ -1,0 +1,121 @@
+"""Several looks at an image: in prediction, in evaluation, and in the bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, logit
+
+from cli_invoke import invoke
+from conftest import Tiny
+from workzone.backbones import Backbone, pool
+from workzone.backbones import run as run_backbone
+from workzone.data.augmentation import augment
+from workzone.data.images import content_hash, decode
+from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.errors import UsageError
+from workzone.features.extract import Extraction
+from workzone.model.detector import Detector
+from workzone.model.inputs import DetectorInput
+from workzone.run.evaluate import image_only_probabilities
+from workzone.run.predictor import Predictor
+from workzone.train.job import train
+from workzone.train.settings import TrainConfig
+from workzone.views import enough_side, make_views
+
+COPIES = 4
+
+
+def slow_probability(predictor: Predictor, path: Path) -> float:
+    """One look after the other, by hand: every view is read, and the glance chooses afterwards."""
+    bundle = predictor.bundle
+    assert bundle.test_time is not None
+    layout, data = bundle.spec.layout, path.read_bytes()
+    odds = []
+    for copy in range(1 + bundle.test_time.copies):
+        frame = decode(data, enough_side=enough_side(layout) * (2 if copy else 1), name="image")
+        if copy:
+            recipe = bundle.spec.augmentation
+            frame = augment(frame, recipe, identity=content_hash(data), copy=copy)
+        views = make_views(frame, layout)
+        output = run_backbone(predictor.backbone, views.pixels, precision=bundle.spec.precision)
+        given = DetectorInput(
+            features=pool(output, bundle.spec.pooling)[None],
+            boxes=torch.from_numpy(views.boxes)[None],
+            grid=output.grid[:1],
+            grid_size=output.grid_size,
+        )
+        with torch.no_grad():
+            raw = bundle.detector.run(given).logits.double().softmax(dim=1)[0, 1].item()
+        odds.append(logit(raw))
+    surest = sorted(odds, key=abs, reverse=True)[: bundle.test_time.kept]
+    return float(bundle.calibration.apply(expit(np.mean(surest))))
+
+
+def test_prediction_is_that_of_a_slow_reference_and_of_evaluation(
+    tiny: Tiny, predictor: Predictor, lite0: Backbone, tmp_path: Path
+) -> None:
+    bundle = predictor.bundle.with_test_time(COPIES)
+    looking = Predictor(bundle, lite0)
+    samples = tiny.manifest.in_split("test")
+    some = [tiny.root / s.image.path for s in list(samples)[:4]]
+    told = [prediction.probability for prediction in looking.predict(some)]
+    np.testing.assert_allclose(told, [slow_probability(looking, p) for p in some], atol=1e-4)
+    assert told != pytest.approx([p.probability for p in predictor.predict(some)], abs=1e-4)
+    store = Extraction(samples, lite0, bundle.spec, tmp_path, copies=COPIES).run()
+    stored = image_only_probabilities(bundle, store, list(samples))
+    np.testing.assert_allclose(stored[:4], told, atol=0.02)  # features are stored in float16
+    explained, _ = looking.explain(some[0])
+    assert explained.probability == pytest.approx(told[0])
+
+
+def test_a_bundle_carries_it_and_old_bundles_have_none(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path
+) -> None:
+    bundle = read_bundle(tiny.bundle)
+    assert bundle.test_time is None
+    looking = bundle.with_test_time(3)
+    write_bundle(looking, tmp_path / "model")
+    assert read_bundle(tmp_path / "model").test_time == looking.test_time
+    assert looking.identity() != bundle.identity()
+    assert looking.with_test_time(None) == looking
+    assert looking.with_test_time(0).identity() == bundle.identity()
+    path = tmp_path / "model" / "bundle.json"
+    description = json.loads(path.read_text())
+    del description["test_time"]  # as versions before it wrote
+    path.write_text(json.dumps(description))
+    assert read_bundle(tmp_path / "model").test_time is None
+    with pytest.raises(UsageError, match="copies=65, allowed: 1 to 64"):
+        bundle.with_test_time(65)
+
+
+def test_it_is_taken_over_from_training(tiny: Tiny, lite0: Backbone) -> None:
+    bundle = read_bundle(tiny.bundle)
+    asked = bundle.with_test_time(2).test_time
+    config = dataclasses.replace(TrainConfig(epochs=1), test_time=asked)
+    trained = train(tiny.manifest, lite0, bundle.spec, tiny.store, config).bundle
+    assert isinstance(trained.detector, Detector)
+    assert trained.test_time == asked
+    assert trained.provenance["training"]["test_time"] == {"copies": 2, "keep": 0.5}
+
+
+def test_the_commands_take_it(tiny: Tiny, tmp_path: Path) -> None:
+    photo = tiny.root / "01.png"
+
+    def probability(*more: object) -> float:
+        said = invoke("predict", photo, "--model", tiny.bundle, "--json", *more).stdout
+        return float(json.loads(said)["probability"])
+
+    assert probability("--tta", 0) == probability()
+    assert probability("--tta", 2) != probability()
+    report = tmp_path / "report"
+    judged = invoke(
+        *("evaluate", tiny.manifest_path, "--model", tiny.bundle, "-o", report),
+        *("--store", tmp_path / "store", "--tta", 2, "--json"),
+    )
+    assert json.loads(judged.stdout)["model"]["looks at an image"] == 3
