@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -9,11 +11,16 @@ import numpy as np
 import safetensors.torch
 import torch
 import yaml
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from workzone.config import from_mapping
 from workzone.train.examples import Examples
 from workzone.train.fit import fit
-from workzone.train.processes import processes
+from workzone.train.losses import Objective
+from workzone.train.optimizers import make_optimizer
+from workzone.train.processes import LaunchedProcesses, processes
 from workzone.train.run_folder import RunFolder
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
@@ -27,10 +34,27 @@ def made_examples(rows: int = 96, views: int = 3, width: int = 16) -> Examples:
     return Examples(labels=labels, rows=torch.arange(rows * 2).view(rows, 2), features=features)
 
 
+class Sharded(LaunchedProcesses):
+    """Weights, gradients and the optimizer's state in shards, as FSDP 2 has them."""
+
+    def prepare(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        fully_shard(module, mesh=init_device_mesh("cpu", (self.count,)))
+        assert isinstance(module, Objective)
+        return module, make_optimizer(module.detector, module.config.optimizer)
+
+    def unwrapped(self, module: nn.Module) -> nn.Module:
+        return module
+
+    def passes(self, module: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
 def main(settings: str, folder: str, output: str) -> None:
     torch.set_num_threads(1)
     config = from_mapping(TrainConfig, yaml.safe_load(settings), where="settings")
-    together = processes()
+    together = Sharded() if os.environ.get("SHARDED") else processes()
     run = RunFolder(Path(folder))
     if together.is_main:
         run = RunFolder.open(Path(folder), config, {})
@@ -41,6 +65,7 @@ def main(settings: str, folder: str, output: str) -> None:
         result = fit(made_examples(), folds, config, session)
     if together.is_main:
         safetensors.torch.save_file(dict(result.detector.state_dict()), output)
+        print(f"processes: {together.count}")
     together.wait()
 
 

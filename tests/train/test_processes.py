@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,22 +36,40 @@ CONFIG = TrainConfig(
 )
 
 
-def launch(config: TrainConfig, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def launch(
+    config: TrainConfig, folder: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     tree = yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config))))
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", *options]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", *options]
+    launcher += ["--num_processes", "2", "--num_machines", "1", "--dynamo_backend", "no"]
     arguments = [str(JOB), tree, str(folder / "run"), str(folder / "weights.safetensors")]
     return subprocess.run(
-        [*launcher, "--num_processes", "2", "--mixed_precision", "no", *arguments],
+        [*launcher, "--mixed_precision", "no", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
     )
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    told = launch(CONFIG, tmp_path)
+ON_CPU = {"ACCELERATE_USE_CPU": "true"}  # with --multi_gpu: two processes, and gloo between them
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "count"),
+    [
+        (["--multi_gpu"], ON_CPU, 2),
+        (["--multi_gpu"], ON_CPU | {"SHARDED": "1"}, 2),
+        (["--cpu"], {}, 1),  # Accelerate starts one without MPI
+    ],
+    ids=["DDP", "FSDP", "cpu"],
+)
+def test_several_processes_learn_what_one_learns(
+    options: list[str], environment: dict[str, str], count: int, tmp_path: Path
+) -> None:
+    told = launch(CONFIG, tmp_path, *options, **environment)
     assert told.returncode == 0, told.stderr[-3000:]
+    assert told.stdout.splitlines()[-1] == f"processes: {count}"
     together = safetensors.torch.load_file(tmp_path / "weights.safetensors")
     alone = fit(made_examples(), FOLDS, CONFIG).detector.state_dict()
     untrained = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(learning_rate=1e-9))
@@ -64,7 +83,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
 
 def test_second_derivatives_are_refused_in_several_processes(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(name="sophia"))
-    told = launch(config, tmp_path)
+    told = launch(config, tmp_path, "--multi_gpu", **ON_CPU)
     assert told.returncode != 0
     assert "an optimizer with second derivatives trains in one process" in told.stderr
 

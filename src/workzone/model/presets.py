@@ -169,6 +169,8 @@ PHASES = (
         3,
         experts=4,
         ema=0.999,
+        precision="bfloat16",
+        compile=True,
         summary="Experts and an average of the weights, for long runs on GPUs; for any backbone.",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
@@ -11,6 +12,9 @@ import torch
 from torch import nn
 
 from workzone.errors import MissingExtraError, UsageError
+from workzone.train.losses import Objective
+
+logger = logging.getLogger(__name__)
 
 
 class Processes:
@@ -88,17 +92,26 @@ class LaunchedProcesses(Processes):
             raise MissingExtraError(
                 "accelerate", "train", "training in several processes"
             ) from error
-        # Of the metadata's categories, a step uses those that occur in it.
-        unused = accelerate.DistributedDataParallelKwargs(find_unused_parameters=True)
-        self._accelerator = accelerate.Accelerator(kwargs_handlers=[unused])
+        self._accelerator = accelerate.Accelerator()
         super().__init__(self._accelerator.device)
         self.rank = self._accelerator.process_index
         self.count = self._accelerator.num_processes
+        if self.count == 1 and "MASTER_PORT" in os.environ:
+            logger.warning(
+                "one process trains: `accelerate launch --cpu` starts no more without MPI; "
+                "`torchrun --nproc-per-node 2 -m workzone ...` does"
+            )
 
     def prepare(
         self, module: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Wrapped as the launch told."""
+        from accelerate import DistributedDataParallelKwargs
+
+        # A step uses those of the metadata's categories, and the experts, that occur in it.
+        detector = cast(Objective, module).detector.config
+        some = detector.metadata is not None or detector.encoder.experts > 0
+        self._accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=some)
         module, wrapped = self._accelerator.prepare(module, optimizer)
         return module, cast(torch.optim.Optimizer, getattr(wrapped, "optimizer", wrapped))
 

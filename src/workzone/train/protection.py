@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from workzone.errors import TrainingError
+from workzone.errors import DivergedError, TrainingError
 from workzone.files import write_text, writing
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
@@ -91,7 +91,7 @@ def check_divergence(losses: Sequence[float], learning_rate: float) -> None:
         learning_rate: for the message.
 
     Raises:
-        TrainingError: it diverges.
+        DivergedError: it does.
     """
     last = losses[-DIVERGING_EPOCHS:]
     if len(losses) <= DIVERGING_EPOCHS:
@@ -102,7 +102,7 @@ def check_divergence(losses: Sequence[float], learning_rate: float) -> None:
     risen = rising and last[-1] > 1.5 * max(losses[0], CONSTANT_ANSWER)
     if high or risen:
         shown = ", ".join(f"{loss:.3g}" for loss in last)
-        raise TrainingError(
+        raise DivergedError(
             f"training diverges: the loss of the last {DIVERGING_EPOCHS} epochs is {shown}; a "
             f"constant answer has {CONSTANT_ANSWER:.2f}, and the first epoch had {losses[0]:.3g}. "
             f"The learning rate {learning_rate:g} is too high: `workzone train --find-lr` proposes "
