@@ -28,7 +28,10 @@ CHALLENGE_SEED = 0
 def spec_of(recipe: Recipe) -> FeatureSpec:
     """Of features with copies of a recipe."""
     return make_spec(
-        load_backbone("lite0"), grid_views=(0,), augmentation=Augmentation(recipe=recipe)
+        load_backbone("lite0"),
+        precision="bfloat16",  # three times as fast where the processor has it
+        grid_views=(0,),
+        augmentation=Augmentation(recipe=recipe),
     )
 
 

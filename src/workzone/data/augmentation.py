@@ -96,7 +96,7 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
     if recipe.recipe == "mild":
         return _mild(frame, recipe, np.random.default_rng(seed))
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)  # of the CPU; others stay as they are
+        torch.default_generator.manual_seed(seed)  # of the CPU; others stay as they are
         changed: torch.Tensor = _POLICIES[recipe.recipe]()(frame)
     return changed
 

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector
 from workzone.progress import Bar
+from workzone.train.augment import augment_batch
 from workzone.train.averaging import WeightAverage
 from workzone.train.examples import Examples, Rows
 from workzone.train.judging import BATCH, validation_loss
-from workzone.train.losses import masks_loss, penalty
+from workzone.train.losses import classification_loss, masks_loss, penalty
 from workzone.train.optimizers import (
     differentiable_twice,
     evaluation_weights,
@@ -79,9 +80,17 @@ def train_detector(
             set_learning_rate(optimizer, config.schedule.multiplier(step, steps))
             curvature = config.optimizer.needs_second_derivatives(step)
             with differentiable_twice() if curvature else contextlib.nullcontext():
-                output = detector.run(examples.batch(batch, copy, metadata))
-                losses = F.cross_entropy(output.logits, labels[batch], reduction="none")
-                loss = (losses * class_weights[labels[batch]]).mean() + penalty(detector, config)
+                given, targets = augment_batch(
+                    examples.batch(batch, copy, metadata),
+                    F.one_hot(labels[batch], 2).float(),
+                    config=config.augment,
+                    ids=examples.ids(batch),
+                    seed=config.seed,
+                    epoch=epoch,
+                )
+                output = detector.run(given)
+                loss = classification_loss(output.logits, targets, class_weights, config.augment)
+                loss = loss + penalty(detector, config)
                 loss = loss + config.balance_weight * output.balance_loss
                 loss = loss + config.mask_weight * masks_loss(output, examples, batch, copy)
                 if not bool(torch.isfinite(loss)):

@@ -8,6 +8,7 @@ from workzone.errors import UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
 from workzone.model.glance import GlanceConfig
+from workzone.train.augment import AugmentConfig
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
 from workzone.train.schedules import ScheduleConfig
@@ -38,6 +39,7 @@ class TrainConfig:
     ema: float = 0.0  # decay of the weights' moving average, such as 0.99; 0: none
     gradient_clip: float = 0.0  # largest norm of a step's gradient; 0: any
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # which rows, how often
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of stored features
     batch: int = 64  # images
     epochs: int = 60  # at most
     patience: int = 8  # epochs without a better validation loss before stopping
