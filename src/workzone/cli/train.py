@@ -11,6 +11,8 @@ from rich.text import Text
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
     DEFAULT_BACKBONE,
+    AugmentChoice,
+    AugmentOption,
     AugmentSeedOption,
     CopiesOption,
     DeviceOption,
@@ -51,6 +53,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train folds.parquet -o model --test fold-0 --seed 1",
     "workzone train --print-config > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
+    "workzone train manifest.parquet -o model --copies 4 --augment challenge",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
 )
@@ -105,6 +108,7 @@ def train(
     precision: PrecisionOption = PrecisionChoice.AUTO,
     stored: StoredOption = StoredChoice.FLOAT16,
     copies: CopiesOption = 0,
+    augment: AugmentOption = AugmentChoice.MILD,
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -154,6 +158,7 @@ def train(
         pooling,
         precision,
         stored,
+        augment,
         augment_seed,
         device,
         grid_views=settings.detector.grid_views,
