@@ -100,6 +100,15 @@ def run_task(name: str, seed: int, fold: int, work: Path) -> dict[str, Any]:
     return result
 
 
+def _copies_of(names: list[str]) -> dict[Recipe, int]:
+    """Of each recipe, the most copies that a variant needs."""
+    most: dict[Recipe, int] = {}
+    for name in names:
+        variant = VARIANTS[name]
+        most[variant.recipe] = max(variant.copies, most.get(variant.recipe, 0))
+    return most
+
+
 def _labels_and_groups(work: Path) -> tuple[Rows, list[str]]:
     photographs = examples(work, "mild", 0)
     labels = photographs.labels.numpy()
@@ -170,9 +179,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--work", type=Path, default=Path("runs/copies"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()
-    prepare(options.photos, options.work)
+    prepare(options.photos, options.work, _copies_of(options.variants))
     results: dict[str, Any] = {}
     with ProcessPoolExecutor(options.workers) as pool:
         futures = {
@@ -181,7 +191,7 @@ def main() -> None:
                 for seed in range(options.seeds)
                 for fold in range(FOLDS)
             ]
-            for name in VARIANTS
+            for name in options.variants
         }
         for name, of_variant in futures.items():
             results[name] = summarise(options.work, [future.result() for future in of_variant])

@@ -19,9 +19,8 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore, StoreWriter
 from workzone.subnet.challenge import write_challenge
 from workzone.train.examples import Examples
+from workzone.types import Sample
 
-COPIES: dict[Recipe, tuple[int, ...]] = {"challenge": (2, 4), "mild": (2,), "trivial": (2,)}
-"""Of each recipe, in the order they are made: what a stopped run has is worth using."""
 CHALLENGE_SEED = 0
 
 
@@ -35,32 +34,28 @@ def spec_of(recipe: Recipe) -> FeatureSpec:
     )
 
 
-def prepare(photos: Path, work: Path) -> None:
+def prepare(photos: Path, work: Path, copies: dict[Recipe, int]) -> None:
     """Extract everything once; a stopped run goes on."""
     import_source(str(photos / "labels.csv"), work / "photographs.parquet")
     photographs = read_manifest(work / "photographs.parquet")
     write_challenge(photographs, work / "challenge", seed=CHALLENGE_SEED)
     _extract(work, photographs, "mild", 0)
-    with ProcessPoolExecutor(2) as pool:  # one process for each store at a time
-        for done in [pool.submit(_judged, work), pool.submit(_copied, work)]:
+    with ProcessPoolExecutor(2) as pool:  # a store has one writer at a time
+        judged = pool.submit(_judged, work, copies.get("mild", 0))
+        others = {recipe: count for recipe, count in copies.items() if recipe != "mild"}
+        for done in [judged, pool.submit(_copied, work, others)]:
             done.result()
 
 
-def _judged(work: Path) -> None:
+def _judged(work: Path, mild_copies: int) -> None:
     _extract(work, challenges(work), "mild", 0)
-    _copies(work, "mild")
+    _extract(work, read_manifest(work / "photographs.parquet"), "mild", mild_copies)
 
 
-def _copied(work: Path) -> None:
-    for recipe in COPIES:
-        if recipe != "mild":
-            _take_photographs(work, recipe)
-            _copies(work, recipe)
-
-
-def _copies(work: Path, recipe: Recipe) -> None:
-    for copies in COPIES[recipe]:
-        _extract(work, read_manifest(work / "photographs.parquet"), recipe, copies)
+def _copied(work: Path, copies: dict[Recipe, int]) -> None:
+    for recipe, count in copies.items():
+        _take_photographs(work, recipe)
+        _extract(work, read_manifest(work / "photographs.parquet"), recipe, count)
 
 
 def _extract(work: Path, manifest: Manifest, recipe: Recipe, copies: int) -> None:
@@ -110,7 +105,7 @@ def challenge_examples(work: Path) -> Examples:
     return _examples(store, samples, [[store.row(s.content_hash or "")] for s in samples])
 
 
-def _examples(store: FeatureStore, samples: list, rows: list[list[int]]) -> Examples:  # type: ignore[type-arg]
+def _examples(store: FeatureStore, samples: list[Sample], rows: list[list[int]]) -> Examples:
     return Examples(
         labels=torch.tensor([s.label for s in samples]),
         rows=torch.tensor(rows),
