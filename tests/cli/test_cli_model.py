@@ -148,6 +148,8 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (["extract", "{manifest}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),
         (["extract", "{manifest}", "--layout", "{typo}"], 2, "did you mean 'tiles'?"),
         (["extract", "{manifest}", "--copies", "-1"], 2, "--copies"),
+        (["extract", "{manifest}", "--augment", "chalenge"], 2, "'challenge'"),
+        (["train", "{manifest}", "-o", "m", "augment.mixup=-1"], 2, "mixup=-1.0, allowed: 0.0 to"),
         (["train", "{manifest}", "-o", "m", "--config", "{typo}"], 2, "tils: unknown key"),
         (["train", "{manifest}", "-o", "m", "--test", "tset"], 2, "did you mean 'test'?"),
         (
@@ -182,6 +184,26 @@ def test_errors_are_one_line_and_an_exit_code(
     result = invoke(*[argument.format(**names) for argument in arguments], expect=code)
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
+
+
+def test_extract_makes_copies_by_the_recipe_that_is_named(
+    tiny: Tiny, layout: Path, tmp_path: Path
+) -> None:
+    few = tiny.manifest.with_samples(list(tiny.manifest)[:2])
+    for sample in few:
+        shutil.copy(tiny.root / sample.image.path, tmp_path)
+    path = tmp_path / "two.parquet"
+    write_manifest(few, path)
+    told = parsed(
+        invoke(
+            *("extract", path, "--layout", layout, "--store", tmp_path / "features", "--json"),
+            *("--copies", "2", "--augment", "challenge", "--augment-seed", "3"),
+        )
+    )
+    assert told["rows"] == 6
+    spec = json.loads((Path(told["store"]) / "spec.json").read_text())
+    assert spec["augmentation"]["recipe"] == "challenge"
+    assert spec["augmentation"]["seed"] == 3
 
 
 @pytest.mark.parametrize("name", ["backbones", "extract", "train", "evaluate"])

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import v2
 
-from workzone.data.augmentation import LEAST_SIDE, Augmentation, augment
+from workzone.data import augmentation
+from workzone.data.augmentation import LEAST_SIDE, RECIPES, Augmentation, augment
+from workzone.data.challenge import challenge_image
 from workzone.errors import UsageError
 
 NOTHING = {"flip": 0.0, "least_area": 1.0, "light": 0.0, "blur": 0.0}
@@ -122,3 +128,87 @@ def test_the_smallest_crops_of_the_smallest_frames_can_be_blurred():
 def test_values_that_are_no_shares_are_refused(name, value):
     with pytest.raises(UsageError, match=rf"{name} is a share from 0 to 1, not {value}"):
         Augmentation(**{name: value})
+
+
+# Recipes
+
+
+def test_the_mild_recipe_draws_what_it_always_drew(monkeypatch):
+    told = hashlib.blake2b(digest_size=8)
+    for name in ("adjust_brightness", "adjust_contrast", "adjust_saturation", "gaussian_blur"):
+
+        def note(frame, *factor, _name=name, **more):
+            told.update(f"{_name}{factor}{sorted(more.items())}".encode())
+            return frame
+
+        monkeypatch.setattr(augmentation.T, name, note)
+    frame = torch.arange(3 * 40 * 60, dtype=torch.uint8).view(3, 40, 60)
+    for copy in range(1, 9):
+        result = augment(frame, Augmentation(), identity="a", copy=copy)
+        told.update(result.contiguous().numpy().tobytes())
+    assert told.hexdigest() == "1af219070acf3b93"  # noted before there were other recipes
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_depends_on_seed_identity_and_copy_alone(frame, recipe):
+    def pixels(seed=0, identity="a", copy=1):
+        named = Augmentation(seed=seed, recipe=recipe)
+        return augment(frame, named, identity=identity, copy=copy).contiguous().numpy()
+
+    names = [(0, "a", copy) for copy in range(1, 30)]
+    first = [pixels(*name) for name in names]
+    torch.manual_seed(11)
+    with ThreadPoolExecutor(4) as pool:  # other threads draw at the same time
+        again = list(pool.map(lambda name: pixels(*name), reversed(names)))
+    assert all(np.array_equal(a, b) for a, b in zip(first, reversed(again), strict=True))
+    for others in (
+        [pixels(1, "a", copy) for _, _, copy in names],
+        [pixels(0, "b", copy) for _, _, copy in names],
+        [first[0]] * len(names),
+    ):
+        assert sum(np.array_equal(a, b) for a, b in zip(first, others, strict=True)) < 10
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_recipe_moves_torchs_generator_or_the_frame(frame, recipe):
+    torch.manual_seed(3)
+    expected, before = torch.rand(4), frame.clone()
+    torch.manual_seed(3)
+    for copy in range(1, 8):
+        augment(frame, Augmentation(recipe=recipe), identity="a", copy=copy)
+    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "policy"), [("trivial", v2.TrivialAugmentWide), ("rand", v2.RandAugment)]
+)
+def test_policies_are_torchvisions_under_a_seed_of_their_own(frame, recipe, policy):
+    digest = hashlib.blake2b(b"5/a/2", digest_size=8).digest()
+    torch.manual_seed(int.from_bytes(digest, "little"))
+    expected = policy()(frame)
+    result = augment(frame, Augmentation(seed=5, recipe=recipe), identity="a", copy=2)
+    assert torch.equal(result, expected)
+
+
+def test_challenge_copies_are_challenges_of_all_levels():
+    random = np.random.default_rng(5)
+    frame = torch.from_numpy(random.integers(0, 256, (3, 90, 120), dtype=np.uint8))
+    recipe = Augmentation(seed=4, recipe="challenge")
+    levels = []
+    for copy in range(1, 41):
+        made = challenge_image(frame, identity=f"a/{copy}", seed=4)
+        assert torch.equal(augment(frame, recipe, identity="a", copy=copy), made.pixels)
+        levels.append(made.changes.level)
+    assert set(levels) == {0, 1, 2, 3}
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_one():
+    with pytest.raises(UsageError, match="no augmentation 'chalenge'; did you mean 'challenge'"):
+        Augmentation(recipe="chalenge")
+
+
+def test_shares_belong_to_the_mild_recipe():
+    match = r"flip=0\.25 belongs to the augmentation 'mild', not to 'rand'"
+    with pytest.raises(UsageError, match=match):
+        Augmentation(recipe="rand", flip=0.25)

@@ -19,7 +19,7 @@ from torch import nn
 
 import fresh_process
 from workzone.backbones import Backbone, load_backbone, pool, run
-from workzone.data.augmentation import Augmentation
+from workzone.data.augmentation import RECIPES, Augmentation
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ManifestError, StoreError, UsageError
@@ -349,6 +349,19 @@ def test_more_copies_are_added_to_the_same_store(manifest):
     more = extraction(manifest, copies=1)
     assert {job.copy for job in more.pending()} == {1}
     assert len(more.run()) == 10
+
+
+@pytest.mark.parametrize("recipe", ["trivial", "rand", "challenge"])
+def test_copies_by_a_recipe_are_the_same_whatever_the_order_of_images(manifest, recipe):
+    """Frames are changed by several threads at once."""
+    work = extraction(manifest, copies=3, augmentation=Augmentation(recipe=recipe))
+    check_rows(work, work.run(), copies=3)
+
+
+def test_another_recipe_is_another_store(manifest):
+    paths = {extraction(manifest, augmentation=Augmentation(recipe=r)).path for r in RECIPES}
+    assert len(paths) == len(RECIPES)
+    assert extraction(manifest).path in paths
 
 
 def test_another_augmentation_seed_is_another_store(manifest):

@@ -44,6 +44,7 @@ OTHER = {
     "layout.squares": ("centre", "left"),
     "layout.boxes": ((0.0, 0.0, 0.5, 0.75),),
     "augmentation.seed": 1,
+    "augmentation.recipe": "challenge",
     "augmentation.flip": 0.25,
     "augmentation.least_area": 0.25,
     "augmentation.light": 0.25,
@@ -88,6 +89,44 @@ def test_keys_of_all_second_values_differ_from_each_other():
 
 def test_the_key_is_the_same_in_every_process_and_version():
     assert dataclasses.replace(SPEC).key() == SPEC.key() == "4212d561a5f83546"
+
+
+def test_a_store_of_before_there_were_recipes_keeps_its_key():
+    stored = {
+        "backbone": "lite0",
+        "weight_hash": "e0768c82a42e73cbd2f9cd0420dfaf88",
+        "width": 2560,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "pooling": "mean+max",
+        "layout": {
+            "size": 224,
+            "global_view": True,
+            "tiles": 3,
+            "overlap": 0.25,
+            "squares": ["centre", "right"],
+            "boxes": [],
+        },
+        "precision": "float32",
+        "stored_type": "float16",
+        "grid_views": [0],
+        "grid_size": [7, 7],
+        "grid_width": 1280,
+        "augmentation": {"seed": 0, "flip": 0.5, "least_area": 0.5, "light": 0.3, "blur": 0.2},
+        "preprocessing": 2,
+    }
+    spec = FeatureSpec.from_json(stored)
+    assert spec.augmentation == Augmentation(recipe="mild")
+    assert spec.key() == "c2435ce591820baf"
+    assert spec.to_json() == stored
+
+
+def test_the_key_of_challenge_copies_changes_with_the_version_of_the_challenge(monkeypatch):
+    challenge = with_value(SPEC, "augmentation.recipe", "challenge")
+    before = challenge.key(), SPEC.key()
+    monkeypatch.setattr("workzone.features.spec.RECIPE_VERSION", 99)
+    assert challenge.key() != before[0]
+    assert SPEC.key() == before[1]
 
 
 @pytest.mark.parametrize("name", [None, *OTHER])

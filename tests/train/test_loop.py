@@ -24,6 +24,7 @@ from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
 from workzone.train import fit as fitting
 from workzone.train import judging, loop, losses
+from workzone.train.augment import AugmentConfig
 from workzone.train.batches import cut, load
 from workzone.train.examples import Examples
 from workzone.train.fit import Fit
@@ -131,6 +132,28 @@ def test_the_same_seed_gives_the_same_bits() -> None:
         TrainConfig(epochs=4, detector=DetectorConfig(dropout=0.2), seed=1),
     )
     assert state(first.detector) != state(other.detector)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        AugmentConfig(mixup=0.4),
+        AugmentConfig(cutmix=1.0),
+        AugmentConfig(view_dropout=0.4),
+        AugmentConfig(label_smoothing=0.1),
+        AugmentConfig(focal=2.0),
+    ],
+    ids=str,
+)
+def test_augmented_training_learns_and_can_be_repeated(augment: AugmentConfig) -> None:
+    features, labels = made_data()
+    config = dataclasses.replace(QUICK, augment=augment)
+    first, second = (fit(features, labels, two_folds(160), config) for _ in range(2))
+    plain = fit(features, labels, two_folds(160), QUICK)
+    assert state(first.detector) == state(second.detector)
+    assert state(first.detector) != state(plain.detector)
+    fresh, fresh_labels = made_data(seed=1)
+    assert roc_auc_score(fresh_labels, probabilities(first.detector, fresh[:, 0])) > 0.97
 
 
 def test_the_callers_random_numbers_are_left_alone() -> None:
@@ -496,7 +519,7 @@ def test_the_masks_of_copies_are_not_learned() -> None:
         rows = torch.zeros((len(examples), 2), dtype=torch.int64)  # two copies, alike
         alike = dataclasses.replace(examples, rows=rows)
         parts = cut(torch.arange(8), copies, 1)
-        (batch,) = load(alike, None, parts, workers=0, device=torch.device("cpu"))
+        (batch,) = load(alike, None, parts, QUICK, epoch=0, device=torch.device("cpu"))
         return losses.masks_loss(output, batch).item()
 
     assert loss(0) > 0 == loss(1)

@@ -9,6 +9,8 @@ from rich.table import Table
 
 from workzone.cli.console import FAILED, JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
+    AugmentChoice,
+    AugmentOption,
     AugmentSeedOption,
     BackboneOption,
     CopiesOption,
@@ -57,6 +59,7 @@ EXAMPLES_EXTRACT = examples(
     "workzone extract manifest.parquet",
     "workzone extract manifest.parquet --backbone dinov3-vitb16 --weights ./dinov3-vitb16",
     "workzone extract manifest.parquet --copies 4 --no-grid",
+    "workzone extract manifest.parquet --copies 4 --augment challenge",
 )
 
 
@@ -71,6 +74,7 @@ def extract(
     precision: PrecisionOption = PrecisionChoice.AUTO,
     stored: StoredOption = StoredChoice.FLOAT16,
     copies: CopiesOption = 0,
+    augment: AugmentOption = AugmentChoice.MILD,
     augment_seed: AugmentSeedOption = 0,
     grid: Annotated[
         bool,
@@ -99,6 +103,7 @@ def extract(
         pooling,
         precision,
         stored,
+        augment,
         augment_seed,
         device,
         grid_views=lambda views: (0,) if grid and views.global_view else (),

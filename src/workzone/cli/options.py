@@ -33,6 +33,15 @@ class StoredChoice(enum.StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class AugmentChoice(enum.StrEnum):
+    """How augmented copies differ from their image."""
+
+    MILD = "mild"
+    TRIVIAL = "trivial"
+    RAND = "rand"
+    CHALLENGE = "challenge"
+
+
 DEFAULT_BACKBONE = "lite0"
 
 ManifestArgument = Annotated[
@@ -63,6 +72,13 @@ StoredOption = Annotated[StoredChoice, typer.Option("--store-as", help="Type of 
 CopiesOption = Annotated[
     int, typer.Option(min=0, help="Augmented copies per image, stored beside the image itself.")
 ]
+AugmentOption = Annotated[
+    AugmentChoice,
+    typer.Option(
+        help="How copies differ: crop, flip and light; TrivialAugment; RandAugment; or as the "
+        "subnet sends images."
+    ),
+]
 AugmentSeedOption = Annotated[int, typer.Option(help="Seed of the augmented copies.")]
 StoreOption = Annotated[
     Path | None,
@@ -92,6 +108,7 @@ def prepare(
     pooling: str | None,
     precision: PrecisionChoice,
     stored: StoredChoice,
+    augment: AugmentChoice,
     augment_seed: int,
     device: str,
     *,
@@ -127,7 +144,7 @@ def prepare(
         precision=chosen,
         stored_type=stored.value,
         grid_views=grid_views(views),
-        augmentation=Augmentation(seed=augment_seed),
+        augmentation=Augmentation(seed=augment_seed, recipe=augment.value),
     )
     return network, spec
 

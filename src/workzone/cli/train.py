@@ -12,6 +12,8 @@ from rich.text import Text
 from workzone import progress
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
+    AugmentChoice,
+    AugmentOption,
     AugmentSeedOption,
     CopiesOption,
     DeviceOption,
@@ -52,6 +54,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train folds.parquet -o model --test fold-0 --seed 1",
     "workzone train --print-config --preset lite epochs=20 > training.yaml",
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
+    "workzone train manifest.parquet -o model --copies 4 --augment challenge",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
     "workzone train manifest.parquet -o model --find-lr",
@@ -94,6 +97,7 @@ def train(
     precision: PrecisionOption = PrecisionChoice.AUTO,
     stored: StoredOption = StoredChoice.FLOAT16,
     copies: CopiesOption = 0,
+    augment: AugmentOption = AugmentChoice.MILD,
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -173,6 +177,7 @@ def train(
         chosen.pooling,
         precision,
         stored,
+        augment,
         augment_seed,
         device,
         grid_views=settings.detector.grid_views,

@@ -10,6 +10,8 @@ import typer
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import (
+    AugmentChoice,
+    AugmentOption,
     AugmentSeedOption,
     CopiesOption,
     DeviceOption,
@@ -87,6 +89,7 @@ def tune(
     precision: PrecisionOption = PrecisionChoice.AUTO,
     stored: StoredOption = StoredChoice.FLOAT16,
     copies: CopiesOption = 0,
+    augment: AugmentOption = AugmentChoice.MILD,
     augment_seed: AugmentSeedOption = 0,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -137,6 +140,7 @@ def tune(
         chosen.pooling,
         precision,
         stored,
+        augment,
         augment_seed,
         device,
         grid_views=settings.detector.grid_views,

@@ -1,18 +1,40 @@
-"""Augmented copies of a frame, each under its own seed, so that they can be stored once."""
+"""Augmented copies of a frame, each under its own seed, so that they can be stored once.
+
+Recipes:
+
+=============  ==================================================================================
+``mild``       a crop, a flip, other light, some blur: another camera, another lane, another hour
+``trivial``    one change of any strength (TrivialAugment Wide, Müller & Hutter 2021, ICCV)
+``rand``       two changes of medium strength (RandAugment, Cubuk et al. 2020, NeurIPS)
+``challenge``  what the subnet's validator does, at a random level (`workzone.data.challenge`)
+=============  ==================================================================================
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import threading
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
-from workzone.errors import UsageError
+from workzone.data.challenge import challenge_image
+from workzone.errors import UsageError, nearest
+
+Recipe = Literal["mild", "trivial", "rand", "challenge"]
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 
 LEAST_SIDE = 8
 """Pixels; a crop keeps at least as many a side, which the blur needs."""
+
+_POLICIES = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
+_DRAWING = threading.Lock()
+"""Held while torch's generator, of which a process has one, is seeded for a frame."""
 
 
 @dataclass(frozen=True)
@@ -22,38 +44,64 @@ class Augmentation:
     The defaults are mild: what another camera, another lane or another hour would change.
 
     Raises:
-        UsageError: a value is not a share of 1.
+        UsageError: no such recipe, a value is not a share of 1, or it is not the recipe's.
     """
 
     seed: int = 0
+    recipe: Recipe = "mild"
+    # Of `mild` alone; the other recipes are what their authors made them.
     flip: float = 0.5  # probability of a left-right flip
     least_area: float = 0.5  # share of the frame that a random crop keeps at least, 0..1
     light: float = 0.3  # brightness, contrast, saturation are scaled within 1 +- this
     blur: float = 0.2  # probability of a Gaussian blur, sigma 0.5..2 px
 
     def __post_init__(self) -> None:
-        for name in ("flip", "least_area", "light", "blur"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+        if self.recipe not in RECIPES:
+            raise UsageError(
+                f"there is no augmentation {self.recipe!r}; {nearest(self.recipe, RECIPES)}"
+            )
+        for field in dataclasses.fields(self):
+            if field.name in ("seed", "recipe"):
+                continue
+            value = getattr(self, field.name)
+            if not 0 <= value <= 1:
+                raise UsageError(f"{field.name} is a share from 0 to 1, not {value}")
+            if self.recipe != "mild" and value != field.default:
+                raise UsageError(
+                    f"{field.name}={value} belongs to the augmentation 'mild', not to "
+                    f"{self.recipe!r}: leave it out, or take mild"
+                )
 
 
 def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: int) -> torch.Tensor:
     """Change a frame at random, reproducibly.
 
     The random numbers depend on (recipe.seed, identity, copy) alone: not on the order of images,
-    nor on the number of workers.
+    nor on the number of workers. Torch's generator is left as it was.
 
     Args:
         frame: uint8 ``[3, H, W]``.
         recipe: what may change.
         identity: of the image, such as its content hash.
-        copy: number of the copy.
+        copy: number of the copy, or of the epoch.
 
     Returns:
-        uint8 ``[3, h, w]`` with h <= H and w <= W.
+        uint8: ``[3, h, w]`` with h <= H and w <= W of ``mild``, ``[3, 224, 224]`` of ``challenge``,
+        ``[3, H, W]`` of the others.
     """
+    if recipe.recipe == "challenge":
+        return challenge_image(frame, identity=f"{identity}/{copy}", seed=recipe.seed).pixels
     digest = hashlib.blake2b(f"{recipe.seed}/{identity}/{copy}".encode(), digest_size=8).digest()
-    random = np.random.default_rng(int.from_bytes(digest, "little"))
+    seed = int.from_bytes(digest, "little")
+    if recipe.recipe == "mild":
+        return _mild(frame, recipe, np.random.default_rng(seed))
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU; others stay as they are
+        changed: torch.Tensor = _POLICIES[recipe.recipe]()(frame)
+    return changed
+
+
+def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator) -> torch.Tensor:
     _, height, width = frame.shape
     share = float(np.sqrt(random.uniform(recipe.least_area, 1)))
     crop_height = max(round(height * share), min(height, LEAST_SIDE))

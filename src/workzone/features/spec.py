@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from workzone.config import from_mapping
 from workzone.data.augmentation import Augmentation
+from workzone.data.challenge import RECIPE_VERSION
 from workzone.errors import UsageError
 from workzone.views import PREPROCESSING_VERSION, ViewLayout
 
@@ -45,8 +46,15 @@ class FeatureSpec:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as plain values."""
-        return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+        """The spec as plain values.
+
+        The recipe `mild` is left out: it was the only one when the first stores were made, and
+        they keep their keys.
+        """
+        values = cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+        if self.augmentation.recipe == "mild":
+            del values["augmentation"]["recipe"]
+        return values
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FeatureSpec:
@@ -55,5 +63,8 @@ class FeatureSpec:
 
     def key(self) -> str:
         """16 hex digits that change with anything that changes a feature."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        values = self.to_json()
+        if self.augmentation.recipe == "challenge":
+            values["challenge"] = RECIPE_VERSION
+        text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
+from workzone.train.augment import augment_batch
 from workzone.train.examples import Examples
+from workzone.train.settings import TrainConfig
 
 T = TypeVar("T")
 
@@ -22,10 +25,21 @@ T = TypeVar("T")
 class Part:
     """Which images a process takes in one pass: of a step's batch, its share."""
 
-    images: torch.Tensor  # int64 [b], row numbers
-    copies: torch.Tensor  # int64 [b], which copy of each
+    step_images: torch.Tensor  # int64 [n], row numbers of the whole step's batch
+    step_copies: torch.Tensor  # int64 [n], which copy of each
+    places: torch.Tensor  # int64 [b], which of them these are
     counted: torch.Tensor  # bool [b], False for padding
     padded: float  # rows of the step's batch with its padding, over those without: 1 or more
+
+    @property
+    def images(self) -> torch.Tensor:
+        """Row numbers, int64 ``[b]``."""
+        return self.step_images[self.places]
+
+    @property
+    def copies(self) -> torch.Tensor:
+        """Which copy of each, int64 ``[b]``."""
+        return self.step_copies[self.places]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +48,7 @@ class Batch:
 
     part: Part
     given: DetectorInput
-    labels: torch.Tensor  # int64 [b]
+    targets: torch.Tensor  # [b, 2], shares of the classes
     masks: torch.Tensor | None = None  # [b, K, h, w]
     annotated: torch.Tensor | None = None  # bool [b], rows whose masks are known
 
@@ -51,8 +65,9 @@ def cut(images: torch.Tensor, copies: torch.Tensor, parts: int) -> list[Part]:
     places = places.where(counted, 0)
     return [
         Part(
-            images=images[places[number::parts]],
-            copies=copies[places[number::parts]],
+            step_images=images,
+            step_copies=copies,
+            places=places[number::parts],
             counted=counted[number::parts],
             padded=size * parts / len(images),
         )
@@ -62,25 +77,52 @@ def cut(images: torch.Tensor, copies: torch.Tensor, parts: int) -> list[Part]:
 
 class _Parts(Dataset[Batch]):
     def __init__(
-        self, examples: Examples, metadata: MetadataBatch | None, parts: Sequence[Part]
+        self,
+        examples: Examples,
+        metadata: MetadataBatch | None,
+        parts: Sequence[Part],
+        config: TrainConfig,
+        epoch: int,
     ) -> None:
         self.examples, self.metadata, self.parts = examples, metadata, parts
+        self.config, self.epoch = config, epoch
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def __getitem__(self, number: int) -> Batch:
         part, examples = self.parts[number], self.examples
+        given, targets = self._augmented(part)
         masks = annotated = None
         if examples.masks is not None:
             masks, annotated = examples.masks.batch(part.images.numpy())
             annotated &= (part.copies == 0) & part.counted  # copies are cropped and flipped
         return Batch(
             part=part,
-            given=examples.batch(part.images, part.copies, self.metadata),
-            labels=examples.labels[part.images],
+            given=given,
+            targets=targets,
             masks=masks,
             annotated=annotated,
+        )
+
+    def _augmented(self, part: Part) -> tuple[DetectorInput, torch.Tensor]:
+        """Of the part's images; mixed, if they are, with any image of the step's batch."""
+        augment, images = self.config.augment, part.images
+        if not (augment.mixup or augment.cutmix):
+            return self._alone(images, part.copies)
+        given, targets = self._alone(part.step_images, part.step_copies)
+        return given[part.places], targets[part.places]
+
+    def _alone(
+        self, images: torch.Tensor, copies: torch.Tensor
+    ) -> tuple[DetectorInput, torch.Tensor]:
+        return augment_batch(
+            self.examples.batch(images, copies, self.metadata),
+            F.one_hot(self.examples.labels[images], 2).float(),
+            config=self.config.augment,
+            ids=self.examples.ids(images),
+            seed=self.config.seed,
+            epoch=self.epoch,
         )
 
 
@@ -88,15 +130,16 @@ def load(
     examples: Examples,
     metadata: MetadataBatch | None,
     parts: Sequence[Part],
+    config: TrainConfig,
     *,
-    workers: int,
+    epoch: int,
     device: torch.device,
 ) -> Iterator[Batch]:
     """The parts' batches in order, read ahead by worker processes where there are any."""
     loader = DataLoader(
-        _Parts(examples, metadata, parts),
+        _Parts(examples, metadata, parts, config, epoch),
         batch_size=None,
-        num_workers=workers,
+        num_workers=config.run.workers,
         collate_fn=_as_it_is,
         generator=torch.Generator(),  # or it would draw from the generator that dropout uses
         pin_memory=False,

@@ -66,9 +66,13 @@ class Examples:
         with warnings.catch_warnings(action="ignore"):  # rare values, see MetadataConfig.fitted
             return encode_samples(self.samples, config.metadata, self.text_vectors)
 
+    def ids(self, images: torch.Tensor) -> list[str]:
+        """Of some images; their numbers where there are no samples."""
+        return [self.samples[i].id if self.samples else str(i) for i in images.tolist()]
+
     def names(self, images: torch.Tensor, most: int = 5) -> str:
         """Some images by id, or by number where there are no samples, for messages."""
-        shown = [self.samples[i].id if self.samples else str(i) for i in images[:most].tolist()]
+        shown = self.ids(images[:most])
         more = len(images) - len(shown)
         return f"images {', '.join(shown)}" + (f" and {more} more" if more else "")
 

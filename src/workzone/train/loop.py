@@ -92,7 +92,8 @@ def train_detector(
             examples,
             metadata,
             _parts(order, copies, config, processes, first=state.batch),
-            workers=config.run.workers,
+            config,
+            epoch=state.epoch,
             device=processes.device,
         )
         while state.batch < steps:

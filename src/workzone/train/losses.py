@@ -10,6 +10,7 @@ from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import mask_loss
 from workzone.model.pooling import AttentionAndMaximum
+from workzone.train.augment import AugmentConfig
 from workzone.train.batches import Batch
 from workzone.train.figures import expert_load, kept_views
 from workzone.train.settings import TrainConfig
@@ -51,9 +52,10 @@ class Objective(nn.Module):
 
     def _terms(self, output: DetectorOutput, batch: Batch) -> dict[str, torch.Tensor]:
         config = self.config
-        weights = self.class_weights[batch.labels] * batch.part.counted
-        losses = F.cross_entropy(output.logits.float(), batch.labels, reduction="none")
-        cross_entropy = (losses * weights).mean() * batch.part.padded
+        losses = classification_loss(
+            output.logits.float(), batch.targets, self.class_weights, config.augment
+        )
+        cross_entropy = (losses * batch.part.counted).mean() * batch.part.padded
         terms = {
             "cross_entropy": cross_entropy,
             "penalty": penalty(self.detector, config),
@@ -68,6 +70,33 @@ class Objective(nn.Module):
         if load is not None:
             told["expert_load"] = load
         return {"loss": loss} | {name: term.detach() for name, term in told.items()}
+
+
+def classification_loss(
+    logits: torch.Tensor,
+    soft_targets: torch.Tensor,
+    class_weights: torch.Tensor,
+    config: AugmentConfig,
+) -> torch.Tensor:
+    """Cross-entropy or focal loss with soft targets, of each image.
+
+    ``-sum_c t_c w_c (1 - p_c)^gamma log p_c`` (Lin et al. 2017, arXiv 1708.02002), where t are the
+    targets, smoothed (Szegedy et al. 2016), w the class weights and gamma ``config.focal``.
+
+    Args:
+        logits: ``[B, 2]``.
+        soft_targets: ``[B, 2]``, shares of the classes, rows sum to 1.
+        class_weights: ``[2]``.
+        config: smoothing and gamma; with both at 0 this is the weighted cross-entropy.
+
+    Returns:
+        ``[B]``.
+    """
+    targets = soft_targets * (1 - config.label_smoothing) + config.label_smoothing / 2
+    log_p = F.log_softmax(logits, dim=-1)
+    # Of two classes, 1 - p is the other's p: exact near 0 and 1, for every gamma.
+    hard = (config.focal * log_p.flip(-1)).exp()
+    return -(targets * class_weights * hard * log_p).sum(dim=-1)
 
 
 def masks_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:

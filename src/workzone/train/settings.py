@@ -10,6 +10,7 @@ from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
 from workzone.model.glance import GlanceConfig
+from workzone.train.augment import AugmentConfig
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
 from workzone.train.schedules import ScheduleConfig
@@ -70,6 +71,7 @@ class TrainConfig:
     accumulate: int = 1  # passes that a step's batch is cut into, where memory is short
     precision: PrecisionName = "float32"  # bfloat16: mixed, weights stay float32
     compile: bool = False  # with torch.compile
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of a batch, and of the loss
     epochs: int = 60  # at most
     patience: int = 8  # epochs without a better validation loss before stopping
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
