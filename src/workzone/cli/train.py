@@ -53,6 +53,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model --config training.yaml --copies 2",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
+    "workzone train manifest.parquet -o model --from-pixels batch=16",
 )
 
 
@@ -88,6 +89,13 @@ def train(
             help="Print the default settings as YAML and stop.",
         ),
     ] = False,
+    from_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--from-pixels",
+            help="Train the backbone's last blocks too, by DoRA adapters; settings: adapters.*.",
+        ),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed; overrides the file's.")] = None,
     test: Annotated[
         str, typer.Option(help="The split to leave alone: test, or one of the folds.")
@@ -110,7 +118,7 @@ def train(
     device: DeviceOption = "cpu",
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a detector on stored features and write a bundle.
+    """Train a detector on stored features, or with its backbone from pixels, and write a bundle.
 
     Features that are missing are extracted first. The `val` split validates; in a manifest of
     folds every fold but --test validates in turn. The threshold is chosen on validation rows.
@@ -138,6 +146,8 @@ def train(
         tree = merged(tree, read_tree(config))
     where = "training" if config is None else str(config)
     tree = merged(tree, overrides(changes or []))
+    if from_pixels:
+        tree["adapters"] = tree.get("adapters") or {}
     settings = from_mapping(TrainConfig, tree, where=where)
     if seed is not None:
         settings = dataclasses.replace(settings, seed=seed)

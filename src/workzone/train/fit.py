@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from workzone.decide.calibration import Calibration, apply_where_known, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
-from workzone.model.detector import Detector
+from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.mask_loss import MaskOverlap
 from workzone.progress import bar
 from workzone.train.examples import Examples, Rows
@@ -49,7 +49,13 @@ class Fit:
         }
 
 
-def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfig) -> Fit:
+def fit(
+    examples: Examples,
+    validation_folds: Sequence[Rows],
+    config: TrainConfig,
+    *,
+    make_detector: Callable[[DetectorConfig], Detector] = Detector,
+) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows and stopped at its lowest validation
@@ -63,6 +69,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             as it is) serves validation. Masks are learned from the first copy alone.
         validation_folds: row numbers of each fold.
         config: how.
+        make_detector: gives an untrained detector, such as one with a backbone to adapt.
 
     Raises:
         TrainingError: one class only, a fold without one of the classes, features or a loss that
@@ -78,7 +85,13 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
         for fold in validation_folds:
             rest = np.setdiff1d(everything, fold)
             learned = train_detector(
-                examples, rest, config, progress, epochs=config.epochs, validation=fold
+                examples,
+                rest,
+                config,
+                progress,
+                epochs=config.epochs,
+                validation=fold,
+                make_detector=make_detector,
             )
             progress.advance(config.epochs - len(learned.losses))  # what stopping early saved
             best_epochs.append(int(np.argmin(learned.losses)) + 1)
@@ -94,6 +107,7 @@ def fit(examples: Examples, validation_folds: Sequence[Rows], config: TrainConfi
             epochs=epochs,
             validation=None,
             averaged=2 * sum(averaged) > len(averaged),
+            make_detector=make_detector,
         ).detector
         progress.advance(config.epochs - epochs)
     rows = np.concatenate(validation_folds)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import logging
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch
 
 import workzone
 from workzone.backbones import Backbone
+from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
 from workzone.data.splits import check_split
 from workzone.decide.bundle import Bundle
@@ -26,10 +29,11 @@ from workzone.features.store import FeatureStore
 from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
 from workzone.model.attention import log_attention_kernel
-from workzone.model.detector import DetectorConfig
+from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
+from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
@@ -62,6 +66,9 @@ def train(
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
 
+    With ``config.adapters`` it is trained from pixels, together with adapters on the backbone;
+    stored features then serve statistics alone. The bundle carries what the backbone has learned.
+
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
     fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
     name, are never looked at.
@@ -72,12 +79,14 @@ def train(
         spec: of the features to learn from.
         store_folder: where feature stores lie.
         config: how to train.
-        copies: augmented copies per training image, drawn at random beside the image itself.
+        copies: augmented copies per training image, drawn at random beside the image itself; from
+            pixels they are made anew in each epoch.
         test_split: the split to leave alone.
 
     Raises:
         TrainingError: no validation rows, one class only, a group in two splits, or metadata that
             gives the label away and is not allowed by name.
+        MissingExtraError: training from pixels, and peft is not installed.
         UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
             there are no folds), or the detector needs a grid that ``spec`` has not.
     """
@@ -102,17 +111,33 @@ def train(
     if config.detector.metadata is not None:
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
+    if config.adapters is not None:
+        require_peft()  # before anything long begins
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
+    stored_copies = copies if config.adapters is None else 0
+    store = Extraction(chosen, backbone, spec, store_folder, copies=stored_copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
         raise TrainingError(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    folder = store_folder / "text"
+    examples = _examples(samples, manifest.root, store, config, stored_copies, folder)
     log_attention_kernel(config.detector, examples.features.device)
-    result = fit(examples, _validation_folds(samples), config)
+    make_detector: Callable[[DetectorConfig], Detector] = Detector
+    if config.adapters is not None:
+        examples = PixelExamples.of(examples, spec, manifest.root, copies=copies)
+        make_detector = functools.partial(
+            PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
+        )
+    result = fit(examples, _validation_folds(samples), config, make_detector=make_detector)
+    weights: dict[str, torch.Tensor] = {}
+    if isinstance(result.detector, PixelDetector):
+        merged = result.detector.merged()
+        result = dataclasses.replace(result, detector=merged.detector)
+        spec = dataclasses.replace(spec, weight_hash=merged.backbone.weight_hash)
+        weights = merged.weights
     metadata = result.detector.config.metadata
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
@@ -127,6 +152,7 @@ def train(
         provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
+        backbone_weights=weights,
     )
     return Trained(bundle, result, samples, len(usable) - len(samples))
 

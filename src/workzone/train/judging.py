@@ -18,7 +18,7 @@ from workzone.train.examples import Examples, Rows
 Scores = npt.NDArray[np.float64]
 
 BATCH = 256
-"""Images judged at a time."""
+"""Images whose features are judged at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def validation_loss(
 ) -> float:
     """Cross-entropy of some rows; leaves the detector in evaluation mode."""
     detector.eval()
-    given = (examples.batch(part, metadata=metadata) for part in rows.split(BATCH))
+    given = (examples.batch(part, metadata=metadata) for part in rows.split(examples.read_at_once))
     logits = torch.cat([detector.run(part).logits for part in given])
     return float(F.cross_entropy(logits, examples.labels[rows], weight=class_weights))
 
@@ -51,7 +51,7 @@ def judge(detector: Detector, examples: Examples, rows: Rows) -> Judged:
     """What a detector in evaluation mode says of some rows, without and with metadata."""
     metadata = examples.metadata(detector.config)
     alone, told, known, overlaps = [], [], [], []
-    for part in torch.from_numpy(rows).split(BATCH):
+    for part in torch.from_numpy(rows).split(examples.read_at_once):
         given = examples.batch(part, metadata=metadata)
         alone.append(predict_probabilities(detector, given.image_only()))
         told.append(predict_probabilities(detector, given))

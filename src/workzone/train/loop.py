@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from workzone.errors import TrainingError
-from workzone.model.detector import Detector
+from workzone.model.detector import Detector, DetectorConfig
 from workzone.progress import Bar
 from workzone.train.averaging import WeightAverage
 from workzone.train.examples import Examples, Rows
@@ -48,6 +49,7 @@ def train_detector(
     epochs: int,
     validation: Rows | None,
     averaged: bool = False,
+    make_detector: Callable[[DetectorConfig], Detector] = Detector,
 ) -> Learned:
     """Train one detector; with validation rows, keep it as it was at its lowest loss there.
 
@@ -56,7 +58,7 @@ def train_detector(
     """
     random = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
-    detector = Detector(examples.sized(config.detector, rows))
+    detector = make_detector(examples.sized(config.detector, rows))
     metadata = examples.metadata(detector.config)
     labels = examples.labels
     _fit_statistics(detector, examples, torch.from_numpy(rows))
@@ -73,6 +75,7 @@ def train_detector(
     step = 0
     for epoch in range(epochs):
         detector.train()
+        examples = examples.at_epoch(epoch)
         order = torch.from_numpy(rows)[_order(examples, rows, config, random, epoch)]
         copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=random)
         for batch, copy in zip(order.split(config.batch), copies.split(config.batch), strict=True):
@@ -156,8 +159,8 @@ def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) 
     rows = rows[:: math.ceil(len(rows) / STATISTICS_IMAGES)]
     parts = rows.split(BATCH)
     if detector.glance is not None:
-        grids = (examples.batch(part).grid for part in parts)
+        grids = (examples.stored(part).grid for part in parts)
         means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])
         detector.glance.fit(means, examples.labels[rows])
-    read = [detector.choose_views(examples.batch(part)).features for part in parts]
+    read = [detector.choose_views(examples.stored(part)).features for part in parts]
     detector.fit_scaler(torch.cat(read))

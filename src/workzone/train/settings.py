@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workzone.backbones.adapters import AdapterConfig
 from workzone.errors import UsageError
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
@@ -45,6 +46,7 @@ class TrainConfig:
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
+    adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
 
     def __post_init__(self) -> None:
