@@ -3,19 +3,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
-from conftest import LAYOUT, Tiny
-from workzone.backbones import Backbone, pool, run
+from conftest import Tiny
+from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
-from workzone.data.manifest import Manifest
+from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
+from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
@@ -26,12 +28,12 @@ from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.run.predictor import Predictor, load
 from workzone.train.examples import Examples
-from workzone.train.job import train
+from workzone.train.job import Trained, train
 from workzone.train.judging import predict_probabilities
 from workzone.train.optimizers import OptimizerConfig, make_optimizer, parameters_by_role
 from workzone.train.pixels import PixelDetector, PixelExamples, PixelInput
 from workzone.train.settings import TrainConfig
-from workzone.views import sample_bytes, sample_views
+from workzone.views import ViewLayout, sample_bytes, sample_views
 
 ADAPTERS = AdapterConfig(rank=4, blocks=2)
 GLANCE = DetectorConfig(glance=GlanceConfig(keep=3))
@@ -44,9 +46,21 @@ QUICK = TrainConfig(
 )
 
 
+LAYOUT = ViewLayout(size=48, tiles=2, overlap=0.0, squares=())
+"""The whole frame and its quarters, of 3 x 3 cells."""
+
+
 @pytest.fixture(scope="module")
-def spec(lite0: Backbone) -> FeatureSpec:
-    return make_spec(lite0, layout=LAYOUT, grid_views=(0,))
+def backbone() -> Backbone:
+    """A small transformer with random weights, for all that needs no bundle."""
+    torch.manual_seed(0)
+    config = DINOv3ViTConfig(**ViTSize(32, 64, 3, 2).configuration())
+    return DINOv3ViT(DINOv3ViTModel(config), "tiny")
+
+
+@pytest.fixture(scope="module")
+def spec(backbone: Backbone) -> FeatureSpec:
+    return make_spec(backbone, layout=LAYOUT, grid_views=(0,))
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +72,8 @@ def few(tiny: Tiny) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def stored(few: Manifest, lite0: Backbone, spec: FeatureSpec, tiny: Tiny) -> Examples:
-    store = Extraction(few, lite0, spec, tiny.store).run()
+def stored(few: Manifest, backbone: Backbone, spec: FeatureSpec, tiny: Tiny) -> Examples:
+    store = Extraction(few, backbone, spec, tiny.store).run()
     rows = [store.rows[(s.content_hash or "", 0)] for s in few]
     return Examples(
         labels=torch.tensor([s.label for s in few], dtype=torch.int64),
@@ -108,11 +122,27 @@ def moved(detector: PixelDetector) -> PixelDetector:
 ALL = torch.arange(20)
 
 
+def test_features_that_hardly_differ_are_not_blown_up(
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
+) -> None:
+    detector = detector_of(examples, backbone, spec, DetectorConfig())
+    features = torch.randn(50, 5, 64, generator=torch.Generator().manual_seed(4))
+    features[..., 7] *= 1e-3
+    detector.fit_scaler(features)
+    plain = Detector(detector.config)
+    plain.fit_scaler(features)
+    assert float(detector.feature_scale[7]) == pytest.approx(
+        0.1 * float(features.mean(dim=1).std(dim=0, correction=0).median())
+    )
+    others = torch.arange(64) != 7
+    assert torch.equal(detector.feature_scale[others], plain.feature_scale[others])
+
+
 @pytest.mark.parametrize("config", [GLANCE, DetectorConfig()], ids=["glance", "all views"])
 def test_untrained_it_says_what_the_stored_features_say(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec, config: DetectorConfig
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec, config: DetectorConfig
 ) -> None:
-    detector = detector_of(examples, lite0, spec, config)
+    detector = detector_of(examples, backbone, spec, config)
     with torch.no_grad():
         pixels, features = detector.run(examples.batch(ALL)), detector.run(examples.stored(ALL))
     torch.testing.assert_close(pixels.logits, features.logits, rtol=1e-3, atol=2e-3)
@@ -123,16 +153,16 @@ def test_untrained_it_says_what_the_stored_features_say(
 
 
 def test_features_are_those_of_extraction(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
     """Bit for bit those of the backbone, but for the size of the batch that it is given."""
-    detector = detector_of(examples, lite0, spec)
+    detector = detector_of(examples, backbone, spec)
     given = examples.batch(ALL[:2])
     with torch.no_grad():
         read = detector.read(given)
     assert (read.features != 0).any(dim=-1).sum(dim=1).tolist() == [3, 3]
     for image in range(2):
-        output = run(lite0, given.pixels[image])
+        output = run(backbone, given.pixels[image])
         expected = pool(output, spec.pooling)
         kept = (read.features[image] != 0).any(dim=-1)
         assert bool(kept[0])  # the whole frame
@@ -142,23 +172,23 @@ def test_features_are_those_of_extraction(
 
 
 def test_only_views_that_are_read_cost_anything(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
-    detector, counts = detector_of(examples, lite0, spec), []
+    detector, counts = detector_of(examples, backbone, spec), []
     detector.backbone.register_forward_pre_hook(lambda _, given: counts.append(len(given[0])))
     detector.run(examples.batch(ALL[:4]))
     assert counts == [4, 4 * 2]
 
 
 def test_gradients_reach_adapters_and_detector_and_nothing_else(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
-    detector = moved(detector_of(examples, lite0, spec)).train()
+    detector = moved(detector_of(examples, backbone, spec)).train()
     detector.run(examples.batch(ALL[:6])).logits[:, 1].sum().backward()
     reached = {n for n, p in detector.named_parameters() if p.grad is not None}
     assert reached == {n for n, p in detector.named_parameters() if p.requires_grad}
     adapters = {n for n in reached if n.startswith("backbone.")}
-    assert len(adapters) == 2 * 2 * 3  # two blocks of two convolutions of three parts
+    assert len(adapters) == 2 * 6 * 3  # two blocks of six layers of three parts
     assert all("lora_" in name for name in adapters)
     none = {n for n in adapters if not detector.get_parameter(n).grad.abs().sum() > 0}
     assert none == set()
@@ -205,15 +235,15 @@ def test_an_image_that_is_gone_is_named(examples: PixelExamples, tmp_path: Path)
 
 
 def test_the_state_holds_what_learns(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
-    detector = moved(detector_of(examples, lite0, spec))
+    detector = moved(detector_of(examples, backbone, spec))
     state = detector.state_dict()
     plain = Detector(detector.config).state_dict().keys()
     assert {name for name in state if not name.startswith("backbone.")} == plain
     assert all("lora_" in name for name in state.keys() - plain)
-    assert len(state.keys() - plain) == 12
-    other = detector_of(examples, lite0, spec)
+    assert len(state.keys() - plain) == 2 * 6 * 3
+    other = detector_of(examples, backbone, spec)
     other.load_state_dict(state)
     given = examples.batch(ALL[:4])
     with torch.no_grad():
@@ -224,12 +254,12 @@ def test_the_state_holds_what_learns(
 
 
 def test_magnitudes_are_not_decayed(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
-    detector = detector_of(examples, lite0, spec)
+    detector = detector_of(examples, backbone, spec)
     roles = parameters_by_role(detector)
     spared = {name for name, _ in roles["spared"] if "lora_" in name}
-    assert len(spared) == 4
+    assert len(spared) == 2 * 6
     assert all("magnitude" in name for name in spared)
     optimizer = make_optimizer(detector, OptimizerConfig(weight_decay=0.1))
     held = sum(len(group["params"]) for group in optimizer.param_groups)
@@ -237,10 +267,12 @@ def test_magnitudes_are_not_decayed(
 
 
 def test_dropout_is_of_the_adapters_and_of_training_alone(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
     sized = examples.sized(GLANCE, np.arange(20))
-    detector = moved(PixelDetector(sized, lite0, spec, dataclasses.replace(ADAPTERS, dropout=0.5)))
+    detector = moved(
+        PixelDetector(sized, backbone, spec, dataclasses.replace(ADAPTERS, dropout=0.5))
+    )
     given = examples.batch(ALL[:2])
     with torch.no_grad():
         still = [detector.eval().read(given).features for _ in range(2)]
@@ -250,9 +282,9 @@ def test_dropout_is_of_the_adapters_and_of_training_alone(
 
 
 def test_parted_and_merged_it_says_the_same(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
-    detector = moved(detector_of(examples, lite0, spec))
+    detector = moved(detector_of(examples, backbone, spec))
     given = examples.batch(ALL)
     with torch.no_grad():
         before = detector.run(given).logits
@@ -270,82 +302,66 @@ def test_parted_and_merged_it_says_the_same(
 
 
 def test_masks_are_learned_from_pixels_too(
-    examples: PixelExamples, lite0: Backbone, spec: FeatureSpec
+    examples: PixelExamples, backbone: Backbone, spec: FeatureSpec
 ) -> None:
     config = DetectorConfig(glance=GlanceConfig(keep=3), masks=MaskHeadConfig(hidden=8))
-    detector = detector_of(examples, lite0, spec, config).train()
+    detector = detector_of(examples, backbone, spec, config).train()
     output = detector.run(examples.batch(ALL[:2]))
     assert output.masks is not None
     output.masks.sum().backward()
     assert all(p.grad is not None for n, p in detector.named_parameters() if "lora_" in n)
 
 
+SMALL = ViewLayout(size=96, tiles=0, squares=("left", "right"))
+"""Three views, of the coarsest grid that a glance takes."""
+
+
 @pytest.fixture(scope="module")
 def trained(
-    few: Manifest, lite0: Backbone, spec: FeatureSpec, tiny: Tiny, tmp_path_factory: Any
-) -> Any:
-    result = train(few, lite0, spec, tiny.store, QUICK, copies=1)
-    folder = tmp_path_factory.mktemp("pixels") / "model"
-    write_bundle(result.bundle, folder)
-    return result, folder
+    few: Manifest, lite0: Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Trained, Path]:
+    root = tmp_path_factory.mktemp("pixels")
+    spec = make_spec(lite0, layout=SMALL, grid_views=(0,))
+    config = dataclasses.replace(
+        QUICK, detector=DetectorConfig(glance=GlanceConfig(keep=2)), batch=4
+    )
+    result = train(few, lite0, spec, root / "features", config, copies=1)
+    write_bundle(result.bundle, root / "model")
+    return result, root
 
 
-def test_training_from_pixels_learns(
-    few: Manifest, lite0: Backbone, spec: FeatureSpec, stored: Examples, trained: Any
-) -> None:
+def paths(manifest: Manifest) -> list[str]:
+    return [str(manifest.root / sample.image.path) for sample in manifest][:4]
+
+
+def test_training_from_pixels_learns(lite0: Backbone, trained: tuple[Trained, Path]) -> None:
     result, _ = trained
     (history,) = result.fit.validation_losses
-    assert min(history) < 0.8 * np.log(2)  # an untrained detector's
-    assert result.bundle.backbone_weights
-    assert result.bundle.spec.weight_hash != spec.weight_hash
-    assert lite0.weight_hash == spec.weight_hash
+    assert history[-1] < history[0]
+    assert min(history) < 0.9 * np.log(2)  # an untrained detector's
     changes = [
         float((value - lite0.model.state_dict()[name]).norm() / value.norm())
         for name, value in result.bundle.backbone_weights.items()
     ]
+    assert len(changes) == 2 * 2
     assert min(changes) > 1e-4
-    # it is what has changed: the same detector on the old backbone's features says something else
-    with torch.no_grad():
-        old = result.bundle.detector.run(stored.stored(ALL)).logits
-    assert float(old.std()) > 0
-
-
-def test_the_same_seed_gives_the_same_bits(
-    few: Manifest, lite0: Backbone, spec: FeatureSpec, tiny: Tiny, trained: Any
-) -> None:
-    torch.manual_seed(77)
-    again = train(few, lite0, spec, tiny.store, QUICK, copies=1)
-    assert again.bundle.identity() == trained[0].bundle.identity()
-    assert again.bundle.spec.weight_hash == trained[0].bundle.spec.weight_hash
+    assert result.bundle.spec.weight_hash != lite0.weight_hash == load_backbone("lite0").weight_hash
 
 
 def test_a_bundle_predicts_what_the_model_in_memory_does(
-    few: Manifest, lite0: Backbone, trained: Any
+    few: Manifest, trained: tuple[Trained, Path]
 ) -> None:
-    result, folder = trained
-    backbone = _merged_in_memory(lite0, result.bundle.backbone_weights)
-    paths = [str(few.root / s.image.path) for s in few][:6]
-    memory = Predictor(result.bundle, backbone).predict(paths)
-    assert load(folder).predict(paths) == memory
-    assert len({p.probability for p in memory}) > 1
-
-
-def _merged_in_memory(lite0: Backbone, weights: dict[str, torch.Tensor]) -> Backbone:
-    from workzone.backbones import load_backbone
-
+    result, root = trained
     backbone = load_backbone("lite0")
-    backbone.replace_weights(weights)
-    return backbone
-
-
-def test_the_validation_scores_are_those_of_merged_features(
-    few: Manifest, tiny: Tiny, trained: Any
-) -> None:
-    """What a bundle says of stored features of its own backbone is what it says of pixels."""
-    result, folder = trained
-    predictor = load(folder)
-    store = Extraction(few, predictor.backbone, result.bundle.spec, tiny.store).run()
-    rows = [store.row(s.content_hash or "") for s in few][:6]
+    backbone.replace_weights(result.bundle.backbone_weights)
+    loaded = load(root / "model")
+    memory = Predictor(result.bundle, backbone).predict(paths(few))
+    assert loaded.predict(paths(few)) == memory
+    assert len({p.probability for p in memory}) > 1
+    # and what it says of features stored with its own backbone
+    manifest = few.with_samples(list(few)[:4])
+    store = Extraction(manifest, loaded.backbone, loaded.bundle.spec, root / "features").run()
+    rows = [store.row(s.content_hash or "") for s in manifest]
     given = DetectorInput(
         features=store.read("pooled", rows),
         boxes=store.read("boxes", rows),
@@ -353,18 +369,31 @@ def test_the_validation_scores_are_those_of_merged_features(
         grid_size=store.spec.grid_size,
     )
     raw = predict_probabilities(result.bundle.detector, given)
-    expected = [
-        p.probability for p in predictor.predict([few.root / s.image.path for s in few][:6])
-    ]
-    np.testing.assert_allclose(result.bundle.calibration.apply(raw), expected, atol=2e-3)
+    expected = [p.probability for p in memory]
+    np.testing.assert_allclose(result.bundle.calibration.apply(raw), expected, atol=5e-3)
 
 
-def test_what_it_learned_is_checked_when_it_is_read(trained: Any, tmp_path: Path) -> None:
-    import shutil
+def test_the_same_seed_gives_the_same_bits(
+    few: Manifest, backbone: Backbone, spec: FeatureSpec, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(QUICK, epochs=2)
+    bundles = []
+    for number in range(2):
+        torch.manual_seed(number)  # the caller's seed does not matter
+        bundles.append(train(few, backbone, spec, tmp_path, config, copies=1).bundle)
+    assert bundles[0].identity() == bundles[1].identity()
+    other = train(few, backbone, spec, tmp_path, dataclasses.replace(config, seed=1), copies=1)
+    assert other.bundle.spec.weight_hash != bundles[0].spec.weight_hash
 
-    folder = tmp_path / "model"
-    shutil.copytree(trained[1], folder)
-    assert read_bundle(folder).backbone_weights.keys() == trained[0].bundle.backbone_weights.keys()
+
+def test_what_it_learned_is_checked_when_it_is_read(
+    trained: tuple[Trained, Path], tmp_path: Path
+) -> None:
+    folder, bundle = tmp_path / "model", trained[0].bundle
+    shutil.copytree(trained[1] / "model", folder)
+    read = read_bundle(folder).backbone_weights
+    assert read.keys() == bundle.backbone_weights.keys()
+    assert all(torch.equal(value, bundle.backbone_weights[n]) for n, value in read.items())
     file = folder / "backbone.safetensors"
     whole = file.read_bytes()
     for damage in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
@@ -377,14 +406,28 @@ def test_what_it_learned_is_checked_when_it_is_read(trained: Any, tmp_path: Path
     assert "what it has learned is in backbone.safetensors" in (folder / "NOTICE.txt").read_text()
 
 
-def test_weights_of_another_backbone_are_refused(trained: Any, tmp_path: Path) -> None:
+def test_learned_weights_that_are_not_finite_are_named(
+    trained: tuple[Trained, Path], tmp_path: Path
+) -> None:
+    bundle = trained[0].bundle
+    weights = {name: value * torch.nan for name, value in bundle.backbone_weights.items()}
+    write_bundle(dataclasses.replace(bundle, backbone_weights=weights), tmp_path / "model")
+    with pytest.raises(BundleError, match=r"backbone\.safetensors: .*conv_pw.* not finite"):
+        read_bundle(tmp_path / "model")
+
+
+def test_weights_of_another_backbone_are_refused(
+    trained: tuple[Trained, Path], tmp_path: Path
+) -> None:
     bundle = trained[0].bundle
     name, value = next(iter(bundle.backbone_weights.items()))
-    for weights, message in (
-        ({name: value[:1].clone()}, r"backbone\.safetensors: the tensor .* does not fit"),
-        ({name: value}, r"was not learned on these weights of lite0; load the weights .*--weights"),
+    for number, (weights, message) in enumerate(
+        [
+            ({name: value[:1].clone()}, r"backbone\.safetensors: the tensor .* does not fit"),
+            ({name: value}, r"was not learned on these weights of lite0; .*--weights"),
+        ]
     ):
-        folder = tmp_path / str(len(message))
+        folder = tmp_path / str(number)
         write_bundle(dataclasses.replace(bundle, backbone_weights=weights), folder)
         with pytest.raises(BundleError, match=message):
             load(folder)
@@ -392,36 +435,32 @@ def test_weights_of_another_backbone_are_refused(trained: Any, tmp_path: Path) -
 
 def test_without_peft_nothing_long_begins(
     few: Manifest,
-    lite0: Backbone,
+    backbone: Backbone,
     spec: FeatureSpec,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'workzone\[train\]'"):
-        train(few, lite0, spec, tmp_path / "features", QUICK)
+        train(few, backbone, spec, tmp_path / "features", QUICK)
     assert not (tmp_path / "features").exists()
 
 
-def test_the_command_trains_from_pixels_and_others_use_the_model(
-    tiny: Tiny, tmp_path: Path
+def test_the_command_trains_from_pixels_and_judges_with_what_was_learned(
+    few: Manifest, tmp_path: Path
 ) -> None:
-    (tmp_path / "layout.yaml").write_text("size: 64\ntiles: 2\noverlap: 0.0\nsquares: []\n")
-    (tmp_path / "config.yaml").write_text("detector: {glance: null}\n")
-    model = tmp_path / "model"
+    path = few.root / "few.parquet"
+    write_manifest(few, path)
+    (tmp_path / "layout.yaml").write_text("size: 64\ntiles: 0\nsquares: []\n")
     options = ["--layout", tmp_path / "layout.yaml", "--precision", "float32"]
-    options += ["--store", tmp_path / "features", "--config", tmp_path / "config.yaml"]
-    settings = ["epochs=1", "adapters.rank=2", "adapters.blocks=1"]
-    invoke("train", tiny.manifest_path, *settings, "-o", model, "--from-pixels", *options)
+    store = ["--store", tmp_path / "features"]
+    settings = ["epochs=1", "adapters.rank=2", "adapters.blocks=1", "detector.glance=null"]
+    model = tmp_path / "model"
+    invoke("train", path, *settings, "-o", model, "--from-pixels", *options, *store)
     described = json.loads((model / "bundle.json").read_text())
     assert described["provenance"]["training"]["adapters"]["rank"] == 2
-    assert (model / "backbone.safetensors").is_file()
-    store = ["--store", tmp_path / "features"]
-    judged = invoke(
-        "evaluate", tiny.manifest_path, "-m", model, "-o", tmp_path / "judged", *store, "--json"
-    )
-    assert (
-        json.loads(judged.stdout)["model"]["backbone weights"]
-        == (described["features"]["weight_hash"])
-    )
-    invoke("predict", tiny.root / "03.png", "--model", model)
+    judged = ["-m", model, "-o", tmp_path / "judged", "--split", "val", "--json"]
+    said = json.loads(invoke("evaluate", path, *judged, *store).stdout)
+    learned_hash = described["features"]["weight_hash"]
+    assert said["model"]["backbone weights"] == learned_hash
+    assert learned_hash != load_backbone("lite0").weight_hash

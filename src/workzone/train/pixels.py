@@ -24,6 +24,9 @@ from workzone.views import sample_bytes, sample_views
 VIEWS_AT_ONCE = 64
 """Views that the backbone is given at a time: bounds memory where no gradient is asked for."""
 
+LEAST_SPREAD = 0.1
+"""Of the median feature's spread: the least that a feature is scaled by."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PixelInput(DetectorInput):
@@ -136,6 +139,14 @@ class PixelDetector(Detector):
         self.spec = spec
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_frozen_not_missing)  # type: ignore[no-untyped-call]
+
+    def fit_scaler(self, features: torch.Tensor, *, least: float = LEAST_SPREAD) -> None:
+        """See :meth:`Detector.fit_scaler`.
+
+        Features that hardly differ between images are not blown up to the size of the others: once
+        the backbone moves, they would drown them.
+        """
+        super().fit_scaler(features, least=least)
 
     def train(self, mode: bool = True) -> Self:
         """Switch the adapters' dropout too; the rest of the backbone stays in evaluation mode."""
