@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("ablation_tables", "ablation", "ablation.md"),
         ("optimizer_table", "optimizers", "training.md"),
+        ("adapters_table", "adapters", "training.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(script: str, name: str, page: str) -> None:
