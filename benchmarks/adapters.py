@@ -4,15 +4,15 @@
 
 A step is one of AdamW's on `IMAGES` images of 12 views of 224 px, of which 4 are read; each variant
 is measured in a process of its own, after a first step that does not count. Seconds are processor
-time, which other work on the machine disturbs least; memory is the process's largest resident set.
-Both trainings of the comparison learn from the same drawn scenes and are judged on the same others.
+time, which other work on the machine disturbs least; memory is the process's largest resident set
+(Linux tells). Both trainings of the comparison learn from the same drawn scenes and are judged
+on the same others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -59,10 +59,12 @@ TRAININGS: dict[str, dict[str, Any]] = {
 }
 
 
-def largest_resident_set() -> int:
-    """Of this process so far, MB."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(used / (1e6 if sys.platform == "darwin" else 1e3))
+def resident(field: str) -> int:
+    """MB of this process: ``VmRSS`` now, ``VmHWM`` at most. Linux tells; getrusage's figure would
+    start from that of the parent process."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    kilobytes = next(line for line in status.splitlines() if line.startswith(field)).split()[1]
+    return round(int(kilobytes) * 1024 / 1e6)
 
 
 def measure(name: str, blocks: int, checkpointing: bool) -> dict[str, Any]:
@@ -81,7 +83,8 @@ def measure(name: str, blocks: int, checkpointing: bool) -> dict[str, Any]:
     pixels = torch.randint(0, 256, (IMAGES, count, 3, side, side), dtype=torch.uint8)
     boxes = torch.from_numpy(view_boxes(spec.layout, 640, 480)).expand(IMAGES, count, 4)
     given = PixelInput(pixels=pixels, boxes=boxes, features=torch.zeros(IMAGES, count, 0))
-    before, seconds = largest_resident_set(), []
+    before, seconds = resident("VmRSS"), []
+    Path("/proc/self/clear_refs").write_text("5")  # what loading took does not count
     for _ in range(1 + STEPS):
         start = time.process_time()
         optimizer.zero_grad()
@@ -97,7 +100,7 @@ def measure(name: str, blocks: int, checkpointing: bool) -> dict[str, Any]:
         ),
         "processor seconds per step": round(min(seconds[1:]), 2),
         "MB before training": before,
-        "MB at most": largest_resident_set(),
+        "MB at most": resident("VmHWM"),
     }
 
 
@@ -140,14 +143,14 @@ def main() -> None:
         name, blocks, checkpointing = options.measure
         print(json.dumps(measure(name, int(blocks), checkpointing == "True")))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        compared = compare(options.work or Path(scratch), options.scenes)
     steps: list[dict[str, Any]] = []
     for variant in VARIANTS:
         command = [sys.executable, __file__, "--measure", *map(str, variant)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         steps.append(json.loads(done.stdout.splitlines()[-1]))
         print(steps[-1], flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        compared = compare(options.work or Path(scratch), options.scenes)
     write_record(options.output, {"images per step": IMAGES, "steps": steps, "scenes": compared})
 
 

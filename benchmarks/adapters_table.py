@@ -20,7 +20,7 @@ def tables(results: dict[str, Any]) -> str:
             f"| {row['processor seconds']:.0f} |"
         )
     lines += [
-        "| backbone | adapted blocks | checkpointing | adapters' numbers | processor seconds a step "
+        "| backbone | adapted blocks | checkpointing | adapters' numbers | processor seconds "
         "| memory, MB | of it for the step |",
         "|---|---|---|---|---|---|---|",
     ]
