@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
         ("optimizer_table", "tables", "optimizers", "training.md"),
         ("copies_tables", "challenge_tables", "copies", "challenge.md"),
         ("copies_tables", "stored_features_table", "copies", "training.md"),
+        ("adapters_table", "tables", "adapters", "training.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

@@ -6,6 +6,7 @@ A backbone turns views, uint8 ``[M, 3, S, S]``, into a class token and a grid of
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -90,6 +91,28 @@ class Backbone(nn.Module):
         _ = self.weight_hash, self.parameter_count  # taken now, kept from here on
         self._adopt(model)
 
+    def replace_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Compute with other values of some of the network's tensors.
+
+        The weight hash becomes one of the old hash and these tensors. Those that stay are not read
+        again: what was folded on another machine may differ in the last bit.
+
+        Raises:
+            BackboneError: the network has no such tensor, or one of another shape or type.
+        """
+        own = self.model.state_dict()
+        for name, value in sorted(weights.items()):
+            there = own.get(name)
+            if there is None or (there.shape, there.dtype) != (value.shape, value.dtype):
+                found = "none" if there is None else f"{there.dtype} {list(there.shape)}"
+                raise BackboneError(
+                    f"the tensor {name} ({value.dtype} {list(value.shape)}) does not fit backbone "
+                    f"{self.name!r}, which has {found} there: name the backbone it was made from"
+                )
+        before = self.weight_hash
+        self.model.load_state_dict(dict(weights), strict=False)
+        self.weight_hash = _hash(weights, before)
+
     @property
     def default_pooling(self) -> str:
         """``cls+mean`` (DINOv3's linear probe) where there is a class token, else ``mean+max``.
@@ -110,12 +133,7 @@ class Backbone(nn.Module):
         Buffers that are not saved with the weights (tables of frequencies) are left out: they
         follow from the architecture and may differ in the last bit between machines.
         """
-        digest = hashlib.blake2b(digest_size=16)
-        for name, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-            flat = value.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return _hash(self.model.state_dict())
 
     @cached_property
     def parameter_count(self) -> int:
@@ -193,6 +211,15 @@ class Backbone(nn.Module):
         """See :meth:`forward`."""
         output: BackboneOutput = super().__call__(*args, **kwargs)
         return output
+
+
+def _hash(tensors: Mapping[str, torch.Tensor], start: str = "") -> str:
+    digest = hashlib.blake2b(start.encode(), digest_size=16)
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def run(

@@ -67,7 +67,6 @@ def evaluate(
     With --challenge, each image is cut and distorted at the subnet's four levels; the results are
     kept below the output folder, in challenge/, and taken from there by the next run.
     """
-    from workzone.backbones import load_backbone
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import read_bundle
     from workzone.features.extract import Extraction
@@ -75,9 +74,9 @@ def evaluate(
     from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
+    from workzone.run.backbone import bundle_backbone
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.metadata import bundle_text_vectors
-    from workzone.run.predictor import move
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
@@ -85,8 +84,7 @@ def evaluate(
     copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
-    network = load_backbone(bundle.spec.backbone, weights=weights)
-    move(network, device)
+    network = bundle_backbone(bundle, weights=weights, device=device)
     folder = store_folder(store, manifest)
     vectors = None if image_only else bundle_text_vectors(bundle, samples, folder / "text")
     features = Extraction(samples, network, bundle.spec, folder, copies=copies).run()

@@ -121,7 +121,7 @@ def prepare(
     from workzone.config import read_yaml
     from workzone.data.augmentation import Augmentation
     from workzone.features.extract import choose_precision, make_spec
-    from workzone.run.predictor import move
+    from workzone.run.backbone import move
     from workzone.views import ViewLayout
 
     network = load_backbone(backbone, weights=weights)

@@ -57,6 +57,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model --copies 4 --augment challenge",
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
+    "workzone train manifest.parquet -o model --from-pixels batch=16",
     "workzone train manifest.parquet -o model --find-lr",
     "workzone train manifest.parquet -o model --track tensorboard",
 )
@@ -80,6 +81,13 @@ def train(
             "--print-config",
             help="Print all settings as YAML, as preset, file and command line leave them, and "
             "stop; needs no manifest.",
+        ),
+    ] = False,
+    from_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--from-pixels",
+            help="Train the backbone's last blocks too, by DoRA adapters; settings: adapters.*.",
         ),
     ] = False,
     seed: SeedOption = None,
@@ -119,7 +127,7 @@ def train(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a detector on stored features and write a bundle.
+    """Train a detector on stored features, or with its backbone from pixels, and write a bundle.
 
     Features that are missing are extracted first. The `val` split validates; in a manifest of
     folds every fold but --test validates in turn. The threshold is chosen on validation rows.
@@ -133,6 +141,7 @@ def train(
     """
     import dataclasses
 
+    from workzone.backbones.adapters import AdapterConfig
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import write_bundle
     from workzone.report.metrics import summarise, to_table
@@ -157,6 +166,9 @@ def train(
         pooling=pooling,
         layout=layout,
     )
+    if from_pixels and chosen.settings.adapters is None:
+        adapted = dataclasses.replace(chosen.settings, adapters=AdapterConfig())
+        chosen = dataclasses.replace(chosen, settings=adapted)
     if print_config:
         typer.echo(described(chosen, preset), nl=False)
         return

@@ -4,6 +4,7 @@
 
     bundle.json           configuration, feature spec, text model, calibrations, provenance
     detector.safetensors  the detector's weights
+    backbone.safetensors  the backbone's weights that were learned, of training from pixels alone
     training.json         content hashes and groups of the images it learned from
     NOTICE.txt            licences of the parts
 
@@ -39,7 +40,10 @@ T = TypeVar("T")
 
 FORMAT = 2
 
-_NAMES = ("bundle.json", "detector.safetensors", "training.json", "NOTICE.txt")
+_NAMES = ("bundle.json", "detector.safetensors", "training.json")
+"""What every bundle has, and needs."""
+_FILES = {"weights": _NAMES[1], "training": _NAMES[2], "backbone": "backbone.safetensors"}
+"""The files that bundle.json has a hash of."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Bundle:
     training_images: frozenset[str] = frozenset()  # content hashes
     training_groups: frozenset[str] = frozenset()
     metadata_calibration: Calibration | None = None  # of probabilities given with metadata
+    backbone_weights: Mapping[str, torch.Tensor] = field(default_factory=dict)  # learned, by name
     text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
     test_time: TestTimeConfig | None = None  # several looks at an image; None: one
 
@@ -90,7 +95,7 @@ class Bundle:
         digest.update(json.dumps([_plain(part) for part in parts]).encode())
         if self.test_time is not None:
             digest.update(json.dumps(_plain(self.test_time)).encode())
-        digest.update(_weights(self.detector))
+        digest.update(_weights(self.detector.state_dict()))
         return digest.hexdigest()
 
     def with_test_time(self, copies: int | None) -> Bundle:
@@ -113,9 +118,9 @@ def _plain(
     return None if part is None else dataclasses.asdict(part)
 
 
-def _weights(detector: Detector) -> bytes:
-    state = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    return bytes(safetensors.torch.save(state))
+def _weights(state: Mapping[str, torch.Tensor]) -> bytes:
+    plain = {name: value.cpu().contiguous() for name, value in state.items()}
+    return bytes(safetensors.torch.save(plain))
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:
@@ -128,7 +133,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     folder = folder.resolve()  # "." has no name to put another folder beside
     if folder.exists() and not (folder / "bundle.json").exists() and _has_entries(folder):
         raise BundleError(f"{folder} is not empty and not a bundle; name another folder")
-    weights = _weights(bundle.detector)
+    weights = _weights(bundle.detector.state_dict())
+    learned = _weights(bundle.backbone_weights) if bundle.backbone_weights else None
     known = {"images": sorted(bundle.training_images), "groups": sorted(bundle.training_groups)}
     training = (json.dumps(known) + "\n").encode()
     description = {
@@ -140,6 +146,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         "metadata_calibration": _plain(bundle.metadata_calibration),
         "test_time": _plain(bundle.test_time),
         "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
+        "backbone_blake2b": learned and hashlib.blake2b(learned).hexdigest(),
         "training_blake2b": hashlib.blake2b(training).hexdigest(),
         "backbone_licence": bundle.backbone_licence,
         "provenance": dict(bundle.provenance),
@@ -149,6 +156,9 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     try:
         with writing(aside / "detector.safetensors") as path:
             path.write_bytes(weights)
+        if learned is not None:
+            with writing(aside / "backbone.safetensors") as path:
+                path.write_bytes(learned)
         with writing(aside / "training.json") as path:
             path.write_bytes(training)
         write_text(aside / "NOTICE.txt", _notice(bundle))
@@ -175,10 +185,13 @@ def _has_entries(folder: Path) -> bool:
 
 def _notice(bundle: Bundle) -> str:
     sources = bundle.provenance.get("sources") or ["not stated"]
+    where = "not in this folder"
+    if bundle.backbone_weights:
+        where = "what it has learned is in backbone.safetensors, the rest not in this folder"
     return (
         "This model was made with workzone (Apache-2.0).\n\n"
         f"It works on features of the backbone {bundle.spec.backbone} "
-        f"(not in this folder). Licence of its weights: {bundle.backbone_licence}.\n\n"
+        f"({where}). Licence of its weights: {bundle.backbone_licence}.\n\n"
         f"Training data, by the manifest's source column: {', '.join(sources)}. "
         "Their licences decide what this model may be used for.\n"
     )
@@ -189,13 +202,26 @@ def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | 
     return None if value is None else from_mapping(kind, value, where=name)
 
 
+def _read_file(folder: Path, description: Mapping[str, Any], name: str) -> bytes:
+    """The bytes of one of `_FILES`; none, where the bundle was made without it."""
+    if name == "backbone" and description.get("backbone_blake2b") is None:
+        return b""  # trained on stored features
+    path = folder / _FILES[name]
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.blake2b(data).hexdigest() != description[f"{name}_blake2b"]:
+        raise BundleError(
+            f"{path} is not the file that bundle.json describes; copy the bundle again, whole"
+        )
+    return data
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle.
 
     Raises:
         BundleError: there is none, it is damaged, or it was made by a later version.
     """
-    missing = [name for name in _NAMES[:3] if not (folder / name).is_file()]
+    missing = [name for name in _NAMES if not (folder / name).is_file()]
     if missing:
         raise BundleError(
             f"no model bundle at {folder}: {', '.join(missing)} missing. "
@@ -203,21 +229,13 @@ def read_bundle(folder: Path) -> Bundle:
         )
     try:
         description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        training = (folder / "training.json").read_bytes()
-        weights = (folder / "detector.safetensors").read_bytes()
         if description["format"] != FORMAT:
             raise BundleError(
                 f"{folder} has bundle format {description['format']}, this version of workzone "
                 f"reads {FORMAT}; update workzone or train again"
             )
-        for name, data in (("weights", weights), ("training", training)):
-            if hashlib.blake2b(data).hexdigest() != description[f"{name}_blake2b"]:
-                file = {"weights": _NAMES[1], "training": _NAMES[2]}[name]
-                raise BundleError(
-                    f"{folder / file} is not the file that bundle.json describes; "
-                    "copy the bundle again, whole"
-                )
-        known = json.loads(training)
+        data = {name: _read_file(folder, description, name) for name in _FILES}
+        known = json.loads(data["training"])
         spec = FeatureSpec.from_json(description["features"])
         config = from_mapping(DetectorConfig, description["detector"], where="detector")
         if spec.preprocessing != PREPROCESSING_VERSION:
@@ -231,13 +249,15 @@ def read_bundle(folder: Path) -> Bundle:
                 f"{config.width}, its features have {spec.width}"
             )
         detector = Detector(config)
-        detector.load_state_dict(safetensors.torch.load(weights))
-        broken = [n for n, v in detector.state_dict().items() if not torch.isfinite(v).all()]
-        if broken:
-            raise BundleError(
-                f"{folder / 'detector.safetensors'}: {', '.join(broken)} hold values that are not "
-                "finite numbers, so no probability could be given; train again"
-            )
+        detector.load_state_dict(safetensors.torch.load(data["weights"]))
+        learned = safetensors.torch.load(data["backbone"]) if data["backbone"] else {}
+        for name, state in (("weights", detector.state_dict()), ("backbone", learned)):
+            broken = [n for n, value in state.items() if not torch.isfinite(value).all()]
+            if broken:
+                raise BundleError(
+                    f"{folder / _FILES[name]}: {', '.join(broken)} hold values that are not "
+                    "finite numbers, so no probability could be given; train again"
+                )
         return Bundle(
             detector=detector.eval(),
             spec=spec,
@@ -250,6 +270,7 @@ def read_bundle(folder: Path) -> Bundle:
             text_model=_read_part(TextSpec, description, "text_model"),
             # Bundles made before it was there have none.
             test_time=_read_part(TestTimeConfig, {"test_time": None, **description}, "test_time"),
+            backbone_weights=learned,
         )
     except BundleError:
         raise

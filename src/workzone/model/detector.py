@@ -212,14 +212,15 @@ class Detector(nn.Module):
         return masks
 
     @torch.no_grad()
-    def fit_scaler(self, features: torch.Tensor) -> None:
+    def fit_scaler(self, features: torch.Tensor, *, least: float = 0.0) -> None:
         """Take the standardisation from training features ``[B, V, D]``.
 
         Views are scaled by the spread of an image's mean view, so that a pooled vector has about
-        unit variance.
+        unit variance; by ``least`` times the median feature's spread at least.
         """
+        spread = features.mean(dim=1).std(dim=0, correction=0)
         self.feature_mean.copy_(features.mean(dim=(0, 1)))
-        self.feature_scale.copy_(features.mean(dim=1).std(dim=0, correction=0).clamp(min=1e-4))
+        self.feature_scale.copy_(spread.clamp(min=max(1e-4, least * float(spread.median()))))
         if isinstance(self.fusion, AttentionAndMaximum) and not self.config.projection:
             self.fusion.fit_scaler(self._standardise(features))
 

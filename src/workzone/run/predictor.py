@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from workzone.backbones import Backbone, load_backbone, pool, run
+from workzone.backbones import Backbone, pool, run
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.test_time import confident_mean
@@ -25,6 +25,7 @@ from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
+from workzone.run.backbone import bundle_backbone
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import SampleEncoder, sample_from, says_anything
 from workzone.train.judging import predict_probabilities
@@ -320,27 +321,11 @@ def load(path: str | Path, *, weights: str | Path | None = None, device: str = "
         device: such as ``cpu`` or ``cuda``.
 
     Raises:
-        BundleError: no bundle there, or a damaged one.
+        BundleError: no bundle there, a damaged one, or one of another backbone's weights.
         BackboneError: the backbone's weights cannot be had.
         UsageError: no such device.
     """
     bundle = read_bundle(Path(path))
-    backbone = load_backbone(bundle.spec.backbone, weights=weights)
-    move(backbone, device)
+    backbone = bundle_backbone(bundle, weights=weights, device=device)
     log_attention_kernel(bundle.detector.config, bundle.detector.feature_mean.device)
     return Predictor(bundle, backbone)
-
-
-def move(backbone: Backbone, device: str) -> None:
-    """Put a backbone on a device.
-
-    Raises:
-        UsageError: torch does not know the device, or this machine does not have it.
-    """
-    try:
-        backbone.to(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"cannot use the device {device!r}: {reason}. `cpu` always works"
-        ) from error

@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ class Examples:
     masks: MaskTargets | None = None  # of the images as they are
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
+
+    read_at_once: ClassVar[int] = 256  # images judged at a time
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,13 +79,26 @@ class Examples:
         more = len(images) - len(shown)
         return f"images {', '.join(shown)}" + (f" and {more} more" if more else "")
 
+    def at_epoch(self, epoch: int) -> Self:
+        """What an epoch, from 0, learns from: stored features are always the same."""
+        return self
+
     def batch(
         self,
         images: torch.Tensor,
         copies: torch.Tensor | int = 0,
         metadata: MetadataBatch | None = None,
     ) -> DetectorInput:
-        """What the detector is given of some images, one copy of each, in float32."""
+        """What the detector is given of some images, one copy of each."""
+        return self.stored(images, copies, metadata)
+
+    def stored(
+        self,
+        images: torch.Tensor,
+        copies: torch.Tensor | int = 0,
+        metadata: MetadataBatch | None = None,
+    ) -> DetectorInput:
+        """What is stored of some images, one copy of each, in float32."""
         rows = self.rows[images, copies]
         return DetectorInput(
             features=self.features[rows].float(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import logging
 import platform
@@ -16,6 +17,7 @@ import torch
 
 import workzone
 from workzone.backbones import Backbone
+from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
 from workzone.data.splits import check_split
 from workzone.decide.bundle import Bundle
@@ -31,6 +33,7 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
+from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.processes import Processes
 from workzone.train.protection import check_classes, imbalance_warning
 from workzone.train.run_folder import RunFolder
@@ -73,6 +76,9 @@ def train(
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
 
+    With ``config.adapters`` it is trained from pixels, together with adapters on the backbone;
+    stored features then serve statistics alone. The bundle carries what the backbone has learned.
+
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
     fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
     name, are never looked at.
@@ -83,7 +89,8 @@ def train(
         spec: of the features to learn from.
         store_folder: where feature stores lie.
         config: how to train.
-        copies: augmented copies per training image, drawn at random beside the image itself.
+        copies: augmented copies per training image, drawn at random beside the image itself; from
+            pixels they are made anew in each epoch.
         test_split: the split to leave alone.
         run_folder: where the run is kept, so that it can go on after a stop; None: nowhere.
         restart: drop a run that was stopped in ``run_folder``.
@@ -91,6 +98,7 @@ def train(
         together: the processes that train; None: this one.
 
     Raises:
+        MissingExtraError: training from pixels, and peft is not installed.
         TrainingError, UsageError: as :func:`prepare`; also a stop that was asked for.
     """
     together = together or Processes()
@@ -100,6 +108,10 @@ def train(
         )
         samples, examples = prepared.samples, prepared.examples
         session = Session(processes=together)
+        if config.adapters is not None:
+            session.make_detector = functools.partial(
+                PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
+            )
         if run_folder is not None:
             data = {
                 "manifest": manifest_hash(samples),
@@ -113,6 +125,12 @@ def train(
     with session.open():
         result = fit(examples, prepared.validation_folds, config, session)
     warnings = list(prepared.warnings)
+    weights: dict[str, torch.Tensor] = {}
+    if isinstance(result.detector, PixelDetector):
+        merged = result.detector.merged()
+        result = dataclasses.replace(result, detector=merged.detector)
+        spec = dataclasses.replace(spec, weight_hash=merged.backbone.weight_hash)
+        weights = merged.weights
     metadata = result.detector.config.metadata
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
@@ -124,6 +142,7 @@ def train(
         metadata_calibration=result.metadata_calibration,
         text_model=vectors.spec if vectors and metadata and metadata.text else None,
         test_time=config.test_time,
+        backbone_weights=weights,
         backbone_licence=backbone.licence,
         provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
@@ -183,20 +202,26 @@ def prepare(
     if config.detector.metadata is not None:
         warnings += refuse_leaking(chosen, config.detector.metadata)
     check_grid(config.detector, spec)
+    if config.adapters is not None:
+        require_peft()  # before anything long begins
     check_classes(usable, _validation_folds(usable))
     unbalanced = imbalance_warning(usable)
     if unbalanced is not None:
         logger.warning(unbalanced)
         warnings.append(unbalanced)
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    store = Extraction(chosen, backbone, spec, store_folder, copies=copies).run()
+    stored_copies = copies if config.adapters is None else 0
+    store = Extraction(chosen, backbone, spec, store_folder, copies=stored_copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
         raise TrainingError(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    examples = _examples(samples, manifest.root, store, config, copies, store_folder / "text")
+    folder = store_folder / "text"
+    examples = _examples(samples, manifest.root, store, config, stored_copies, folder)
+    if config.adapters is not None:
+        examples = PixelExamples.of(examples, spec, manifest.root, copies=copies)
     left_out = len(usable) - len(samples)
     return Prepared(examples, samples, _validation_folds(samples), warnings, left_out, store)
 

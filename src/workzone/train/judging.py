@@ -22,7 +22,7 @@ from workzone.types import DetectorOutput
 Scores = npt.NDArray[np.float64]
 
 BATCH = 256
-"""Images judged at a time."""
+"""Images whose features are judged at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def validate(
     model.eval()
     device = model.class_weights.device
     parts = []
-    for part in rows.split(BATCH):
+    for part in rows.split(examples.read_at_once):
         given = moved(examples.batch(part, metadata=metadata), device)
         parts.append(cast(DetectorOutput, model(given)).logits.float())
     logits, labels = torch.cat(parts), examples.labels[rows].to(device)
@@ -56,7 +56,7 @@ def judge(detector: Detector, examples: Examples, rows: Rows) -> Judged:
     """What a detector in evaluation mode says of some rows, without and with metadata."""
     metadata = examples.metadata(detector.config)
     alone, told, known, overlaps = [], [], [], []
-    for part in torch.from_numpy(rows).split(BATCH):
+    for part in torch.from_numpy(rows).split(examples.read_at_once):
         given = examples.batch(part, metadata=metadata)
         alone.append(predict_probabilities(detector, given.image_only()))
         told.append(predict_probabilities(detector, given))

@@ -57,7 +57,8 @@ def train_detector(
     processes = stage.session.processes
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
-    detector = Detector(examples.sized(config.detector, rows))
+    make_detector = stage.session.make_detector
+    detector = make_detector(examples.sized(config.detector, rows))
     metadata = examples.metadata(detector.config)
     labels = examples.labels
     _fit_statistics(detector, examples, torch.from_numpy(rows))
@@ -86,6 +87,7 @@ def train_detector(
     while state.epoch < epochs and not state.out_of_patience(config.patience):
         objective.train()
         state.begin_epoch()
+        examples = examples.at_epoch(state.epoch)
         order = torch.from_numpy(rows)[_order(examples, rows, config, generator, state.epoch)]
         copies = torch.randint(examples.rows.shape[1], (len(rows),), generator=generator)
         batches = load(
@@ -153,7 +155,7 @@ def train_detector(
     if not state.best:
         with dict(_kept_weights(state))["average" if averaged else "weights"]:
             state.keep(averaged=averaged)
-    learned = Detector(detector.config)
+    learned = make_detector(detector.config)
     learned.load_state_dict(state.best)
     return Learned(detector=learned.eval(), losses=state.history, averaged=state.averaged)
 
@@ -235,8 +237,8 @@ def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) 
     rows = rows[:: math.ceil(len(rows) / STATISTICS_IMAGES)]
     parts = rows.split(BATCH)
     if detector.glance is not None:
-        grids = (examples.batch(part).grid for part in parts)
+        grids = (examples.stored(part).grid for part in parts)
         means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])
         detector.glance.fit(means, examples.labels[rows])
-    read = [detector.choose_views(examples.batch(part)).features for part in parts]
+    read = [detector.choose_views(examples.stored(part)).features for part in parts]
     detector.fit_scaler(torch.cat(read))

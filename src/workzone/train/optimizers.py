@@ -113,14 +113,15 @@ def role_of(module: nn.Module, name: str, parameter: nn.Parameter) -> Role:
 
     Returns:
         ``spared``: never decayed, never orthogonalised. Anything of fewer than two dimensions
-        (biases, norms, vectors for what is missing), biases of more, embeddings and categories, and
-        score vectors, whether they are a linear layer with one output or one vector per head.
+        (biases, norms, vectors for what is missing), biases of more, the magnitudes of adapters
+        (those of a convolution have four), embeddings and categories, and score vectors, whether
+        they are a linear layer with one output or one vector per head.
         ``hidden``: weights of linear layers from `SMALLEST_HIDDEN` a side: decayed, and
         orthogonalised by Muon. ``weight``: all others, such as convolutions, classifiers, routers
         and stacked matrices: decayed.
     """
     last = name.rpartition(".")[2]
-    if parameter.ndim < 2 or "bias" in last or "score" in last:
+    if parameter.ndim < 2 or "bias" in last or "score" in last or "magnitude" in name:
         return "spared"
     if isinstance(module, nn.Embedding | nn.EmbeddingBag | CategoryTable | nn.ParameterDict):
         return "spared"

@@ -40,6 +40,7 @@ class Session:
     """Of one call of training; by default one process that keeps nothing on disk."""
 
     processes: Processes = field(default_factory=Processes)
+    make_detector: Callable[[DetectorConfig], Detector] = Detector  # untrained
     folder: RunFolder | None = None
     tracker: Tracker = field(default_factory=Tracker)
     log_end: int = 0  # of the log, where the last finished training ends
@@ -155,7 +156,7 @@ class Stage:
             return None
         tensors, values = found
         self.session.log_end = values["log"]
-        detector = Detector(size())
+        detector = self.session.make_detector(size())
         detector.load_state_dict(tensors)
         return Learned(
             detector=detector.eval(), losses=values["losses"], averaged=values["averaged"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from workzone.backbones.adapters import AdapterConfig
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
@@ -78,6 +79,7 @@ class TrainConfig:
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
+    adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
     test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
     run: RunConfig = field(default_factory=RunConfig)
@@ -102,6 +104,8 @@ class TrainConfig:
             wrong.append(f"precision={self.precision!r} is not known; {hint}")
         if self.accumulate > self.batch:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
+        if self.adapters is not None and (self.augment.mixup or self.augment.cutmix):
+            wrong.append("augment: mixup and cutmix mix stored features; leave adapters out")
         if self.compile and self.optimizer.second_derivatives_every:
             wrong.append(
                 f"compile: {self.optimizer.name} needs second derivatives, which compiled code "

@@ -1,0 +1,55 @@
+"""The backbone that a bundle works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workzone.backbones import Backbone, load_backbone
+from workzone.decide.bundle import Bundle
+from workzone.errors import BackboneError, BundleError, UsageError
+
+
+def bundle_backbone(
+    bundle: Bundle, *, weights: str | Path | None = None, device: str = "cpu"
+) -> Backbone:
+    """The backbone of a bundle, with what it has learned if it was trained from pixels.
+
+    Args:
+        bundle: whose backbone.
+        weights: of the backbone as published, where it is not the embedded one and not to be
+            downloaded.
+        device: such as ``cpu`` or ``cuda``.
+
+    Raises:
+        BackboneError: the weights cannot be had.
+        BundleError: what was learned does not fit these weights.
+        UsageError: no such device.
+    """
+    backbone = load_backbone(bundle.spec.backbone, weights=weights)
+    if bundle.backbone_weights:
+        try:
+            backbone.replace_weights(bundle.backbone_weights)
+        except BackboneError as error:
+            raise BundleError(f"the bundle's backbone.safetensors: {error}") from error
+        if backbone.weight_hash != bundle.spec.weight_hash:
+            raise BundleError(
+                f"the bundle's backbone.safetensors was not learned on these weights of "
+                f"{bundle.spec.backbone}; load the weights it was trained with (--weights)"
+            )
+    move(backbone, device)
+    return backbone
+
+
+def move(backbone: Backbone, device: str) -> None:
+    """Put a backbone on a device.
+
+    Raises:
+        UsageError: torch does not know the device, or this machine does not have it.
+    """
+    try:
+        backbone.to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"cannot use the device {device!r}: {reason}. `cpu` always works"
+        ) from error

@@ -1,0 +1,234 @@
+"""Training from pixels: images as the backbone sees them, and a detector with its backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+
+from workzone.backbones import Backbone, pool
+from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
+from workzone.features.spec import FeatureSpec
+from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.inputs import DetectorInput
+from workzone.model.metadata_batch import MetadataBatch
+from workzone.parallel import map_ahead
+from workzone.train.examples import Examples
+from workzone.types import BackboneOutput, DetectorOutput, Views
+from workzone.views import sample_bytes, sample_views
+
+VIEWS_AT_ONCE = 64
+"""Views that the backbone is given at a time: bounds memory where no gradient is asked for."""
+
+LEAST_SPREAD = 0.1
+"""Of the median feature's spread: the least that a feature is scaled by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelInput(DetectorInput):
+    """``B`` images whose views the backbone has not read: ``features`` are ``[B, V, 0]``."""
+
+    pixels: torch.Tensor  # uint8 [B, V, 3, S, S]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelExamples(Examples):
+    """Images to decode anew for each batch, beside what is stored of them.
+
+    Copies other than the first are augmented, differently in each epoch: what a copy looks like
+    depends on the seed of ``spec.augmentation``, the image's content, its number and the epoch.
+    The stored features, of the images as they are, serve statistics alone.
+    """
+
+    root: Path  # of the samples' references
+    spec: FeatureSpec
+    epoch: int = 0
+
+    read_at_once: ClassVar[int] = 32
+
+    @classmethod
+    def of(cls, stored: Examples, spec: FeatureSpec, root: Path, *, copies: int) -> Self:
+        """The same images from pixels.
+
+        Args:
+            stored: with samples; only the first copy of each is taken.
+            spec: of the stored features.
+            root: of the samples' references.
+            copies: augmented copies per image, among which, and the image as it is, each epoch
+                draws one.
+        """
+        known = {f.name: getattr(stored, f.name) for f in dataclasses.fields(stored)}
+        known["rows"] = stored.rows[:, :1].expand(-1, 1 + copies)
+        return cls(**known, spec=spec, root=root)
+
+    def at_epoch(self, epoch: int) -> Self:
+        """The same with the augmented copies of an epoch, from 0."""
+        return dataclasses.replace(self, epoch=epoch)
+
+    def batch(
+        self,
+        images: torch.Tensor,
+        copies: torch.Tensor | int = 0,
+        metadata: MetadataBatch | None = None,
+    ) -> PixelInput:
+        """The views of some images, one copy of each, cut as for extraction.
+
+        Raises:
+            ImageError: an image is gone, or has changed, since its features were stored.
+        """
+        numbers = torch.as_tensor(copies).expand(len(images))
+        wanted = list(zip(images.tolist(), numbers.tolist(), strict=True))
+        views = [made for _, made in map_ahead(self._views, wanted)]
+        pixels = torch.stack([one.pixels for one in views])
+        return PixelInput(
+            pixels=pixels,
+            features=torch.zeros(*pixels.shape[:2], 0),
+            boxes=torch.stack([torch.from_numpy(one.boxes) for one in views]),
+            metadata=None if metadata is None else metadata[images],
+        )
+
+    def _views(self, wanted: tuple[int, int]) -> Views:
+        image, copy = wanted
+        sample = self.samples[image]
+        augmented = self.rows.shape[1] - 1
+        return sample_views(
+            sample,
+            sample_bytes(sample, self.root),
+            self.spec.layout,
+            augmentation=self.spec.augmentation,
+            copy=copy and copy + self.epoch * augmented,
+        )
+
+
+class Merged(NamedTuple):
+    """What training from pixels comes to."""
+
+    detector: Detector  # of features, in evaluation mode
+    backbone: Backbone  # plain, with what was learned in its weights
+    weights: dict[str, torch.Tensor]  # those of the backbone that were learned
+
+
+class PixelDetector(Detector):
+    """A detector with a backbone whose adapters learn with it.
+
+    Given stored features it does as any detector. Its state is that of the detector and of the
+    adapters: frozen weights are left out, and taken from the backbone it is made with.
+    """
+
+    def __init__(
+        self, config: DetectorConfig, backbone: Backbone, spec: FeatureSpec, adapters: AdapterConfig
+    ) -> None:
+        """Put adapters, as yet without effect, on a backbone.
+
+        Args:
+            config: of the detector; its initial weights are those of a detector without backbone.
+            backbone: that of ``spec``; it stays as it is, its frozen weights are shared.
+            spec: how its features are made.
+            adapters: which of its weights learn.
+
+        Raises:
+            MissingExtraError: peft is not installed.
+            BackboneError: nothing in it can be adapted.
+        """
+        super().__init__(config)
+        self.backbone = adapt(backbone, adapters)
+        self.spec = spec
+        self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_frozen_not_missing)  # type: ignore[no-untyped-call]
+
+    def fit_scaler(self, features: torch.Tensor, *, least: float = LEAST_SPREAD) -> None:
+        """See :meth:`Detector.fit_scaler`.
+
+        Features that hardly differ between images are not blown up to the size of the others: once
+        the backbone moves, they would drown them.
+        """
+        super().fit_scaler(features, least=least)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the adapters' dropout too; the rest of the backbone stays in evaluation mode."""
+        super().train(mode)
+        for layer in adapter_layers(self.backbone).values():
+            layer.train(mode)
+        return self
+
+    def run(self, given: DetectorInput) -> DetectorOutput:
+        """Classify; pixels are read by the backbone first, see :meth:`read`."""
+        return super().run(self.read(given) if isinstance(given, PixelInput) else given)
+
+    def read(self, given: PixelInput) -> DetectorInput:
+        """Run the backbone on the views that are worth it: all, where there is no glance.
+
+        The whole frame is read first; its grid, without gradient, chooses the others. The features
+        of views that are not read are 0; the detector, choosing likewise, leaves them out.
+        """
+        boxes = given.boxes
+        assert boxes is not None
+        images, views = given.pixels.shape[:2]
+        values = {f.name: getattr(given, f.name) for f in dataclasses.fields(DetectorInput)}
+        if self.glance is None or views <= self.glance.config.keep:
+            output = self._tokens(given.pixels.flatten(0, 1))
+            grid = output.grid.unflatten(0, (images, views))
+            values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))
+            values["grid"] = grid if self.config.needs_all_grids else grid[:, 0]
+        else:
+            output = self._tokens(given.pixels[:, 0])
+            ids = torch.arange(views, device=boxes.device).expand(images, views)
+            kept = self.glance(
+                output.grid.detach(), grid_size=output.grid_size, boxes=boxes, view_ids=ids
+            )
+            read = [pool(output, self.spec.pooling)[:, None]]
+            if kept.shape[1] > 1:  # the whole frame is the first of them
+                chosen = kept[:, 1:].to(given.pixels.device)[:, :, None, None, None]
+                others = given.pixels.take_along_dim(chosen, dim=1)
+                pooled = pool(self._tokens(others.flatten(0, 1)), self.spec.pooling)
+                read.append(pooled.unflatten(0, (images, -1)))
+            features = torch.cat(read, dim=1)
+            places = kept[..., None].expand_as(features)
+            blank = features.new_zeros(images, views, features.shape[-1])
+            values["features"] = blank.scatter(1, places, features)
+            values["grid"] = output.grid
+        return DetectorInput(**values | {"grid_size": output.grid_size})
+
+    def _tokens(self, pixels: torch.Tensor) -> BackboneOutput:
+        """Of views ``[M, 3, S, S]``, in the precision of the stored features."""
+        device, own = self.backbone.device, self.feature_mean.device
+        lower = self.spec.precision == "bfloat16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
+            parts = [self.backbone(part.to(device)) for part in pixels.split(VIEWS_AT_ONCE)]
+        classes = [part.cls.float().to(own) for part in parts if part.cls is not None]
+        return BackboneOutput(
+            cls=torch.cat(classes) if classes else None,
+            grid=torch.cat([part.grid.float().to(own) for part in parts]),
+            grid_size=parts[0].grid_size,
+        )
+
+    def merged(self) -> Merged:
+        """Part detector and backbone, what was learned being in its weights; this one is spent."""
+        weights = merge(self.backbone)
+        detector = Detector(self.config)
+        own = detector.state_dict().keys()
+        detector.load_state_dict({n: v for n, v in self.state_dict().items() if n in own})
+        return Merged(detector.eval(), self.backbone, weights)
+
+
+def _frozen(module: PixelDetector, prefix: str) -> set[str]:
+    """Names in the state of what belongs to the backbone and does not learn."""
+    learning = {name for name, value in module.backbone.named_parameters() if value.requires_grad}
+    state = module.backbone.state_dict()
+    return {f"{prefix}backbone.{name}" for name in state.keys() - learning}
+
+
+def _without_frozen(
+    module: Any, state: dict[str, torch.Tensor], prefix: str, _: Mapping[str, Any]
+) -> None:
+    for name in _frozen(module, prefix):
+        state.pop(name, None)
+
+
+def _frozen_not_missing(module: Any, keys: Any) -> None:
+    frozen = _frozen(module, "")
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name not in frozen]
