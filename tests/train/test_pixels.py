@@ -18,6 +18,7 @@ from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
 from workzone.data.manifest import Manifest, write_manifest
+from workzone.data.weather import WeatherConfig
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
@@ -27,12 +28,14 @@ from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.run.predictor import Predictor, load
+from workzone.train.batches import cut, load
 from workzone.train.examples import Examples
 from workzone.train.job import Trained, train
 from workzone.train.judging import predict_probabilities
 from workzone.train.optimizers import OptimizerConfig, make_optimizer, parameters_by_role
 from workzone.train.pixels import PixelDetector, PixelExamples, PixelInput
-from workzone.train.settings import TrainConfig
+from workzone.train.processes import Processes
+from workzone.train.settings import RunConfig, TrainConfig
 from workzone.views import ViewLayout, sample_bytes, sample_views
 
 ADAPTERS = AdapterConfig(rank=4, blocks=2)
@@ -392,6 +395,62 @@ def test_the_same_seed_gives_the_same_bits(
     assert bundles[0].identity() == bundles[1].identity()
     other = train(few, backbone, spec, tmp_path, dataclasses.replace(config, seed=1), copies=1)
     assert other.bundle.spec.weight_hash != bundles[0].spec.weight_hash
+
+
+def test_weather_falls_on_all_views_of_an_image_alike(examples: PixelExamples) -> None:
+    """Known from the seed, the epoch and the image, whatever the batch."""
+    config = dataclasses.replace(QUICK, weather=WeatherConfig(fog=1.0))
+    images = torch.arange(4)
+
+    def pixels(order: torch.Tensor, epoch: int, config: TrainConfig) -> torch.Tensor:
+        parts = cut(order, torch.zeros_like(order), 1)
+        device = torch.device("cpu")
+        (batch,) = load(examples, None, parts, config, epoch=epoch, device=device)
+        assert isinstance(batch.given, PixelInput)
+        return batch.given.pixels
+
+    foggy = pixels(images, 0, config)
+    assert torch.equal(pixels(images.flip(0), 0, config).flip(0), foggy)
+    assert not torch.equal(pixels(images, 1, config), foggy)
+    clear = pixels(images, 0, QUICK).float() / 255
+    for image in range(4):  # v * (1 - veil) + veil * light: one line for all views
+        slope, offset = np.polyfit(clear[image].flatten(), foggy[image].flatten() / 255, 1)
+        fitted = slope * clear[image] + offset
+        assert float((fitted - foggy[image] / 255).abs().max()) < 0.01
+        assert 0.3 < slope < 0.9
+
+
+def test_training_from_pixels_goes_on_bit_for_bit(
+    few: Manifest, backbone: Backbone, spec: FeatureSpec, tiny: Tiny, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(QUICK, epochs=2, ema=0.9, run=RunConfig(checkpoint_seconds=0))
+
+    class Stopped(Exception):
+        pass
+
+    class Alone(Processes):
+        calls = 0
+
+        def any(self, flag: bool) -> bool:
+            self.calls += 1
+            if self.calls == 8:
+                raise Stopped
+            return flag
+
+    def run(together: Processes | None = None, folder: Path | None = None) -> dict[str, bytes]:
+        trained = train(
+            *(few, backbone, spec, tiny.store, config),
+            copies=1,
+            run_folder=folder,
+            together=together,
+        )
+        learned = trained.bundle.detector.state_dict() | dict(trained.bundle.backbone_weights)
+        return {name: value.numpy().tobytes() for name, value in learned.items()}
+
+    whole = run()
+    with pytest.raises(Stopped):
+        run(Alone(), tmp_path / "run")
+    assert run(folder=tmp_path / "run") == whole
 
 
 def test_what_it_learned_is_checked_when_it_is_read(

@@ -15,9 +15,12 @@ import torch
 import yaml
 
 from train.resume_job import made_examples
+from workzone.backbones.adapters import AdapterConfig
+from workzone.data.weather import WeatherConfig
 from workzone.errors import UsageError
 from workzone.model.detector import DetectorConfig
 from workzone.train import processes as module
+from workzone.train.augment import AugmentConfig
 from workzone.train.batches import cut
 from workzone.train.fit import fit
 from workzone.train.optimizers import OptimizerConfig
@@ -141,6 +144,10 @@ def test_mixed_precision_learns_nearly_the_same() -> None:
 def test_settings_that_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="compile: sophia needs second derivatives"):
         TrainConfig(compile=True, optimizer=OptimizerConfig(name="sophia"))
+    with pytest.raises(UsageError, match="weather: stored features have seen theirs; train from"):
+        TrainConfig(weather=WeatherConfig(rain=0.5))
+    with pytest.raises(UsageError, match="augment: mixup and cutmix mix stored features; leave"):
+        TrainConfig(adapters=AdapterConfig(), augment=AugmentConfig(mixup=0.2))
     with pytest.raises(UsageError, match="accumulate=65: more passes than batch=64"):
         TrainConfig(accumulate=65)
     with pytest.raises(UsageError, match="precision='float16' is not known; did you mean 'bfl"):

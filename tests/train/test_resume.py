@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -88,17 +89,16 @@ def weights(result: Fit) -> dict[str, bytes]:
 
 
 def run(config: TrainConfig, folder: Path | None = None, stop: int = 0) -> Fit:
-    kept = RunFolder.open(folder, config, {}) if folder else None
-    return fit(made_examples(), FOLDS, config, Session(processes=Alone(stop), folder=kept))
+    session = Session(processes=Alone(stop))
+    if folder:
+        session.keep(folder, config, {}, restart=False, services=())
+    with session.open():
+        return fit(made_examples(), FOLDS, config, session)
 
 
 @pytest.fixture(autouse=True)
-def as_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run of a test stands for a process of its own, whose lock ends with it.
-
-    A kill loses nothing that was written; only a power cut asks for the slow flush.
-    """
-    monkeypatch.setattr(RunFolder, "_lock", lambda self: self.path.mkdir(exist_ok=True))
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill loses nothing that was written; only a power cut asks for the slow flush."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
@@ -203,9 +203,8 @@ def test_fifty_kills_while_saving_leave_a_checkpoint_that_loads(tmp_path: Path) 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     config = dataclasses.replace(settings("adamw"), run=RunConfig())  # nothing saved by time
-    kept = RunFolder.open(tmp_path / "run", config, {})
-    session = Session(folder=kept)
-    plain = session.interruption
+    session = Session()
+    session.keep(tmp_path / "run", config, {}, restart=False, services=())
 
     class Signalled(Processes):
         calls = 0
@@ -218,7 +217,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 
     session.processes = Signalled()
     told = r"stopped at step \d of fold-1-of-1; all is saved in .*run: give the same command again"
-    with plain.listening(), pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=told), session.open():
         fit(made_examples(), FOLDS, config, session)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert weights(run(config, tmp_path / "run")) == weights(run(config))
@@ -252,12 +251,12 @@ def test_a_damaged_checkpoint_is_passed_over(
 
 def test_other_settings_are_refused_until_told_to_restart(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    RunFolder.open(folder, CONFIG, {"rows": 5})
+    RunFolder.open(folder, CONFIG, {"rows": 5}).close()
     other = dataclasses.replace(CONFIG, batch=8)
     with pytest.raises(UsageError, match=r"other settings \(batch: 16 -> 8; rows: 5 -> 6\)"):
         RunFolder.open(folder, other, {"rows": 6})
     later = dataclasses.replace(CONFIG, run=RunConfig(workers=2))
-    RunFolder.open(folder, later, {"rows": 5})  # how it is carried out may change
+    RunFolder.open(folder, later, {"rows": 5}).close()  # how it is carried out may change
     (folder / "learned").mkdir()
     RunFolder.open(folder, other, {"rows": 6}, restart=True)
     assert not (folder / "learned").exists()
@@ -266,7 +265,11 @@ def test_other_settings_are_refused_until_told_to_restart(tmp_path: Path) -> Non
 
 def test_a_finished_run_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    RunFolder.open(folder, CONFIG, {}).finish()
+    first = RunFolder.open(folder, CONFIG, {})
+    first.finish()
+    with pytest.raises(UsageError, match=r"another process is training in .*run; wait for it"):
+        RunFolder.open(folder, CONFIG, {})
+    first.close()
     RunFolder.open(folder, dataclasses.replace(CONFIG, batch=8), {})
     assert not (folder / "finished").exists()
 
@@ -303,11 +306,13 @@ def test_sampling_goes_on_too(tmp_path: Path) -> None:
         settings("adamw"), sampling=SamplingConfig(class_balance=True, group_balance=True)
     )
     whole = fit(examples, FOLDS, config)
-    with pytest.raises(Stopped):
-        kept = RunFolder.open(tmp_path / "run", config, {})
-        fit(examples, FOLDS, config, Session(processes=Alone(12), folder=kept))
-    kept = RunFolder.open(tmp_path / "run", config, {})
-    assert weights(fit(examples, FOLDS, config, Session(folder=kept))) == weights(whole)
+    for stop in (12, 0):
+        session = Session(processes=Alone(stop))
+        session.keep(tmp_path / "run", config, {}, restart=False, services=())
+        ends = pytest.raises(Stopped) if stop else contextlib.nullcontext()
+        with ends, session.open():
+            parts = fit(examples, FOLDS, config, session)
+    assert weights(parts) == weights(whole)
 
 
 def test_accumulated_passes_are_one_step() -> None:

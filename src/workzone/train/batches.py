@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from workzone.data.weather import WeatherConfig, weather, weather_seed
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.train.augment import augment_batch
 from workzone.train.examples import Examples
+from workzone.train.pixels import PixelInput
 from workzone.train.settings import TrainConfig
 
 T = TypeVar("T")
@@ -145,7 +147,19 @@ def load(
         pin_memory=False,
     )
     for batch in loader:
-        yield moved(batch, device)
+        yield _weathered(moved(batch, device), examples, config, epoch)
+
+
+def _weathered(batch: Batch, examples: Examples, config: TrainConfig, epoch: int) -> Batch:
+    """With weather over the pixels, where it was asked for: all views of an image alike."""
+    if config.weather == WeatherConfig() or not isinstance(batch.given, PixelInput):
+        return batch
+    pixels = batch.given.pixels
+    seeds = [weather_seed(config.seed, epoch, name) for name in examples.ids(batch.part.images)]
+    each = [seed for seed in seeds for _ in range(pixels.shape[1])]
+    changed = weather(pixels.flatten(0, 1).float() / 255, config.weather, each)
+    pixels = (changed * 255).round().byte().view_as(pixels)
+    return dataclasses.replace(batch, given=dataclasses.replace(batch.given, pixels=pixels))
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -40,7 +40,7 @@ _PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """::
 
@@ -54,6 +54,7 @@ class RunFolder:
     """
 
     path: Path
+    _handle: int | None = None  # of the locked file
 
     @classmethod
     def open(
@@ -83,6 +84,7 @@ class RunFolder:
             if restart or (path / "finished").exists():
                 folder._clear()
             elif changed := "; ".join(folder._changes(settings, _plain(data))):
+                folder.close()
                 raise UsageError(
                     f"{path} holds an unfinished run of other settings ({changed}): give those "
                     "again to go on with it, --restart to drop it, or another output"
@@ -105,7 +107,7 @@ class RunFolder:
                 entry.unlink()
 
     def _lock(self) -> None:
-        """Until this process ends."""
+        """Until `close`, or the end of this process."""
         self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR)
         try:
@@ -115,6 +117,13 @@ class RunFolder:
             raise UsageError(
                 f"another process is training in {self.path}; wait for it, or name another output"
             ) from error
+        self._handle = handle
+
+    def close(self) -> None:
+        """Let others train here."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     @property
     def log(self) -> Path:

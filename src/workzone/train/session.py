@@ -64,12 +64,14 @@ class Session:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """While inside, a stop can be asked for; then the log is closed."""
+        """While inside, a stop can be asked for; then log and folder are closed."""
         try:
             with self.interruption.listening():
                 yield
         finally:
             self.tracker.close()
+            if self.folder is not None:
+                self.folder.close()
 
     def stage(self, name: str, run: RunConfig) -> Stage:
         """One training of several, by a name that can be a file's."""

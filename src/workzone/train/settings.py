@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from workzone.backbones.adapters import AdapterConfig
+from workzone.data.weather import WeatherConfig
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
@@ -79,6 +80,7 @@ class TrainConfig:
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
+    weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
     adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
     test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
@@ -106,6 +108,11 @@ class TrainConfig:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
         if self.adapters is not None and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix stored features; leave adapters out")
+        if self.adapters is None and self.weather != WeatherConfig():
+            wrong.append(
+                "weather: stored features have seen theirs; train from pixels (adapters: {}), or "
+                "store copies that have (--augment)"
+            )
         if self.compile and self.optimizer.second_derivatives_every:
             wrong.append(
                 f"compile: {self.optimizer.name} needs second derivatives, which compiled code "
