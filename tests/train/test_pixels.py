@@ -28,7 +28,8 @@ from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks import MaskHeadConfig
 from workzone.run.predictor import Predictor, load
-from workzone.train.batches import cut, load
+from workzone.train.batches import cut
+from workzone.train.batches import load as load_batches
 from workzone.train.examples import Examples
 from workzone.train.job import Trained, train
 from workzone.train.judging import predict_probabilities
@@ -405,7 +406,7 @@ def test_weather_falls_on_all_views_of_an_image_alike(examples: PixelExamples) -
     def pixels(order: torch.Tensor, epoch: int, config: TrainConfig) -> torch.Tensor:
         parts = cut(order, torch.zeros_like(order), 1)
         device = torch.device("cpu")
-        (batch,) = load(examples, None, parts, config, epoch=epoch, device=device)
+        (batch,) = load_batches(examples, None, parts, config, epoch=epoch, device=device)
         assert isinstance(batch.given, PixelInput)
         return batch.given.pixels
 

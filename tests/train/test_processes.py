@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ from workzone.train.settings import RunConfig, TrainConfig
 
 FOLDS = [torch.arange(0, 96, 2).numpy()]
 JOB = Path(__file__).parent / "resume_job.py"
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ACCELERATE = ["accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+ACCELERATE += ["--dynamo_backend", "no", "--mixed_precision", "no"]
 CONFIG = TrainConfig(
     detector=DetectorConfig(),
     batch=15,  # of 48 rows: the last batch has 3, so that the parts are uneven
@@ -40,14 +44,12 @@ CONFIG = TrainConfig(
 
 
 def launch(
-    config: TrainConfig, folder: Path, *options: str, **environment: str
+    config: TrainConfig, folder: Path, launcher: Sequence[str], **environment: str
 ) -> subprocess.CompletedProcess[str]:
     tree = yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config))))
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", *options]
-    launcher += ["--num_processes", "2", "--num_machines", "1", "--dynamo_backend", "no"]
     arguments = [str(JOB), tree, str(folder / "run"), str(folder / "weights.safetensors")]
     return subprocess.run(
-        [*launcher, "--mixed_precision", "no", *arguments],
+        [sys.executable, "-m", *launcher, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -55,24 +57,22 @@ def launch(
     )
 
 
-ON_CPU = {"ACCELERATE_USE_CPU": "true"}  # with --multi_gpu: two processes, and gloo between them
-
-
 @pytest.mark.parametrize(
-    ("options", "environment", "count"),
+    ("launcher", "environment", "count"),
     [
-        (["--multi_gpu"], ON_CPU, 2),
-        (["--multi_gpu"], ON_CPU | {"SHARDED": "1"}, 2),
-        (["--cpu"], {}, 1),  # Accelerate starts one without MPI
+        ([*ACCELERATE, "--multi_gpu"], {}, 2),  # gloo between them, where there is no GPU
+        (TORCHRUN, {"SHARDED": "1"}, 2),
+        ([*ACCELERATE, "--cpu"], {}, 1),  # Accelerate starts one without MPI
     ],
     ids=["DDP", "FSDP", "cpu"],
 )
 def test_several_processes_learn_what_one_learns(
-    options: list[str], environment: dict[str, str], count: int, tmp_path: Path
+    launcher: list[str], environment: dict[str, str], count: int, tmp_path: Path
 ) -> None:
-    told = launch(CONFIG, tmp_path, *options, **environment)
+    told = launch(CONFIG, tmp_path, launcher, **environment)
     assert told.returncode == 0, told.stderr[-3000:]
     assert told.stdout.splitlines()[-1] == f"processes: {count}"
+    assert ("one process trains" in told.stderr) == (count == 1)
     together = safetensors.torch.load_file(tmp_path / "weights.safetensors")
     alone = fit(made_examples(), FOLDS, CONFIG).detector.state_dict()
     untrained = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(learning_rate=1e-9))
@@ -86,7 +86,7 @@ def test_several_processes_learn_what_one_learns(
 
 def test_second_derivatives_are_refused_in_several_processes(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, optimizer=OptimizerConfig(name="sophia"))
-    told = launch(config, tmp_path, "--multi_gpu", **ON_CPU)
+    told = launch(config, tmp_path, TORCHRUN)
     assert told.returncode != 0
     assert "an optimizer with second derivatives trains in one process" in told.stderr
 

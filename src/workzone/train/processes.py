@@ -92,7 +92,7 @@ class LaunchedProcesses(Processes):
             raise MissingExtraError(
                 "accelerate", "train", "training in several processes"
             ) from error
-        self._accelerator = accelerate.Accelerator()
+        self._accelerator = accelerate.Accelerator(cpu=not torch.accelerator.is_available())
         super().__init__(self._accelerator.device)
         self.rank = self._accelerator.process_index
         self.count = self._accelerator.num_processes
