@@ -524,7 +524,10 @@ def test_the_command_trains_from_pixels_and_judges_with_what_was_learned(
     store = ["--store", tmp_path / "features"]
     settings = ["epochs=1", "adapters.rank=2", "adapters.blocks=1", "detector.glance=null"]
     model = tmp_path / "model"
-    invoke("train", path, *settings, "-o", model, "--from-pixels", *options, *store)
+    asked = ["train", path, *settings, "-o", model, "--from-pixels", *options, *store]
+    tried = invoke(*asked, "--find-lr", "batch=1000")  # from pixels too
+    assert f"-o {model} --from-pixels optimizer" in " ".join(tried.stdout.split())
+    invoke(*asked)
     described = json.loads((model / "bundle.json").read_text())
     assert described["provenance"]["training"]["adapters"]["rank"] == 2
     judged = ["-m", model, "-o", tmp_path / "judged", "--split", "val", "--json"]

@@ -17,6 +17,7 @@ from sklearn.metrics import log_loss, matthews_corrcoef
 from test_loop import PLAIN, examples_of, made_data, two_folds
 
 import fresh_process
+from workzone.backbones.adapters import AdapterConfig
 from workzone.config import overrides
 from workzone.errors import MissingExtraError, TrainingError, UsageError, WorkzoneError
 from workzone.report.search import draw_history, draw_slices, search_table
@@ -225,6 +226,13 @@ def test_mistakes_of_a_space_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)bach: unknown key; .*'batch'.*rate: unknown key"):
         run(tmp_path, 1, space=wrong)
     assert not tmp_path.joinpath("study.journal").exists()
+
+
+def test_settings_for_pixels_are_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, adapters=AdapterConfig())
+    with pytest.raises(UsageError, match=r"searched on stored features: .*adapters=null"):
+        search(EXAMPLES, two_folds(ROWS), config, tmp_path / "search", space=SPACE)
+    assert not (tmp_path / "search").exists()
 
 
 @pytest.mark.parametrize("depth", [0, 2])

@@ -198,7 +198,7 @@ def train(
     )
     learned_from = (samples, network, spec, store_folder(store, manifest), settings)
     if find_lr:
-        again = f"workzone train {manifest} -o {output}"
+        again = f"workzone train {manifest} -o {output}" + " --from-pixels" * from_pixels
         _find_learning_rate(
             *learned_from, copies, test, output=output, again=again, as_json=as_json
         )
@@ -285,6 +285,7 @@ def _find_learning_rate(
     """Run the range test on what the first fold's training would learn from, and tell of it."""
     import numpy as np
 
+    from workzone.train.job import begin_session
     from workzone.train.job import prepare as prepare_job
     from workzone.train.range_test import range_test, write_range_test
 
@@ -294,7 +295,8 @@ def _find_learning_rate(
     rows = np.arange(len(prepared.examples))
     for fold in prepared.validation_folds[:1]:
         rows = np.setdiff1d(rows, fold)
-    result = range_test(prepared.examples, rows, settings)
+    session = begin_session(network, spec, settings)
+    result = range_test(prepared.examples, rows, settings, session)
     picture = output.with_name(f"{output.name}.learning-rate.png")
     write_range_test(result, picture)
     if as_json:

@@ -112,6 +112,7 @@ def tune(
         check_optuna,
         default_space,
         read_space,
+        refuse_adapters,
         search,
         settings_of,
     )
@@ -127,6 +128,7 @@ def tune(
         pooling=pooling,
         layout=layout,
     )
+    refuse_adapters(chosen.settings)
     searched = None if space is None else read_space(read_tree(space), where=str(space))
     samples = read_manifest(manifest)
     settings = without_idle_masks(chosen.settings, samples, test_split=test)

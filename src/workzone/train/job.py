@@ -107,11 +107,7 @@ def train(
             manifest, backbone, spec, store_folder, config, copies=copies, test_split=test_split
         )
         samples, examples = prepared.samples, prepared.examples
-        session = Session(processes=together)
-        if config.adapters is not None:
-            session.make_detector = functools.partial(
-                PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
-            )
+        session = begin_session(backbone, spec, config, together)
         if run_folder is not None:
             data = {
                 "manifest": manifest_hash(samples),
@@ -149,6 +145,18 @@ def train(
         training_groups=frozenset(s.group for s in samples if s.group),
     )
     return Trained(bundle, result, samples, prepared.left_out, prepared.store, session.folder)
+
+
+def begin_session(
+    backbone: Backbone, spec: FeatureSpec, config: TrainConfig, together: Processes | None = None
+) -> Session:
+    """A session that keeps nothing yet, with the detector that ``config`` asks for."""
+    session = Session(processes=together or Processes())
+    if config.adapters is not None:
+        session.make_detector = functools.partial(
+            PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
+        )
+    return session
 
 
 @dataclass(frozen=True)

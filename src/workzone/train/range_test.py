@@ -125,7 +125,9 @@ class _Collector:
         """There is nothing to collect."""
 
 
-def range_test(examples: Examples, rows: Rows, config: TrainConfig) -> RangeTest:
+def range_test(
+    examples: Examples, rows: Rows, config: TrainConfig, session: Session | None = None
+) -> RangeTest:
     """Train from `LOWEST` to `HIGHEST` rate in `STEPS` steps, less if the loss diverges.
 
     Everything is as in training but the schedule: optimizer, sampling, clipping, losses. What was
@@ -135,6 +137,7 @@ def range_test(examples: Examples, rows: Rows, config: TrainConfig) -> RangeTest
         examples: what to learn from.
         rows: of them, those that are learned from.
         config: how to train; its learning rate and schedule do not matter.
+        session: whose kind of detector it is; None: one of stored features.
 
     Raises:
         TrainingError: too few steps before the loss is no number.
@@ -157,7 +160,7 @@ def range_test(examples: Examples, rows: Rows, config: TrainConfig) -> RangeTest
                 rows,
                 config,
                 progress,
-                Stage(Session(), "range-test", collector),
+                Stage(session or Session(), "range-test", collector),
                 epochs=config.epochs,
                 validation=None,
             )

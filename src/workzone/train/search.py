@@ -184,7 +184,8 @@ def search(
     optuna = _optuna()
     firsts = {key: d.choices[0] if d.choices else d.low for key, d in space.items()}
     whole = {key: int(firsts[key]) for key, d in space.items() if d.whole}
-    settings_of(config, firsts | whole, where="the first values of the space")
+    first = settings_of(config, firsts | whole, where="the first values of the space")
+    refuse_adapters(first)
     with _alone(folder):
         _check_identity(folder, examples, validation_folds, config, space, metric)
         study = _open_study(optuna, folder, metric)
@@ -211,6 +212,19 @@ def best_of(tried: Sequence[Tried], metric: MetricName) -> list[Tried]:
         raise TrainingError(f"none of {len(tried)} trials came to an end; one of them: {why}")
     order = sorted(whole, key=lambda pair: pair[0], reverse=metric == "mcc")
     return [trial for _, trial in order]
+
+
+def refuse_adapters(config: TrainConfig) -> None:
+    """Make sure that stored features are learned from: from pixels a trial would take hours.
+
+    Raises:
+        UsageError: the configuration adapts the backbone.
+    """
+    if config.adapters is not None:
+        raise UsageError(
+            "settings are searched on stored features: leave adapters out (adapters=null), and "
+            "train from pixels with what is found"
+        )
 
 
 def check_optuna() -> None:
