@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -15,13 +17,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
 from train.resume_job import made_examples
-from workzone.errors import TrainingError, UsageError, WorkzoneError
+from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder import EncoderConfig
+from workzone.train import loop, losses
 from workzone.train import state as states
 from workzone.train.checkpoints import Checkpoints, read_state
 from workzone.train.fit import Fit, fit
@@ -278,6 +282,67 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("")
     with pytest.raises(UsageError, match="is not a run's folder"):
         RunFolder.open(tmp_path, CONFIG, {}, restart=True)
+
+
+def test_what_a_kill_left_half_made_is_cleared(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("lock", "data.json", "environment.json"):  # killed before config.yaml
+        (folder / name).write_text("")
+    RunFolder.open(folder, CONFIG, {"rows": 5}).close()
+    assert (folder / "data.json").read_text()
+    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints.save(1, {"x": torch.zeros(1)}, {"history": []})
+    torn = folder / "checkpoints" / ".step-000000002.safetensors.77.part"
+    torn.write_bytes(b"half")
+    checkpoints.save(3, {"x": torch.zeros(1)}, {"history": []})
+    assert not torn.exists()
+    torn.write_bytes(b"half")
+    checkpoints.remove()
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_damaged_result_says_how_to_begin_anew(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path / "run", CONFIG, {})
+    folder.write_result("fold-1-of-1", {"x": torch.zeros(4)}, {"losses": []})
+    path = tmp_path / "run" / "learned" / "fold-1-of-1.safetensors"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(WorkzoneError, match=r"cannot read .*fold-1-of-1.*; begin anew with --res"):
+        folder.read_result("fold-1-of-1")
+    folder.close()
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_is_named_and_its_batch_kept(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"loss": losses.penalty, "gradient": loop.gradient_norm}[what]
+    calls = itertools.count()
+
+    def broken(*arguments: Any) -> torch.Tensor:
+        value: torch.Tensor = plain(*arguments)
+        return value * torch.nan if next(calls) == 4 else value
+
+    where = {"loss": (losses, "penalty"), "gradient": (loop, "gradient_norm")}[what]
+    monkeypatch.setattr(*where, broken)
+    config = dataclasses.replace(settings("adamw"), accumulate=1)
+    with pytest.raises(
+        DivergedError,
+        match=rf"the {what} became nan in step 4 \(epoch 1, images \d+, .* 11 more\); lower the "
+        r"learning rate \(0.01\) or set gradient_clip; the batch is kept in .*bad-batch.json",
+    ):
+        run(config, tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "bad-batch.json").read_text())
+    assert kept["step"] == 4 and len(kept["samples"]) == 16
+    tensors = safetensors.torch.load_file(tmp_path / "run" / "bad-batch.safetensors")
+    expected = made_examples().features[made_examples().rows[kept["samples"], kept["copies"]]]
+    assert torch.equal(tensors["features"], expected)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "validate", lambda *_: (float("nan"), np.full(48, 0.5)))
+    with pytest.raises(DivergedError, match="validation loss became nan in epoch 0; lower the le"):
+        run(settings("adamw"))
 
 
 def test_a_checkpoint_of_another_model_is_named(tmp_path: Path) -> None:

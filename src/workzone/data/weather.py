@@ -7,6 +7,7 @@ For training from pixels; copies that are stored have recipes of their own
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -53,6 +54,18 @@ class WeatherConfig:
         ]
         if wrong:
             raise UsageError(f"weather: a probability is from 0 to 1, not {', '.join(wrong)}")
+
+
+def require_kornia() -> None:
+    """Make sure that rain and motion blur can be drawn.
+
+    Raises:
+        MissingExtraError: kornia is not installed.
+    """
+    try:
+        importlib.import_module("kornia")
+    except ImportError as error:
+        raise MissingExtraError("kornia", "kornia", "rain and motion blur over frames") from error
 
 
 def weather_seed(seed: int, epoch: int, identity: str) -> int:

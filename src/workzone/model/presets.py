@@ -171,7 +171,7 @@ PHASES = (
         ema=0.999,
         precision="bfloat16",
         compile=True,
-        summary="Experts and an average of the weights, for long runs on GPUs; for any backbone.",
+        summary="Experts, an average of weights, bfloat16, compiled: for long runs on GPUs.",
     ),
 )
 

@@ -70,12 +70,18 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Drop all: the training is over."""
-        for path in self.paths():
+        for path in [*self.paths(), *self._torn()]:
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
+    def _torn(self) -> list[Path]:
+        """What kills left of files that were being written."""
+        return list(self.folder.glob(".*.part")) if self.folder.is_dir() else []
+
     def _rotate(self) -> None:
+        for path in self._torn():
+            path.unlink()
         paths = self.paths()
         old = paths[: -self.newest]
         if old:

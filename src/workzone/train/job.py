@@ -20,6 +20,7 @@ from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
 from workzone.data.splits import check_split
+from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
@@ -212,6 +213,8 @@ def prepare(
     check_grid(config.detector, spec)
     if config.adapters is not None:
         require_peft()  # before anything long begins
+    if config.weather.rain or config.weather.motion_blur:
+        require_kornia()
     check_classes(usable, _validation_folds(usable))
     unbalanced = imbalance_warning(usable)
     if unbalanced is not None:

@@ -110,17 +110,12 @@ def train_detector(
                 exact = differentiable_twice() if curvature else contextlib.nullcontext()
                 with exact, processes.passes(objective, last=last):
                     terms = trained(batch)
-                    if processes.any(not bool(torch.isfinite(terms["loss"]))):
-                        raise DivergedError(
-                            f"the loss became {terms['loss'].item()} in step {state.step} (epoch "
-                            f"{state.epoch}, {examples.names(batch.part.images)}); lower the "
-                            f"learning rate ({config.optimizer.learning_rate}) or set gradient_clip"
-                            + stage.keep_bad_batch(examples, batch, state, terms)
-                        )
+                    stage.check_finite("loss", terms["loss"], state, examples, batch, config)
                     loss = terms["loss"] / config.accumulate
                     processes.backward(loss, create_graph=curvature)
                 passes.append({name: term.detach() for name, term in terms.items()})
             norm = gradient_norm(detector.parameters())
+            stage.check_finite("gradient", norm, state, examples, batch, config)
             if config.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
             optimizer.step()
@@ -201,7 +196,12 @@ def _validate(
                 told = validation_metrics(labels, seen[0][1]) | {"averaged": name == "average"}
             if candidates[-1] < min([best, *candidates[:-1]]):
                 state.keep(averaged=name == "average")
-    state.history.append(min(candidates))
+    if not any(map(math.isfinite, candidates)):
+        raise DivergedError(
+            f"the validation loss became {candidates[0]} in epoch {state.epoch}; lower the "
+            "learning rate or set gradient_clip"
+        )
+    state.history.append(min(filter(math.isfinite, candidates)))
     return {"validation_loss": state.history[-1], **told, "best": state.best_loss}
 
 

@@ -20,7 +20,7 @@ import torch
 import yaml
 
 import workzone
-from workzone.errors import UsageError
+from workzone.errors import UsageError, WorkzoneError
 from workzone.files import write_text
 from workzone.train.checkpoints import Tensors, Values, read_state, write_state
 from workzone.train.settings import TrainConfig
@@ -76,19 +76,19 @@ class RunFolder:
         """
         folder = cls(path)
         there = path / "config.yaml"
-        if path.exists() and not there.exists() and not _is_empty(path):
+        ours = (path / "lock").exists()  # the first file of a run, and the last to go
+        if path.exists() and not ours and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} is not a run's folder; name another output")
         settings: dict[str, Any] = _plain(dataclasses.asdict(config))
         folder._lock()
-        if there.exists():
-            if restart or (path / "finished").exists():
-                folder._clear()
-            elif changed := "; ".join(folder._changes(settings, _plain(data))):
-                folder.close()
-                raise UsageError(
-                    f"{path} holds an unfinished run of other settings ({changed}): give those "
-                    "again to go on with it, --restart to drop it, or another output"
-                )
+        if restart or (path / "finished").exists() or not there.exists():
+            folder._clear()
+        elif changed := "; ".join(folder._changes(settings, _plain(data))):
+            folder.close()
+            raise UsageError(
+                f"{path} holds an unfinished run of other settings ({changed}): give those "
+                "again to go on with it, --restart to drop it, or another output"
+            )
         write_text(path / "environment.json", json.dumps(_environment(), indent=2) + "\n")
         write_text(path / "data.json", json.dumps(dict(data), indent=2) + "\n")
         write_text(there, yaml.safe_dump(settings, sort_keys=False))
@@ -100,6 +100,7 @@ class RunFolder:
         yield from _differences(json.loads((self.path / "data.json").read_text()), data)
 
     def _clear(self) -> None:
+        (self.path / "config.yaml").unlink(missing_ok=True)  # without it nothing goes on
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -137,15 +138,16 @@ class RunFolder:
     def read_result(self, name: str) -> tuple[Tensors, Values] | None:
         """What `write_result` kept; None: it is not finished."""
         path = self.path / "learned" / f"{name}.safetensors"
-        return read_state(path) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return read_state(path)
+        except WorkzoneError as error:
+            raise WorkzoneError(f"{error}; begin anew with --restart") from error
 
     def finish(self) -> None:
         """The run is over: the next one in this folder begins anew."""
         write_text(self.path / "finished", "")
-
-
-def _is_empty(path: Path) -> bool:
-    return path.is_dir() and all(entry.name == "lock" for entry in path.iterdir())
 
 
 def _plain(tree: Any) -> Any:

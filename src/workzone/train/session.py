@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from workzone.errors import TrainingError
+from workzone.errors import DivergedError, TrainingError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.train.batches import Batch
 from workzone.train.checkpoints import Checkpoints
@@ -124,24 +124,44 @@ class Stage:
                 "same command again to go on"
             )
 
-    def keep_bad_batch(
-        self, examples: Examples, batch: Batch, state: State, terms: dict[str, torch.Tensor]
-    ) -> str:
-        """Where a batch whose loss is not finite was kept, as the end of a sentence."""
-        folder = self.session.folder
-        if folder is None:
-            return ""
-        told = save_bad_batch(
-            folder.path,
-            examples=examples,
-            images=batch.part.images,
-            copies=batch.part.copies,
-            given=batch.given,
-            step=state.step,
-            epoch=state.epoch,
-            loss=terms["loss"].item(),
+    def check_finite(
+        self,
+        what: str,
+        value: torch.Tensor,
+        state: State,
+        examples: Examples,
+        batch: Batch,
+        config: TrainConfig,
+    ) -> None:
+        """Make sure that a scalar of a step is finite in every process.
+
+        Raises:
+            DivergedError: it is not; names the step's images, and where a part of them was kept
+                by the process that saw it.
+        """
+        values = self.session.processes.gathered(value)
+        broken = values[~torch.isfinite(values)]
+        if not len(broken):
+            return
+        kept = ""
+        if self.session.folder is not None:
+            if not bool(torch.isfinite(value)):
+                save_bad_batch(
+                    self.session.folder.path,
+                    examples=examples,
+                    images=batch.part.images,
+                    copies=batch.part.copies,
+                    given=batch.given,
+                    step=state.step,
+                    epoch=state.epoch,
+                    loss=value.item(),
+                )
+            kept = f"; the batch is kept in {self.session.folder.path / 'bad-batch.json'}"
+        raise DivergedError(
+            f"the {what} became {broken[0].item()} in step {state.step} (epoch {state.epoch}, "
+            f"{examples.names(batch.part.step_images)}); lower the learning rate "
+            f"({config.optimizer.learning_rate}) or set gradient_clip{kept}"
         )
-        return f"; {told}"
 
     def _save(self, state: State, checkpoints: Checkpoints) -> None:
         tensors, values = state.pack(state_of_generators(self.session.processes))
