@@ -143,6 +143,7 @@ def tune(
         augment,
         augment_seed,
         device,
+        views=chosen.layout,
         grid_views=settings.detector.grid_views,
     )
     prepared = prepare_job(
@@ -169,7 +170,7 @@ def tune(
         f"# trial {best.number} of {len(tried)}: {metric.value} {best.value:.4f} on validation "
         "rows, which chose it\n"
     )
-    text = described(Chosen(found, chosen.backbone, chosen.size, chosen.pooling), preset=None)
+    text = described(dataclasses.replace(chosen, settings=found), preset)
     write_text(output / "best.yaml", top + text)
     draw_history(tried, metric.value, output / "history.png")
     draw_slices(tried, metric.value, searched, output / "slices.png")
