@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,6 @@ from workzone.cli.options import (
 )
 from workzone.cli.settings import (
     ChangesArgument,
-    Chosen,
     ConfigOption,
     PresetOption,
     SeedOption,
@@ -187,6 +187,4 @@ def tune(
 
 
 def _plain(trial: Tried) -> dict[str, object]:
-    import dataclasses
-
     return dataclasses.asdict(trial)
