@@ -240,7 +240,6 @@ def test_nothing_but_bad_images_is_a_failure(
         (["{street}", "-m", "{model}", "-o", "scores.txt"], 2, "cannot tell the format of 'scores"),
         (["{street}", "-m", "{model}", "--weights", "w"], 2, "carries its own weights"),
         (["{street}", "-m", "{model}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),
-        (["{street}"], 2, "Missing option"),
         (["{street}", "-m", "{model}", "--colour"], 2, "No such option"),
     ],
 )

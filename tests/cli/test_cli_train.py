@@ -121,12 +121,10 @@ def test_a_preset_names_backbone_size_and_detector(
     assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
 
 
-def test_the_dense_preset_from_a_manifest_to_overlays(
-    tiny: Tiny, tmp_path: Path, options: list[object]
-) -> None:
-    small = [*options, "--size", 128, "epochs=2", "sampling.source_weights.made=0.5"]
-    model = tmp_path / "model"
-    invoke("train", tiny.manifest_path, *small[-2:], "-o", model, "--preset", "dense", *small[:-2])
+def test_the_dense_preset_from_a_manifest_to_overlays(tiny: Tiny, tmp_path: Path) -> None:
+    small = ["--size", 128, "--precision", "float32", "--store", tmp_path / "features"]
+    changes, model = ["epochs=2", "sampling.source_weights.made=0.5"], tmp_path / "model"
+    invoke("train", tiny.manifest_path, *changes, "-o", model, "--preset", "dense", *small)
     description = json.loads((model / "bundle.json").read_text())
     cells = {"width": 1280, "hidden": 16, "top": 4, "dropout": 0.2}
     assert description["detector"]["cells"] == cells

@@ -26,7 +26,7 @@ from workzone.model.metadata import MetadataEncoder
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pooling import AttentionAndMaximum, MeanPooling
-from workzone.model.pruning import PrunerConfig, ViewPruner
+from workzone.model.pruning import PrunerConfig, ViewPruner, on_all_views
 from workzone.types import OBJECT_CLASSES, DetectorOutput
 from workzone.views import ViewLayout
 
@@ -343,27 +343,12 @@ class Detector(nn.Module):
             fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
         return DetectorOutput(
             logits=self.head(fused),
-            view_weights=_on_all_views(weights, kept_ids, kept_mask, view_ids),
+            view_weights=on_all_views(weights, kept_ids, kept_mask, view_ids),
             masks=masks,
             view_scores=scores,
             balance_loss=encoded.balance_loss,
             router_statistics=encoded.router_statistics,
         )
-
-
-def _on_all_views(
-    weights: torch.Tensor,
-    kept_ids: torch.Tensor,
-    kept_mask: torch.Tensor | None,
-    view_ids: torch.Tensor,
-) -> torch.Tensor:
-    """Weights of the kept views ``[B, k]`` in the places of all views ``[B, V]``."""
-    if kept_ids is view_ids:
-        return weights
-    if kept_mask is not None:
-        weights = weights.masked_fill(~kept_mask, 0)
-    same = view_ids[:, :, None] == kept_ids[:, None, :]
-    return (same * weights[:, None, :]).sum(dim=-1)
 
 
 def _make_fusion(config: DetectorConfig) -> nn.Module:
