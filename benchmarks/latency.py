@@ -25,12 +25,18 @@ from workzone.data.images import decode
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import Calibration
 from workzone.features.extract import make_spec
+from workzone.features.spec import Precision
 from workzone.model.detector import Detector
 from workzone.model.presets import preset
 from workzone.run.predictor import Predictor
 from workzone.views import make_views
 
-SIZES = (960, 1056)
+VARIANTS: tuple[tuple[int, Precision], ...] = (
+    (1056, "float32"),
+    (960, "float32"),
+    (768, "float32"),
+    (1056, "bfloat16"),
+)
 THREADS = (1, 2)
 
 
@@ -41,18 +47,24 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def dense_predictor(size: int) -> Predictor:
+def dense_predictor(size: int, precision: Precision) -> Predictor:
     """The preset `dense` at some size, untrained."""
     entry, backbone = preset("dense"), load_backbone("lite0")
     layout = dataclasses.replace(entry.layout, size=size)
-    spec = make_spec(backbone, layout=layout, pooling=entry.pooling, grid_views=(0,))
+    spec = make_spec(
+        backbone,
+        layout=layout,
+        pooling=entry.pooling,
+        precision=precision,
+        grid_views=(0,),
+    )
     bundle = Bundle(Detector(entry.detector).eval(), spec, Calibration(), backbone.licence)
     return Predictor(bundle, backbone)
 
 
-def measure(size: int, rounds: int) -> dict[str, float]:
+def measure(size: int, precision: Precision, rounds: int) -> dict[str, float]:
     """Medians, ms: the whole, its parts, and how many passes of the backbone it comes to."""
-    predictor = dense_predictor(size)
+    predictor = dense_predictor(size, precision)
     layout, data = predictor.bundle.spec.layout, drawn_frame(0)
     frame = decode(data)
     pixels = make_views(frame, layout).pixels
@@ -60,7 +72,7 @@ def measure(size: int, rounds: int) -> dict[str, float]:
         "whole": lambda: predictor.predict(data),
         "decode": lambda: decode(data),
         "view": lambda: make_views(frame, layout),
-        "backbone": lambda: run(predictor.backbone, pixels),
+        "backbone": lambda: run(predictor.backbone, pixels, precision=precision),
     }
     for part in work.values():
         part()  # the first call allocates
@@ -79,9 +91,9 @@ def main() -> None:
     results = {}
     for threads in THREADS:
         torch.set_num_threads(threads)
-        for size in SIZES:
-            name = f"{size} px, {threads} thread{'s' * (threads > 1)}"
-            results[name] = measure(size, arguments.rounds)
+        for size, precision in VARIANTS:
+            name = f"{size} px, {precision}, {threads} thread{'s' * (threads > 1)}"
+            results[name] = measure(size, precision, arguments.rounds)
             print(name, results[name], flush=True)
     write_record(arguments.output, results)
 

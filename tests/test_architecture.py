@@ -20,6 +20,7 @@ LAYERS = (
     ("run",),
     ("subnet",),
     ("cli",),
+    ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -280,7 +280,7 @@ def test_a_phase_goes_with_any_backbone(
 ) -> None:
     args = ["train", tiny.manifest_path, "-o", tmp_path / "model", "--preset", name]
     small = ["detector.projection=32", "detector.encoder.width=32", "detector.encoder.depth=1"]
-    small += ["detector.encoder.heads=4", "detector.head=[16]", "epochs=2"]
+    small += ["detector.encoder.heads=4", "detector.head=[16]", "epochs=2", "compile=false"]
     invoke(*args, *small, "--backbone", "lite0", "--pooling", "mean", *options)
     description = json.loads((tmp_path / "model" / "bundle.json").read_text())
     assert description["features"]["pooling"] == "mean"

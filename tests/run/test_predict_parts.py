@@ -16,10 +16,10 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.evidence import view_shares
 from workzone.model.glance import GlanceConfig
 from workzone.model.masks import MaskHeadConfig
-from workzone.run import evaluate as evaluate_module
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.images import encoded
+from workzone.run.mistakes import stored_input
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
@@ -110,7 +110,7 @@ def test_views_that_were_not_read_have_no_share(
         assert isinstance(scored, module.Scored)
         assert scored.view_shares.shape == (LAYOUT.count,)
         assert np.count_nonzero(scored.view_shares) <= KEEP
-        given = evaluate_module._stored(bundle, store, [store.row(hashes[name])])
+        given = stored_input(bundle, store, [store.row(hashes[name])])
         stored = view_shares(bundle.detector, given, views=LAYOUT.count)[0]
         np.testing.assert_allclose(scored.view_shares, stored.numpy(), atol=0.03)
         assert scored.view_shares.sum() == pytest.approx(1)

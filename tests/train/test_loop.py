@@ -32,6 +32,7 @@ from workzone.train.judging import predict_probabilities
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.sampling import SamplingConfig
 from workzone.train.schedules import ScheduleConfig
+from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.train.tracking import Tracker, read_log
 from workzone.types import ImageRef, Sample
@@ -707,8 +708,8 @@ def test_a_tracker_is_told_of_every_step_and_epoch(tmp_path: Path) -> None:
     config = dataclasses.replace(
         QUICK, epochs=2, batch=20, ema=0.5, detector=DetectorConfig(encoder=encoder)
     )
-    tracker = Tracker(tmp_path)
-    result = fitting.fit(examples_of(features, labels), two_folds(60), config, tracker=tracker)
+    session = Session(tracker=Tracker(tmp_path))
+    result = fitting.fit(examples_of(features, labels), two_folds(60), config, session)
     records = read_log(tmp_path / "log.jsonl")
     stages = ["fold-1-of-2", "fold-2-of-2", "everything"]
     assert list(dict.fromkeys(record["stage"] for record in records)) == stages
@@ -741,5 +742,5 @@ def test_being_told_changes_nothing(tmp_path: Path) -> None:
     config = dataclasses.replace(QUICK, epochs=3)
     examples = examples_of(features, labels)
     silent = fitting.fit(examples, two_folds(60), config)
-    tracked = fitting.fit(examples, two_folds(60), config, tracker=Tracker(tmp_path))
+    tracked = fitting.fit(examples, two_folds(60), config, Session(tracker=Tracker(tmp_path)))
     assert state(silent.detector) == state(tracked.detector)

@@ -20,13 +20,13 @@ from workzone.views import ViewLayout
 
 RATES = {
     "adamw": 1e-3,
-    "sophia": 1e-3,
+    "sophia": 3e-4,
     "muon": 1e-3,
     "lion": 3e-4,
     "schedulefree": 3e-3,
     "sgd": 5e-2,
 }
-CONFIG = TrainConfig(detector=DetectorConfig(), epochs=40, batch=16)
+CONFIG = TrainConfig(detector=DetectorConfig())
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def quality(scenes: Prepared) -> dict[str, tuple[float, float]]:
     for name, rate in RATES.items():
         optimizer = OptimizerConfig(name=name, learning_rate=rate)  # type: ignore[arg-type]
         config = TrainConfig(
-            detector=CONFIG.detector, epochs=CONFIG.epochs, batch=16, optimizer=optimizer
+            detector=CONFIG.detector, epochs=40, batch=16, optimizer=optimizer, gradient_clip=1.0
         )
         result = fit(scenes.examples, scenes.validation_folds, config)
         with torch.no_grad():
@@ -64,6 +64,6 @@ def test_it_reaches_what_the_best_of_them_reaches(
     name: str, quality: dict[str, tuple[float, float]]
 ) -> None:
     auc, loss = quality[name]
-    assert auc > 0.9
+    assert auc > 0.95
     assert loss < 0.67  # a constant answer has 0.69
-    assert loss < min(other for _, other in quality.values()) + 0.1
+    assert loss < min(other for _, other in quality.values()) + 0.15

@@ -149,6 +149,7 @@ def train(
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
     from workzone.train.processes import processes
+    from workzone.train.services import check_services
 
     together = processes(device)
     if not together.is_main:  # it alone talks
@@ -176,6 +177,7 @@ def train(
         missing = "MANIFEST" if manifest is None else "-o MODEL"
         raise UsageError(f"{missing} is missing; write: workzone train MANIFEST -o MODEL")
     settings = chosen.settings
+    check_services(track or ())
     samples = read_manifest(manifest)
     asked, settings = settings, without_idle_masks(settings, samples, test_split=test)
     if settings != asked:

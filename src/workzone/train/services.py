@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from workzone.errors import MissingExtraError
+from workzone.errors import MissingExtraError, UsageError, nearest
 
 PROJECT = "workzone"
 """What runs are filed under; W&B's own variable WANDB_PROJECT wins."""
@@ -124,6 +124,19 @@ SERVICES: dict[str, type[Service]] = {
     "wandb": WandB,
 }
 """By name, which is that of the package and of the extra."""
+
+
+def check_services(names: Sequence[str]) -> None:
+    """Make sure that all are known and installed, before anything long begins.
+
+    Raises:
+        UsageError: an unknown service.
+        MissingExtraError: a service's package is not installed.
+    """
+    for name in names:
+        if name not in SERVICES:
+            raise UsageError(f"cannot track with {name!r}; {nearest(name, SERVICES)}")
+        _package(name)
 
 
 def by_stage(record: Mapping[str, Any]) -> dict[str, float]:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from workzone.errors import UsageError, WorkzoneError, nearest
+from workzone.errors import WorkzoneError
 from workzone.files import write_text
-from workzone.train.services import SERVICES, Service
+from workzone.train.services import SERVICES, Service, check_services
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +74,7 @@ class Tracker:
             MissingExtraError: a service's package is not installed.
             WorkzoneError: the log cannot be written.
         """
-        for name in services:
-            if name not in SERVICES:
-                raise UsageError(f"cannot track with {name!r}; {nearest(name, SERVICES)}")
+        check_services(services)
         self._listeners: list[Listener] = []
         self._services: dict[str, Service] = {}
         self._lines = 0
