@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 
-from workzone.config import from_mapping, merged, overrides, read_yaml
+from workzone.config import from_mapping, merged, overrides, read_yaml, to_yaml
 from workzone.errors import UsageError
 from workzone.views import ViewLayout
 
@@ -197,3 +198,20 @@ def test_of_two_trees_the_upper_wins_leaf_by_leaf() -> None:
     over = {"a": 5, "b": {"d": 6}, "e": None, "g": {"h": 7}}
     assert merged(under, over) == {"a": 5, "b": {"c": 2, "d": 6}, "e": None, "g": {"h": 7}}
     assert under["b"] == {"c": 2, "d": 3}
+
+
+@dataclass(frozen=True)
+class Named:
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def test_a_mapping_has_names_of_its_own(tmp_path):
+    given = {"weights": {"a": 1, "b": 0.5}}
+    made = from_mapping(Named, given, where="x")
+    assert made == Named({"a": 1.0, "b": 0.5})
+    (tmp_path / "named.yaml").write_text(to_yaml(made))
+    assert read_yaml(Named, tmp_path / "named.yaml") == made
+    with pytest.raises(UsageError, match=r"x: weights\.a: expected float, got 'much'"):
+        from_mapping(Named, {"weights": {"a": "much"}}, where="x")
+    with pytest.raises(UsageError, match="x: weights: expected keys and values, got 3"):
+        from_mapping(Named, {"weights": 3}, where="x")

@@ -155,6 +155,8 @@ def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else _convert(options[0], value, key, mistakes)
+    if origin is Mapping:
+        return _convert_mapping(kind, value, key, mistakes)
     if origin is tuple:
         return _convert_tuple(kind, value, key, mistakes)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -164,6 +166,17 @@ def _convert(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         mistakes.append(f"{key}: expected {kind.__name__}, got {value!r}")
     return value
+
+
+def _convert_mapping(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        mistakes.append(f"{key}: expected keys and values, got {value!r}")
+        return {}
+    _, item_kind = typing.get_args(kind)
+    return {
+        str(name): _convert(item_kind, item, f"{key}.{name}", mistakes)
+        for name, item in value.items()
+    }
 
 
 def _convert_tuple(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from workzone.cli import app
 from workzone.cli.predict import TABLE_ROWS, overlay_places
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import write_bundle
-from workzone.run.predictor import Predictor
+from workzone.run.predictor import Predictor, load
 from workzone.types import ImageRef, Sample
 
 runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
@@ -49,6 +50,25 @@ def test_one_image_is_one_row_of_a_table(tiny: Tiny, predictor: Predictor, stree
     assert f"{prediction.probability:.3f}" in text
     assert predictor.bundle.spec.layout.names()[prediction.view] in text
     assert ("yes" if prediction.decision == "roadwork" else "no") in text
+
+
+def test_without_a_model_the_one_in_the_package_is_taken(
+    tiny: Tiny, predictor: Predictor, street: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path)
+    result = predict(street, expect=1)
+    assert "no model comes with this copy of workzone" in result.stderr
+    shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite")
+    result = predict(street, "--json")
+    assert "model: lite, which comes with workzone (--model names another)" in result.stderr
+    expected = predictor.predict(street)[0].probability
+    assert json.loads(result.stdout)["probability"] == expected
+    assert Predictor().predict(street)[0].probability == expected
+    assert load().predict(street)[0].probability == expected
+    arguments = ["evaluate", tiny.manifest_path, "-o", tmp_path / "report"]
+    judged = runner.invoke(app, [str(argument) for argument in arguments])
+    assert judged.exit_code == 0, judged.output
+    assert "model: lite, which comes with workzone" in judged.stderr
 
 
 def test_json_is_one_object_per_line(tiny: Tiny, predictor: Predictor, tmp_path: Path) -> None:
@@ -220,7 +240,6 @@ def test_nothing_but_bad_images_is_a_failure(
         (["{street}", "-m", "{model}", "-o", "scores.txt"], 2, "cannot tell the format of 'scores"),
         (["{street}", "-m", "{model}", "--weights", "w"], 2, "carries its own weights"),
         (["{street}", "-m", "{model}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),
-        (["{street}"], 2, "Missing option"),
         (["{street}", "-m", "{model}", "--colour"], 2, "No such option"),
     ],
 )

@@ -121,6 +121,28 @@ def test_a_preset_names_backbone_size_and_detector(
     assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
 
 
+def test_the_dense_preset_from_a_manifest_to_overlays(tiny: Tiny, tmp_path: Path) -> None:
+    small = ["--size", 128, "--precision", "float32", "--store", tmp_path / "features"]
+    changes, model = ["epochs=2", "sampling.source_weights.made=0.5"], tmp_path / "model"
+    invoke("train", tiny.manifest_path, *changes, "-o", model, "--preset", "dense", *small)
+    description = json.loads((model / "bundle.json").read_text())
+    cells = {"width": 1280, "hidden": 16, "top": 4, "dropout": 0.2}
+    assert description["detector"]["cells"] == cells
+    layout = description["features"]["layout"]
+    assert (layout["size"], layout["tiles"], layout["squares"]) == (128, 0, [])
+    training = description["provenance"]["training"]
+    assert training["sampling"]["source_weights"] == {"made": 0.5}
+    assert training["sampling"]["source_balance"] == 0.5
+    invoke("evaluate", tiny.manifest_path, "--model", model, "-o", tmp_path / "report")
+    scores, overlays = tmp_path / "p.jsonl", tmp_path / "overlays"
+    invoke("predict", tiny.manifest_path, "-m", model, "-o", scores, "--explain", overlays)
+    rows = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert len(rows) == len(list(overlays.rglob("*.jpg"))) == 60
+    assert {row["x1"] - row["x0"] for row in rows} == {0.25}  # one of 4 x 4 cells
+    told = invoke("train", "--print-config", "--preset", "dense").stdout
+    assert "with this file: --preset dense --size 1056 --pooling mean" in told
+
+
 def test_the_file_wins_over_the_preset_and_the_command_line_over_both(
     tiny: Tiny, tmp_path: Path, options: list[object]
 ) -> None:

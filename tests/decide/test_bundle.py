@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from told import HashModel, told_bundle
-from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.bundle import Bundle, default_model, read_bundle, write_bundle
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
@@ -276,3 +276,12 @@ def test_metadata_that_do_not_fit_are_damage(
 def test_parts_that_do_not_fit_make_no_bundle(changes: dict[str, Calibration | TextSpec]) -> None:
     with pytest.raises(UsageError, match=r"detector takes (metadata|text vectors of width 0)"):
         dataclasses.replace(made_bundle(), **changes)
+
+
+def test_the_default_model_is_the_one_in_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path)
+    with pytest.raises(BundleError, match=r"no model comes with .*weights/lite\)\. Make one"):
+        default_model()
+    (tmp_path / "weights" / "lite").mkdir(parents=True)
+    (tmp_path / "weights" / "lite" / "bundle.json").write_text("{}")
+    assert default_model() == tmp_path / "weights" / "lite"

@@ -32,8 +32,8 @@ backbone_of = lru_cache(meta_backbone)
 
 def test_the_names_are_the_known_ones() -> None:
     plain = ("lite", "small", "base", "large", "huge")
-    phases = ("phase1", "phase2", "phase3")
-    assert set(PRESETS) == {*plain, *(f"{name}-moe" for name in plain), *phases}
+    others = ("dense", "phase1", "phase2", "phase3")
+    assert set(PRESETS) == {*others, *plain, *(f"{name}-moe" for name in plain)}
     assert all(preset(name).name == name for name in PRESETS)
     with pytest.raises(UsageError, match=r"unknown preset 'hugh'; did you mean 'huge'\? allowed:"):
         preset("hugh")
@@ -84,7 +84,7 @@ def test_every_preset_fits_its_backbone_and_runs(name: str) -> None:
         grid = torch.empty(3, grid_size[0] * grid_size[1], backbone.width)
     output = detector(features, boxes=boxes, grid=grid, grid_size=grid_size)
     assert output.logits.shape == (3, 2)
-    assert output.view_weights.shape == (3, 12)
+    assert output.view_weights.shape == (3, entry.layout.count)
     if entry.detector.masks is not None:
         quarter = entry.layout.size // 4
         assert output.masks.shape == (3, 6, quarter, quarter)

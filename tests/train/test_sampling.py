@@ -54,6 +54,35 @@ def test_a_group_weighs_the_root_of_its_size():
     assert totals == pytest.approx(np.array([3, 2, 1, 1]) * 15 / 7)
 
 
+def test_collections_weigh_by_a_power_of_their_size_within_a_label():
+    known = [("a", 1)] * 16 + [("a", 0)] * 4 + [("b", 1)] * 9 + [(None, 0)]
+    rows = samples(*({"source": source, "label": label} for source, label in known))
+    found = sampling_weights(rows, SamplingConfig(source_balance=0.5))
+    expected = [16**-0.5] * 16 + [4**-0.5] * 4 + [9**-0.5] * 9 + [1]
+    assert found.factors["source size"].tolist() == pytest.approx(expected)
+    assert found.weights.tolist() == pytest.approx(np.array(expected) / np.mean(expected))
+
+
+def test_a_source_weighs_what_it_is_told_to_and_the_table_says_so():
+    rows = samples(*({"source": "drawn"},) * 4, *({"source": "street"},) * 4, {})
+    found = sampling_weights(rows, SamplingConfig(source_weights={"drawn": 0.25}))
+    assert found.factors["source"].tolist() == [0.25] * 4 + [1] * 5
+    table = {name: (was, now) for name, was, now in found.describe()}
+    assert table["source drawn"] == ("44.4%", "16.7%")
+    assert table["source street"] == ("44.4%", "66.7%")
+    assert table["source not named"] == ("11.1%", "16.7%")
+
+
+def test_a_weighted_source_must_be_there():
+    config = SamplingConfig(source_weights={"drwan": 0.25})
+    with pytest.raises(UsageError, match=r"no row .* has the source 'drwan'; did you mean 'drawn'"):
+        config.check_sources(samples({"source": "drawn"}, {"source": "street"}))
+    with pytest.raises(UsageError, match="'drwan'; no row names a source"):
+        config.check_sources(samples({}))
+    with pytest.raises(UsageError, match=r"source_balance=2.0, .*source_weights\.a=0.0, allowed"):
+        SamplingConfig(source_balance=2.0, source_weights={"a": 0.0})
+
+
 def test_the_bands_of_the_region():
     kilometres = [1, 49, 51, 199, 201, 499, 501, 5000]
     rows = samples(*({"latitude": k * KM, "longitude": 20.0} for k in kilometres), {})

@@ -13,9 +13,11 @@ from workzone.cli.console import JsonFlag, command, err, examples, out, print_js
 from workzone.cli.options import (
     DeviceOption,
     ManifestArgument,
+    ModelOption,
     StoreOption,
     TestTimeOption,
     WeightsOption,
+    model_folder,
     store_folder,
 )
 
@@ -30,7 +32,7 @@ EXAMPLES_EVALUATE = examples(
 @command
 def evaluate(
     manifest: ManifestArgument,
-    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the model bundle.")],
+    model: ModelOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for report.html and metrics.json.")
     ] = Path("evaluation"),
@@ -80,25 +82,26 @@ def evaluate(
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
-    bundle = read_bundle(model).with_test_time(tta)
+    folder = model_folder(model)
+    bundle = read_bundle(folder).with_test_time(tta)
     copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
     network = bundle_backbone(bundle, weights=weights, device=device)
-    folder = store_folder(store, manifest)
-    vectors = None if image_only else bundle_text_vectors(bundle, samples, folder / "text")
-    features = Extraction(samples, network, bundle.spec, folder, copies=copies).run()
+    stores = store_folder(store, manifest)
+    vectors = None if image_only else bundle_text_vectors(bundle, samples, stores / "text")
+    features = Extraction(samples, network, bundle.spec, stores, copies=copies).run()
     evaluation = evaluate_job(
         bundle,
         samples,
         features,
-        title=f"{model.name} on {manifest.name}",
+        title=f"{folder.name} on {manifest.name}",
         text_vectors=vectors,
         image_only=image_only,
     )
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
-        features = Extraction(images, network, bundle.spec, folder, copies=copies).run()
+        features = Extraction(images, network, bundle.spec, stores, copies=copies).run()
         judged = judge_challenge(bundle, images, features, seed=challenge_seed)
         evaluation = evaluation.with_challenge(judged)
     write_report(output / "report.html", evaluation.report)

@@ -107,6 +107,10 @@ def _views(entry: Preset) -> str:
 
 def _options(entry: Preset) -> str:
     pooling = "" if entry.pooling is None else f" --pooling {entry.pooling}"
+    from workzone.cli.settings import default_views
+
+    if not default_views(entry.layout):
+        return f"--preset {entry.name}"  # which a file cannot hold
     return f"--backbone {entry.backbone} --size {entry.layout.size}{pooling}"
 
 

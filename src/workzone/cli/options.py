@@ -96,6 +96,12 @@ TestTimeOption = Annotated[
         "(default: as the model was trained to).",
     ),
 ]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-m", help="Folder of the model bundle (default: the one within workzone)."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
 
 
@@ -112,9 +118,13 @@ def prepare(
     augment_seed: int,
     device: str,
     *,
+    views: ViewLayout | None = None,
     grid_views: Callable[[ViewLayout], tuple[int, ...]],
 ) -> tuple[Backbone, FeatureSpec]:
-    """The backbone that the options name, and the spec of its features."""
+    """The backbone that the options name, and the spec of its features.
+
+    ``views`` are those of a preset, taken where no layout is named.
+    """
     import dataclasses
 
     from workzone.backbones import load_backbone
@@ -127,7 +137,9 @@ def prepare(
     network = load_backbone(backbone, weights=weights)
     move(network, device)
     chosen: Precision
-    views = read_yaml(ViewLayout, layout) if layout else ViewLayout(size=network.default_size)
+    if layout is not None:
+        views = read_yaml(ViewLayout, layout)
+    views = views or ViewLayout(size=network.default_size)
     if size is not None:
         views = dataclasses.replace(views, size=size)
     network.check_size(views.size)
@@ -147,6 +159,21 @@ def prepare(
         augmentation=Augmentation(seed=augment_seed, recipe=augment.value),
     )
     return network, spec
+
+
+def model_folder(model: Path | None) -> Path:
+    """The bundle that ``--model`` names, or the one within workzone, which is then said.
+
+    Raises:
+        BundleError: none is named, and this copy of workzone has none.
+    """
+    from workzone.decide.bundle import DEFAULT_MODEL, default_model
+
+    if model is not None:
+        return model
+    folder = default_model()
+    err.print(f"model: {DEFAULT_MODEL}, which comes with workzone (--model names another)")
+    return folder
 
 
 def store_folder(store: Path | None, manifest: Path) -> Path:

@@ -15,7 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from workzone.cli.console import FAILED, command, err, examples, out
-from workzone.cli.options import DeviceOption, TestTimeOption, WeightsOption
+from workzone.cli.options import (
+    DeviceOption,
+    ModelOption,
+    TestTimeOption,
+    WeightsOption,
+    model_folder,
+)
 
 if TYPE_CHECKING:
     from workzone.run.predictor import Predictor
@@ -29,6 +35,7 @@ _LONGEST_NAME = 200
 
 
 EXAMPLES_PREDICT = examples(
+    "workzone predict street.jpg",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
     "workzone predict street.jpg --model model --tta 4",
@@ -41,7 +48,7 @@ EXAMPLES_PREDICT = examples(
 @command
 def predict(
     source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of the model bundle.")],
+    model: ModelOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write to this .jsonl, .csv or .parquet file."),
@@ -80,7 +87,7 @@ def predict(
     from workzone.run.bulk import predict_many
     from workzone.run.predictor import Predictor, load
 
-    predictor = load(model, weights=weights, device=device)
+    predictor = load(model_folder(model), weights=weights, device=device)
     predictor = Predictor(predictor.bundle.with_test_time(tta), predictor.backbone)
     if output is not None:
         summary = predict_many(predictor, source, output, image_only=image_only)

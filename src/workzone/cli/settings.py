@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from workzone.train.settings import TrainConfig
+    from workzone.views import ViewLayout
 
 ChangesArgument = Annotated[
     list[str] | None,
@@ -44,6 +45,7 @@ class Chosen:
     backbone: str
     size: int | None
     pooling: str | None
+    layout: ViewLayout | None  # the preset's; None: nothing is said of it
 
 
 def choose(
@@ -59,7 +61,8 @@ def choose(
 ) -> Chosen:
     """Later ones win: the preset, the file, settings on the command line, the seed.
 
-    A preset's size and pooling go with its backbone; they are left out with another one.
+    A preset's views and pooling go with its backbone; they are left out with another one, and the
+    views where a layout is given.
 
     Raises:
         UsageError: all mistakes of preset, file and command line at once.
@@ -72,6 +75,7 @@ def choose(
 
     mistakes: list[str] = []
     tree: dict[str, Any] = {}
+    views: ViewLayout | None = None
     if preset is not None:
         try:
             entry = preset_by_name(preset)
@@ -79,6 +83,7 @@ def choose(
             backbone = backbone or entry.backbone
             if backbone == entry.backbone:
                 pooling = pooling or entry.pooling
+                views = entry.layout if layout is None else None
                 size = entry.layout.size if size is None and layout is None else size
         except UsageError as error:
             mistakes.append(str(error))
@@ -100,7 +105,14 @@ def choose(
         mistakes.append(str(error))
     if mistakes:
         raise UsageError("\n".join(mistakes))
-    return Chosen(settings, backbone or DEFAULT_BACKBONE, size, pooling)
+    return Chosen(settings, backbone or DEFAULT_BACKBONE, size, pooling, views)
+
+
+def default_views(layout: ViewLayout) -> bool:
+    """Whether a layout differs from the default in the size of its views alone."""
+    from workzone.views import ViewLayout
+
+    return layout == ViewLayout(size=layout.size)
 
 
 def described(chosen: Chosen, preset: str | None) -> str:
@@ -108,6 +120,8 @@ def described(chosen: Chosen, preset: str | None) -> str:
     from workzone.config import to_yaml
 
     options = [f"--backbone {chosen.backbone}"]
+    if chosen.layout is not None and not default_views(chosen.layout):
+        options = [f"--preset {preset}"]
     options += [] if chosen.size is None else [f"--size {chosen.size}"]
     options += [] if chosen.pooling is None else [f"--pooling {chosen.pooling}"]
     named = "" if preset is None else f"preset {preset}; "

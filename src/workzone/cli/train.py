@@ -194,6 +194,7 @@ def train(
         augment,
         augment_seed,
         device,
+        views=chosen.layout,
         grid_views=settings.detector.grid_views,
     )
     learned_from = (samples, network, spec, store_folder(store, manifest), settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,6 @@ from workzone.cli.options import (
 )
 from workzone.cli.settings import (
     ChangesArgument,
-    Chosen,
     ConfigOption,
     PresetOption,
     SeedOption,
@@ -145,6 +145,7 @@ def tune(
         augment,
         augment_seed,
         device,
+        views=chosen.layout,
         grid_views=settings.detector.grid_views,
     )
     prepared = prepare_job(
@@ -171,7 +172,7 @@ def tune(
         f"# trial {best.number} of {len(tried)}: {metric.value} {best.value:.4f} on validation "
         "rows, which chose it\n"
     )
-    text = described(Chosen(found, chosen.backbone, chosen.size, chosen.pooling), preset=None)
+    text = described(dataclasses.replace(chosen, settings=found), preset)
     write_text(output / "best.yaml", top + text)
     draw_history(tried, metric.value, output / "history.png")
     draw_slices(tried, metric.value, searched, output / "slices.png")
@@ -188,6 +189,4 @@ def tune(
 
 
 def _plain(trial: Tried) -> dict[str, object]:
-    import dataclasses
-
     return dataclasses.asdict(trial)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.resources
 import json
 import os
 import shutil
@@ -39,6 +40,9 @@ from workzone.views import PREPROCESSING_VERSION
 T = TypeVar("T")
 
 FORMAT = 2
+
+DEFAULT_MODEL = "lite"
+"""The bundle in the package's folder ``weights``, taken where no model is named."""
 
 _NAMES = ("bundle.json", "detector.safetensors", "training.json")
 """What every bundle has, and needs."""
@@ -195,6 +199,21 @@ def _notice(bundle: Bundle) -> str:
         f"Training data, by the manifest's source column: {', '.join(sources)}. "
         "Their licences decide what this model may be used for.\n"
     )
+
+
+def default_model() -> Path:
+    """The folder of `DEFAULT_MODEL`, the bundle that comes with workzone.
+
+    Raises:
+        BundleError: this copy of workzone has none.
+    """
+    folder = Path(str(importlib.resources.files("workzone") / "weights" / DEFAULT_MODEL))
+    if not (folder / "bundle.json").is_file():
+        raise BundleError(
+            f"no model comes with this copy of workzone (looked in {folder}). Make one with "
+            "`workzone train`, and name it with --model."
+        )
+    return folder
 
 
 def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | None:

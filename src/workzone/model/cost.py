@@ -7,6 +7,7 @@ multiplication with its addition.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def preset_cost(preset: Preset) -> Cost:
     seen = _backbone_cost(preset.backbone, preset.layout.size, read, preset.pooling)
     with META:
         detector = Detector(preset.detector)
-    prediction = _predict(detector, preset)
+    prediction = _predict(detector, preset, seen)
     numbers = seen.numbers + sum(tensor.numel() for tensor in _state(detector))
     detector_bytes = sum(tensor.nbytes for tensor in _state(detector))
     return Cost(
@@ -215,12 +216,22 @@ def _inputs(preset: Preset, *, rows: int, views: int) -> dict[str, torch.Tensor]
     }
 
 
-def _predict(detector: Detector, preset: Preset) -> Counted:
+def _predict(detector: Detector, preset: Preset, seen: _BackboneCost) -> Counted:
     """One image, without metadata and masks, as the predictor does it."""
     inputs = _inputs(preset, rows=1, views=views_read(preset))
+    held = [*_state(detector), *inputs.values()]
+    further: dict[str, Any] = {}
+    if preset.detector.cells is not None:
+        grid = _grid(seen, rows=1)
+        further = {"grid": grid, "grid_size": seen.grid_size}
+        held.append(grid)
     detector.eval()
     with torch.no_grad():
-        return counted(lambda: detector(**inputs), [*_state(detector), *inputs.values()])
+        return counted(lambda: detector(**inputs, **further), held)
+
+
+def _grid(seen: _BackboneCost, *, rows: int) -> torch.Tensor:
+    return torch.empty(rows, math.prod(seen.grid_size), seen.grid_width, device=META)
 
 
 def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
@@ -234,8 +245,7 @@ def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
         further["metadata"] = no_metadata(TRAINING_BATCH, config.metadata).to(META)
         held += vars(further["metadata"]).values()
     if config.needs_grid:
-        rows, columns = seen.grid_size
-        grid = torch.empty(TRAINING_BATCH, rows * columns, seen.grid_width, device=META)
+        grid = _grid(seen, rows=TRAINING_BATCH)
         further |= {"grid": grid, "grid_size": seen.grid_size}
         held.append(grid)
     if config.masks is not None:

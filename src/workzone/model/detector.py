@@ -16,6 +16,7 @@ from torch import nn
 
 from workzone.errors import UsageError, nearest
 from workzone.model.attention import RMSNorm
+from workzone.model.cells import CellHead, CellHeadConfig
 from workzone.model.encoder import EncoderConfig, ViewEncoder
 from workzone.model.fusion import FusionConfig, GatedAttentionFusion
 from workzone.model.glance import Glance, GlanceConfig
@@ -25,7 +26,7 @@ from workzone.model.metadata import MetadataEncoder
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pooling import AttentionAndMaximum, MeanPooling
-from workzone.model.pruning import PrunerConfig, ViewPruner
+from workzone.model.pruning import PrunerConfig, ViewPruner, on_all_views
 from workzone.types import OBJECT_CLASSES, DetectorOutput
 from workzone.views import ViewLayout
 
@@ -48,6 +49,7 @@ class DetectorConfig:
     dropout: float = 0.0  # after each hidden layer, or on what the linear layer sees, 0..1
     masks: MaskHeadConfig | None = None  # None: no auxiliary masks
     mask_evidence: bool = False  # whether the head is told what the masks show
+    cells: CellHeadConfig | None = None  # a dense head in place of all of the above; None: not
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(FusionName):
@@ -65,16 +67,32 @@ class DetectorConfig:
             )
         if self.mask_evidence and self.masks is None:
             raise UsageError("mask_evidence: true needs masks, as in masks: {hidden: 128}")
+        if self.cells is not None:
+            self._check_cells_alone()
         if self.glance is not None and self.needs_all_grids:
             raise UsageError(
                 "masks.canvas takes the grids of all views, and the glance leaves most unread: "
                 "glance: null, or masks.canvas: 0"
             )
 
+    def _check_cells_alone(self) -> None:
+        """Refuse parts beside the dense head that would be neither built nor read."""
+        parts = ("glance", "pruner", "metadata", "masks")
+        beside = [name for name in parts if getattr(self, name) is not None]
+        if self.encoder.depth:
+            beside.append("encoder")
+        if self.head:
+            beside.append("head")
+        if beside:
+            raise UsageError(
+                "cells: the dense head judges the cells of the whole frame and reads nothing "
+                f"else; leave out {', '.join(beside)}, or cells"
+            )
+
     @property
     def needs_grid(self) -> bool:
         """Whether the patch grid of the global view must be there."""
-        return self.glance is not None or self.masks is not None
+        return any(part is not None for part in (self.glance, self.masks, self.cells))
 
     @property
     def needs_all_grids(self) -> bool:
@@ -108,6 +126,7 @@ class DetectorConfig:
             width=width,
             glance=glance and dataclasses.replace(glance, width=grid_width),
             masks=masks,
+            cells=self.cells and dataclasses.replace(self.cells, width=grid_width),
         )
 
     @property
@@ -138,9 +157,13 @@ class Detector(nn.Module):
         if config.width < 1:
             raise UsageError("a detector needs the width of its features: give width")
         self.config = config
+        self.cells: CellHead | None = None
         self.register_buffer("feature_mean", torch.zeros(config.width))
         self.register_buffer("feature_scale", torch.ones(config.width))
         self.glance = None if config.glance is None else Glance(config.glance)
+        if config.cells is not None:  # in place of all that follows
+            self.cells = CellHead(config.cells)
+            return
         self.pruner = (
             None if config.pruner is None else ViewPruner(width=config.width, config=config.pruner)
         )
@@ -195,6 +218,19 @@ class Detector(nn.Module):
             view_mask=None if mask is None else mask.take_along_dim(kept, dim=1),
         )
 
+    def _dense(self, head: CellHead, given: DetectorInput) -> DetectorOutput:
+        if given.grid is None or given.grid_size is None:
+            raise UsageError("cells are those of the whole frame's grid: give grid and grid_size")
+        cells, logit = head(given.grid)
+        weights = logit.new_zeros(given.features.shape[:2])
+        weights[:, 0] = 1  # the whole frame is the first view, and alone is read
+        return DetectorOutput(
+            logits=torch.stack([-logit / 2, logit / 2], dim=-1),
+            view_weights=weights,
+            balance_loss=logit.new_zeros(()),
+            cells=cells.unflatten(1, given.grid_size),
+        )
+
     def _masks(
         self,
         head: MaskHead,
@@ -221,7 +257,11 @@ class Detector(nn.Module):
         spread = features.mean(dim=1).std(dim=0, correction=0)
         self.feature_mean.copy_(features.mean(dim=(0, 1)))
         self.feature_scale.copy_(spread.clamp(min=max(1e-4, least * float(spread.median()))))
-        if isinstance(self.fusion, AttentionAndMaximum) and not self.config.projection:
+        if (
+            self.cells is None
+            and isinstance(self.fusion, AttentionAndMaximum)
+            and not self.config.projection
+        ):
             self.fusion.fit_scaler(self._standardise(features))
 
     def _standardise(self, features: torch.Tensor) -> torch.Tensor:
@@ -252,11 +292,16 @@ class Detector(nn.Module):
 
         Returns:
             Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were left out), masks
-            ``[B, 6, h, w]`` where there is a mask head and a grid.
+            ``[B, 6, h, w]`` where there is a mask head and a grid, logits of cells ``[B, h, w]``
+            where there is a dense head.
 
         Raises:
             UsageError: boxes or a grid are needed and not there.
         """
+        if self.cells is not None:
+            return self._dense(
+                self.cells, DetectorInput(features=features, grid=grid, grid_size=grid_size)
+            )
         B, V, _ = features.shape
         if view_ids is None:
             view_ids = torch.arange(V, device=features.device).expand(B, V)
@@ -298,27 +343,12 @@ class Detector(nn.Module):
             fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
         return DetectorOutput(
             logits=self.head(fused),
-            view_weights=_on_all_views(weights, kept_ids, kept_mask, view_ids),
+            view_weights=on_all_views(weights, kept_ids, kept_mask, view_ids),
             masks=masks,
             view_scores=scores,
             balance_loss=encoded.balance_loss,
             router_statistics=encoded.router_statistics,
         )
-
-
-def _on_all_views(
-    weights: torch.Tensor,
-    kept_ids: torch.Tensor,
-    kept_mask: torch.Tensor | None,
-    view_ids: torch.Tensor,
-) -> torch.Tensor:
-    """Weights of the kept views ``[B, k]`` in the places of all views ``[B, V]``."""
-    if kept_ids is view_ids:
-        return weights
-    if kept_mask is not None:
-        weights = weights.masked_fill(~kept_mask, 0)
-    same = view_ids[:, :, None] == kept_ids[:, None, :]
-    return (same * weights[:, None, :]).sum(dim=-1)
 
 
 def _make_fusion(config: DetectorConfig) -> nn.Module:

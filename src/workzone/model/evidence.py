@@ -43,6 +43,8 @@ def view_shares(detector: Detector, given: DetectorInput, *, views: int) -> torc
     Returns:
         ``[B, V]``, zero for views that are not read; rows sum to 1.
     """
+    if detector.cells is not None:  # reads the whole frame alone, the first view
+        return torch.eye(views)[:1].expand(len(given), views)
     read = detector.choose_views(given)
     of_read = shares(view_evidence(detector, read))
     if read.view_ids is None:
@@ -80,6 +82,18 @@ def cell_evidence(
     """
     gradient = _gradient(lambda cells: detector.run(given(cells)).logits, grid)
     return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
+
+
+def cell_box(cell: int, grid_size: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Where a cell of the whole frame's grid lies, in fractions of the frame.
+
+    Args:
+        cell: its number, row by row.
+        grid_size: rows and columns.
+    """
+    rows, columns = grid_size
+    row, column = divmod(cell, columns)
+    return column / columns, row / rows, (column + 1) / columns, (row + 1) / rows
 
 
 def _gradient(

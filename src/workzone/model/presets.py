@@ -9,6 +9,7 @@ from typing import Any
 
 from workzone.backbones import dinov3, lite
 from workzone.errors import UsageError, nearest
+from workzone.model.cells import CellHeadConfig
 from workzone.model.detector import DetectorConfig
 from workzone.model.encoder import EncoderConfig
 from workzone.model.glance import GlanceConfig
@@ -175,6 +176,24 @@ PHASES = (
     ),
 )
 
+DENSE = Preset(
+    name="dense",
+    backbone=lite.NAME,
+    # 33 x 33 cells for the work of a frame of 1408 x 792 px: small things are seen, far away too.
+    layout=ViewLayout(size=1056, tiles=0, squares=()),
+    pooling="mean",
+    detector=DetectorConfig(width=lite.WIDTH, cells=CellHeadConfig(width=lite.WIDTH)),
+    training={
+        "optimizer": {"learning_rate": 2e-3, "weight_decay": 0.01},
+        "schedule": {"name": "cosine"},
+        "sampling": {"class_balance": True, "source_balance": 0.5},
+        "batch": 24,
+        "epochs": 20,
+        "classifier_penalty": 0.0,
+    },
+    summary="The embedded backbone sees the whole frame sharply, once; every cell is judged.",
+)
+
 # Sizes: with 3x3 tiles the frame is seen at 2.5 times a view's side. 224 px (560 px a side) keeps
 # small and base within what a CPU does in seconds; 384 px (960) is about all that a 1280x720 frame
 # holds, and a third of what 512 px (1280), the reference for larger frames, would cost `large`.
@@ -219,6 +238,7 @@ PRESETS = {
             pooling="cls",  # the class token alone: the reference's D = 1280
             summary="The reference: DINOv3 ViT-H+ at 512 px; for a GPU.",
         ),
+        (DENSE,),
         PHASES,
     )
     for entry in entries

@@ -115,3 +115,18 @@ class ViewPruner(nn.Module):
             return scores
         gumbel = -torch.empty_like(scores).exponential_().log()
         return scores + self.config.noise * gumbel
+
+
+def on_all_views(
+    weights: torch.Tensor,
+    kept_ids: torch.Tensor,
+    kept_mask: torch.Tensor | None,
+    view_ids: torch.Tensor,
+) -> torch.Tensor:
+    """Weights of the kept views ``[B, k]`` in the places of all views ``[B, V]``."""
+    if kept_ids is view_ids:
+        return weights
+    if kept_mask is not None:
+        weights = weights.masked_fill(~kept_mask, 0)
+    same = view_ids[:, :, None] == kept_ids[:, None, :]
+    return (same * weights[:, None, :]).sum(dim=-1)

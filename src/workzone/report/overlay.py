@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -85,6 +86,7 @@ def draw_overlay(
     view_weights: npt.ArrayLike,
     probability: float,
     top: int = 3,
+    labels: Sequence[str] | None = None,
 ) -> Image.Image:
     """The frame under its heat map, the heaviest views outlined, a bar with the decision below.
 
@@ -95,6 +97,7 @@ def draw_overlay(
         view_weights: ``[V]``, each view's share, 0..1.
         probability: of road work, 0..1.
         top: how many views to outline.
+        labels: ``V`` texts beside the outlines; None: the views' shares.
 
     Returns:
         RGB. The frame is drawn with its longer side between 360 and 1,600 pixels, so that the
@@ -113,7 +116,13 @@ def draw_overlay(
     picture = _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)
     picture = _blend(picture, heat)
     text_size = max(15, round(max(picture.size) / 45))
-    _outline_views(picture, edges, shares, top=top, text_size=text_size)
+    if labels is None:
+        whole = (edges == (0, 0, 1, 1)).all(axis=1)  # shares its corner with the first tile
+        labels = [
+            f"{'whole frame ' if one else ''}{share:.0%}"
+            for one, share in zip(whole, shares, strict=True)
+        ]
+    _outline_views(picture, edges, shares, labels=labels, top=top, text_size=text_size)
     bar = _caption_bar(max(picture.width, _SHORTEST), probability, text_size)
     canvas = Image.new("RGB", (bar.width, picture.height + bar.height), _DARK)
     canvas.paste(picture, ((bar.width - picture.width) // 2, 0))
@@ -197,6 +206,7 @@ def _outline_views(
     boxes: npt.NDArray[np.float64],
     shares: npt.NDArray[np.float64],
     *,
+    labels: Sequence[str],
     top: int,
     text_size: int,
 ) -> None:
@@ -217,9 +227,9 @@ def _outline_views(
     taken: list[tuple[float, float, float, float]] = []
     for view in chosen:
         x0, y0 = (boxes[view].clip(0, 1)[:2] * picture.size).round().tolist()
-        whole = (boxes[view] == (0, 0, 1, 1)).all()  # shares its corner with the first tile
-        label = f"{'whole frame ' if whole else ''}{shares[view]:.0%}"
-        _place_label(draw, label, (x0 + 3, y0 + 3), font=font, size=picture.size, taken=taken)
+        _place_label(
+            draw, labels[view], (x0 + 3, y0 + 3), font=font, size=picture.size, taken=taken
+        )
 
 
 def _place_label(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.run.mistakes import stored_input, worst
+from workzone.train.examples import images_at_once
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
@@ -43,8 +45,6 @@ SLICED_BY = ("group", "daytime", "weather", "source")
 RESAMPLES = 1000
 MINIMUM_ROWS = 30
 """A slice with fewer rows has no figure but its accuracy."""
-BATCH = 128
-"""Images whose features are held in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,8 +228,11 @@ def _raw_of_copy(
 ) -> npt.NDArray[np.float64]:
     rows = [store.row(s.content_hash or "", copy) for s in samples]
     raw = []
-    for i in range(0, len(rows), BATCH):
-        part = slice(i, i + BATCH)
+    spec = bundle.spec
+    grids = len(bundle.detector.config.grid_views(spec.layout))
+    step = images_at_once(grids * math.prod(spec.grid_size) * spec.grid_width)
+    for i in range(0, len(rows), step):
+        part = slice(i, i + step)
         given = stored_input(bundle, store, rows[part])
         if metadata is not None:
             given = dataclasses.replace(given, metadata=metadata[part])

@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from scipy.special import logit
 
 from workzone.backbones import Backbone, pool, run
 from workzone.data.images import content_hash, decode
-from workzone.decide.bundle import Bundle, read_bundle
+from workzone.decide.bundle import Bundle, default_model, read_bundle
 from workzone.decide.test_time import confident_mean
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel
-from workzone.model.evidence import cell_evidence, view_shares
+from workzone.model.evidence import cell_box, cell_evidence, view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
@@ -67,12 +68,15 @@ class Predictor:
     True
     """
 
-    def __init__(self, bundle: Bundle, backbone: Backbone) -> None:
-        """Join a bundle and its backbone.
+    def __init__(self, bundle: Bundle | None = None, backbone: Backbone | None = None) -> None:
+        """Join a bundle and its backbone; None: `DEFAULT_MODEL`, and the bundle's own.
 
         Raises:
-            BundleError: the backbone has other weights than the ones the detector was trained on.
+            BundleError: the backbone has other weights than the ones the detector was trained on,
+                or no model comes with this copy of workzone.
         """
+        bundle = bundle or read_bundle(default_model())
+        backbone = backbone or bundle_backbone(bundle)
         if backbone.weight_hash != bundle.spec.weight_hash:
             raise BundleError(
                 f"the detector was trained on {bundle.spec.backbone} with weights "
@@ -216,7 +220,7 @@ class Predictor:
 
     def _given(self, reading: _Reading, views: Views, known: MetadataBatch | None) -> DetectorInput:
         config, grid = self.bundle.detector.config, None
-        if config.mask_evidence:  # otherwise masks are for training
+        if config.mask_evidence or config.cells is not None:  # other masks are for training
             grids = reading.output.grid
             grid = grids if config.needs_all_grids else grids[0]
         return DetectorInput(
@@ -245,7 +249,11 @@ class Predictor:
         probability = float(calibration.apply(raw))
         weights = view_shares(detector, given, views=len(views.boxes))[0].numpy()
         heaviest = int(weights.argmax())
-        x0, y0, x1, y1 = (round(float(value), 6) for value in views.boxes[heaviest])
+        edges = views.boxes[heaviest]
+        cells = self._cells(given)
+        if cells is not None:
+            edges = cell_box(int(cells.argmax()), cells.shape)
+        x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
         box: Box = (x0, y0, x1, y1)
         return Scored(
             prediction=Prediction(
@@ -260,6 +268,18 @@ class Predictor:
             view_shares=weights,
             boxes=views.boxes,
         )
+
+    def _cells(self, given: DetectorInput) -> npt.NDArray[np.float32] | None:
+        """Logits ``[h, w]`` of one image's cells, 0 at the cut; None without a dense head."""
+        if self.bundle.detector.cells is None:
+            return None
+        with torch.no_grad():
+            cells = self.bundle.detector.run(given).cells
+        assert cells is not None
+        threshold: npt.NDArray[np.float32] = cells[0].numpy() - np.float32(
+            logit(self.bundle.calibration.threshold)
+        )
+        return threshold
 
     def explain(
         self, image: ImageLike, metadata: Mapping[str, Any] | None = None
@@ -285,21 +305,27 @@ class Predictor:
         given = [self._given(reading, views, known)]
         given += [self._given(self._read(copy), copy, known) for copy in copies]
         scored = self._decide(name, views, given)
-        cells = cell_evidence(
-            self.bundle.detector,
-            reading.output.grid,
-            lambda grid: self._given(reading.with_grid(grid), views, known),
-        )
+        dense = self._cells(given[0])
+        if dense is not None:
+            grids, seen = dense[None].clip(min=0), views.boxes[:1]
+        else:
+            cells = cell_evidence(
+                self.bundle.detector,
+                reading.output.grid,
+                lambda grid: self._given(reading.with_grid(grid), views, known),
+            )
+            grids = cells.unflatten(1, reading.output.grid_size).clamp(min=0).numpy()
+            seen = views.boxes[reading.view_ids.numpy()]
         _, height, width = frame.shape
         scale = HEAT_SIDE / max(height, width)
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        grids = cells.unflatten(1, reading.output.grid_size).clamp(min=0).numpy()
-        heat = heat_from_views(grids, views.boxes[reading.view_ids.numpy()], shape)
+        heat = heat_from_views(grids, seen, shape)
         overlay = draw_overlay(
             frame,
             heat,
-            boxes=views.boxes,
-            view_weights=scored.view_shares,
+            boxes=views.boxes if dense is None else [scored.prediction.box],
+            view_weights=scored.view_shares if dense is None else [1.0],
+            labels=None if dense is None else ["strongest cell"],
             probability=scored.prediction.probability,
         )
         return scored.prediction, overlay
@@ -312,11 +338,13 @@ def _joined(first: BackboneOutput, others: BackboneOutput) -> BackboneOutput:
     return BackboneOutput(cls, torch.cat([first.grid, others.grid]), first.grid_size)
 
 
-def load(path: str | Path, *, weights: str | Path | None = None, device: str = "cpu") -> Predictor:
+def load(
+    path: str | Path | None = None, *, weights: str | Path | None = None, device: str = "cpu"
+) -> Predictor:
     """Load a model.
 
     Args:
-        path: the bundle's folder.
+        path: the bundle's folder; None: `DEFAULT_MODEL`, which comes with workzone.
         weights: of the backbone, where it is not the embedded one and not to be downloaded.
         device: such as ``cpu`` or ``cuda``.
 
@@ -325,7 +353,7 @@ def load(path: str | Path, *, weights: str | Path | None = None, device: str = "
         BackboneError: the backbone's weights cannot be had.
         UsageError: no such device.
     """
-    bundle = read_bundle(Path(path))
+    bundle = read_bundle(default_model() if path is None else Path(path))
     backbone = bundle_backbone(bundle, weights=weights, device=device)
     log_attention_kernel(bundle.detector.config, bundle.detector.feature_mean.device)
     return Predictor(bundle, backbone)

@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,16 @@ from workzone.model.metadata_batch import MetadataBatch, encode_samples
 from workzone.types import Sample
 
 Rows = npt.NDArray[np.int64]
+
+MOST_AT_ONCE = 256
+"""Images judged at a time."""
+GRID_NUMBERS = 2**26
+"""Of the grids judged at a time: 256 MB in float32."""
+
+
+def images_at_once(grid_numbers: int) -> int:
+    """How many images to judge at a time, of grids of so many numbers each."""
+    return max(1, min(MOST_AT_ONCE, GRID_NUMBERS // max(1, grid_numbers)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +50,13 @@ class Examples:
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
 
-    read_at_once: ClassVar[int] = 256  # images judged at a time
-
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def read_at_once(self) -> int:
+        """Images judged at a time: as many as keep their grids small in memory."""
+        return images_at_once(0 if self.grid is None else self.grid[0].numel())
 
     def sized(self, config: DetectorConfig, training: Rows) -> DetectorConfig:
         """The configuration with what is learned from training rows before training starts.

@@ -265,6 +265,7 @@ def _say_sampling(samples: list[Sample], config: TrainConfig, test_samples: list
     """
     if config.sampling == SamplingConfig():
         return
+    config.sampling.check_sources(samples)
     told = sampling_weights(samples, config.sampling, test_samples=test_samples).describe()
     logger.info("sampling: %s", "; ".join(f"{what} {was} -> {now}" for what, was, now in told))
 
@@ -303,10 +304,11 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
     views = detector.grid_views(spec.layout)
     if detector.needs_grid and not (views and set(views) <= set(spec.grid_views)):
         raise UsageError(
-            "the glance and the masks need the patch grid of the global view (masks.canvas: those "
-            "of all views), and these features have none: take a layout with global_view: true "
-            f"(from Python, features with grid_views={views or (0,)}), or leave both out "
-            "(detector: {glance: null, masks: null})"
+            "the glance, the masks and cells need the patch grid of the global view "
+            "(masks.canvas: those of all views), and these features have none: take a layout with "
+            "global_view: true "
+            f"(from Python, features with grid_views={views or (0,)}), or leave them out "
+            "(detector: {glance: null, masks: null, cells: null})"
         )
     if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
         rows, columns = spec.grid_size
@@ -328,7 +330,7 @@ def _examples(
     """All that the detector is to learn from; features stay on disk."""
     spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
     views = config.detector.grid_views(spec.layout)
-    shape = None
+    shape = spec.grid_size if config.detector.cells is not None else None
     if masks is not None:
         cells = masks.cells(spec.grid_size)
         stride = spec.layout.size // cells[0]

@@ -236,6 +236,10 @@ def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) 
     """
     rows = rows[:: math.ceil(len(rows) / STATISTICS_IMAGES)]
     parts = rows.split(BATCH)
+    if detector.cells is not None:
+        stored = (examples.stored(part).grid for part in rows.split(examples.read_at_once))
+        detector.cells.fit(grid for grid in stored if grid is not None)
+        return
     if detector.glance is not None:
         grids = (examples.stored(part).grid for part in parts)
         means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])

@@ -16,6 +16,11 @@ from workzone.train.figures import expert_load, kept_views
 from workzone.train.settings import TrainConfig
 from workzone.types import DetectorOutput
 
+COVERED = 0.12
+"""Share of a cell that a class covers, above which the cell shows road work."""
+BARE = 0.01
+"""Share below which it shows none; between the two it is left open."""
+
 
 class Objective(nn.Module):
     """The detector and what is minimised.
@@ -61,10 +66,12 @@ class Objective(nn.Module):
             "penalty": penalty(self.detector, config),
             "balance_loss": output.balance_loss,
             "mask_loss": masks_loss(output, batch),
+            "cell_loss": cells_loss(output, batch),
         }
         loss = cross_entropy + terms["penalty"]
         loss = loss + config.balance_weight * terms["balance_loss"]
         loss = loss + config.mask_weight * terms["mask_loss"]
+        loss = loss + config.cell_weight * terms["cell_loss"]
         told = terms | {"kept_views": kept_views(output)}
         load = expert_load(output)
         if load is not None:
@@ -106,8 +113,63 @@ def masks_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
     return mask_loss(output.masks, batch.masks, row_mask=batch.annotated)
 
 
+def cells_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
+    """Of the dense head's cells; zero where the detector has none."""
+    if output.cells is None:
+        return output.logits.new_zeros(())
+    truth = cell_truth(batch, output.cells.shape[1:])
+    losses = cell_loss(output.cells.float().flatten(1), truth.flatten(1))
+    return (losses * batch.part.counted).mean() * batch.part.padded
+
+
+def cell_truth(batch: Batch, shape: torch.Size) -> torch.Tensor:
+    """What is known of the cells of a batch.
+
+    Nothing of an image without road work shows any. Of one with road work that has masks, cells
+    are positive where a class covers more than `COVERED` of them, and not known down to `BARE`.
+
+    Args:
+        batch: with masks at the grid's resolution, where there are any.
+        shape: rows and columns of the grid.
+
+    Returns:
+        ``[B, h, w]``: 1 road work, 0 none, NaN not known.
+    """
+    truth = batch.targets.new_full((len(batch.targets), *shape), torch.nan)
+    if batch.masks is not None and batch.annotated is not None:
+        covered = batch.masks.amax(dim=1)
+        known = (
+            (covered > COVERED)
+            .float()
+            .masked_fill((covered >= BARE) & (covered <= COVERED), torch.nan)
+        )
+        truth = torch.where(batch.annotated[:, None, None], known, truth)
+    return torch.where((batch.targets[:, 1] == 0)[:, None, None], 0.0, truth)
+
+
+def cell_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of cells: the mean over an image's positive ones and that over its
+    negative ones, added, so that a few cells of road work weigh as much as all the street.
+
+    Args:
+        logits: ``[B, N]``.
+        truth: ``[B, N]``: 1, 0, or NaN where it is not known.
+
+    Returns:
+        ``[B]``; 0 where nothing is known.
+    """
+    total = logits.new_zeros(len(logits))
+    for label in (0.0, 1.0):
+        cells = truth == label
+        losses = F.softplus(-logits if label else logits) * cells
+        total = total + losses.sum(dim=1) / cells.sum(dim=1).clamp(min=1)
+    return total
+
+
 def penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
     """L2 on the classifier's weights and on the gate of "attention+maximum"."""
+    if detector.cells is not None:
+        return config.classifier_penalty * detector.cells.classifier.weight.square().sum()
     gated = detector.fusion.attention if isinstance(detector.fusion, AttentionAndMaximum) else None
     last = detector.head[-1]
     assert isinstance(last, nn.Linear)

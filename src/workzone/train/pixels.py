@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -48,7 +48,10 @@ class PixelExamples(Examples):
     spec: FeatureSpec
     epoch: int = 0
 
-    read_at_once: ClassVar[int] = 32
+    @property
+    def read_at_once(self) -> int:
+        """Images judged at a time: their pixels are decoded at once."""
+        return 32
 
     @classmethod
     def of(cls, stored: Examples, spec: FeatureSpec, root: Path, *, copies: int) -> Self:

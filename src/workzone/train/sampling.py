@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ class SamplingConfig:
 
     class_balance: bool = False  # half of what is drawn has road work
     group_balance: bool = False  # a row weighs 1 / sqrt(rows of its group)
+    source_balance: float = 0.0  # a row weighs (rows of its source and label) ** -this, 0..1
+    source_weights: Mapping[str, float] = field(default_factory=dict)  # factors by source's name
     region: str | None = None  # file of the target region: .geojson, .json or .csv
     region_points: tuple[tuple[float, float], ...] = ()  # or its points: latitude, longitude
     hard_examples: str | None = None  # file that `workzone predict` wrote: .csv, .jsonl, .parquet
@@ -50,8 +52,27 @@ class SamplingConfig:
             mistakes.append("region and region_points exclude each other; give one of them")
         if not 0 < self.hardness <= 100:  # NaN is in no range
             mistakes.append(f"hardness={self.hardness}, allowed: above 0, to 100")
+        if not 0 <= self.source_balance <= 1:
+            mistakes.append(f"source_balance={self.source_balance}, allowed: 0 to 1")
+        for name, weight in self.source_weights.items():
+            if not 0 < weight <= 1000:
+                mistakes.append(f"source_weights.{name}={weight}, allowed: above 0, to 1000")
         if mistakes:
             raise UsageError(f"sampling: {'; '.join(mistakes)}")
+
+    def check_sources(self, samples: Sequence[Sample]) -> None:
+        """Make sure that each weighted source is in the data.
+
+        Raises:
+            UsageError: one is not, with the nearest right spelling.
+        """
+        sources = sorted({sample.source for sample in samples if sample.source})
+        for name in self.source_weights:
+            if name not in sources:
+                raise UsageError(
+                    f"sampling.source_weights: no row to learn from has the source {name!r}; "
+                    + (nearest(name, sources) if sources else "no row names a source")
+                )
 
     def target_region(self) -> Region | None:
         """The region that the model is meant for; None: none was declared.
@@ -92,6 +113,10 @@ class SamplingWeights:
             band = _bands(self.kilometres)
             for number, name in enumerate([*bands, f"beyond {ends[-1]} km", "no position"]):
                 table.append(self._shares(name, band == number))
+        if self.factors.keys() & {"source size", "source"}:
+            named = np.array([s.source or "not named" for s in self.samples])
+            for name in np.unique(named):
+                table.append(self._shares(f"source {name}", named == name))
         groups = np.array([s.group or "" for s in self.samples])
         names, which = np.unique(groups, return_inverse=True)
         shares = np.bincount(which, self.weights) * (names != "")
@@ -117,6 +142,9 @@ def sampling_weights(
       weight per row a drive of thousands of frames drowns the others; at equal weight per group
       (1 / n) a lone photograph counts as much as the whole drive, though frames of one drive
       differ too. A row without a group is a group of its own.
+    - Sources: ``n ** -source_balance`` for each of the n rows of one source and label, so that a
+      large collection does not drown the others, and ``source_weights`` by name, such as less for
+      drawn scenes than for photographs. Rows without a source count as one source.
     - Region: `BAND_WEIGHTS` by the distance to it; 1 without a position.
     - Hard examples: ``1 + hardness * |label - probability|``; 1 without a prediction.
     - Classes come last: with the other factors applied, either class has half of the weight.
@@ -142,6 +170,13 @@ def sampling_weights(
     kilometres = None
     if config.group_balance:
         factors["group"] = 1 / np.sqrt(_group_sizes(samples))
+    if config.source_balance:
+        sources = Counter((s.source, s.label) for s in samples)
+        sizes = np.array([sources[s.source, s.label] for s in samples], dtype=np.float64)
+        factors["source size"] = sizes**-config.source_balance
+    if config.source_weights:
+        told = config.source_weights
+        factors["source"] = np.array([told.get(s.source or "", 1.0) for s in samples])
     region = config.target_region()
     if region is not None:
         region.refuse_test_rows(test_samples)

@@ -29,6 +29,7 @@ _RANGES = {
     "attention_penalty": (0.0, 1e6),
     "balance_weight": (0.0, 1e3),
     "mask_weight": (0.0, 1e3),
+    "cell_weight": (0.0, 1e3),
 }
 """What each setting may be, ends included."""
 
@@ -80,6 +81,7 @@ class TrainConfig:
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
+    cell_weight: float = 0.5  # of the loss of the dense head's cells whose truth is known
     weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
     adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
@@ -108,6 +110,8 @@ class TrainConfig:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
         if self.adapters is not None and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix stored features; leave adapters out")
+        if self.detector.cells is not None and (self.augment.mixup or self.augment.cutmix):
+            wrong.append("augment: mixup and cutmix mix vectors of views; detector.cells read none")
         if self.adapters is None and self.weather != WeatherConfig():
             wrong.append(
                 "weather: stored features have seen theirs; train from pixels (adapters: {}), or "
