@@ -175,6 +175,10 @@ class Canvas:
         column, row = self.camera.project((x, y, z))
         self.lamps.append(Lamp(column, row, self.camera.pixels(reach, z), colour))
 
+    def covered(self) -> Image.Image:
+        """255 where an object was drawn, else 0: mode L, at the canvas' own size."""
+        return Image.fromarray((np.asarray(self._owners) != BACKGROUND).astype(np.uint8) * 255)
+
     def owners(self) -> npt.NDArray[np.int32]:
         """Whose each pixel of the scene is: int32 ``[H, W]`` at the reduced size."""
         half = SUPERSAMPLING // 2

@@ -92,7 +92,7 @@ def _draw_attempt(
     def stream(number: int) -> np.random.Generator:
         return np.random.default_rng([*seed, number])
 
-    canvas = Canvas(_camera(place, stream(10), size), make_light(place))
+    canvas = Canvas(make_camera(place, stream(10), size), make_light(place))
     travelled = frame * METRES_PER_FRAME
     stage = Stage(place)
     work = stream(11 + label)
@@ -108,7 +108,7 @@ def _draw_attempt(
     if stream(15).random() < 0.3:
         with canvas.owned(""):
             draw_bonnet(canvas, (46, 48, 54))
-    masks, boxes = _truth(canvas)
+    masks, boxes = find_objects(canvas)
     return Scene(
         image=develop(canvas, place, stream(16)),
         masks=masks,
@@ -120,7 +120,8 @@ def _draw_attempt(
     )
 
 
-def _camera(place: Place, rng: np.random.Generator, size: tuple[int, int]) -> Camera:
+def make_camera(place: Place, rng: np.random.Generator, size: tuple[int, int]) -> Camera:
+    """The camera of a place for pictures of ``size`` (width, height): aim, roll and bend by lot."""
     width, height = (side * SUPERSAMPLING for side in size)
     focal = place.focal * max(width, height * 4 / 3)
     sharpest = {"urban": 0.0004, "suburban": 0.001, "highway": 0.0004, "rural": 0.0016}
@@ -137,7 +138,7 @@ def _camera(place: Place, rng: np.random.Generator, size: tuple[int, int]) -> Ca
     )
 
 
-def _truth(canvas: Canvas) -> tuple[npt.NDArray[np.bool_], list[tuple[str, Box]]]:
+def find_objects(canvas: Canvas) -> tuple[npt.NDArray[np.bool_], list[tuple[str, Box]]]:
     """Masks of the classes and boxes of the objects, of what can be seen of them."""
     owners = canvas.owners()
     height, width = owners.shape
