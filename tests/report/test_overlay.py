@@ -165,3 +165,13 @@ def test_wrong_calls_name_what_is_wrong():
         drawn(GREY, np.full((2, 2), 1.5))
     with pytest.raises(UsageError, match=r"frame of shape \[3, 400, 500\] and torch\.float32"):
         drawn(GREY.float())
+
+
+def test_an_outline_can_have_a_label_of_its_own():
+    heat, box = np.zeros((4, 5)), [[0.4, 0.4, 0.6, 0.6]]
+    known = {"boxes": box, "view_weights": [1.0], "probability": 0.7}
+    share = np.asarray(draw_overlay(GREY, heat, **known))
+    same = np.asarray(draw_overlay(GREY, heat, labels=["100%"], **known))
+    other = np.asarray(draw_overlay(GREY, heat, labels=["strongest cell"], **known))
+    assert (share == same).all()
+    assert (share != other).any()
