@@ -62,10 +62,11 @@ def fit(
     """Train with early stopping on each validation fold in turn, then once on everything.
 
     For each fold a detector is trained on all other rows, but those bound to its split
-    (`Examples.all_but`), and stopped at its lowest validation loss: of the image alone, or, with metadata, the mean of that with and without them. Their
-    predictions on the rows they never saw choose the threshold and the slope; the median of their
-    best epochs is how long the final detector is trained, on all rows. Categories of metadata and
-    the glance's probe are learned anew from each set of training rows.
+    (`Examples.all_but`), and stopped at its lowest validation loss: of the image alone, or, with
+    metadata, the mean of that with and without them. Their predictions on the rows they never saw
+    choose the threshold and the slope; the median of their best epochs is how long the final
+    detector is trained, on all rows. Categories of metadata and the glance's probe are learned anew
+    from each set of training rows.
 
     Args:
         examples: of an image's C copies one is drawn at random each epoch, and the first (the image
