@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
-from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.data.joining import moved
+from workzone.data.manifest import read_manifest, write_manifest
 from workzone.errors import UsageError
-from workzone.types import Sample
 
 if TYPE_CHECKING:
     from workzone.data.audit import AuditReport
@@ -135,6 +133,7 @@ def audit(
         "workzone data split data/manifest.parquet -o data/split.parquet",
         "workzone data split data/manifest.parquet -o data/split.parquet --train 0.8 --test 0.2",
         "workzone data split data/manifest.parquet -o data/folds.parquet --folds 5 --seed 1",
+        "workzone data split all.parquet -o split.parquet --train-only composite,drawn",
     )
 )
 @command
@@ -150,6 +149,10 @@ def split(
     test: Annotated[float | None, typer.Option(help="Share of test.", show_default="0.15")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     place_metres: PlaceOption = 100.0,
+    train_only: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCES", help="Sources that never validate or test, by commas."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Assign rows to splits so that no sequence, place or copy is on two sides.
@@ -167,12 +170,44 @@ def split(
         folds=folds,
         seed=seed,
         place_metres=place_metres,
+        train_only=[name.strip() for name in train_only.split(",")] if train_only else (),
     )
-    write_manifest(_at(done, output.parent), output)
+    write_manifest(moved(done, output.parent), output)
     if as_json:
         print_json({"manifest": str(output)} | proof.to_json())
     else:
         _show_split(output, proof)
+
+
+@app.command(
+    epilog=examples(
+        "workzone data join photos.parquet composites/manifest.parquet -o all.parquet",
+        "workzone data join a.parquet b.parquet scenes/manifest.parquet -o all.parquet --json",
+    )
+)
+@command
+def join(
+    manifests: Annotated[list[Path], typer.Argument(help="Two manifests or more.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Join manifests into one, with unique ids and paths that still lead to the images.
+
+    Groups and splits stay as they are. Rows with the same image are told; with two labels they are
+    refused.
+    """
+    from workzone.data.joining import join_manifests
+
+    joined = join_manifests([read_manifest(path) for path in manifests], output.parent)
+    write_manifest(joined.manifest, output)
+    if as_json:
+        told = {"manifest": str(output), "rows": len(joined.manifest), "renamed": joined.renamed}
+        print_json(told | {"copies": joined.copies})
+        return
+    for ids in joined.copies:
+        _say(f"the same image: {', '.join(ids)}", style="yellow")
+    _say(f"{len(joined.manifest)} rows, {joined.renamed} of them renamed. Written: {output}")
 
 
 @app.command(
@@ -216,29 +251,6 @@ def _columns(mapping: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--map names the field {field!r} twice; keep one of them")
         columns[field] = column
     return columns
-
-
-def _at(manifest: Manifest, folder: Path) -> Manifest:
-    """The manifest with relative paths that start at ``folder``, where it is to be written."""
-    folder = folder.resolve()
-    root = manifest.root.resolve()
-    if folder == root:
-        return manifest
-
-    def moved(path: str) -> str:
-        return (
-            path
-            if Path(path).is_absolute()
-            else Path(os.path.relpath(root / path, folder)).as_posix()
-        )
-
-    def moved_sample(sample: Sample) -> Sample:
-        image = dataclasses.replace(sample.image, path=moved(sample.image.path))
-        masks = None if sample.masks is None else moved(sample.masks)
-        return dataclasses.replace(sample, image=image, masks=masks)
-
-    samples = [moved_sample(sample) for sample in manifest]
-    return dataclasses.replace(manifest, samples=samples, root=folder)
 
 
 def _import_json(summary: ImportSummary) -> dict[str, Any]:

@@ -295,7 +295,7 @@ def _find_learning_rate(
     )
     rows = np.arange(len(prepared.examples))
     for fold in prepared.validation_folds[:1]:
-        rows = np.setdiff1d(rows, fold)
+        rows = prepared.examples.all_but(fold)
     session = begin_session(network, spec, settings)
     result = range_test(prepared.examples, rows, settings, session)
     picture = output.with_name(f"{output.name}.learning-rate.png")

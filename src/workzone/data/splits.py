@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,12 +16,16 @@ from scipy.spatial import cKDTree
 
 from workzone.data.manifest import Manifest
 from workzone.data.places import EARTH_RADIUS, distinct, near_pairs, positions
-from workzone.errors import ManifestError, UsageError
+from workzone.errors import ManifestError, UsageError, nearest
 from workzone.types import Sample
 
 DEFAULT_PROPORTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 PLACE_METRES = 100.0
 """Images nearer than this show the same place."""
+
+TRAIN = "train"
+APART = "not-"
+"""Before a split's name: rows that train unless that split validates or tests."""
 
 _LISTED = 4  # splits that a message names
 _MILLIMETRE = 1e-3  # two formulas of one distance may differ by rounding
@@ -88,6 +92,7 @@ def split_manifest(
     folds: int | None = None,
     seed: int = 0,
     place_metres: float = PLACE_METRES,
+    train_only: Collection[str] = (),
 ) -> tuple[Manifest, SplitProof]:
     """Assign every sample to a split, whole scenes at a time.
 
@@ -102,12 +107,16 @@ def split_manifest(
         folds: instead of proportions, this many equal parts named ``fold-0``, ``fold-1``, ...
         seed: decides between scenes and between splits that are equally good.
         place_metres: least distance on the ground between images of different splits.
+        train_only: sources whose rows never validate or test, as made images should not. They are
+            in ``train``, unless their scene is in another split: ``val``, say. Then they are in
+            ``not-val``, of which nothing is learned while ``val`` validates or is left alone.
 
     Returns:
         the manifest with ``split`` filled in, and its proof.
 
     Raises:
-        UsageError: folds and proportions together, or numbers out of range.
+        UsageError: folds and proportions together, numbers out of range, or a source that no row
+            has.
         ManifestError: no rows, or a split would hold no road work or nothing but road work (where
             no row is labelled: no rows).
     """
@@ -116,17 +125,29 @@ def split_manifest(
         raise UsageError(f"a distance of {place_metres:g} m is out of range; give 0 or more")
     if not len(manifest):
         raise ManifestError("the manifest has no rows to split; import some images first")
+    sources = {sample.source for sample in manifest if sample.source}
+    for source in train_only:
+        if source not in sources:
+            raise UsageError(f"no row has the source {source!r}; {nearest(source, sources)}")
     scenes = join_scenes(manifest.samples, place_metres=place_metres)
-    chosen = _assign(manifest.samples, scenes, list(shares.values()), seed)
+    judging = [row for row, s in enumerate(manifest) if s.source not in train_only]
+    if not judging:
+        raise ManifestError("all rows are of sources that only train; add photographs to judge by")
+    judges = [manifest.samples[row] for row in judging]
     names = list(shares)
+    chosen = _assign(judges, scenes[judging], list(shares.values()), seed)
+    of_row = {row: names[number] for row, number in zip(judging, chosen, strict=True)}
+    of_scene = {int(scenes[row]): name for row, name in of_row.items()}
     done = manifest.with_samples(
         [
-            dataclasses.replace(sample, split=names[number])
-            for sample, number in zip(manifest, chosen, strict=True)
+            dataclasses.replace(
+                sample, split=of_row.get(row) or _beside(of_scene.get(int(scenes[row]), TRAIN))
+            )
+            for row, sample in enumerate(manifest)
         ]
     )
     proof = check_split(done, place_metres=place_metres)
-    _require_every_part(done.samples, scenes, names)
+    _require_every_part([done.samples[row] for row in judging], scenes[judging], names)
     if proof.problems:
         raise ManifestError(f"the split does not hold: {'; '.join(proof.problems)}. Please report.")
     return done, proof
@@ -148,20 +169,34 @@ def join_scenes(
 
 
 def check_split(manifest: Manifest, *, place_metres: float = PLACE_METRES) -> SplitProof:
-    """Measure a finished split from its samples, by other means than those that made it."""
+    """Measure a finished split from its samples, by other means than those that made it.
+
+    Rows in ``not-val``, say, count as on one side with ``val``.
+    """
     samples = manifest.samples
+    sides = [dataclasses.replace(sample, split=side_of(sample.split)) for sample in samples]
     names = sorted({sample.split for sample in samples if sample.split is not None})
     return SplitProof(
         tuple(_counts(name, samples) for name in names),
-        _shared((sample.group, sample.split) for sample in samples),
-        _shared((sample.content_hash, sample.split) for sample in samples),
-        _least_distance(samples),
+        _shared((sample.group, sample.split) for sample in sides),
+        _shared((sample.content_hash, sample.split) for sample in sides),
+        _least_distance(sides),
         place_metres,
         without_split=sum(sample.split is None for sample in samples),
         without_group=sum(sample.group is None for sample in samples),
         without_position=len(samples) - len(positions(samples)[0]),
         without_hash=sum(sample.content_hash is None for sample in samples),
     )
+
+
+def side_of(split: str | None) -> str | None:
+    """The split with which rows of ``split`` never part: ``val`` for ``not-val``."""
+    return None if split is None else split.removeprefix(APART)
+
+
+def _beside(split: str) -> str:
+    """Where rows that only train are, with others of their scene in ``split``."""
+    return TRAIN if split == TRAIN else APART + split
 
 
 def _shares(proportions: Mapping[str, float] | None, folds: int | None) -> dict[str, float]:

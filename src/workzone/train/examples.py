@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from workzone.data.splits import APART
 from workzone.features.masks import MaskTargets
 from workzone.features.text import TextVectors
 from workzone.model.detector import DetectorConfig
@@ -30,6 +31,13 @@ GRID_NUMBERS = 2**26
 def images_at_once(grid_numbers: int) -> int:
     """How many images to judge at a time, of grids of so many numbers each."""
     return max(1, min(MOST_AT_ONCE, GRID_NUMBERS // max(1, grid_numbers)))
+
+
+def rows_apart(samples: Sequence[Sample], fold: Rows) -> Rows:
+    """The rows that are not in ``fold``, nor bound to its split, as ``not-val`` is to ``val``."""
+    bound = {APART + str(samples[row].split) for row in fold}
+    free = np.array([row for row, s in enumerate(samples) if s.split not in bound], np.int64)
+    return np.setdiff1d(free, fold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,14 @@ class Examples:
     def read_at_once(self) -> int:
         """Images judged at a time: as many as keep their grids small in memory."""
         return images_at_once(0 if self.grid is None else self.grid[0].numel())
+
+    def all_but(self, fold: Rows) -> Rows:
+        """The rows to train on while ``fold`` validates, see `rows_apart`."""
+        return (
+            rows_apart(self.samples, fold)
+            if self.samples
+            else np.setdiff1d(np.arange(len(self)), fold)
+        )
 
     def sized(self, config: DetectorConfig, training: Rows) -> DetectorConfig:
         """The configuration with what is learned from training rows before training starts.

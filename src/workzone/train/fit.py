@@ -61,11 +61,12 @@ def fit(
 ) -> Fit:
     """Train with early stopping on each validation fold in turn, then once on everything.
 
-    For each fold a detector is trained on all other rows and stopped at its lowest validation
-    loss: of the image alone, or, with metadata, the mean of that with and without them. Their
-    predictions on the rows they never saw choose the threshold and the slope; the median of their
-    best epochs is how long the final detector is trained, on all rows. Categories of metadata and
-    the glance's probe are learned anew from each set of training rows.
+    For each fold a detector is trained on all other rows, but those bound to its split
+    (`Examples.all_but`), and stopped at its lowest validation loss: of the image alone, or, with
+    metadata, the mean of that with and without them. Their predictions on the rows they never saw
+    choose the threshold and the slope; the median of their best epochs is how long the final
+    detector is trained, on all rows. Categories of metadata and the glance's probe are learned anew
+    from each set of training rows.
 
     Args:
         examples: of an image's C copies one is drawn at random each epoch, and the first (the image
@@ -91,7 +92,7 @@ def fit(
     ):
         session.tracker.listen(Display(progress))
         for number, fold in enumerate(validation_folds):
-            rest = np.setdiff1d(everything, fold)
+            rest = examples.all_but(fold)
             learned = _learn(
                 examples,
                 rest,
@@ -192,7 +193,7 @@ def _check(examples: Examples, validation_folds: Sequence[Rows]) -> None:
             "`workzone data split`"
         )
     for number, fold in enumerate(validation_folds):
-        rest = np.setdiff1d(np.arange(len(examples)), fold)
+        rest = examples.all_but(fold)
         for name, part in (("validation", fold), ("training", rest)):
             positives = int(examples.labels[part].sum())
             if positives in (0, len(part)):

@@ -19,7 +19,7 @@ import workzone
 from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
-from workzone.data.splits import check_split
+from workzone.data.splits import check_split, side_of
 from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
@@ -81,7 +81,8 @@ def train(
     stored features then serve statistics alone. The bundle carries what the backbone has learned.
 
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
-    fold but ``test_split`` validates in turn. Rows of ``test_split``, and of any split of another
+    fold but ``test_split`` validates in turn. Rows in ``not-fold-0``, say, are learned from unless
+    ``fold-0`` validates or is ``test_split``. Rows of ``test_split``, and of any split of another
     name, are never looked at.
 
     Args:
@@ -193,6 +194,7 @@ def prepare(
     splits = sorted({s.split for s in manifest if s.split})
     learning = {name for name in splits if name in ("train", "val") or _is_fold(name)}
     learning.discard(test_split)
+    learning |= {name for name in splits if side_of(name) in learning}
     usable = [s for s in manifest if s.label is not None and s.split in learning]
     if test_split not in splits and (test_split != "test" or any(map(_is_fold, splits))):
         raise UsageError(

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 
@@ -15,7 +14,7 @@ from workzone.errors import DivergedError, TrainingError
 from workzone.files import write_text, writing
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
-from workzone.train.examples import Examples, Rows
+from workzone.train.examples import Examples, Rows, rows_apart
 from workzone.types import Sample
 
 DIVERGING_EPOCHS = 3
@@ -53,7 +52,7 @@ def check_classes(samples: Sequence[Sample], validation_folds: Sequence[Rows]) -
             "`workzone data split`"
         )
     for fold in validation_folds:
-        name, rest = samples[fold[0]].split, np.setdiff1d(np.arange(len(samples)), fold)
+        name, rest = samples[fold[0]].split, rows_apart(samples, fold)
         validating = f"the validation split {name!r} has"
         training = f"without the validation split {name!r} there are"
         for which, rows in ((validating, fold), (training, rest)):
