@@ -31,7 +31,7 @@ from workzone.train.protection import check_divergence
 from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.session import Learned, Stage
 from workzone.train.settings import TrainConfig
-from workzone.train.state import State
+from workzone.train.state import State, whole
 
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""
@@ -114,7 +114,7 @@ def train_detector(
                     loss = terms["loss"] / config.accumulate
                     processes.backward(loss, create_graph=curvature)
                 passes.append({name: term.detach() for name, term in terms.items()})
-            norm = gradient_norm(detector.parameters())
+            norm = whole(gradient_norm(detector.parameters()))
             stage.check_finite("gradient", norm, state, examples, batch, config)
             if config.gradient_clip:
                 torch.nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_clip)
