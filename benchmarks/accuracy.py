@@ -89,15 +89,19 @@ def gather(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
     mixed = groups & {s.group for s in real if s.id not in allowed}
     if mixed:
         raise SystemExit(f"groups with rows of both kinds: {sorted(map(str, mixed))[:5]}")
-    write_manifest(Manifest(bases, work), work / "bases.parquet")
-    pasted = read_manifest(
-        write_composites(
-            read_manifest(work / "bases.parquet"), work / "composites", count=COMPOSITES, seed=0
-        ).manifest
-    )
     drawn = read_manifest(write_scenes(work / "scenes", count=SCENES, seed=0))
-    made = [absolute(s, pasted.root, source="composite", extra={}) for s in pasted]
-    made += [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
+    made = [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
+    # Few bases are of the permitted ones: they get as many composites of their own.
+    for seed, (name, rows) in enumerate(
+        {"composites": bases, "composites-permitted": [s for s in bases if s.id in allowed]}.items()
+    ):
+        write_manifest(Manifest(rows, work), work / f"{name}.parquet")
+        pasted = read_manifest(
+            write_composites(
+                read_manifest(work / f"{name}.parquet"), work / name, count=COMPOSITES, seed=seed
+            ).manifest
+        )
+        made += [absolute(s, pasted.root, source="composite", extra={}) for s in pasted]
     return [*real, *made], {str(group) for group in groups}
 
 

@@ -112,7 +112,7 @@ class DetectorOutput:
     view_weights: torch.Tensor
     balance_loss: torch.Tensor  # scalar, of the experts' routers; 0 without experts
     masks: torch.Tensor | None = None  # logits [B, K, h, w]
-    cells: torch.Tensor | None = None  # logits of road work [B, h, w], of the dense head
+    cells: torch.Tensor | None = None  # logits of road work [B, V, h, w], of the dense head
     view_scores: torch.Tensor | None = None  # [B, V], of the pruner
     router_statistics: Sequence[Any] = ()  # one per block with experts
 

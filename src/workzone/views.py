@@ -29,6 +29,9 @@ MAX_VIEWS = 1024
 
 SQUARES = ("centre", "right", "left")
 
+PADDING = 128
+"""Of all channels, 0..255, around a whole frame whose aspect ratio is kept."""
+
 
 @dataclass(frozen=True)
 class ViewLayout:
@@ -40,8 +43,9 @@ class ViewLayout:
         UsageError: a value out of range, an unknown square, or no view at all.
     """
 
-    size: int = 224  # pixels; the side S of every view, aspect ratio not kept
+    size: int = 224  # pixels; the side S of every view
     global_view: bool = True  # the whole frame
+    keep_aspect: bool = False  # pad the whole frame to a square instead of squeezing it
     tiles: int = 3  # tiles a side; 0 for none
     overlap: float = 0.25  # share of a tile that its neighbour covers too, 0..0.9
     squares: tuple[str, ...] = ("centre", "right")  # of the shorter side; along the longer one
@@ -94,7 +98,8 @@ def view_boxes(layout: ViewLayout, width: int, height: int) -> npt.NDArray[np.fl
         height: of the upright frame, pixels.
 
     Returns:
-        ``[V, 4]`` (x0, y0, x1, y1) in fractions of the frame.
+        ``[V, 4]`` (x0, y0, x1, y1) in fractions of the frame: 0..1, but for a padded whole frame,
+        whose view reaches beyond it on two sides.
     """
     boxes: list[Box] = [(0.0, 0.0, 1.0, 1.0)] if layout.global_view else []
     if layout.tiles:
@@ -109,7 +114,19 @@ def view_boxes(layout: ViewLayout, width: int, height: int) -> npt.NDArray[np.fl
             boxes.append((along[0], 0.0, along[1], 1.0))
         else:
             boxes.append((0.0, along[0], 1.0, along[1]))
-    return np.clip(np.array(boxes + list(layout.boxes), dtype=np.float32), 0, 1)
+    edges = np.clip(np.array(boxes + list(layout.boxes), dtype=np.float32), 0, 1)
+    if layout.global_view and layout.keep_aspect:
+        top, left, rows, columns = _place(layout.size, width, height)
+        side = layout.size
+        edges[0] = (-left / columns, -top / rows, (side - left) / columns, (side - top) / rows)
+    return edges
+
+
+def _place(side: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Where a frame lies in the square of its view: top, left, rows and columns in pixels."""
+    longer = max(width, height)
+    rows, columns = (max(1, round(side * length / longer)) for length in (height, width))
+    return (side - rows) // 2, (side - columns) // 2, rows, columns
 
 
 def make_views(frame: torch.Tensor, layout: ViewLayout) -> Views:
@@ -131,7 +148,14 @@ def make_views(frame: torch.Tensor, layout: ViewLayout) -> Views:
         (layout.count, 3, side, side), dtype=torch.uint8, memory_format=torch.channels_last
     )
     scale = np.array([width, height, width, height])
-    for view, (x0, y0, x1, y1) in enumerate(np.rint(boxes * scale).astype(int)):
+    first = 0
+    if layout.global_view and layout.keep_aspect:
+        first = 1
+        top, left, rows, columns = _place(side, width, height)
+        whole = F.interpolate(image, (rows, columns), mode="bilinear", antialias=True)[0]
+        pixels[0] = PADDING
+        pixels[0, :, top : top + rows, left : left + columns] = whole
+    for view, (x0, y0, x1, y1) in enumerate(np.rint(boxes[first:] * scale).astype(int), first):
         top, left = min(y0, height - 1), min(x0, width - 1)  # a sliver still has one pixel
         crop = image[:, :, top : max(y1, top + 1), left : max(x1, left + 1)]
         pixels[view] = F.interpolate(crop, (side, side), mode="bilinear", antialias=True)[0]

@@ -11,7 +11,7 @@ import torch
 from workzone.data.masks import write_masks
 from workzone.data.scenes import draw_scene
 from workzone.errors import ManifestError, UsageError
-from workzone.features.masks import mask_targets
+from workzone.features.masks import mask_targets, masks_in_views
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
 
@@ -107,3 +107,26 @@ def test_a_missing_mask_is_named(tmp_path):
 def test_an_empty_shape_is_refused(tmp_path):
     with pytest.raises(UsageError, match="rows and columns are positive, got 0 x 3"):
         mask_targets([], tmp_path, (0, 3))
+
+
+def test_masks_are_cut_as_views_are() -> None:
+    """Against counting the pixels of a fine mask, for boxes that part cells and leave the frame."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 2, (1, 2, 8, 8)).astype(np.float32)
+    fine = coarse.repeat(60, axis=2).repeat(60, axis=3)  # 480 x 480 pixels
+    boxes = [
+        (0.0, 0.0, 1.0, 1.0),
+        (0.25, 0.5, 0.75, 1.0),
+        (0.1, 0.0, 0.4, 0.9),
+        (0.0, -0.5, 1.0, 1.5),
+    ]
+    found = masks_in_views(torch.from_numpy(coarse), torch.tensor([boxes]), (4, 2))
+    assert found.shape == (1, 4, 2, 4, 2)
+    padded = np.zeros((2, 960, 960), np.float32)
+    padded[:, 240:720, 240:720] = fine[0]
+    for view, box in enumerate(boxes):
+        x0, y0, x1, y1 = (round(240 + 480 * edge) for edge in box)
+        crop = padded[:, y0:y1, x0:x1]
+        height, width = crop.shape[1:]
+        cells = crop.reshape(2, 4, height // 4, 2, width // 2).mean(axis=(2, 4))
+        np.testing.assert_allclose(found[0, view].numpy(), cells, atol=1e-5)

@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+from workzone.backbones import Backbone, load_backbone
+from workzone.backbones.lite import load_tail
 from workzone.errors import UsageError
-from workzone.model.cells import FIRST_BIAS, LEAST_SPREAD, CellHead, CellHeadConfig
+from workzone.model.cells import (
+    FIRST_BIAS,
+    LEAST_SPREAD,
+    OUTSIDE,
+    CellHead,
+    CellHeadConfig,
+    Tail,
+    beyond_frame,
+    mix_style,
+)
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder import EncoderConfig
 from workzone.model.evidence import cell_box, view_shares
@@ -19,11 +30,13 @@ from workzone.model.masks import MaskHeadConfig
 from workzone.model.metadata_config import MetadataConfig
 from workzone.model.pruning import PrunerConfig
 
+SIZE = (3, 3)
+
 
 def head_of(**changes: object) -> CellHead:
     torch.manual_seed(0)
     head = CellHead(dataclasses.replace(CellHeadConfig(width=6, hidden=5), **changes)).eval()
-    head.fit([3 + 2 * torch.randn(4, 9, 6)])
+    head.fit([3 + 2 * torch.randn(4, 1, 9, 6)], SIZE)
     return head
 
 
@@ -31,24 +44,24 @@ def head_of(**changes: object) -> CellHead:
 @pytest.mark.parametrize("top", [1, 4, 100])
 def test_logits_are_those_of_numpy(hidden: int, top: int) -> None:
     head = head_of(hidden=hidden, top=top)
-    grid = 3 + 2 * torch.randn(2, 9, 6)
-    cells, images = head(grid)
+    grid = 3 + 2 * torch.randn(2, 2, 9, 6)
+    cells, images = head(grid, SIZE)
     weights = {name: value.detach().double().numpy() for name, value in head.named_parameters()}
     x = (grid.double().numpy() - head.mean.double().numpy()) / head.scale.double().numpy()
     if hidden:
         x = np.maximum(x @ weights["hidden.weight"].T + weights["hidden.bias"], 0)
     z = (x @ weights["classifier.weight"].T + weights["classifier.bias"])[..., 0]
-    expected = [np.sort(row)[::-1][:top].mean() for row in z]
+    expected = [np.sort(row.ravel())[::-1][:top].mean() for row in z]
     np.testing.assert_allclose(cells.detach().numpy(), z, rtol=0, atol=1e-5)
     np.testing.assert_allclose(images.detach().numpy(), expected, rtol=0, atol=1e-5)
 
 
 def test_statistics_are_those_of_all_cells_however_they_are_cut() -> None:
-    grids = torch.randn(6, 9, 6) * torch.arange(1, 7) + 100
-    grids[..., 0] = 5 + 1e-6 * torch.randn(6, 9)  # next to dead
+    grids = torch.randn(6, 1, 9, 6) * torch.arange(1, 7) + 100
+    grids[..., 0] = 5 + 1e-6 * torch.randn(6, 1, 9)  # next to dead
     head = head_of()
-    head.fit(grids.split(4))
-    cells = grids.double().flatten(0, 1).numpy()
+    head.fit(grids.split(4), SIZE)
+    cells = grids.double().flatten(0, 2).numpy()
     spread = cells.std(axis=0)
     spread[0] = LEAST_SPREAD * np.sort(spread)[2]  # the lower median of six
     np.testing.assert_allclose(head.mean.numpy(), cells.mean(axis=0), rtol=1e-6)
@@ -56,11 +69,11 @@ def test_statistics_are_those_of_all_cells_however_they_are_cut() -> None:
 
 
 def test_the_order_of_cells_changes_nothing() -> None:
-    head, grid = head_of(), torch.randn(3, 9, 6)
+    head, grid = head_of(), torch.randn(3, 2, 9, 6)
     order = torch.randperm(9)
-    cells, images = head(grid)
-    permuted, same = head(grid[:, order])
-    torch.testing.assert_close(permuted, cells[:, order])
+    cells, images = head(grid, SIZE)
+    permuted, same = head(grid[:, :, order], SIZE)
+    torch.testing.assert_close(permuted, cells[..., order])
     torch.testing.assert_close(same, images)
 
 
@@ -70,8 +83,8 @@ def test_dropout_leaves_out_whole_channels_of_a_batch() -> None:
     torch.nn.init.zeros_(head.classifier.bias)
     head.mean.zero_()
     head.scale.fill_(1)
-    grid = torch.eye(6).repeat(2, 1, 1)  # a cell per channel
-    cells = head(grid)[0].detach()
+    grid = torch.eye(6).repeat(2, 1, 1, 1)  # a cell per channel
+    cells = head(grid, (2, 3))[0].detach()
     assert set(cells.unique().tolist()) == {0.0, 2.0}  # kept ones are scaled by 1 / (1 - 0.5)
     assert torch.equal(cells[0], cells[1])
 
@@ -80,13 +93,95 @@ def test_cells_start_below_a_half() -> None:
     assert head_of().classifier.bias.tolist() == [FIRST_BIAS]
 
 
+def test_a_linear_head_starts_at_its_bias() -> None:
+    cells, images = head_of(hidden=0)(torch.randn(2, 1, 9, 6), SIZE)
+    assert cells.unique().tolist() == [FIRST_BIAS]
+    assert images.tolist() == [FIRST_BIAS] * 2
+
+
+def test_the_tail_goes_on_where_the_trunk_ended(lite0: Backbone) -> None:
+    """Trunk and tail are the embedded backbone, and only the tail learns."""
+    pixels = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)[..., :64, :]
+    trunk = load_backbone("lite0-trunk")
+    tail = Tail()
+    tail.start()
+    seen = trunk(pixels).grid.unflatten(1, (2, 2)).permute(0, 3, 1, 2)
+    whole = tail(seen).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(whole, lite0(pixels).grid, rtol=0, atol=1e-5)
+
+
+def test_a_head_with_a_tail_starts_from_the_package_and_scales_what_it_makes() -> None:
+    torch.manual_seed(0)
+    head = CellHead(CellHeadConfig(width=192, tail=True, hidden=0, dropout=0.0))
+    grids = torch.randn(3, 2, 4, 192)
+    head.fit([grids[:2], grids[2:]], (2, 2))
+    assert head.tail is not None
+    for own, given in zip(head.tail.parameters(), load_tail(), strict=True):
+        assert torch.equal(own, given)
+    maps = grids.flatten(0, 1).unflatten(1, (2, 2)).permute(0, 3, 1, 2)
+    made = head.tail(maps).permute(0, 2, 3, 1).flatten(0, 2)
+    torch.testing.assert_close(head.mean, made.mean(dim=0), rtol=1e-4, atol=1e-5)
+    torch.nn.init.normal_(head.classifier.weight)
+    cells, images = head(grids, (2, 2))
+    expected = head.classifier((made - head.mean) / head.scale).view(3, 2, 4)
+    torch.testing.assert_close(cells, expected, rtol=1e-3, atol=1e-2)
+    with torch.no_grad():  # image by image
+        torch.testing.assert_close(head.eval()(grids, (2, 2))[0], cells, rtol=1e-4, atol=1e-3)
+    images.sum().backward()
+    assert all(p.grad is not None for p in head.parameters())
+
+
+def test_cells_beyond_the_frame_never_decide() -> None:
+    boxes = torch.tensor([[[0.0, -0.5, 1.0, 1.5], [0.0, 0.0, 1.0, 1.0]]])
+    beyond = beyond_frame(boxes, (4, 2)).view(1, 2, 4, 2)
+    assert beyond[0, :, :, 0].tolist() == [[True, False, False, True], [False] * 4]
+    assert torch.equal(beyond[..., 0], beyond[..., 1])
+    head = head_of(top=1)
+    grid = torch.randn(1, 2, 8, 6)
+    cells, images = head(grid, (4, 2), boxes)
+    free = head(grid, (4, 2))[0]
+    assert (cells[beyond.flatten(2)] == OUTSIDE).all()
+    torch.testing.assert_close(cells[~beyond.flatten(2)], free[~beyond.flatten(2)])
+    assert images.item() == free[~beyond.flatten(2)].max()
+
+
+def test_mixed_styles_are_those_of_another_image() -> None:
+    torch.manual_seed(1)
+    grid = torch.randn(64, 2, 50, 4) * (1 + torch.rand(64, 2, 1, 4)) + torch.randn(64, 2, 1, 4)
+    torch.testing.assert_close(mix_style(grid, 0.0), grid, rtol=1e-3, atol=1e-4)
+    mixed = mix_style(grid, 1.0)
+    shape = (grid - grid.mean(dim=2, keepdim=True)) / grid.std(dim=2, keepdim=True)
+    kept = (mixed - mixed.mean(dim=2, keepdim=True)) / mixed.std(dim=2, keepdim=True)
+    torch.testing.assert_close(kept, shape, rtol=1e-3, atol=1e-3)  # content stays
+    means, drawn = grid.mean(dim=2), mixed.mean(dim=2)
+    moved = (drawn - means).abs().amax(dim=(1, 2)) > 1e-3
+    assert 0.3 < moved.float().mean() < 1  # shares near 1 move hardly
+    # On the line to one other image's mean, at most half of the way.
+    ways = means[None] - means[:, None]  # [from, to, V, D]
+    steps = ((drawn - means)[:, None] * ways).sum(dim=(2, 3)) / ways.square().sum(dim=(2, 3))
+    off = (steps[..., None, None] * ways - (drawn - means)[:, None]).abs().amax(dim=(2, 3))
+    nearest = off.nan_to_num(1e9).min(dim=1)
+    assert (nearest.values[moved] < 1e-2).all()
+    assert (steps.gather(1, nearest.indices[:, None])[moved] <= 0.5 + 1e-3).all()
+
+
+def test_mixing_styles_is_for_training_alone() -> None:
+    head, grid = head_of(mix_style=1.0, dropout=0.0), torch.randn(4, 1, 9, 6)
+    torch.testing.assert_close(head(grid, SIZE)[0], head(grid, SIZE)[0], rtol=0, atol=0)
+    assert not torch.equal(head.train()(grid, SIZE)[0], head.eval()(grid, SIZE)[0])
+
+
 def test_mistakes_are_named() -> None:
     with pytest.raises(UsageError, match=r"top is 1 or more.*got width=0, hidden=16, top=0"):
         CellHeadConfig(top=0)
     with pytest.raises(UsageError, match="width of the grid is needed"):
         CellHead(CellHeadConfig())
-    with pytest.raises(UsageError, match=r"the grid is \[1, 9, 4\]; give \[B, N, 6\]"):
-        head_of()(torch.zeros(1, 9, 4))
+    with pytest.raises(UsageError, match=r"the grid is \[1, 9, 4\]; give \[B, V, N, 6\]"):
+        head_of()(torch.zeros(1, 9, 4), SIZE)
+    with pytest.raises(UsageError, match=r"mix_style is a share from 0 to 1, got 1\.5"):
+        CellHeadConfig(mix_style=1.5)
+    with pytest.raises(UsageError, match=r"goes on from lite0-trunk, whose cells have 192.*have 6"):
+        CellHeadConfig(width=6, tail=True)
 
 
 def dense(**changes: object) -> DetectorConfig:
@@ -113,20 +208,25 @@ def test_a_dense_detector_says_where() -> None:
     torch.manual_seed(0)
     detector = Detector(dense()).eval()
     given = DetectorInput(
-        features=torch.zeros(2, 3, 6), grid=torch.randn(2, 6, 6), grid_size=(2, 3)
+        features=torch.zeros(2, 3, 6), grid=torch.randn(2, 3, 6, 6), grid_size=(2, 3)
     )
     output = detector.run(given)
     assert output.cells is not None
-    assert output.cells.shape == (2, 2, 3)
+    assert output.cells.shape == (2, 3, 2, 3)
     strongest = output.cells.flatten(1).topk(4).values.mean(dim=1)
     torch.testing.assert_close(output.logits[:, 1] - output.logits[:, 0], strongest)
-    assert output.view_weights.tolist() == [[1, 0, 0]] * 2
-    assert view_shares(detector, given, views=3).tolist() == [[1, 0, 0]] * 2
+    deciding = output.cells.flatten(1).topk(4).indices // 6
+    shares = [[(row == view).sum() / 4 for view in range(3)] for row in deciding]
+    assert output.view_weights.tolist() == shares
+    assert view_shares(detector, given, views=3).tolist() == shares
     assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {"cells"}
     with pytest.raises(UsageError, match="give grid and grid_size"):
         detector.run(dataclasses.replace(given, grid=None))
 
 
 def test_the_box_of_a_cell_is_in_fractions_of_the_frame() -> None:
-    assert cell_box(0, (2, 4)) == (0, 0, 0.25, 0.5)
-    assert cell_box(6, (2, 4)) == (0.5, 0.5, 0.75, 1)
+    whole = (0.0, 0.0, 1.0, 1.0)
+    assert cell_box(0, (2, 4), whole) == (0, 0, 0.25, 0.5)
+    assert cell_box(6, (2, 4), whole) == (0.5, 0.5, 0.75, 1)
+    assert cell_box(3, (2, 2), (0.5, 0.0, 1.0, 0.5)) == (0.75, 0.25, 1, 0.5)
+    assert cell_box(1, (2, 2), (0.0, -0.5, 1.0, 1.5)) == (0.5, 0, 1, 0.5)  # half in the padding

@@ -52,11 +52,16 @@ def test_the_loss_weighs_positive_and_negative_cells_alike() -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
 
 
+def whole(count: int) -> torch.Tensor:
+    """Boxes of images of which one view, the whole frame, is seen."""
+    return torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(count, 1, 4)
+
+
 def batch_of(labels: list[int], masks: torch.Tensor | None, annotated: list[bool]) -> Batch:
     rows = torch.arange(len(labels))
     return Batch(
         part=cut(rows, rows * 0, 1)[0],
-        given=DetectorInput(features=torch.zeros(len(labels), 1, 2)),
+        given=DetectorInput(features=torch.zeros(len(labels), 1, 2), boxes=whole(len(labels))),
         targets=torch.nn.functional.one_hot(torch.tensor(labels), 2).float(),
         masks=masks,
         annotated=torch.tensor(annotated),
@@ -69,9 +74,9 @@ def test_what_is_known_of_cells() -> None:
     masks[:, 3] = shares
     truth = cell_truth(batch_of([1, 1, 0], masks, [True, False, True]), torch.Size((1, 4)))
     expected = [[[0, 0, NAN, 1]], [[NAN] * 4], [[0, 0, 0, 0]]]
-    np.testing.assert_array_equal(truth.numpy(), expected)
+    np.testing.assert_array_equal(truth[:, 0].numpy(), expected)
     truth = cell_truth(batch_of([1, 0], None, [False, False]), torch.Size((1, 1)))
-    np.testing.assert_array_equal(truth.numpy(), [[[NAN]], [[0]]])
+    np.testing.assert_array_equal(truth[:, 0].numpy(), [[[NAN]], [[0]]])
 
 
 def examples(*, masks: bool) -> Examples:
@@ -94,7 +99,8 @@ def examples(*, masks: bool) -> Examples:
         labels=torch.from_numpy(labels),
         rows=torch.arange(n)[:, None],
         features=torch.zeros(n, 1, 8),
-        grid=torch.from_numpy(grid),
+        boxes=whole(n),
+        grid=torch.from_numpy(grid)[:, None],
         grid_size=(3, 4),
         view_size=96,
         masks=MaskTargets(covered, known) if masks else None,
@@ -114,13 +120,13 @@ def fitted(data: Examples, **changes: Any) -> Fit:
 
 
 def logits_of_a_cell(result: Fit, channel: int) -> float:
-    grid = torch.zeros(1, 12, 8)
-    grid[0, 7, channel] = 6
+    grid = torch.zeros(1, 1, 12, 8)
+    grid[0, 0, 7, channel] = 6
     given = DetectorInput(features=torch.zeros(1, 1, 8), grid=grid, grid_size=(3, 4))
     output = result.detector.run(given)
     assert output.cells is not None
     assert int(output.cells.argmax()) == 7
-    return float(output.cells.detach()[0, 1, 3])
+    return float(output.cells.detach()[0, 0, 1, 3])
 
 
 def test_masks_teach_which_cell_it_is() -> None:

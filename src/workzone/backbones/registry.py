@@ -11,7 +11,10 @@ from workzone.backbones import dinov3, lite, timm_models
 from workzone.backbones.base import Backbone
 from workzone.errors import UsageError, nearest
 
-BACKBONES = (lite.NAME, *dinov3.SIZES)
+EMBEDDED = {lite.NAME: lite.load_lite, lite.TRUNK: lite.load_trunk}
+"""Those that come with the package."""
+
+BACKBONES = (*EMBEDDED, *dinov3.SIZES)
 """Canonical names; ``timm:<model>`` opens timm's beside them."""
 
 _BY_HUB_ID = {dinov3.hub_id(name): name for name in dinov3.SIZES}
@@ -72,22 +75,24 @@ def load_backbone(
             f"backbone {name!r} carries its own weights; for others of that architecture use "
             f"'{timm_models.PREFIX}{lite.ARCHITECTURE}' with {path}"
         )
-    return lite.load_lite(random=random)
+    return EMBEDDED[name](random=random)
 
 
 def list_backbones() -> list[BackboneInfo]:
     """What is on offer; DINOv3's parameters are counted on the meta device, without weights."""
-    embedded = lite.load_lite()
-    rows = [
-        BackboneInfo(
-            name=lite.NAME,
-            hub_id=None,
-            width=embedded.width,
-            parameters=embedded.parameter_count,
-            multiple=embedded.multiple,
-            licence=embedded.licence,
+    rows = []
+    for name, load in EMBEDDED.items():
+        embedded = load()
+        rows.append(
+            BackboneInfo(
+                name=name,
+                hub_id=None,
+                width=embedded.width,
+                parameters=embedded.parameter_count,
+                multiple=embedded.multiple,
+                licence=embedded.licence,
+            )
         )
-    ]
     for name, size in dinov3.SIZES.items():
         with torch.device("meta"):
             model = dinov3.random_model(name)

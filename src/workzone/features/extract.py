@@ -328,6 +328,8 @@ def _with_stored_grids(folder: Path, spec: FeatureSpec) -> FeatureSpec:
             other = FeatureSpec.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, WorkzoneError):
             continue  # opening it says what is wrong; here it is just not the one
+        if other.layout != spec.layout:  # may not even have the views
+            continue
         same = dataclasses.replace(
             other,
             grid_views=spec.grid_views,

@@ -68,3 +68,32 @@ def mask_targets(samples: Sequence[Sample], root: Path, shape: tuple[int, int]) 
             covered[index] = np.rint(cells.mean(axis=(2, 4)) * FULL)
         annotated[index] = sample.masks is not None
     return MaskTargets(covered, annotated)
+
+
+def masks_in_views(
+    masks: torch.Tensor, boxes: torch.Tensor, grid_size: Sequence[int]
+) -> torch.Tensor:
+    """How much of the views' cells is covered, from masks of the whole frame.
+
+    Args:
+        masks: shares ``[B, K, h, w]``, 0..1.
+        boxes: of the views ``[B, V, 4]``, in fractions of the frame; beyond it nothing is covered.
+        grid_size: rows and columns of a view's grid.
+
+    Returns:
+        ``[B, V, K, rows, columns]``, 0..1.
+    """
+    x0, y0, x1, y1 = boxes.unbind(dim=-1)
+    down = _overlaps(y0, y1, cells=grid_size[0], pixels=masks.shape[2])
+    across = _overlaps(x0, x1, cells=grid_size[1], pixels=masks.shape[3])
+    return torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, masks, across)
+
+
+def _overlaps(start: torch.Tensor, end: torch.Tensor, *, cells: int, pixels: int) -> torch.Tensor:
+    """Along one axis, each mask pixel's share ``[B, V, cells, pixels]`` in each cell of a view."""
+    steps = torch.arange(cells + 1, device=start.device) / cells
+    edges = start[..., None] + (end - start)[..., None] * steps
+    lines = torch.arange(pixels + 1, device=start.device) / pixels
+    low = torch.maximum(edges[..., :-1, None], lines[:-1])
+    high = torch.minimum(edges[..., 1:, None], lines[1:])
+    return (high - low).clamp(min=0) / (edges[..., 1:, None] - edges[..., :-1, None])

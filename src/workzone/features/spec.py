@@ -48,10 +48,12 @@ class FeatureSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain values.
 
-        The recipe `mild` is left out: it was the only one when the first stores were made, and
-        they keep their keys.
+        The recipe `mild` is left out, and that the aspect ratio is not kept: nothing else was
+        possible when the first stores were made, and they keep their keys.
         """
         values = cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+        if not self.layout.keep_aspect:
+            del values["layout"]["keep_aspect"]
         if self.augmentation.recipe == "mild":
             del values["augmentation"]["recipe"]
         return values

@@ -1,4 +1,4 @@
-"""The dense head: every cell of the frame's grid is judged, and the strongest ones decide.
+"""The dense head: every cell of every view is judged, and the strongest ones decide.
 
 Multiple-instance learning (Dietterich et al., "Solving the multiple instance problem with
 axis-parallel rectangles", Artificial Intelligence 1997): an image is a bag of cells, and has road
@@ -17,10 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from workzone.backbones.lite import TRUNK, TRUNK_WIDTH, load_tail
 from workzone.errors import UsageError
+
+TAIL_WIDTHS = (1152, 320, 1280)
+"""Channels within the last block of the embedded backbone, after it, and after the convolution."""
+
+STYLE_SHARE = 0.3
+"""Both parameters of the beta distribution that MixStyle draws its shares from, as the paper's
+0.1 to 0.3."""
 
 LEAST_SPREAD = 0.1
 """Of the median channel's spread: the least that a channel is scaled by."""
+
+OUTSIDE = -30.0
+"""The logit of cells beyond the frame."""
 
 FIRST_BIAS = -2.0
 """Of a cell before training: most cells of most frames show no road work."""
@@ -31,9 +42,11 @@ class CellHeadConfig:
     """Shape of a dense head on the cells of the whole frame."""
 
     width: int = 0  # D of the grid; 0: taken from it when training starts
+    tail: bool = False  # learn what comes after lite0-trunk too, from its ImageNet weights on
     hidden: int = 16  # units of the one hidden layer; 0: none, a linear head
     top: int = 4  # cells whose mean logit is the image's
     dropout: float = 0.2  # of channels, the same ones in all cells of a batch, 0..1
+    mix_style: float = 0.0  # share of training images that borrow another one's style, 0..1
 
     def __post_init__(self) -> None:
         if min(self.width, self.hidden) < 0 or self.top < 1 or not 0 <= self.dropout < 1:
@@ -42,12 +55,51 @@ class CellHeadConfig:
                 f"width={self.width}, hidden={self.hidden}, top={self.top}, "
                 f"dropout={self.dropout}"
             )
+        if not 0 <= self.mix_style <= 1:
+            raise UsageError(f"cells: mix_style is a share from 0 to 1, got {self.mix_style}")
+        if self.tail and self.width not in (0, TRUNK_WIDTH):
+            raise UsageError(
+                f"cells: the tail goes on from {TRUNK}, whose cells have {TRUNK_WIDTH} channels; "
+                f"these have {self.width}: take that backbone, or tail: false"
+            )
+
+    @property
+    def judged_width(self) -> int:
+        """Channels of the cells that the head itself sees."""
+        return TAIL_WIDTHS[-1] if self.tail else self.width
+
+
+class Tail(nn.Sequential):
+    """What follows `lite0-trunk` in the embedded backbone: its last block and last convolution.
+
+    ``[M, 192, h, w]`` to ``[M, 1280, h, w]``, with the weights of the package where there is no
+    other word (EfficientNet-Lite0's last inverted residual, which has no shortcut).
+    """
+
+    def __init__(self) -> None:
+        """Random weights; :meth:`start` brings those of ImageNet."""
+        inside, outside, last = TAIL_WIDTHS
+        super().__init__(
+            nn.Conv2d(TRUNK_WIDTH, inside, 1),
+            nn.ReLU6(),
+            nn.Conv2d(inside, inside, 3, padding=1, groups=inside),
+            nn.ReLU6(),
+            nn.Conv2d(inside, outside, 1),
+            nn.Conv2d(outside, last, 1),
+            nn.ReLU6(),
+        )
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Take the weights that came with the embedded backbone."""
+        for own, given in zip(self.parameters(), load_tail(), strict=True):
+            own.copy_(given)
 
 
 class CellHead(nn.Module):
     """A small network on each cell, and the mean of the highest logits.
 
-    Permuting the cells permutes their logits and changes nothing else.
+    Without a tail, permuting the cells permutes their logits and changes nothing else.
     """
 
     mean: torch.Tensor
@@ -59,61 +111,136 @@ class CellHead(nn.Module):
         if config.width < 1:
             raise UsageError("cells: the width of the grid is needed: give width")
         self.config = config
-        self.register_buffer("mean", torch.zeros(config.width))
-        self.register_buffer("scale", torch.ones(config.width))
-        self.hidden = nn.Linear(config.width, config.hidden) if config.hidden else None
-        self.classifier = nn.Linear(config.hidden or config.width, 1)
+        width = config.judged_width
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.tail = Tail() if config.tail else None
+        self.hidden = nn.Linear(width, config.hidden) if config.hidden else None
+        self.classifier = nn.Linear(config.hidden or width, 1)
+        if self.hidden is None:  # else all of it would start from the noise of 1280 weights
+            nn.init.zeros_(self.classifier.weight)
         nn.init.constant_(self.classifier.bias, FIRST_BIAS)
 
     @torch.no_grad()
-    def fit(self, grids: Iterable[torch.Tensor]) -> None:
-        """Take each channel's mean and spread from training cells.
+    def fit(self, grids: Iterable[torch.Tensor], grid_size: tuple[int, int]) -> None:
+        """Start the tail, if any, and take each channel's mean and spread from training cells.
 
         A channel that hardly differs between cells is scaled by `LEAST_SPREAD` of the median
         channel's spread at least: what little it says must not be blown up.
 
         Args:
-            grids: parts ``[b, N, D]`` of the training images, read one after the other.
+            grids: parts ``[b, V, N, D]`` of the training images, read one after the other.
+            grid_size: rows and columns of a view's grid.
         """
+        if self.tail is not None:
+            self.tail.start()
         count = 0
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
         for grid in grids:
-            cells = grid.flatten(0, 1).to(self.mean.device)
-            count += len(cells)
-            # A part's mean in float32 is exact enough, sums over all parts in it are not.
-            total += len(cells) * cells.mean(dim=0).double()
-            squares += len(cells) * cells.square().mean(dim=0).double()
+            for image in grid.to(self.mean.device).split(1):
+                cells = self._judged(image, grid_size).flatten(0, 2)
+                count += len(cells)
+                # An image's mean in float32 is exact enough, sums over all in it are not.
+                total += len(cells) * cells.mean(dim=0).double()
+                squares += len(cells) * cells.square().mean(dim=0).double()
         mean = total / count
         spread = (squares / count - mean.square()).clamp(min=0).sqrt()
         self.mean.copy_(mean)
         self.scale.copy_(spread.clamp(min=max(1e-4, LEAST_SPREAD * float(spread.median()))))
 
-    def forward(self, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Judge cells, and the image by the strongest.
 
         Args:
-            grid: ``[B, N, D]``.
+            grid: ``[B, V, N, D]``.
+            grid_size: rows and columns of a view's grid.
+            boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
+                cells are in it.
 
         Returns:
-            Logits of road work: of cells ``[B, N]``, of images ``[B]``.
+            Logits of road work: of cells ``[B, V, N]``, `OUTSIDE` beyond the frame, and of images
+            ``[B]``.
 
         Raises:
             UsageError: the grid has another width.
         """
-        if grid.ndim != 3 or grid.shape[-1] != self.config.width:
+        if grid.ndim != 4 or grid.shape[-1] != self.config.width:
             raise UsageError(
-                f"cells: the grid is {list(grid.shape)}; give [B, N, {self.config.width}]"
+                f"cells: the grid is {list(grid.shape)}; give [B, V, N, {self.config.width}]"
             )
+        if self.training and self.config.mix_style:
+            grid = mix_style(grid, self.config.mix_style)
         scale = self.scale
         if self.training and self.config.dropout:
             scale = scale / F.dropout(torch.ones_like(scale), self.config.dropout)
+        # Where nothing learns, image by image: what the tail makes of all would not fit.
+        parts = [grid] if torch.is_grad_enabled() or self.tail is None else grid.split(1)
+        cells = torch.cat([self._logits(part, grid_size, scale) for part in parts])
+        if boxes is not None:
+            cells = cells.masked_fill(beyond_frame(boxes, grid_size), OUTSIDE)
+        return cells, self.strongest(cells.flatten(1)).values.mean(dim=1)
+
+    def _logits(
+        self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
+    ) -> torch.Tensor:
         # Standardised within the first layer: the grid is large, and need not be held twice.
         first = self.classifier if self.hidden is None else self.hidden
         weight = first.weight / scale
-        logits = F.linear(grid, weight, first.bias - weight @ self.mean)
+        logits = F.linear(self._judged(grid, grid_size), weight, first.bias - weight @ self.mean)
         if self.hidden is not None:
             logits = self.classifier(F.relu(logits))
-        cells = logits.squeeze(-1)
-        strongest = cells.topk(min(self.config.top, cells.shape[1]), dim=1).values
-        return cells, strongest.mean(dim=1)
+        return logits.squeeze(-1)
+
+    def strongest(self, cells: torch.Tensor) -> torch.return_types.topk:
+        """The cells, of logits ``[B, N]``, that decide."""
+        return cells.topk(min(self.config.top, cells.shape[1]), dim=1)
+
+    def _judged(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+        """The cells ``[B, V, N, D']`` that the head itself sees: as given, or after the tail."""
+        if self.tail is None:
+            return grid
+        maps = grid.flatten(0, 1).unflatten(1, grid_size).permute(0, 3, 1, 2)
+        judged: torch.Tensor = self.tail(maps).permute(0, 2, 3, 1)
+        return judged.flatten(1, 2).reshape(*grid.shape[:3], -1)
+
+
+def beyond_frame(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    """Cells, bool ``[B, V, N]``, whose centre is not in the frame: the padding of a whole frame.
+
+    Args:
+        boxes: of the views ``[B, V, 4]``, in fractions of the frame.
+        grid_size: rows and columns of a view's grid.
+    """
+    beyond = []
+    for axis, cells in ((1, grid_size[0]), (0, grid_size[1])):
+        steps = (torch.arange(cells, device=boxes.device) + 0.5) / cells
+        start, end = boxes[..., axis, None], boxes[..., axis + 2, None]
+        centres = start + (end - start) * steps
+        beyond.append((centres < 0) | (centres > 1))
+    rows, columns = beyond
+    return (rows[..., :, None] | columns[..., None, :]).flatten(2)
+
+
+def mix_style(grid: torch.Tensor, share: float) -> torch.Tensor:
+    """MixStyle (Zhou et al. 2021, arXiv 2104.02008): some images borrow another one's style.
+
+    Style is each channel's mean and spread over a view: light, weather, camera. It is mixed with
+    that of another image of the batch, content stays; from torch's global generator.
+
+    Args:
+        grid: ``[B, V, N, D]``.
+        share: of the images that are changed, 0..1.
+    """
+    mean = grid.mean(dim=2, keepdim=True)
+    spread = grid.std(dim=2, keepdim=True) + 1e-4
+    size = (len(grid), 1, 1, 1)
+    concentration = torch.full(size, STYLE_SHARE)
+    own = torch.distributions.Beta(concentration, concentration).sample()
+    own = torch.maximum(own, 1 - own).where(torch.rand(size) < share, torch.ones(size))
+    own, others = own.to(grid), torch.randperm(len(grid)).to(grid.device)
+    mixed_mean = own * mean + (1 - own) * mean[others]
+    mixed_spread = own * spread + (1 - own) * spread[others]
+    return (grid - mean) / spread * mixed_spread + mixed_mean

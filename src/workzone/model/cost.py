@@ -222,7 +222,7 @@ def _predict(detector: Detector, preset: Preset, seen: _BackboneCost) -> Counted
     held = [*_state(detector), *inputs.values()]
     further: dict[str, Any] = {}
     if preset.detector.cells is not None:
-        grid = _grid(seen, rows=1)
+        grid = _grid(preset, seen, rows=1)
         further = {"grid": grid, "grid_size": seen.grid_size}
         held.append(grid)
     detector.eval()
@@ -230,8 +230,9 @@ def _predict(detector: Detector, preset: Preset, seen: _BackboneCost) -> Counted
         return counted(lambda: detector(**inputs, **further), held)
 
 
-def _grid(seen: _BackboneCost, *, rows: int) -> torch.Tensor:
-    return torch.empty(rows, math.prod(seen.grid_size), seen.grid_width, device=META)
+def _grid(preset: Preset, seen: _BackboneCost, *, rows: int) -> torch.Tensor:
+    views = (preset.layout.count,) if preset.detector.cells is not None else ()
+    return torch.empty(rows, *views, math.prod(seen.grid_size), seen.grid_width, device=META)
 
 
 def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
@@ -245,7 +246,7 @@ def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
         further["metadata"] = no_metadata(TRAINING_BATCH, config.metadata).to(META)
         held += vars(further["metadata"]).values()
     if config.needs_grid:
-        grid = _grid(seen, rows=TRAINING_BATCH)
+        grid = _grid(preset, seen, rows=TRAINING_BATCH)
         further |= {"grid": grid, "grid_size": seen.grid_size}
         held.append(grid)
     if config.masks is not None:

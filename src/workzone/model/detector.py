@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from workzone.errors import UsageError, nearest
@@ -85,8 +86,8 @@ class DetectorConfig:
             beside.append("head")
         if beside:
             raise UsageError(
-                "cells: the dense head judges the cells of the whole frame and reads nothing "
-                f"else; leave out {', '.join(beside)}, or cells"
+                "cells: the dense head judges the cells of the views and reads nothing else; "
+                f"leave out {', '.join(beside)}, or cells"
             )
 
     @property
@@ -97,7 +98,7 @@ class DetectorConfig:
     @property
     def needs_all_grids(self) -> bool:
         """Whether those of all views must be there."""
-        return self.masks is not None and self.masks.canvas > 0
+        return self.cells is not None or (self.masks is not None and self.masks.canvas > 0)
 
     def grid_views(self, layout: ViewLayout) -> tuple[int, ...]:
         """The views whose patch grids are needed, as in ``FeatureSpec.grid_views``."""
@@ -220,15 +221,15 @@ class Detector(nn.Module):
 
     def _dense(self, head: CellHead, given: DetectorInput) -> DetectorOutput:
         if given.grid is None or given.grid_size is None:
-            raise UsageError("cells are those of the whole frame's grid: give grid and grid_size")
-        cells, logit = head(given.grid)
-        weights = logit.new_zeros(given.features.shape[:2])
-        weights[:, 0] = 1  # the whole frame is the first view, and alone is read
+            raise UsageError("cells are those of the views' grids: give grid and grid_size")
+        cells, logit = head(given.grid, given.grid_size, given.boxes)
+        deciding = head.strongest(cells.detach().flatten(1)).indices // cells.shape[2]
+        weights = F.one_hot(deciding, cells.shape[1]).to(logit).mean(dim=1)
         return DetectorOutput(
             logits=torch.stack([-logit / 2, logit / 2], dim=-1),
             view_weights=weights,
             balance_loss=logit.new_zeros(()),
-            cells=cells.unflatten(1, given.grid_size),
+            cells=cells.unflatten(2, given.grid_size),
         )
 
     def _masks(
@@ -287,20 +288,21 @@ class Detector(nn.Module):
             view_mask: bool ``[B, V]``, True for views that exist (at least one per image).
             metadata: of the images; None: nothing is known of any.
             grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance;
-                ``[B, V, N, D]``, those of all views, for masks on a canvas.
+                ``[B, V, N, D]``, those of all views, for masks on a canvas and for cells.
             grid_size: its rows and columns.
 
         Returns:
             Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were left out), masks
-            ``[B, 6, h, w]`` where there is a mask head and a grid, logits of cells ``[B, h, w]``
-            where there is a dense head.
+            ``[B, 6, h, w]`` where there is a mask head and a grid, logits of cells
+            ``[B, V, h, w]`` where there is a dense head.
 
         Raises:
             UsageError: boxes or a grid are needed and not there.
         """
         if self.cells is not None:
             return self._dense(
-                self.cells, DetectorInput(features=features, grid=grid, grid_size=grid_size)
+                self.cells,
+                DetectorInput(features=features, boxes=boxes, grid=grid, grid_size=grid_size),
             )
         B, V, _ = features.shape
         if view_ids is None:

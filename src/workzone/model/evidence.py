@@ -7,12 +7,13 @@ grids it is HiResCAM (Draelos & Carin, arXiv 2011.08891).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
+from workzone.types import Box
 
 
 def view_evidence(detector: Detector, given: DetectorInput) -> torch.Tensor:
@@ -43,8 +44,9 @@ def view_shares(detector: Detector, given: DetectorInput, *, views: int) -> torc
     Returns:
         ``[B, V]``, zero for views that are not read; rows sum to 1.
     """
-    if detector.cells is not None:  # reads the whole frame alone, the first view
-        return torch.eye(views)[:1].expand(len(given), views)
+    if detector.cells is not None:  # a view's share of the cells that decide
+        with torch.no_grad():
+            return detector.run(given).view_weights
     read = detector.choose_views(given)
     of_read = shares(view_evidence(detector, read))
     if read.view_ids is None:
@@ -84,16 +86,23 @@ def cell_evidence(
     return (gradient * (grid - grid.mean(dim=(0, 1)))).sum(dim=-1)
 
 
-def cell_box(cell: int, grid_size: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Where a cell of the whole frame's grid lies, in fractions of the frame.
+def cell_box(cell: int, grid_size: tuple[int, int], view: Sequence[float]) -> Box:
+    """Where a cell of a view's grid lies, in fractions of the frame.
 
     Args:
         cell: its number, row by row.
         grid_size: rows and columns.
+        view: the view's box; what it has beyond the frame is cut off.
     """
     rows, columns = grid_size
     row, column = divmod(cell, columns)
-    return column / columns, row / rows, (column + 1) / columns, (row + 1) / rows
+    x0, y0, x1, y1 = view
+    across = [x0 + (x1 - x0) * edge / columns for edge in (column, column + 1)]
+    down = [y0 + (y1 - y0) * edge / rows for edge in (row, row + 1)]
+    left, top, right, bottom = (
+        min(max(e, 0.0), 1.0) for e in (across[0], down[0], across[1], down[1])
+    )
+    return left, top, right, bottom
 
 
 def _gradient(

@@ -252,7 +252,9 @@ class Predictor:
         edges = views.boxes[heaviest]
         cells = self._cells(given)
         if cells is not None:
-            edges = cell_box(int(cells.argmax()), cells.shape)
+            heaviest, cell = divmod(int(cells.argmax()), cells[0].size)
+            _, rows, columns = cells.shape
+            edges = cell_box(cell, (rows, columns), views.boxes[heaviest])
         x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
         box: Box = (x0, y0, x1, y1)
         return Scored(
@@ -270,7 +272,7 @@ class Predictor:
         )
 
     def _cells(self, given: DetectorInput) -> npt.NDArray[np.float32] | None:
-        """Logits ``[h, w]`` of one image's cells, 0 at the cut; None without a dense head."""
+        """Logits ``[V, h, w]`` of one image's cells, 0 at the cut; None without a dense head."""
         if self.bundle.detector.cells is None:
             return None
         with torch.no_grad():
@@ -307,7 +309,7 @@ class Predictor:
         scored = self._decide(name, views, given)
         dense = self._cells(given[0])
         if dense is not None:
-            grids, seen = dense[None].clip(min=0), views.boxes[:1]
+            grids, seen = dense.clip(min=0), views.boxes
         else:
             cells = cell_evidence(
                 self.bundle.detector,

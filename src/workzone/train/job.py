@@ -30,13 +30,12 @@ from workzone.features.store import FeatureStore
 from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
 from workzone.model.attention import log_attention_kernel
-from workzone.model.detector import DetectorConfig
 from workzone.model.metadata_config import refuse_leaking
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
 from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.processes import Processes
-from workzone.train.protection import check_classes, imbalance_warning
+from workzone.train.protection import check_classes, check_grid, imbalance_warning
 from workzone.train.run_folder import RunFolder
 from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.session import Session
@@ -45,8 +44,8 @@ from workzone.types import Sample
 
 logger = logging.getLogger(__name__)
 
-COARSEST_GRID = 3
-"""Cells a side below which a glance is worse than chance: each sees most of the frame."""
+CELL_MASKS = 2
+"""How much finer, a side, than a view's grid the frame's masks are: views show parts of it."""
 
 
 @dataclass(frozen=True)
@@ -297,30 +296,6 @@ def without_idle_masks(
     return dataclasses.replace(config, detector=dataclasses.replace(detector, masks=None))
 
 
-def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
-    """Make sure that features of ``spec`` have the grid that the detector needs.
-
-    Raises:
-        UsageError: they have not, or it is too coarse to choose views by.
-    """
-    views = detector.grid_views(spec.layout)
-    if detector.needs_grid and not (views and set(views) <= set(spec.grid_views)):
-        raise UsageError(
-            "the glance, the masks and cells need the patch grid of the global view "
-            "(masks.canvas: those of all views), and these features have none: take a layout with "
-            "global_view: true "
-            f"(from Python, features with grid_views={views or (0,)}), or leave them out "
-            "(detector: {glance: null, masks: null, cells: null})"
-        )
-    if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
-        rows, columns = spec.grid_size
-        raise UsageError(
-            f"views of {spec.layout.size} px have a grid of {rows} x {columns} cells: too coarse "
-            f"to choose views by. Take larger views ({COARSEST_GRID} cells a side at least), or "
-            "read them all (detector: {glance: null})"
-        )
-
-
 def _examples(
     samples: list[Sample],
     root: Path,
@@ -332,7 +307,9 @@ def _examples(
     """All that the detector is to learn from; features stay on disk."""
     spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
     views = config.detector.grid_views(spec.layout)
-    shape = spec.grid_size if config.detector.cells is not None else None
+    shape = None
+    if config.detector.cells is not None:
+        shape = (CELL_MASKS * spec.grid_size[0], CELL_MASKS * spec.grid_size[1])
     if masks is not None:
         cells = masks.cells(spec.grid_size)
         stride = spec.layout.size // cells[0]

@@ -59,11 +59,12 @@ def judge(detector: Detector, examples: Examples, rows: Rows) -> Judged:
     for part in torch.from_numpy(rows).split(examples.read_at_once):
         given = examples.batch(part, metadata=metadata)
         alone.append(predict_probabilities(detector, given.image_only()))
-        told.append(predict_probabilities(detector, given))
+        told.append(alone[-1])
         known.append(np.zeros(len(part), np.bool_))
         if given.metadata is not None:
+            told[-1] = predict_probabilities(detector, given)
             known[-1] = given.metadata.known().numpy()
-        masks = detector.run(given).masks
+        masks = None if detector.config.masks is None else detector.run(given).masks
         if masks is not None and examples.masks is not None:
             targets, annotated = examples.masks.batch(part.numpy())
             overlaps.append(mask_overlap(masks, targets, row_mask=annotated))

@@ -238,7 +238,8 @@ def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) 
     parts = rows.split(BATCH)
     if detector.cells is not None:
         stored = (examples.stored(part).grid for part in rows.split(examples.read_at_once))
-        detector.cells.fit(grid for grid in stored if grid is not None)
+        there = (grid for grid in stored if grid is not None)
+        detector.cells.fit(there, examples.grid_size)
         return
     if detector.glance is not None:
         grids = (examples.stored(part).grid for part in parts)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from workzone.features.masks import masks_in_views
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.mask_loss import mask_loss
@@ -117,34 +118,36 @@ def cells_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
     """Of the dense head's cells; zero where the detector has none."""
     if output.cells is None:
         return output.logits.new_zeros(())
-    truth = cell_truth(batch, output.cells.shape[1:])
+    truth = cell_truth(batch, output.cells.shape[2:])
     losses = cell_loss(output.cells.float().flatten(1), truth.flatten(1))
     return (losses * batch.part.counted).mean() * batch.part.padded
 
 
-def cell_truth(batch: Batch, shape: torch.Size) -> torch.Tensor:
+def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
     """What is known of the cells of a batch.
 
     Nothing of an image without road work shows any. Of one with road work that has masks, cells
     are positive where a class covers more than `COVERED` of them, and not known down to `BARE`.
 
     Args:
-        batch: with masks at the grid's resolution, where there are any.
-        shape: rows and columns of the grid.
+        batch: with the boxes of its views, and masks of whole frames, where there are any.
+        grid_size: rows and columns of a view's grid.
 
     Returns:
-        ``[B, h, w]``: 1 road work, 0 none, NaN not known.
+        ``[B, V, h, w]``: 1 road work, 0 none, NaN not known.
     """
-    truth = batch.targets.new_full((len(batch.targets), *shape), torch.nan)
+    boxes = batch.given.boxes
+    assert boxes is not None
+    truth = batch.targets.new_full((*boxes.shape[:2], *grid_size), torch.nan)
     if batch.masks is not None and batch.annotated is not None:
-        covered = batch.masks.amax(dim=1)
+        covered = masks_in_views(batch.masks, boxes, grid_size).amax(dim=2)
         known = (
             (covered > COVERED)
             .float()
             .masked_fill((covered >= BARE) & (covered <= COVERED), torch.nan)
         )
-        truth = torch.where(batch.annotated[:, None, None], known, truth)
-    return torch.where((batch.targets[:, 1] == 0)[:, None, None], 0.0, truth)
+        truth = torch.where(batch.annotated[:, None, None, None], known, truth)
+    return torch.where((batch.targets[:, 1] == 0)[:, None, None, None], 0.0, truth)
 
 
 def cell_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -60,6 +60,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0  # per unit of learning rate, and of a weight; L2 penalty for sgd
     betas: tuple[float, float] | None = None  # decay of the averages; None: the optimizer's own
     momentum: float | None = None  # of sgd, and of muon's matrices; None: the optimizer's own
+    tail_rate: float = 0.1  # of the dense head's tail, as a share of the learning rate
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -70,6 +71,8 @@ class OptimizerConfig:
             mistakes.append(f"learning_rate={self.learning_rate}, allowed: 1e-9 to 10")
         if not 0 <= self.weight_decay <= 10:
             mistakes.append(f"weight_decay={self.weight_decay}, allowed: 0 to 10")
+        if not 0 <= self.tail_rate <= 1:
+            mistakes.append(f"tail_rate={self.tail_rate}, allowed: 0 to 1")
         if self.betas is not None:
             if not all(0 < beta < 1 for beta in self.betas):
                 mistakes.append(f"betas={self.betas}, allowed: each above 0 and below 1")
@@ -165,6 +168,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     else:
         optimizer = _MAKERS[config.name](_groups(roles, config), config)
     for group in optimizer.param_groups:
+        group["lr"] *= group.pop("rate", 1.0)
         group["initial_lr"] = group["lr"]
     return optimizer
 
@@ -218,13 +222,13 @@ def _has_modes(optimizer: torch.optim.Optimizer) -> bool:
 def _groups(
     roles: dict[Role, list[tuple[str, nn.Parameter]]], config: OptimizerConfig
 ) -> list[Group]:
-    """Decayed and spared; an empty group is left out."""
-    decayed = [p for _, p in (*roles["hidden"], *roles["weight"])]
-    spared = [p for _, p in roles["spared"]]
-    groups: list[Group] = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
+    """Decayed and spared, those of a pretrained tail apart; an empty group is left out."""
+    groups: list[Group] = []
+    decayed = [*roles["hidden"], *roles["weight"]]
+    for named, decay in ((decayed, config.weight_decay), (roles["spared"], 0.0)):
+        for tail, rate in ((False, 1.0), (True, config.tail_rate)):
+            parameters = [p for name, p in named if ("cells.tail." in name) == tail]
+            groups.append({"params": parameters, "weight_decay": decay, "rate": rate})
     return [group for group in groups if group["params"]]
 
 

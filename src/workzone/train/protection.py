@@ -10,8 +10,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from workzone.errors import DivergedError, TrainingError
+from workzone.errors import DivergedError, TrainingError, UsageError
+from workzone.features.spec import FeatureSpec
 from workzone.files import write_text, writing
+from workzone.model.detector import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.train.examples import Examples, Rows, rows_apart
@@ -23,8 +25,40 @@ DIVERGING_EPOCHS = 3
 CONSTANT_ANSWER = math.log(2)
 """Cross-entropy of an answer that is always 0.5, with the classes weighing the same."""
 
+COARSEST_GRID = 3
+"""Cells a side below which a glance is worse than chance: each sees most of the frame."""
+
 MEANINGLESS_ACCURACY = 0.8
 """Share of the larger class from which on accuracy says little."""
+
+
+def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
+    """Make sure that features of ``spec`` have the grid that the detector needs.
+
+    Raises:
+        UsageError: they have not, or it is too coarse to choose views by.
+    """
+    views = detector.grid_views(spec.layout)
+    if detector.needs_grid and not (views and set(views) <= set(spec.grid_views)):
+        raise UsageError(
+            "the glance, the masks and cells need the patch grid of the global view (cells and "
+            "masks.canvas: those of all views), and these features have none: take a layout with "
+            "global_view: true "
+            f"(from Python, features with grid_views={views or (0,)}), or leave them out "
+            "(detector: {glance: null, masks: null, cells: null})"
+        )
+    if spec.layout.keep_aspect and (detector.glance is not None or detector.masks is not None):
+        raise UsageError(
+            "the glance and the masks take the whole frame to fill its view: keep_aspect: false "
+            "in the layout, or leave them out (detector: {glance: null, masks: null})"
+        )
+    if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
+        rows, columns = spec.grid_size
+        raise UsageError(
+            f"views of {spec.layout.size} px have a grid of {rows} x {columns} cells: too coarse "
+            f"to choose views by. Take larger views ({COARSEST_GRID} cells a side at least), or "
+            "read them all (detector: {glance: null})"
+        )
 
 
 def check_classes(samples: Sequence[Sample], validation_folds: Sequence[Rows]) -> None:
