@@ -69,8 +69,8 @@ def collection(sample: Sample) -> str:
     return "".join(c for c in name.split("-")[0] if not c.isdigit()) or name
 
 
-def gather(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
-    """Photographs, composites and scenes; and the groups that shipped weights may learn from."""
+def gather_photographs(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
+    """The photographs, and the ids of those that shipped weights may learn from."""
     summary = import_source(str(photos / "labels.csv"), work / "photographs.parquet")
     imported = read_manifest(summary.manifest)
     real = [
@@ -84,6 +84,22 @@ def gather(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
         for s in real
         if Path(s.image.path).relative_to(photos.resolve()).as_posix() in permitted
     }
+    return real, allowed
+
+
+def rows_of(
+    samples: Sequence[Sample], allowed: set[str], setting: str, left_out: str
+) -> tuple[list[Sample], list[Sample]]:
+    """The photographs to learn from, and those of the source left out."""
+    starts = LEFT_OUT[left_out]
+    test = [s for s in samples if (s.group or "").startswith(starts)]
+    known = [s for s in samples if not (s.group or "").startswith(starts)]
+    return [s for s in known if setting == "all" or s.id in allowed], test
+
+
+def gather(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
+    """Photographs, composites and scenes; and the groups that shipped weights may learn from."""
+    real, allowed = gather_photographs(photos, work)
     bases = [s for s in real if s.label == 0 and not (s.group or "").startswith(CLOSE_UPS)]
     groups = {s.group for s in real if s.id in allowed}
     mixed = groups & {s.group for s in real if s.id not in allowed}

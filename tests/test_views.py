@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -16,6 +17,7 @@ from workzone.data.images import content_hash, decode
 from workzone.errors import ImageError, UsageError
 from workzone.types import ImageRef, Sample
 from workzone.views import (
+    PADDING,
     ViewLayout,
     enough_side,
     make_views,
@@ -162,6 +164,34 @@ def test_views_equal_a_slow_reference(layout, width, height):
     difference = np.abs(views.pixels.permute(0, 2, 3, 1).numpy() - slow_views(pixels, layout))
     assert difference.max() < 1.6  # each of two passes rounds to whole grey levels
     assert difference.mean() < 0.5
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 90), (60, 130), (97, 97), (300, 2)])
+def test_a_whole_frame_that_keeps_its_aspect_is_padded(width, height):
+    pixels = street(width, height)
+    layout = ViewLayout(size=64, keep_aspect=True, tiles=0, squares=("left",))
+    views = make_views(frame(pixels), layout)
+    squeezed = make_views(frame(pixels), dataclasses.replace(layout, keep_aspect=False))
+    assert torch.equal(views.pixels[1], squeezed.pixels[1])  # other views stay as they are
+    np.testing.assert_array_equal(views.boxes[1], squeezed.boxes[1])
+    x0, y0, x1, y1 = views.boxes[0].astype(np.float64)
+    # The box tells where the frame lies in the view; of both sides alike, to half a pixel.
+    left, right = (round(64 * (edge - x0) / (x1 - x0)) for edge in (0, 1))
+    top, bottom = (round(64 * (edge - y0) / (y1 - y0)) for edge in (0, 1))
+    assert max(right - left, bottom - top) == 64
+    longer = max(width, height)
+    assert right - left == max(1, round(64 * width / longer))
+    assert bottom - top == max(1, round(64 * height / longer))
+    assert abs(left - (64 - right)) <= 1
+    assert abs(top - (64 - bottom)) <= 1
+    inside = torch.zeros(64, 64, dtype=torch.bool)
+    inside[top:bottom, left:right] = True
+    assert (views.pixels[0][:, ~inside] == PADDING).all()
+    rows = triangle_weights(height, bottom - top)
+    columns = triangle_weights(width, right - left)
+    expected = np.einsum("ij,jkc,lk->ilc", rows, pixels.astype(np.float64), columns)
+    shown = views.pixels[0, :, top:bottom, left:right].permute(1, 2, 0).numpy()
+    assert np.abs(shown - expected).max() < 1.6
 
 
 def test_memory_layout_changes_nothing():

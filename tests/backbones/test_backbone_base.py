@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from workzone.backbones import POOLINGS, Backbone, check_pooling, pool, pooled_width, run
+from workzone.backbones import POOLINGS, Backbone, base, check_pooling, pool, pooled_width, run
 from workzone.errors import BackboneError, UsageError
 from workzone.types import BackboneOutput
 
@@ -188,3 +188,20 @@ def test_run_gives_float32_in_both_precisions() -> None:
     torch.testing.assert_close(exact.grid, rough.grid, atol=0.05, rtol=0.05)
     with pytest.raises(UsageError, match=r"unknown precision 'bfloat'; did you mean 'bfloat16'"):
         run(backbone, pixels(), precision="bfloat")  # type: ignore[arg-type]
+
+
+def test_a_processor_computes_as_many_views_at_a_time_as_fit_its_caches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = Cells()
+    whole = backbone(pixels(7))
+    monkeypatch.setattr(base, "CPU_PIXELS_AT_ONCE", 3 * 8 * 8)
+    parts = run(backbone, pixels(7))
+    assert len(backbone.seen) == 1  # 3 + 3 + 1
+    assert whole.cls is not None
+    assert parts.cls is not None
+    torch.testing.assert_close(parts.cls, whole.cls, rtol=0, atol=1e-6)
+    torch.testing.assert_close(parts.grid, whole.grid, rtol=0, atol=1e-6)
+    assert parts.grid_size == whole.grid_size
+    monkeypatch.setattr(base, "CPU_PIXELS_AT_ONCE", 1)
+    torch.testing.assert_close(run(backbone, pixels(2)).grid, whole.grid[:2], rtol=0, atol=1e-6)

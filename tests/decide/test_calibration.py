@@ -93,6 +93,18 @@ def test_the_slope_makes_overconfident_rows_more_likely() -> None:
     assert calibration.slope == pytest.approx(slopes[int(np.argmin(losses))], rel=0.02)
 
 
+def test_the_cut_can_be_left_at_one_half() -> None:
+    labels, raw = overconfident()
+    calibration, threshold = fit_calibration(labels, raw, choose_cut=False)
+    assert calibration.threshold == threshold.value == 0.5
+    assert threshold.guarded
+    assert threshold.mcc_at_value == threshold.mcc_at_half
+    assert threshold.reason.startswith("0.5 is kept, as choose_cut: false asks; 0.")
+    slopes = np.exp(np.linspace(-2, 2, 401))
+    losses = [log_loss(labels, Calibration(0.5, s).apply(raw)) for s in slopes]
+    assert calibration.slope == pytest.approx(slopes[int(np.argmin(losses))], rel=0.02)
+
+
 def test_too_few_rows_change_nothing() -> None:
     labels = np.array([0, 1] * 9)
     raw = np.linspace(0.01, 0.4, 18)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
+
+from conftest import Tiny
 from workzone.decide.bundle import default_model, read_bundle
+from workzone.errors import UsageError
+from workzone.run.predictor import Predictor
 
 
 def test_the_default_model_is_whole_and_small() -> None:
     folder = default_model()
     bundle = read_bundle(folder)
-    assert bundle.spec.backbone == "lite0"
+    assert bundle.spec.backbone == "lite0-trunk"
     assert bundle.provenance["inputs"] == "image only"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
 
@@ -22,3 +28,23 @@ def test_its_card_names_every_kind_of_data() -> None:
         assert source in card
     rows = json.loads((folder / "bundle.json").read_text())["provenance"]["rows"]
     assert f"{rows:,}" in card
+
+
+def test_a_dense_model_takes_views_of_any_size() -> None:
+    bundle = read_bundle(default_model())
+    side = bundle.spec.layout.size
+    assert bundle.with_view_size(None) is bundle
+    assert bundle.with_view_size(side) is bundle
+    small = bundle.with_view_size(96)
+    assert (small.spec.layout.size, small.spec.grid_size) == (96, (3, 3))
+    assert small.identity() != bundle.identity()  # results of one are not gone on with by the other
+    frame = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    x0, _, x1, _ = Predictor(small).predict(frame)[0].box
+    assert 0 < x1 - x0 <= 1 / 3 + 1e-6
+    with pytest.raises(UsageError, match=r"--size 100 is no multiple of 32.*are 96 and 128"):
+        bundle.with_view_size(100)
+
+
+def test_other_models_know_one_size(tiny: Tiny) -> None:
+    with pytest.raises(UsageError, match="knows views of .* px and no others"):
+        read_bundle(tiny.bundle).with_view_size(96)

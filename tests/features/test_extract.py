@@ -92,7 +92,7 @@ def small_batches(monkeypatch):
 
 def extraction(manifest, backbone=None, copies=0, **settings) -> Extraction:
     backbone = backbone or FakeBackbone()
-    spec = make_spec(backbone, layout=LAYOUT, **settings)
+    spec = make_spec(backbone, **{"layout": LAYOUT} | settings)
     return Extraction(manifest, backbone, spec, manifest.root / "features", copies=copies)
 
 
@@ -264,6 +264,14 @@ def test_a_store_with_more_grids_serves_too(manifest, wanted):
     assert less.pending() == []
     other = extraction(manifest, grid_views=wanted, pooling="max")
     assert other.path != whole.path  # another pooling is another feature
+
+
+def test_a_store_of_another_layout_does_not_serve(manifest):
+    few = dataclasses.replace(LAYOUT, tiles=0, squares=(), boxes=())
+    extraction(manifest, layout=few, grid_views=(0,)).run()
+    more = extraction(manifest, grid_views=(1, 0))  # views that the other one has not
+    assert more.spec.grid_views == (1, 0)
+    check_rows(more, more.run())
 
 
 def test_a_store_without_the_grid_does_not_serve(manifest):

@@ -39,6 +39,7 @@ OTHER = {
     "preprocessing": 99,
     "layout.size": 64,
     "layout.global_view": False,
+    "layout.keep_aspect": True,
     "layout.tiles": 2,
     "layout.overlap": 0.5,
     "layout.squares": ("centre", "left"),

@@ -13,6 +13,7 @@ from torch import nn
 
 from workzone.config import from_mapping
 from workzone.errors import MissingExtraError, TrainingError, UsageError
+from workzone.model.cells import CellHeadConfig
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder import EncoderConfig
 from workzone.model.metadata import CategoryTable
@@ -178,6 +179,22 @@ def test_every_trainable_parameter_is_in_one_group(name):
     optimizer = make_optimizer(detector, OptimizerConfig(name=name))
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in detector.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_tail_learns_more_slowly(name):
+    cells = CellHeadConfig(width=192, tail=True, hidden=0)
+    detector = Detector(DetectorConfig(width=4, cells=cells))
+    config = OptimizerConfig(name=name, learning_rate=1e-3, tail_rate=0.25)
+    optimizer = make_optimizer(detector, config)
+    tail = {id(p) for p in detector.cells.tail.parameters()}
+    rates = {True: set(), False: set()}
+    for group in optimizer.param_groups:
+        assert group["initial_lr"] == group["lr"]
+        for parameter in group["params"]:
+            rates[id(parameter) in tail].add(group["lr"])
+    assert len(rates[True]) == len(rates[False]) == 1
+    assert rates[True].pop() == pytest.approx(0.25 * rates[False].pop())
 
 
 # Each one learns, and goes on where it was.

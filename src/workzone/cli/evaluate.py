@@ -16,6 +16,7 @@ from workzone.cli.options import (
     ModelOption,
     StoreOption,
     TestTimeOption,
+    ViewSizeOption,
     WeightsOption,
     model_folder,
     store_folder,
@@ -47,6 +48,7 @@ def evaluate(
         bool, typer.Option("--image-only", help="Do not judge with the manifest's metadata too.")
     ] = False,
     tta: TestTimeOption = None,
+    size: ViewSizeOption = None,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -83,7 +85,7 @@ def evaluate(
 
     samples = read_manifest(manifest)
     folder = model_folder(model)
-    bundle = read_bundle(folder).with_test_time(tta)
+    bundle = read_bundle(folder).with_test_time(tta).with_view_size(size)
     copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))

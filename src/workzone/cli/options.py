@@ -96,6 +96,16 @@ TestTimeOption = Annotated[
         "(default: as the model was trained to).",
     ),
 ]
+ViewSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        min=1,
+        metavar="PIXELS",
+        help="Side of the views, for dense models: 384 is faster, 768 sees smaller things "
+        "(default: what the model was trained on).",
+    ),
+]
 ModelOption = Annotated[
     Path | None,
     typer.Option(

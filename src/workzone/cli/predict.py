@@ -19,6 +19,7 @@ from workzone.cli.options import (
     DeviceOption,
     ModelOption,
     TestTimeOption,
+    ViewSizeOption,
     WeightsOption,
     model_folder,
 )
@@ -36,6 +37,7 @@ _LONGEST_NAME = 200
 
 EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg",
+    "workzone predict street.jpg --size 768",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
     "workzone predict street.jpg --model model --tta 4",
@@ -65,6 +67,7 @@ def predict(
         ),
     ] = False,
     tta: TestTimeOption = None,
+    size: ViewSizeOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     as_json: Annotated[
@@ -88,7 +91,8 @@ def predict(
     from workzone.run.predictor import Predictor, load
 
     predictor = load(model_folder(model), weights=weights, device=device)
-    predictor = Predictor(predictor.bundle.with_test_time(tta), predictor.backbone)
+    bundle = predictor.bundle.with_test_time(tta).with_view_size(size)
+    predictor = Predictor(bundle, predictor.backbone)
     if output is not None:
         summary = predict_many(predictor, source, output, image_only=image_only)
         scored, bad = summary.scored, summary.quarantined

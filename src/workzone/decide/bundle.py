@@ -115,6 +115,37 @@ class Bundle:
         config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
         return dataclasses.replace(self, test_time=config)
 
+    def with_view_size(self, size: int | None) -> Bundle:
+        """The same that sees views of another side, in pixels; None: as it is.
+
+        Smaller views are read faster, in larger ones smaller things are seen. Only a dense detector
+        can do this: it judges cells, of which there may be any number.
+
+        Raises:
+            UsageError: another kind of detector, or a size that is no multiple of a cell's.
+        """
+        layout, (rows, _) = self.spec.layout, self.spec.grid_size
+        if size is None or size == layout.size:
+            return self
+        if self.detector.config.cells is None:
+            raise UsageError(
+                f"--size: this model knows views of {layout.size} px and no others; dense models "
+                "(workzone train --preset dense, and the one that comes with workzone) take any"
+            )
+        multiple = layout.size // rows
+        if size < multiple or size % multiple:
+            lower = max(1, size // multiple) * multiple
+            raise UsageError(
+                f"--size {size} is no multiple of {multiple}, the side of a cell: "
+                f"the nearest are {lower} and {lower + multiple}"
+            )
+        spec = dataclasses.replace(
+            self.spec,
+            layout=dataclasses.replace(layout, size=size),
+            grid_size=(size // multiple, size // multiple),
+        )
+        return dataclasses.replace(self, spec=spec)
+
 
 def _plain(
     part: DetectorConfig | Calibration | TextSpec | TestTimeConfig | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
 from workzone.decide.threshold import (
+    HALF,
     Probabilities,
     Threshold,
     check_scores,
@@ -53,7 +55,7 @@ class Calibration:
 
 
 def fit_calibration(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, choose_cut: bool = True
 ) -> tuple[Calibration, Threshold]:
     """Choose the cut for MCC, then the slope for likelihood, on validation rows.
 
@@ -63,11 +65,20 @@ def fit_calibration(
     Args:
         labels: ``[B]``, 1 road work, 0 none; validation rows, never test rows.
         probabilities: ``[B]`` in 0..1.
+        choose_cut: False keeps 0.5 and chooses the slope alone.
     """
     truth, scores = check_scores(labels, probabilities)
     threshold = choose_threshold(truth, scores)
     if threshold.guarded:
         return Calibration(threshold.value, 1.0), threshold
+    if not choose_cut:
+        threshold = dataclasses.replace(
+            threshold,
+            value=HALF,
+            mcc_at_value=threshold.mcc_at_half,
+            guarded=True,
+            reason=f"0.5 is kept, as choose_cut: false asks; {threshold.reason}",
+        )
     clipped = np.clip(scores, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
     distance = np.where(truth == 1, 1, -1) * (logit(clipped) - logit(threshold.value))
 

@@ -143,7 +143,7 @@ def counted(work: Callable[[], object], held: Iterable[torch.Tensor]) -> Counted
 
 def meta_backbone(name: str) -> Backbone:
     """A backbone of the true class and size without weights, on the meta device."""
-    if name == lite.NAME:  # folding its normalisations takes numbers
+    if name in (lite.NAME, lite.TRUNK):  # folding its normalisations takes numbers
         return load_backbone(name, random=True).to(META)
     with META:
         return load_backbone(name, random=True)

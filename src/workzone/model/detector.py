@@ -222,7 +222,8 @@ class Detector(nn.Module):
     def _dense(self, head: CellHead, given: DetectorInput) -> DetectorOutput:
         if given.grid is None or given.grid_size is None:
             raise UsageError("cells are those of the views' grids: give grid and grid_size")
-        cells, logit = head(given.grid, given.grid_size, given.boxes)
+        grid = given.grid[:, None] if given.grid.ndim == 3 else given.grid  # one view alone
+        cells, logit = head(grid, given.grid_size, given.boxes)
         deciding = head.strongest(cells.detach().flatten(1)).indices // cells.shape[2]
         weights = F.one_hot(deciding, cells.shape[1]).to(logit).mean(dim=1)
         return DetectorOutput(

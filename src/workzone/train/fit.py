@@ -122,13 +122,15 @@ def fit(
     rows = np.concatenate(validation_folds)
     labels = examples.labels[rows].numpy()
     raw = np.concatenate([part.image_only for part in judged])
-    calibration, threshold = fit_calibration(labels, raw)
+    calibration, threshold = fit_calibration(labels, raw, choose_cut=config.choose_cut)
     probabilities = calibration.apply(raw)
     metadata_calibration = metadata_threshold = metadata_probabilities = None
     if detector.config.metadata is not None:
         told = np.concatenate([part.with_metadata for part in judged])
         known = np.concatenate([part.known for part in judged])
-        metadata_calibration, metadata_threshold = fit_calibration(labels[known], told[known])
+        metadata_calibration, metadata_threshold = fit_calibration(
+            labels[known], told[known], choose_cut=config.choose_cut
+        )
         metadata_probabilities = apply_where_known(
             metadata_calibration, told, known=known, otherwise=probabilities
         )

@@ -82,6 +82,7 @@ class TrainConfig:
     balance_weight: float = 0.01  # of the experts' load-balancing loss
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
     cell_weight: float = 0.5  # of the loss of the dense head's cells whose truth is known
+    choose_cut: bool = True  # on validation rows, for the highest MCC; false: 0.5 as it comes
     weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
     adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts

@@ -27,6 +27,8 @@ Pixels = npt.NDArray[np.float32]
 
 _DAYLIGHT = 105.0
 """Mean brightness of the lower half of a photograph in which drawn daylight looks right."""
+_FARTHER = (5.0, 40.0)
+"""Metres: at 50 a cone is a dozen pixels high in a frame of 1280."""
 _FADE = 0.02
 """Noise is added where objects cover more than this share of a pixel."""
 
@@ -73,7 +75,8 @@ def _draw_objects(rng: np.random.Generator, size: tuple[int, int], label: int) -
     place = _by_day(choose_place(int(rng.integers(1 << 40))), rng)
     canvas = Canvas(make_camera(place, rng, size), make_light(place))
     canvas.backdrop(Image.new("RGB", canvas.image.size, "white"))
-    stage = Stage(place)
+    # Half of them far away: what a dashcam sees most of the time are a few small objects.
+    stage = Stage(place, farther=rng.uniform(*_FARTHER) if rng.random() < 0.5 else 0.0)
     if label == 1:
         add_work_zone(stage, rng)
     fewest, most = (0, 2) if label == 1 else (4, 8)

@@ -1,0 +1,155 @@
+"""What others would do with the same photographs: the floors that `accuracy.py` compares with.
+
+    python benchmarks/peers.py PHOTOS -o benchmarks/results/peers.json
+
+Leave one source out, in the folds and from the photographs of `accuracy.py` (no composites, no
+scenes): logistic regression on the embedded backbone's features of one view and of twelve, and a
+plain fine-tune of the whole network with timm (ImageNet weights, AdamW, flips and random crops,
+classes drawn alike) at 224 and 320 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from accuracy import SETTINGS, gather_photographs, rows_of
+from photographs import LEFT_OUT
+from record import write_record
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from timm import create_model
+from torch import nn
+from torchvision.transforms import v2
+
+from workzone import progress
+from workzone.backbones import load_backbone
+from workzone.backbones.lite import ARCHITECTURE, mapped_state, shipped_state
+from workzone.data.manifest import Manifest
+from workzone.features.extract import Extraction, make_spec
+from workzone.types import Sample
+from workzone.views import ViewLayout, preprocess
+
+EPOCHS, BATCH, RATE, DECAY = 5, 16, 2e-4, 0.05
+SIZES = (224, 320)
+Scores = npt.NDArray[np.float64]
+
+
+def logistic(features: dict[str, npt.NDArray[np.float32]]) -> Any:
+    """A peer: logistic regression on one vector per image."""
+
+    def scores(train: Sequence[Sample], test: Sequence[Sample], seed: int) -> Scores:
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000)
+        )
+        model.fit(np.stack([features[s.id] for s in train]), [s.label for s in train])
+        found: Scores = model.predict_proba(np.stack([features[s.id] for s in test]))[:, 1]
+        return found
+
+    return scores
+
+
+def frames(samples: Sequence[Sample], size: int) -> torch.Tensor:
+    """Whole frames, uint8 ``[n, 3, S, S]``."""
+    layout = ViewLayout(size=size, tiles=0, squares=())
+    return torch.cat([preprocess(Path(s.image.path).read_bytes(), layout).pixels for s in samples])
+
+
+def fine_tuned(size: int) -> Any:
+    """A peer: the whole network, fine-tuned as one would with timm."""
+    crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True)
+    change = v2.Compose([crop, v2.RandomHorizontalFlip(), v2.ColorJitter(0.3, 0.3, 0.3)])
+
+    def scores(train: Sequence[Sample], test: Sequence[Sample], seed: int) -> Scores:
+        torch.manual_seed(seed)
+        network = create_model(ARCHITECTURE, pretrained=False)
+        network.load_state_dict(mapped_state(shipped_state(), network.state_dict()))
+        network.reset_classifier(1)
+        network = network.to(memory_format=torch.channels_last)
+        pixels, labels = frames(train, size), torch.tensor([float(s.label or 0) for s in train])
+        weights = torch.where(labels == 1, 1 / labels.sum(), 1 / (1 - labels).sum())
+        optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+        steps = EPOCHS * len(train) // BATCH
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+        network.train()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):  # few images: statistics stay ImageNet's
+                module.eval()
+        for _ in range(steps):
+            rows = torch.multinomial(weights, BATCH, replacement=True)
+            batch = torch.stack([change(pixels[row]) for row in rows]).float() / 127.5 - 1
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            loss = F.binary_cross_entropy_with_logits(network(batch)[:, 0], labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        network.eval()
+        with torch.no_grad():
+            parts = frames(test, size).split(BATCH)
+            logits = [network(part.float() / 127.5 - 1)[:, 0] for part in parts]
+        return torch.sigmoid(torch.cat(logits)).double().numpy()
+
+    return scores
+
+
+def main() -> None:
+    """Run what is missing; what was done before is not done again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--seeds", type=int, default=1, help="of the fine-tunes")
+    options = parser.parse_args()
+    progress.enabled = True
+    options.work.mkdir(parents=True, exist_ok=True)
+    samples, allowed = gather_photographs(options.photos, options.work)
+    backbone = load_backbone("lite0")
+    spec = make_spec(backbone, grid_views=(0,))
+    store = Extraction(Manifest(samples, options.work), backbone, spec, options.work / "features")
+    features = store.run()
+    rows = [features.row(s.content_hash or "") for s in samples]
+    pooled = features.read("pooled", rows).float().numpy()  # mean and maximum of 12 views
+    names = [s.id for s in samples]
+    width = backbone.width
+    peers = {
+        "logistic, one view": logistic(dict(zip(names, pooled[:, 0], strict=True))),
+        "logistic, twelve views": logistic(
+            dict(zip(names, pooled[..., width:].max(axis=1), strict=True))
+        ),
+        **{f"timm fine-tune, {size} px": fine_tuned(size) for size in SIZES},
+    }
+    journal = options.work / "peers.jsonl"
+    done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
+    for name, peer in peers.items():
+        for seed in range(options.seeds if "timm" in name else 1):
+            for setting in SETTINGS:
+                for left_out in LEFT_OUT:
+                    key = {"peer": name, "seed": seed, "setting": setting, "left_out": left_out}
+                    if any(key.items() <= row.items() for row in done):
+                        continue
+                    train, test = rows_of(samples, allowed, setting, left_out)
+                    scores = peer(train, test, seed)
+                    labels = [s.label for s in test]
+                    row = key | {
+                        "auc": float(roc_auc_score(labels, scores)),
+                        "mcc": float(matthews_corrcoef(labels, scores > 0.5)),
+                    }
+                    done.append(row)
+                    with journal.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                    print(row, flush=True)
+    write_record(options.output, {"runs": done})
+
+
+if __name__ == "__main__":
+    main()
