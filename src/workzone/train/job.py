@@ -230,8 +230,7 @@ def prepare(
             f"none of the {len(usable)} images to learn from can be read; `workzone extract` says "
             "why of each"
         )
-    folder = store_folder / "text"
-    examples = _examples(samples, manifest.root, store, config, stored_copies, folder)
+    examples = examples_of(samples, manifest.root, store, config, copies=stored_copies)
     if config.adapters is not None:
         examples = PixelExamples.of(examples, spec, manifest.root, copies=copies)
     left_out = len(usable) - len(samples)
@@ -296,15 +295,23 @@ def without_idle_masks(
     return dataclasses.replace(config, detector=dataclasses.replace(detector, masks=None))
 
 
-def _examples(
+def examples_of(
     samples: list[Sample],
     root: Path,
     store: FeatureStore,
     config: TrainConfig,
-    copies: int,
-    text_folder: Path,
+    *,
+    copies: int = 0,
 ) -> Examples:
-    """All that the detector is to learn from; features stay on disk."""
+    """All that a detector is to learn from; features stay on disk.
+
+    Args:
+        samples: labelled; the store holds them all.
+        root: of the references to their masks.
+        store: of their features; vectors of texts lie beside it.
+        config: of the detector.
+        copies: augmented copies of each in the store.
+    """
     spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
     views = config.detector.grid_views(spec.layout)
     shape = None
@@ -317,7 +324,9 @@ def _examples(
     texts = [s.text for s in samples] if metadata is not None and metadata.text else []
     vectors = None
     if any(clean(text) for text in texts):
-        vectors = text_vectors(texts, text_folder, load_sentence_model(config.text_model))
+        vectors = text_vectors(
+            texts, store.folder.parent / "text", load_sentence_model(config.text_model)
+        )
     return Examples(
         labels=torch.tensor([s.label for s in samples], dtype=torch.int64),
         rows=_rows(store, samples, copies),

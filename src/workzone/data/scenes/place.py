@@ -146,7 +146,6 @@ class Stage:
     """Objects on the street; drawn from far to near, so that near ones hide far ones."""
 
     place: Place
-    farther: float = 0.0  # metres by which all objects lie behind where they are put
     items: list[Item] = field(default_factory=list)
     claimed: list[Area] = field(default_factory=list)
 
@@ -165,7 +164,6 @@ class Stage:
         ``depth``: metres behind ``z`` up to which other objects are drawn over it; for what stands
         behind all that is beside it, as buildings do.
         """
-        z += self.farther
         if z > 2.5:
             self.items.append(Item(z + depth, kind, partial(draw, x=x, z=z, **details)))
 

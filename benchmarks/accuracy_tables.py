@@ -1,0 +1,118 @@
+"""The tables of docs/accuracy.md from what `accuracy.py` and `peers.py` wrote.
+
+python benchmarks/accuracy_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+FOLDS = ("us", "web", "br")
+SETTINGS = ("permitted", "all")
+LEVELS = ("level 0", "level 1", "level 2", "level 3")
+
+
+def pair(row: dict[str, float]) -> str:
+    """AUC / MCC."""
+    return f"{row['auc']:.2f} / {row['mcc']:.2f}"
+
+
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) -> str:
+    """The recipe beside its peers, one setting."""
+    rows = [line(["", *(f"*{fold}*" for fold in FOLDS), "mean"]), "|---|---|---|---|---|"]
+    for name in dict.fromkeys(run["peer"] for run in peers["runs"]):
+        found = {}
+        for fold in FOLDS:
+            runs = [
+                run
+                for run in peers["runs"]
+                if (run["peer"], run["setting"], run["left_out"]) == (name, setting, fold)
+            ]
+            found[fold] = {k: float(np.mean([run[k] for run in runs])) for k in ("auc", "mcc")}
+        found["mean"] = {k: float(np.mean([found[f][k] for f in FOLDS])) for k in ("auc", "mcc")}
+        rows.append(line([name, *map(pair, found.values())]))
+    own = results["summary"][setting]
+    recipe = own["512 px"]
+    rows.append(line(["**the recipe**", *(pair(recipe[fold]) for fold in (*FOLDS, "mean"))]))
+    (low, high), (least, most) = own["interval"]["auc"], own["interval"]["mcc"]
+    interval = f"{low:.2f} to {high:.2f} / {least:.2f} to {most:.2f}"
+    rows.append(line(["95 % interval", "", "", "", interval]))
+    return "\n".join(rows)
+
+
+def cut_table(results: dict[str, Any]) -> str:
+    """What the cut does."""
+    rows = [
+        line(["MCC", "at 0.5", "at the cut of the other two folds", "at one cut for all three"]),
+        "|---|---|---|---|",
+    ]
+    for setting in SETTINGS:
+        own = results["summary"][setting]
+        cut = own["cut"]
+        rows.append(
+            line(
+                [
+                    f"{setting} photographs",
+                    f"{own['512 px']['mean']['mcc']:.2f}",
+                    f"{cut['mcc at the cut of the others']['mean']:.2f}",
+                    f"{cut['mcc']:.2f} (logit {cut['cut']:.2f})",
+                ]
+            )
+        )
+    return "\n".join(rows)
+
+
+def sizes_table(results: dict[str, Any]) -> str:
+    """Smaller and larger views."""
+    names = ("384 px", "512 px", "768 px")
+    rows = [line(["mean AUC / MCC", *names]), "|---|---|---|---|"]
+    for setting in SETTINGS:
+        own = results["summary"][setting]
+        rows.append(line([f"{setting} photographs", *(pair(own[name]["mean"]) for name in names)]))
+    return "\n".join(rows)
+
+
+def challenge_table(results: dict[str, Any]) -> str:
+    """As the subnet sends images."""
+    names = ("as it is", *LEVELS)
+    rows = [line(["", *names, "mean of the levels"]), "|---|---|---|---|---|---|---|"]
+    for setting in SETTINGS:
+        own = results["summary"][setting]
+        for fold in (*FOLDS, "mean"):
+            found = [own[name][fold] for name in LEVELS]
+            mean = {k: float(np.mean([row[k] for row in found])) for k in ("auc", "mcc")}
+            cells = [pair(own["512 px"][fold]), *map(pair, found), pair(mean)]
+            rows.append(
+                line([f"{setting}, *{fold}*" if fold != "mean" else f"{setting}, mean", *cells])
+            )
+    for setting in SETTINGS:
+        rewards = [results["summary"][setting][name]["mean"]["reward"] for name in LEVELS]
+        cells = [f"{value:.2f}" for value in (*rewards, float(np.mean(rewards)))]
+        rows.append(line([f"{setting}, expected reward", "", *cells]))
+    seen = [results["summary"]["still visible"][name] for name in LEVELS]
+    cells = [f"{100 * value:.0f} %" for value in (*seen, float(np.mean(seen)))]
+    rows.append(line(["road work still in the picture", "100 %", *cells]))
+    return "\n".join(rows)
+
+
+def tables(results: dict[str, Any]) -> str:
+    """All of them."""
+    peers = json.loads((RESULTS / "peers.json").read_text())["results"]
+    parts = [peers_table(results, peers, setting) for setting in SETTINGS]
+    parts += [cut_table(results), sizes_table(results), challenge_table(results)]
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(tables(json.loads((RESULTS / "accuracy.json").read_text())["results"]))
