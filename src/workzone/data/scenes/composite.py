@@ -94,7 +94,7 @@ def _merge(
     """Lay the objects of a white canvas, and their shadows, over the photograph."""
     height, width = photo.shape[:2]
     covered = canvas.covered()
-    soft = ImageFilter.GaussianBlur(rng.uniform(0.2, 1.4) * max(width, height) / 800)
+    soft = ImageFilter.GaussianBlur(rng.uniform(0.2, 0.9) * max(width, height) / 800)
 
     def reduced(picture: Image.Image) -> Pixels:
         return np.asarray(picture.reduce(SUPERSAMPLING).filter(soft), np.float32)
@@ -106,11 +106,11 @@ def _merge(
 
     base = photo.astype(np.float32)
     brightness = float(base[height // 2 :].mean()) / _DAYLIGHT
-    gain = min(max(brightness, 0.45), 1.25) * rng.uniform(0.65, 1.2)
-    cast = rng.normal(1, 0.06, 3)
+    gain = min(max(brightness, 0.45), 1.25) * rng.uniform(0.85, 1.15)
+    cast = rng.normal(1, 0.03, 3)
     objects *= (gain * cast).astype(np.float32)
     grey = objects.mean(axis=-1, keepdims=True)
-    objects = grey + (objects - grey) * np.float32(rng.uniform(0.35, 1.1))
+    objects = grey + (objects - grey) * np.float32(rng.uniform(0.6, 1.1))
     noise = rng.standard_normal(photo.shape, np.float32) * np.float32(rng.uniform(0, 4))
     merged = base * shade * (1 - share) + objects + noise * (share > _FADE)
     picture: npt.NDArray[np.uint8] = np.clip(merged, 0, 255).astype(np.uint8)
