@@ -362,7 +362,12 @@ def spec_of(size: int) -> FeatureSpec:
     layout = dataclasses.replace(chosen.layout, size=size)
     views = chosen.detector.grid_views(layout)
     backbone = load_backbone(chosen.backbone)
-    return make_spec(backbone, layout=layout, pooling=chosen.pooling, grid_views=views)
+    return make_spec(
+        backbone,
+        layout=layout,
+        pooling=chosen.pooling,
+        grid_views=views,
+    )
 
 
 def main() -> None:
