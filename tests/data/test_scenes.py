@@ -1,3 +1,6 @@
+from __future__ import annotations
+
+import dataclasses
 import json
 import math
 
@@ -16,10 +19,22 @@ from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
 from workzone.data.masks import load_masks
 from workzone.data.scenes import draw_scene, write_scenes
+from workzone.data.scenes.background import make_light
 from workzone.data.scenes.camera import Camera
-from workzone.data.scenes.canvas import Canvas, Light
-from workzone.data.scenes.place import DAYTIMES, ENVIRONMENTS, WEATHERS, Area, Stage, choose_place
-from workzone.data.scenes.work import draw_cone
+from workzone.data.scenes.canvas import ORDINARY, Canvas, Light
+from workzone.data.scenes.distractors import add_distractors
+from workzone.data.scenes.layout import add_work_zone
+from workzone.data.scenes.markers import draw_cone
+from workzone.data.scenes.place import (
+    DAYTIMES,
+    ENVIRONMENTS,
+    PARKING_CONE,
+    WEATHERS,
+    Area,
+    Stage,
+    choose_place,
+)
+from workzone.data.scenes.scene import find_objects, make_camera
 from workzone.errors import UsageError
 from workzone.types import OBJECT_CLASSES
 
@@ -74,7 +89,8 @@ def test_positives_show_their_work_zone_and_negatives_have_empty_masks(drawn):
         if scene.label:
             assert scene.masks.any(axis=0).mean() >= 0.0006 and scene.boxes
         else:
-            assert not scene.masks.any() and scene.boxes == []
+            assert not scene.masks.any()
+            assert {kind for kind, _ in scene.boxes} <= {PARKING_CONE}
 
 
 def test_every_class_and_condition_occurs(drawn):
@@ -290,3 +306,83 @@ def test_command_refuses_a_wrong_count(tmp_path):
     result = CliRunner().invoke(app, ["scenes", "-o", str(tmp_path), "--count", "0"])
     assert result.exit_code == 2
     assert "ask for at least 1 scene" in result.stderr
+
+
+def drawn_kinds(stage: Stage) -> dict[str, set[str]]:
+    """Names of the functions that draw the stage's objects, and the classes they are put as."""
+    kinds: dict[str, set[str]] = {}
+    for item in stage.items:
+        kinds.setdefault(item.draw.func.__name__, set()).add(item.kind)
+    return kinds
+
+
+def test_work_zones_are_set_out_with_what_their_region_has() -> None:
+    seen: dict[str, set[str]] = {}
+    for seed in range(400):
+        stage = Stage(choose_place(seed))
+        add_work_zone(stage, np.random.default_rng(seed))
+        kinds = drawn_kinds(stage)
+        assert not {"draw_vertical_panel", "draw_beacon"} <= kinds.keys()  # each of one region
+        if "draw_barrier_board" in kinds:
+            assert "draw_vertical_panel" not in kinds
+        for name, classes in kinds.items():
+            seen.setdefault(name, set()).update(classes)
+    cones = ("cone", "fallen_cone", "drum", "tube", "vertical_panel", "beacon")
+    barriers = ("a_frame", "barricade", "barrier_board", "plastic_barrier", "concrete_barrier")
+    for names, kind in ((cones, "cone"), (barriers, "barrier"), (("paver",), "equipment")):
+        for name in names:
+            assert seen[f"draw_{name}"] == {kind}
+
+
+def test_worn_objects_have_lost_some_of_their_colour() -> None:
+    def picture(wear: float) -> np.ndarray:
+        place = dataclasses.replace(choose_place(0), daytime="day", weather="clear")
+        canvas = Canvas(make_camera(place, np.random.default_rng(0), (64, 36)), make_light(place))
+        stage = Stage(place, wear=wear)
+        cone = {"height": 0.9, "colour": (255, 96, 16), "bands": 0}
+        stage.add(draw_cone, x=0.0, z=4.0, kind="cone", **cone)
+        stage.add(draw_cone, x=1.0, z=4.0, **cone)
+        stage.draw(canvas)
+        pixels = np.asarray(canvas.image, dtype=float).max(axis=-1) - np.asarray(canvas.image).min(
+            axis=-1
+        )
+        owners = np.asarray(canvas._owners)
+        return np.array([pixels[owners == owner].mean() for owner in (ORDINARY, ORDINARY + 1)])
+
+    new, worn = picture(0.0), picture(0.5)
+    assert new[0] == worn[0]  # ordinary things are as they are
+    assert worn[1] < 0.7 * new[1]
+    assert worn[1] > 0.3 * new[1]
+
+
+def test_cones_at_a_door_are_told_of_and_no_road_work() -> None:
+    stages = []
+    for seed in range(300):
+        stage = Stage(choose_place(seed))
+        add_distractors(stage, np.random.default_rng(seed), 30)
+        stages.append({item.kind for item in stage.items})
+    with_cones = [kinds for kinds in stages if PARKING_CONE in kinds]
+    assert 0.02 < len(with_cones) / len(stages) < 0.2  # rare
+    assert set().union(*stages) == {"", PARKING_CONE}
+    place = choose_place(0)
+    canvas = Canvas(make_camera(place, np.random.default_rng(0), (64, 36)), make_light(place))
+    stage = Stage(place)
+    for x, kind in ((-0.5, PARKING_CONE), (0.5, "cone")):
+        cone = {"height": 0.9, "colour": (255, 96, 16), "bands": 0}
+        stage.add(draw_cone, x=x, z=4.0, kind=kind, **cone)
+    stage.draw(canvas)
+    masks, boxes = find_objects(canvas)
+    assert sorted(kind for kind, _ in boxes) == ["cone", PARKING_CONE]
+    (box,) = (box for kind, box in boxes if kind == "cone")
+    columns = np.flatnonzero(masks.any(axis=(0, 1)))
+    assert columns.min() / 64 == box[0]
+    assert (columns.max() + 1) / 64 == box[2]
+
+
+def test_emergency_vehicles_are_ordinary_things() -> None:
+    found = set()
+    for seed in range(60):
+        stage = Stage(choose_place(seed))
+        add_distractors(stage, np.random.default_rng(seed), 30)
+        found |= drawn_kinds(stage).get("draw_emergency_vehicle", set())
+    assert found == {""}

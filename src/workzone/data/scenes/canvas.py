@@ -23,6 +23,9 @@ Quad = tuple[Point, Point, Point, Point]
 
 SUPERSAMPLING = 2
 
+_DIRT: Colour = (134, 122, 106)
+"""What colours fade towards."""
+
 BACKGROUND = 0
 ORDINARY = 1
 """Owners of pixels: the background, ordinary objects, and from 2 on one number per work object."""
@@ -90,6 +93,7 @@ class Canvas:
         self.kinds: list[str] = []  # of the work objects, in order of their numbers
         self._owners = Image.new("I", size)
         self._owner = BACKGROUND
+        self._wear = 0.0
         self._bind()
 
     def _bind(self) -> None:
@@ -102,13 +106,17 @@ class Canvas:
         self._bind()
 
     @contextmanager
-    def owned(self, kind: str) -> Iterator[None]:
-        """All that is drawn within belongs to one object: of a class, or ordinary ("")."""
+    def owned(self, kind: str, wear: float = 0.0) -> Iterator[None]:
+        """All that is drawn within belongs to one object: of a class, or ordinary ("").
+
+        ``wear`` (0..1): how far its colours have faded and gathered dirt.
+        """
         if kind:
             self.kinds.append(kind)
         self._owner = ORDINARY + len(self.kinds) if kind else ORDINARY
+        self._wear = wear
         yield
-        self._owner = BACKGROUND
+        self._owner, self._wear = BACKGROUND, 0.0
 
     def face(
         self,
@@ -123,7 +131,7 @@ class Canvas:
         if max(point[2] for point in points) <= NEAREST:
             return
         z = max(NEAREST, sum(point[2] for point in points) / len(points))
-        ink = colour if shining else self.light.on(colour, z, retro)
+        ink = colour if shining else self.light.on(mixed(colour, _DIRT, self._wear), z, retro)
         corners = [self.camera.project(point) for point in points]
         self._pen.polygon(corners, fill=(*ink, round(255 * opacity)))
         if opacity == 1.0:
@@ -148,7 +156,7 @@ class Canvas:
         """A disc that faces the camera."""
         column, row = self.camera.project((x, y, z))
         size = self.camera.pixels(radius, z)
-        ink = colour if shining else self.light.on(colour, z)
+        ink = colour if shining else self.light.on(mixed(colour, _DIRT, self._wear), z)
         around = (column - size, row - size, column + size, row + size)
         self._pen.ellipse(around, fill=ink)
         self._owner_pen.ellipse(around, fill=self._owner)

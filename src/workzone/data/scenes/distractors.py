@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from workzone.data.scenes.canvas import Canvas, Colour, Quad, rectangle, scaled
+from workzone.data.scenes.markers import CONE_COLOURS, draw_cone
 from workzone.data.scenes.people import STANDING, WALKING, draw_cyclist, draw_person, passer_by
-from workzone.data.scenes.place import Area, Stage, pick
+from workzone.data.scenes.place import PARKING_CONE, Area, Stage, pick
 from workzone.data.scenes.roadside import AUTUMN, add_bollards, claim_kerb, draw_tree
 from workzone.data.scenes.signs import (
     ORDINARY_PICTOGRAMS,
@@ -23,15 +24,19 @@ from workzone.data.scenes.signs import (
 )
 from workzone.data.scenes.solids import box, pole, stripes
 from workzone.data.scenes.vehicles import (
+    EMERGENCY_COLOURS,
     WARM_COLOURS,
     draw_bus,
     draw_car,
+    draw_emergency_vehicle,
     draw_lorry,
     draw_motorcycle,
     draw_suv,
     draw_van,
 )
 
+_PARKING_CONES = 0.15
+"""How often cones at a door are drawn where they could be."""
 _BINS: tuple[Colour, ...] = ((250, 120, 24), (60, 90, 60), (240, 180, 30), (70, 72, 76))
 
 
@@ -127,6 +132,34 @@ def _bright_people(stage: Stage, rng: np.random.Generator) -> None:
             facing=pick(rng, [-1, 1]),
             tall=rng.uniform(0.9, 1.08),
         )
+
+
+def _parking_cones(stage: Stage, rng: np.random.Generator) -> None:
+    """One or two cones that keep a shop's door free; rare, and known by a kind of their own."""
+    road, z = stage.place.road, rng.uniform(6, 22)
+    if rng.random() > _PARKING_CONES or not claim_kerb(stage, z):
+        return
+    x, height = road.verge + road.pavement + rng.uniform(0, 0.4), rng.uniform(0.45, 0.75)
+    colour, bands = pick(rng, CONE_COLOURS), int(rng.integers(0, 3))
+    for number in range(int(rng.integers(1, 3))):
+        stage.add(
+            draw_cone,
+            x=x,
+            z=z + 1.6 * number,
+            kind=PARKING_CONE,
+            height=height,
+            colour=colour,
+            bands=bands,
+        )
+
+
+def _emergency_vehicle(stage: Stage, rng: np.random.Generator) -> None:
+    """Police, ambulance or fire engine, in their lane or at the kerb."""
+    road = stage.place.road
+    x, z = pick(rng, [*road.own, road.verge - 1.1]), rng.uniform(8, 36)
+    if stage.claim(Area(x - 1.3, x + 1.3, z - 2, z + 8)):
+        colours = pick(rng, EMERGENCY_COLOURS)
+        stage.add(draw_emergency_vehicle, x=x, z=z, colours=colours, lit=bool(rng.random() < 0.5))
 
 
 def _rider(stage: Stage, rng: np.random.Generator) -> None:
@@ -256,6 +289,8 @@ _KINDS: tuple[Callable[[Stage, np.random.Generator], None], ...] = (
     _everyday_sign,
     _traffic_lights,
     _bright_people,
+    _parking_cones,
+    _emergency_vehicle,
     _rider,
     _hydrant,
     _bin,

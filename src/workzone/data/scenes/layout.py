@@ -8,6 +8,7 @@ import numpy as np
 
 from workzone.data.scenes.background import draw_rectangle
 from workzone.data.scenes.canvas import Canvas, Colour
+from workzone.data.scenes.markers import CONE_COLOURS
 from workzone.data.scenes.people import crew_member, draw_flagger
 from workzone.data.scenes.place import Stage, pick
 from workzone.data.scenes.signs import (
@@ -15,7 +16,6 @@ from workzone.data.scenes.signs import (
     draw_message_board,
 )
 from workzone.data.scenes.work import (
-    CONE_COLOURS,
     draw_concrete_barrier,
     draw_fence,
     draw_heap,
@@ -24,21 +24,25 @@ from workzone.data.scenes.work import (
 from workzone.data.scenes.zone import Zone
 
 _EARTH: Colour = (118, 92, 66)
+_AMERICAN_MARKERS = ("cone", "cone", "cone", "drum", "drum", "panel", "tube")
+_EUROPEAN_MARKERS = ("cone", "cone", "cone", "beacon", "beacon", "beacon", "tube")
 
 
 def add_work_zone(stage: Stage, rng: np.random.Generator) -> None:
     """Put one work zone on the street, in one of the arrangements below."""
+    american = bool(rng.random() < 0.6)
     zone = Zone(
         stage=stage,
         rng=rng,
-        marker=pick(rng, ["cone", "cone", "cone", "drum", "tube"]),
+        marker=pick(rng, _AMERICAN_MARKERS if american else _EUROPEAN_MARKERS),
         cone_height=rng.uniform(0.5, 0.95),
         cone_colour=pick(rng, CONE_COLOURS),
         cone_bands=int(rng.integers(0, 3)),
-        orange_signs=bool(rng.random() < 0.6),
-        red_boards=bool(rng.random() < 0.5),
+        american=american,
     )
+    stage.wear = rng.uniform(0.1, 0.5) if rng.random() < 0.35 else 0.0
     pick(rng, _ARRANGEMENTS)(zone)
+    stage.wear = 0.0
 
 
 def _closed_lane(zone: Zone) -> None:
@@ -133,13 +137,13 @@ def _closed_road(zone: Zone) -> None:
     z = rng.uniform(12, 32)
     zone.claim(road.left, road.verge, z - 6, z + 40)
     if rng.random() < 0.5:
-        width, x = 2.4, road.left + 1.3
+        width, x = 2.5, road.left + 1.35
         boards = int(rng.integers(2, 4))
         while x < road.right - 1:
             zone.put_barricade(x, z + rng.normal(0, 0.3), width, boards)
             x += width + rng.uniform(0.2, 1.2)
     else:
-        colours: list[Colour] = pick(rng, [[(250, 108, 26), (236, 234, 228)], [(206, 36, 32)] * 2])
+        colours = zone.barrier_colours()
         for index, x in enumerate(np.arange(road.left + 0.9, road.right - 0.8, 1.62).tolist()):
             zone.stage.add(
                 draw_plastic_barrier,
@@ -202,7 +206,7 @@ def _building_site(zone: Zone) -> None:
     near, x = rng.uniform(5, 16), road.verge + rng.uniform(-0.6, 0.4)
     length = rng.uniform(10, 24)
     zone.claim(x - 0.8, x + 6, near - 1, near + length)
-    colours: list[Colour] = pick(rng, [[(250, 108, 26), (236, 234, 228)], [(206, 36, 32)] * 2])
+    colours = zone.barrier_colours()
     plastic, mesh = bool(rng.random() < 0.6), bool(rng.random() < 0.6)
     for index in range(int(length / 2)):
         z = near + 2 * index

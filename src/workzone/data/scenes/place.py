@@ -116,6 +116,10 @@ def _choose_road(rng: np.random.Generator, environment: str) -> Road:
     )
 
 
+PARKING_CONE = "parking cone"
+"""The kind of a cone that is no road work: in the objects of a scene, and in no mask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Area:
     """A rectangle of ground, metres."""
@@ -139,6 +143,7 @@ class Item:
     z: float
     kind: str
     draw: Callable[[Canvas], None]
+    wear: float = 0.0
 
 
 @dataclass
@@ -146,6 +151,7 @@ class Stage:
     """Objects on the street; drawn from far to near, so that near ones hide far ones."""
 
     place: Place
+    wear: float = 0.0  # of the objects that are put from now on, 0..1
     items: list[Item] = field(default_factory=list)
     claimed: list[Area] = field(default_factory=list)
 
@@ -165,7 +171,8 @@ class Stage:
         behind all that is beside it, as buildings do.
         """
         if z > 2.5:
-            self.items.append(Item(z + depth, kind, partial(draw, x=x, z=z, **details)))
+            drawn = partial(draw, x=x, z=z, **details)
+            self.items.append(Item(z + depth, kind, drawn, self.wear if kind else 0.0))
 
     def claim(self, area: Area) -> bool:
         """Keep an area for one object; False where it is taken already."""
@@ -177,5 +184,5 @@ class Stage:
     def draw(self, canvas: Canvas) -> None:
         """Draw all objects."""
         for item in sorted(self.items, key=lambda item: -item.z):
-            with canvas.owned(item.kind):
+            with canvas.owned(item.kind, item.wear):
                 item.draw(canvas)

@@ -19,7 +19,7 @@ from workzone.data.scenes.canvas import ORDINARY, SUPERSAMPLING, Canvas
 from workzone.data.scenes.distractors import add_distractors
 from workzone.data.scenes.layout import add_work_zone
 from workzone.data.scenes.lens import develop
-from workzone.data.scenes.place import Place, Stage, choose_place
+from workzone.data.scenes.place import PARKING_CONE, Place, Stage, choose_place
 from workzone.data.scenes.roadside import add_roadside
 from workzone.data.scenes.traffic import add_traffic
 from workzone.errors import UsageError
@@ -142,10 +142,11 @@ def find_objects(canvas: Canvas) -> tuple[npt.NDArray[np.bool_], list[tuple[str,
     """Masks of the classes and boxes of the objects, of what can be seen of them."""
     owners = canvas.owners()
     height, width = owners.shape
-    classes = np.array([len(OBJECT_CLASSES)] * (ORDINARY + 1 + len(canvas.kinds)))
+    classes = np.full(ORDINARY + 1 + len(canvas.kinds), len(OBJECT_CLASSES))  # of none
     boxes: list[tuple[str, Box]] = []
     for number, kind in enumerate(canvas.kinds, start=ORDINARY + 1):
-        classes[number] = OBJECT_CLASSES.index(kind)
+        if kind != PARKING_CONE:
+            classes[number] = OBJECT_CLASSES.index(kind)
         rows, columns = np.nonzero(owners == number)
         if len(rows):
             box = (

@@ -122,7 +122,7 @@ def stripes(
 ) -> None:
     """Slanting bands over a face: ``count`` of them, leaning by ``slant`` of their period."""
     period = 1 / count
-    for step in range(-1, count + 1):
+    for step in range(-1 - math.ceil(slant), count + 1):
         left, lean = step * period, slant * period
         outline = [
             (left, 0.0),
@@ -130,9 +130,24 @@ def stripes(
             (left + period / 2 + lean, 1.0),
             (left + lean, 1.0),
         ]
-        clipped = [(min(1.0, max(0.0, u)), v) for u, v in outline]
-        if clipped[0][0] < clipped[1][0] or clipped[3][0] < clipped[2][0]:
+        clipped = _between_sides(outline)
+        if len(clipped) > 2:
             canvas.decal(quad, clipped, colour, retro=retro)
+
+
+def _between_sides(outline: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """What of a polygon lies between ``u`` 0 and 1, so that slanting bands end in clean cuts."""
+    for edge, sign in ((0.0, 1), (1.0, -1)):
+        kept: list[tuple[float, float]] = []
+        for (u0, v0), (u1, v1) in zip(outline, [*outline[1:], *outline[:1]], strict=True):
+            first, second = (u0 - edge) * sign, (u1 - edge) * sign
+            if first >= 0:
+                kept.append((u0, v0))
+            if first * second < 0:
+                share = first / (first - second)
+                kept.append((edge, v0 + (v1 - v0) * share))
+        outline = kept
+    return outline
 
 
 def disc_outline(radius: float, height: float, corners: int = 16) -> list[tuple[float, float]]:

@@ -16,6 +16,14 @@ CAR_COLOURS: tuple[Colour, ...] = (
     (190, 176, 150),
 )
 WARM_COLOURS: tuple[Colour, ...] = ((240, 104, 22), (250, 130, 20), (244, 186, 32), (214, 66, 28))
+EMERGENCY_COLOURS: tuple[tuple[Colour, Colour], ...] = (
+    ((240, 240, 240), (30, 70, 180)),
+    ((236, 232, 80), (40, 140, 60)),
+    ((240, 240, 240), (235, 90, 30)),
+    ((196, 24, 28), (230, 220, 60)),
+    ((30, 34, 44), (236, 236, 236)),
+)
+"""Of the body, and of the stripe on it."""
 WORK_COLOURS: tuple[Colour, ...] = (
     (244, 126, 24),
     (250, 178, 30),
@@ -56,6 +64,24 @@ def draw_van(
         cab = rectangle(0.06, 0.5, 0.24, 0.86) if x > 0 else rectangle(0.76, 0.5, 0.94, 0.86)
         canvas.decal(faces.side, cab, _GLASS)
     _draw_lights(canvas, faces, x, z, 0.75, oncoming, lit)
+
+
+def draw_emergency_vehicle(
+    canvas: Canvas, *, x: float, z: float, colours: tuple[Colour, Colour], lit: bool
+) -> None:
+    """Police car, ambulance or fire engine: a van with a bright stripe and blue lights."""
+    body, stripe = colours
+    draw_van(canvas, x=x, z=z, colour=body, lit=lit)
+    canvas.flat(x, z, rectangle(-0.98, 0.95, 0.98, 1.25), stripe, retro=0.6)
+    for step in range(5):
+        left = -0.94 + 0.4 * step
+        canvas.flat(
+            x, z, [(left, 0.45), (left + 0.2, 0.45), (left + 0.3, 0.9), (left + 0.1, 0.9)], stripe
+        )
+    for side in (-0.7, 0.0, 0.7):
+        canvas.flat(x, z, rectangle(side - 0.2, 2.45, side + 0.2, 2.6), (30, 60, 200), shining=lit)
+        if lit:
+            canvas.lamp(x + side, 2.52, z, 0.7, (60, 90, 255))
 
 
 def draw_bus(

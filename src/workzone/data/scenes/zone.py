@@ -7,6 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from workzone.data.scenes.canvas import Colour
+from workzone.data.scenes.markers import (
+    draw_beacon,
+    draw_cone,
+    draw_drum,
+    draw_fallen_cone,
+    draw_tube,
+    draw_vertical_panel,
+)
 from workzone.data.scenes.people import WORK_POSES, crew_member, draw_worker
 from workzone.data.scenes.place import Area, Stage, pick
 from workzone.data.scenes.signs import (
@@ -22,14 +30,14 @@ from workzone.data.scenes.signs import (
 from workzone.data.scenes.vehicles import WORK_COLOURS, draw_service_truck, draw_tipper
 from workzone.data.scenes.work import (
     MACHINE_COLOURS,
+    draw_a_frame,
     draw_barricade,
+    draw_barrier_board,
     draw_compressor,
-    draw_cone,
-    draw_drum,
     draw_excavator,
     draw_light_tower,
+    draw_paver,
     draw_roller,
-    draw_tube,
 )
 
 
@@ -39,28 +47,36 @@ class Zone:
 
     stage: Stage
     rng: np.random.Generator
-    marker: str  # cone, drum or tube
+    marker: str  # cone, drum, tube, panel or beacon
     cone_height: float  # metres
     cone_colour: Colour
     cone_bands: int
-    orange_signs: bool  # else red triangles
-    red_boards: bool
+    american: bool  # orange diamonds and boards, else red triangles and red and white boards
 
     @property
     def dark(self) -> bool:
         """Whether lamps are lit."""
         return self.stage.place.daytime != "day"
 
+    def barrier_colours(self) -> list[Colour]:
+        """Colours of plastic barriers that take turns in a row."""
+        return [ORANGE, WHITE] if self.american else [RED, WHITE]
+
     def put_marker(self, x: float, z: float) -> None:
-        """A cone, drum or tubular marker, never quite in line."""
+        """A marker of the zone's kind, never quite in line."""
         x, z = x + self.rng.normal(0, 0.07), z + self.rng.normal(0, 0.15)
         if self.marker == "drum":
             self.stage.add(draw_drum, x=x, z=z, kind="cone")
         elif self.marker == "tube":
             self.stage.add(draw_tube, x=x, z=z, kind="cone")
+        elif self.marker in ("panel", "beacon"):
+            draw = draw_vertical_panel if self.marker == "panel" else draw_beacon
+            lamp = self.dark and bool(self.rng.random() < 0.35)
+            self.stage.add(draw, x=x, z=z, kind="cone", lamp=lamp)
         else:
+            fallen = self.rng.random() < 0.03
             self.stage.add(
-                draw_cone,
+                draw_fallen_cone if fallen else draw_cone,
                 x=x,
                 z=z,
                 kind="cone",
@@ -85,7 +101,7 @@ class Zone:
         height = self.rng.uniform(0.9, 1.4) if stand else self.rng.uniform(2.0, 2.6)
         pictogram = pick(self.rng, WORK_PICTOGRAMS)
         if self.rng.random() < 0.2:
-            colour = ORANGE if self.orange_signs else pick(self.rng, [RED, YELLOW])
+            colour = ORANGE if self.american else pick(self.rng, [RED, YELLOW])
             ink = WHITE if colour == RED else (16, 16, 16)
             size = (self.rng.uniform(0.9, 1.5), self.rng.uniform(0.6, 0.9))
             self.stage.add(
@@ -99,7 +115,7 @@ class Zone:
                 ink=ink,
                 stand=True,
             )
-        elif self.orange_signs:
+        elif self.american:
             size_of_diamond = self.rng.uniform(0.55, 0.85)
             self.stage.add(
                 draw_diamond,
@@ -127,17 +143,33 @@ class Zone:
             )
 
     def put_barricade(self, x: float, z: float, width: float, boards: int) -> None:
-        """A striped barricade across the view."""
-        self.stage.add(
-            draw_barricade,
-            x=x,
-            z=z,
-            kind="barrier",
-            width=width,
-            boards=boards,
-            red=self.red_boards,
-            lamps=bool(self.rng.random() < (0.7 if self.dark else 0.25)),
-        )
+        """Striped boards across the view, of one of the region's kinds."""
+        lamps = bool(self.rng.random() < (0.7 if self.dark else 0.25))
+        kind = self.rng.random()
+        if boards < 3 and width <= 1.7 and kind < 0.5:
+            self.stage.add(
+                draw_a_frame,
+                x=x,
+                z=z,
+                kind="barrier",
+                width=width,
+                boards=boards,
+                red=not self.american,
+                turn=self.rng.normal(0, 0.3),
+            )
+        elif not self.american and kind < 0.75:
+            self.stage.add(draw_barrier_board, x=x, z=z, kind="barrier", width=width, lamps=lamps)
+        else:
+            self.stage.add(
+                draw_barricade,
+                x=x,
+                z=z,
+                kind="barrier",
+                width=width,
+                boards=boards,
+                red=not self.american,
+                lamps=lamps,
+            )
 
     def put_workers(self, x: float, z: float, spread: float, count: int) -> None:
         """Some of the crew around a spot."""
@@ -160,13 +192,15 @@ class Zone:
 
     def put_machine(self, x: float, z: float) -> None:
         """Equipment: a machine or something it needs."""
-        kind, colour = int(self.rng.integers(5)), pick(self.rng, MACHINE_COLOURS)
+        kind, colour = int(self.rng.integers(6)), pick(self.rng, MACHINE_COLOURS)
         if kind < 2:
             facing = 1 if x < 0 else -1
             self.stage.add(draw_excavator, x=x, z=z, kind="equipment", colour=colour, facing=facing)
         elif kind == 2:
             self.stage.add(draw_roller, x=x, z=z, kind="equipment", colour=colour)
         elif kind == 3:
+            self.stage.add(draw_paver, x=x, z=z, kind="equipment", colour=colour)
+        elif kind == 4:
             self.stage.add(draw_compressor, x=x, z=z, kind="equipment", colour=colour)
         else:
             self.stage.add(draw_light_tower, x=x, z=z, kind="equipment", lit=self.dark)
