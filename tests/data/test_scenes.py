@@ -24,7 +24,7 @@ from workzone.data.scenes.camera import Camera
 from workzone.data.scenes.canvas import ORDINARY, Canvas, Light
 from workzone.data.scenes.distractors import add_distractors
 from workzone.data.scenes.layout import add_work_zone
-from workzone.data.scenes.markers import draw_cone
+from workzone.data.scenes.markers import draw_beacon, draw_cone, draw_vertical_panel
 from workzone.data.scenes.place import (
     DAYTIMES,
     ENVIRONMENTS,
@@ -386,3 +386,45 @@ def test_emergency_vehicles_are_ordinary_things() -> None:
         add_distractors(stage, np.random.default_rng(seed), 30)
         found |= drawn_kinds(stage).get("draw_emergency_vehicle", set())
     assert found == {""}
+
+
+def work_zone_items(seed):
+    """Names of the drawing functions, classes and details of one work zone's objects."""
+    stage = Stage(choose_place(seed))
+    add_work_zone(stage, np.random.default_rng(seed))
+    return [(item.draw.func.__name__, item.kind, item.draw.keywords) for item in stage.items]
+
+
+def test_cones_have_no_one_or_two_sleeves():
+    zones = [work_zone_items(seed) for seed in range(100)]
+    assert {d["bands"] for z in zones for n, _, d in z if n == "draw_cone"} == {0, 1, 2}
+
+
+def test_a_work_zone_keeps_to_the_objects_of_its_region():
+    american = {"draw_vertical_panel", "draw_drum", "draw_diamond"}
+    european = {"draw_beacon", "draw_barrier_board", "draw_triangle"}
+    for seed in range(300):
+        items = work_zone_items(seed)
+        names = {name for name, *_ in items}
+        assert not (names & american and names & european), seed
+        for _, _, details in items:
+            if "red" in details:
+                assert not names & (american if details["red"] else european), seed
+
+
+@pytest.mark.parametrize(
+    ("draw", "colour", "width", "height"),
+    [(draw_vertical_panel, (255, 104, 20), 0.3, 0.9), (draw_beacon, (206, 32, 32), 0.25, 1.0)],
+)
+def test_panels_have_their_size_and_as_much_white_as_colour(draw, colour, width, height):
+    camera = Camera(width=800, height=600, focal=1600, horizon=200, centre=400, eye=1.5)
+    canvas = Canvas(camera, Light((1, 1, 1), (200, 200, 200), 1e9))
+    draw(canvas, x=0, z=8, lamp=False)
+    pixels = np.asarray(canvas.image)
+    striped, white = (pixels == colour).all(axis=2), (pixels == (240, 240, 236)).all(axis=2)
+    rows, columns = np.nonzero(striped | white)
+    assert np.ptp(columns) == pytest.approx(1600 * width / 8, abs=2)
+    assert np.ptp(rows) == pytest.approx(1600 * height / 8, abs=2)
+    assert striped.sum() == pytest.approx(white.sum(), rel=0.1)
+    # diagonal: the bands stand higher at one side than at the other
+    assert (striped[:, columns.min() + 2] != striped[:, columns.max() - 2]).sum() > 20

@@ -28,7 +28,7 @@ SOURCE = "composite"
 SMALLEST_BASE = 320
 """Pixels of the longer side; smaller photographs are passed over."""
 
-_FORMAT = 1  # part of what a row is made from: raise it where the pictures change
+_FORMAT = 2  # part of what a row is made from: raise it where the pictures change
 
 
 @dataclass(frozen=True, slots=True)
