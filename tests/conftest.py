@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from made_images import blob_image, sample_of
 from workzone.backbones import Backbone, load_backbone
@@ -16,6 +17,9 @@ from workzone.run.predictor import Predictor, load
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
 from workzone.views import ViewLayout
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 LAYOUT = ViewLayout(size=96, tiles=2, overlap=0.0, squares=())
 """The whole frame and its four quarters: small, and precise enough to say where."""
