@@ -39,7 +39,11 @@ def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) ->
                 for run in peers["runs"]
                 if (run["peer"], run["setting"], run["left_out"]) == (name, setting, fold)
             ]
+            if not runs:
+                break
             found[fold] = {k: float(np.mean([run[k] for run in runs])) for k in ("auc", "mcc")}
+        if len(found) < len(FOLDS):  # not measured so far
+            continue
         found["mean"] = {k: float(np.mean([found[f][k] for f in FOLDS])) for k in ("auc", "mcc")}
         rows.append(line([name, *map(pair, found.values())]))
     own = results["summary"][setting]
@@ -49,6 +53,16 @@ def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) ->
     interval = f"{low:.2f} to {high:.2f} / {least:.2f} to {most:.2f}"
     rows.append(line(["95 % interval", "", "", "", interval]))
     return "\n".join(rows)
+
+
+def readme_table(results: dict[str, Any], peers: dict[str, Any]) -> str:
+    """The shipped setting in short, and the recipe with all photographs."""
+    rows = peers_table(results, peers, "permitted").splitlines()
+    rows[-2] = rows[-2].replace("the recipe", "dense detector, permitted photographs (as shipped)")
+    everything = peers_table(results, peers, "all").splitlines()[-2]
+    return "\n".join(
+        [*rows, everything.replace("**the recipe**", "dense detector, all photographs")]
+    )
 
 
 def cut_table(results: dict[str, Any]) -> str:
@@ -74,12 +88,16 @@ def cut_table(results: dict[str, Any]) -> str:
 
 
 def sizes_table(results: dict[str, Any]) -> str:
-    """Smaller and larger views."""
-    names = ("384 px", "512 px", "768 px")
-    rows = [line(["mean AUC / MCC", *names]), "|---|---|---|---|"]
-    for setting in SETTINGS:
-        own = results["summary"][setting]
-        rows.append(line([f"{setting} photographs", *(pair(own[name]["mean"]) for name in names)]))
+    """Smaller and larger views, and the mean of several logits."""
+    rows = [
+        line(["views", *(f"permitted, *{fold}*" for fold in FOLDS), "permitted", "all"]),
+        "|---|---|---|---|---|---|",
+    ]
+    own = results["summary"]
+    for name in own["permitted"]:
+        if name.endswith(" px"):
+            cells = [pair(own["permitted"][name][fold]) for fold in (*FOLDS, "mean")]
+            rows.append(line([name, *cells, pair(own["all"][name]["mean"])]))
     return "\n".join(rows)
 
 

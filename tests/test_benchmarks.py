@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
         ("copies_tables", "challenge_tables", "copies", "challenge.md"),
         ("copies_tables", "stored_features_table", "copies", "training.md"),
         ("adapters_table", "tables", "adapters", "training.md"),
+        ("accuracy_tables", "tables", "accuracy", "accuracy.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(
@@ -31,6 +32,16 @@ def test_the_documented_tables_are_those_of_the_record(
     missing = [line for line in tables(record["results"]).splitlines() if line not in documented]
     assert missing == []
     assert record["command"] in documented
+
+
+def test_the_readme_shows_the_recorded_accuracy() -> None:
+    results = ROOT / "benchmarks" / "results"
+    accuracy, peers = (
+        json.loads((results / f"{name}.json").read_text())["results"]
+        for name in ("accuracy", "peers")
+    )
+    table = runpy.run_path(str(ROOT / "benchmarks" / "accuracy_tables.py"))["readme_table"]
+    assert table(accuracy, peers) in (ROOT / "README.md").read_text()
 
 
 def run_huge(monkeypatch: pytest.MonkeyPatch, output: Path, *options: str) -> None:

@@ -142,7 +142,8 @@ def test_preview_draws_a_sheet(manifest: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     assert "6 of 20 images on" in run("preview", manifest, "-o", sheet, "--columns", 3, "--rows", 2)
     assert Image.open(sheet).format == "PNG"
-    shown = json.loads(run("preview", manifest, "-o", sheet, "--json"))
+    told = run("preview", manifest, "-o", sheet, "--json")
+    shown = json.loads(told[told.index("{") :])  # after a bar, where drawing takes long
     assert shown == {"sheet": str(sheet), "shown": 20, "rows": 20}
     assert "a contact sheet is a .png file" in run("preview", manifest, "-o", "x.jpg", expect=2)
 

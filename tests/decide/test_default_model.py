@@ -47,4 +47,4 @@ def test_a_dense_model_takes_views_of_any_size() -> None:
 
 def test_other_models_know_one_size(tiny: Tiny) -> None:
     with pytest.raises(UsageError, match=r"knows views of .* px and no others"):
-        read_bundle(tiny.bundle).with_view_size(96)
+        read_bundle(tiny.bundle).with_view_size(128)

@@ -20,8 +20,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as T
 
 from workzone.data.challenge import challenge_image
 from workzone.errors import UsageError, nearest
@@ -32,7 +30,6 @@ RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 LEAST_SIDE = 8
 """Pixels; a crop keeps at least as many a side, which the blur needs."""
 
-_POLICIES = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
 _DRAWING = threading.Lock()
 """Held while torch's generator, of which a process has one, is seeded for a frame."""
 
@@ -95,9 +92,12 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
     seed = int.from_bytes(digest, "little")
     if recipe.recipe == "mild":
         return _mild(frame, recipe, np.random.default_rng(seed))
+    from torchvision.transforms import v2  # a second of every start, were it at the top
+
+    policies = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
     with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU; others stay as they are
-        changed: torch.Tensor = _POLICIES[recipe.recipe]()(frame)
+        changed: torch.Tensor = policies[recipe.recipe]()(frame)
     return changed
 
 
@@ -112,6 +112,8 @@ def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator
     if random.random() < recipe.flip:
         frame = frame.flip(-1)
     factors = random.uniform(1 - recipe.light, 1 + recipe.light, size=3)
+    from torchvision.transforms.v2 import functional as T
+
     frame = T.adjust_brightness(frame, float(factors[0]))
     frame = T.adjust_contrast(frame, float(factors[1]))
     frame = T.adjust_saturation(frame, float(factors[2]))

@@ -30,7 +30,6 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torchvision.transforms.v2 import functional as T
 
 from workzone.data.images import decode
 from workzone.errors import UsageError
@@ -173,6 +172,8 @@ def apply_changes(frame: torch.Tensor, changes: Changes) -> torch.Tensor:
         square = frame[:, top : top + side, left : left + side].permute(1, 2, 0)
         small = Image.fromarray(square.numpy()).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+    from torchvision.transforms.v2 import functional as T  # a second of every start
+
     square = T.crop(T.rotate(frame, changes.angle), top, left, side, side)
     image = T.resize(square.float() / 255, [SIDE, SIDE], antialias=True)
     if changes.mirrored:
@@ -200,6 +201,8 @@ def _distorted(image: torch.Tensor, changes: Changes) -> torch.Tensor:
         # The variance is of a range of 1, into which the validator brings YCbCr by another 255.
         image = _to_rgb(ycbcr + 255 * np.sqrt(changes.noise) * normal)
     if changes.blur:
+        from torchvision.transforms.v2 import functional as T
+
         kernel, sigma = changes.blur, changes.blur / 6
         image = T.gaussian_blur(image, kernel_size=[kernel, kernel], sigma=[sigma, sigma])
     return image

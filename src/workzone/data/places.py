@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import BallTree
 
 from workzone.types import Sample
 
@@ -97,6 +96,8 @@ def near_pairs(degrees: Floats, metres: float) -> Iterator[Indices]:
     """
     if len(degrees) < 2:
         return
+    from sklearn.neighbors import BallTree  # a second of every start, were it at the top
+
     radians = np.radians(degrees)
     tree = BallTree(radians, metric="haversine")
     radius = metres / EARTH_RADIUS

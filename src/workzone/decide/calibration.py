@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
 from workzone.decide.threshold import (
@@ -84,6 +83,8 @@ def fit_calibration(
 
     def loss(log_slope: float) -> float:
         return -float(log_expit(np.exp(log_slope) * distance).mean())
+
+    from scipy.optimize import minimize_scalar  # a second of every start, were it at the top
 
     best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
     return Calibration(threshold.value, float(np.exp(best.x))), threshold

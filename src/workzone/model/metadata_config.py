@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workzone.data.leaks import find_leaks
 from workzone.data.manifest import Manifest
 from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.text import TextVectors, clean
@@ -157,6 +156,8 @@ def refuse_leaking(manifest: Manifest, config: MetadataConfig) -> tuple[str, ...
     """
     field_of = {column: field for field, columns in FIELD_COLUMNS.items() for column in columns}
     allowed, refused = [], {}
+    from workzone.data.leaks import find_leaks  # scikit-learn: a second of every start
+
     for leak in find_leaks(manifest):
         field = field_of.get(leak.field)
         if leak.kind != "metadata" or field not in config.fields:

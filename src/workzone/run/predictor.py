@@ -29,8 +29,7 @@ from workzone.report.overlay import draw_overlay, heat_from_views
 from workzone.run.backbone import bundle_backbone
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import SampleEncoder, sample_from, says_anything
-from workzone.train.judging import predict_probabilities
-from workzone.types import BackboneOutput, Box, ImageRef, Prediction, Sample, Views
+from workzone.types import BackboneOutput, Box, DetectorOutput, ImageRef, Prediction, Sample, Views
 from workzone.views import enough_side, preprocess, sample_views
 
 HEAT_SIDE = 256
@@ -235,7 +234,11 @@ class Predictor:
     def _decide(self, name: str, views: Views, looks: Sequence[DetectorInput]) -> Scored:
         """From what the detector is given of the image itself, first, and of its copies."""
         detector, test_time, given = self.bundle.detector, self.bundle.test_time, looks[0]
-        raws = np.concatenate([predict_probabilities(detector, look) for look in looks])
+        with torch.no_grad():
+            outputs = [detector.run(look) for look in looks]
+        raws = np.concatenate(
+            [torch.softmax(o.logits.double(), dim=-1)[:, 1].numpy() for o in outputs]
+        )
         if not np.isfinite(raws).all():  # a broken model must never answer NaN
             raise BundleError(
                 f"{name}: the model gave a probability that is not a finite number; its weights "
@@ -247,10 +250,13 @@ class Predictor:
             assert self.bundle.metadata_calibration is not None  # a Bundle checks that
             calibration = self.bundle.metadata_calibration
         probability = float(calibration.apply(raw))
-        weights = view_shares(detector, given, views=len(views.boxes))[0].numpy()
+        cells = self._cells(outputs[0])
+        if cells is None:
+            weights = view_shares(detector, given, views=len(views.boxes))[0].numpy()
+        else:
+            weights = outputs[0].view_weights[0].numpy()
         heaviest = int(weights.argmax())
         edges = views.boxes[heaviest]
-        cells = self._cells(given)
         if cells is not None:
             heaviest, cell = divmod(int(cells.argmax()), cells[0].size)
             _, rows, columns = cells.shape
@@ -271,17 +277,13 @@ class Predictor:
             boxes=views.boxes,
         )
 
-    def _cells(self, given: DetectorInput) -> npt.NDArray[np.float32] | None:
+    def _cells(self, output: DetectorOutput) -> npt.NDArray[np.float32] | None:
         """Logits ``[V, h, w]`` of one image's cells, 0 at the cut; None without a dense head."""
-        if self.bundle.detector.cells is None:
+        if output.cells is None:
             return None
-        with torch.no_grad():
-            cells = self.bundle.detector.run(given).cells
-        assert cells is not None
-        threshold: npt.NDArray[np.float32] = cells[0].numpy() - np.float32(
-            logit(self.bundle.calibration.threshold)
-        )
-        return threshold
+        cut = np.float32(logit(self.bundle.calibration.threshold))
+        above: npt.NDArray[np.float32] = output.cells[0].numpy() - cut
+        return above
 
     def explain(
         self, image: ImageLike, metadata: Mapping[str, Any] | None = None
@@ -307,7 +309,8 @@ class Predictor:
         given = [self._given(reading, views, known)]
         given += [self._given(self._read(copy), copy, known) for copy in copies]
         scored = self._decide(name, views, given)
-        dense = self._cells(given[0])
+        with torch.no_grad():
+            dense = self._cells(self.bundle.detector.run(given[0]))
         if dense is not None:
             grids, seen = dense.clip(min=0), views.boxes
         else:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from workzone.decide.threshold import HALF
 from workzone.types import DetectorOutput
@@ -62,6 +61,9 @@ def validation_metrics(
     """
     if len(np.unique(labels)) < 2 or not np.isfinite(probabilities).all():
         return {"validation_auc": None, "validation_mcc": None}
+    # A second of every start of `predict`, were it at the top.
+    from sklearn.metrics import matthews_corrcoef, roc_auc_score
+
     return {
         "validation_auc": float(roc_auc_score(labels, probabilities)),
         "validation_mcc": float(matthews_corrcoef(labels, probabilities > HALF)),

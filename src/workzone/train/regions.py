@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neighbors import BallTree
 
 from workzone.data.places import EARTH_RADIUS, distinct, positions
 from workzone.errors import TrainingError, UsageError, nearest
@@ -62,7 +61,7 @@ class Region:
         first, which = distinct(degrees)  # a parked camera takes thousands of images
         places = degrees[first]
         boundary = [_sampled(ring) for rings in self.polygons for ring in rings]
-        tree = BallTree(np.radians(np.concatenate([self.points, *boundary])), metric="haversine")
+        tree = _tree(np.concatenate([self.points, *boundary]))
         metres: Floats = tree.query(np.radians(places))[0][:, 0] * EARTH_RADIUS
         for rings in self.polygons:
             metres[_inside(places, rings)] = 0.0
@@ -79,7 +78,7 @@ class Region:
         if not len(rows):
             return
         corners = [ring for rings in self.polygons for ring in rings]
-        tree = BallTree(np.radians(np.concatenate([self.points, *corners])), metric="haversine")
+        tree = _tree(np.concatenate([self.points, *corners]))
         metres = tree.query(np.radians(degrees))[0][:, 0] * EARTH_RADIUS
         copied = np.flatnonzero(metres <= SAME_PLACE)
         if len(copied):
@@ -221,6 +220,13 @@ def _ring(coordinates: Any, where: str) -> Floats:
             "meridian (RFC 7946, 3.1.9), or give long sides a corner in between"
         )
     return ring
+
+
+def _tree(degrees: Floats) -> Any:
+    """Places by their great-circle distance."""
+    from sklearn.neighbors import BallTree  # a second of every start, were it at the top
+
+    return BallTree(np.radians(degrees), metric="haversine")
 
 
 def _sampled(ring: Floats) -> Floats:
