@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
-from workzone.data import augmentation
 from workzone.data.augmentation import LEAST_SIDE, RECIPES, Augmentation, augment
 from workzone.data.challenge import challenge_image
 from workzone.errors import UsageError
@@ -141,7 +141,7 @@ def test_the_mild_recipe_draws_what_it_always_drew(monkeypatch):
             told.update(f"{_name}{factor}{sorted(more.items())}".encode())
             return frame
 
-        monkeypatch.setattr(augmentation.T, name, note)
+        monkeypatch.setattr(functional, name, note)
     frame = torch.arange(3 * 40 * 60, dtype=torch.uint8).view(3, 40, 60)
     for copy in range(1, 9):
         result = augment(frame, Augmentation(), identity="a", copy=copy)
