@@ -76,6 +76,7 @@ TOGETHER = ((256, LEARNED), (384, LEARNED), (384, 768), (384, LEARNED, 768))
 """Sizes whose logits are averaged."""
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
+CUT_FROM = "cut and slope: of models that had not seen the source of a photograph (accuracy.py)"
 RESAMPLES = 1000
 FEWEST_PIXELS = 20
 
@@ -368,7 +369,11 @@ def ship(
     rows = [dataclasses.replace(s, split=side(s)) for s in known]
     backbone, spec = load_backbone(preset("dense").backbone), spec_of(LEARNED)
     trained = train(Manifest(rows, work), backbone, spec, work / "features", settings(0))
-    bundle = dataclasses.replace(trained.bundle, calibration=calibration_of(runs))
+    bundle = dataclasses.replace(
+        trained.bundle,
+        calibration=calibration_of(runs),
+        provenance=trained.bundle.provenance | {"threshold": CUT_FROM},
+    )
     write_bundle(bundle, folder)
     print(bundle.calibration, f"{len(rows)} rows")
 
