@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from workzone.data.augmentation import Augmentation, augment
 from workzone.data.masks import write_masks
 from workzone.data.scenes import draw_scene
 from workzone.errors import ManifestError, UsageError
@@ -24,20 +25,20 @@ def test_cells_hold_the_share_that_is_covered(tmp_path):
     fine = rng.random((6, 8, 12)) < 0.4  # four times finer than the cells
     write_masks(fine, tmp_path / "m.png")
     targets = mask_targets([sample("a", masks="m.png")], tmp_path, (2, 3))
-    assert targets.covered.shape == (1, 6, 2, 3)
+    assert targets.covered.shape == (1, 1, 6, 2, 3)
     assert targets.covered.dtype == np.uint8
     for k in range(6):
         for row in range(2):
             for column in range(3):
                 cell = fine[k, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-                assert targets.covered[0, k, row, column] == round(255 * cell.sum() / 16)
+                assert targets.covered[0, 0, k, row, column] == round(255 * cell.sum() / 16)
 
 
 def test_small_objects_are_not_lost_in_a_drawn_scene(tmp_path):
     scene = next(s for seed in range(20) if (s := draw_scene(seed, label=1)).masks[0].any())
     write_masks(scene.masks, tmp_path / "m.png")
     targets = mask_targets([sample("a", masks="m.png")], tmp_path, (56, 56))
-    shares, _ = targets.batch([0])
+    shares, _ = targets.batch(np.arange(1))
     occurs = scene.masks.any(axis=(1, 2))
     assert (shares[0].amax((1, 2)) > 0).tolist() == occurs.tolist()
     area = scene.masks.mean(axis=(1, 2))
@@ -55,7 +56,7 @@ def test_polygons_of_annotations(tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(coco))
     targets = mask_targets([sample("a", masks="a.json#7")], tmp_path, (10, 20))
-    shares, rows = targets.batch(slice(None))
+    shares, rows = targets.batch(np.arange(1))
     assert rows.tolist() == [True]
     cone, worker = shares[0, 0], shares[0, OBJECT_CLASSES.index("worker")]
     assert cone[:, :9].min() == 1  # the left half, up to its border
@@ -76,7 +77,7 @@ def test_what_is_annotated(tmp_path):
         sample("unlabelled", label=None),
     ]
     targets = mask_targets(samples, tmp_path, (2, 2))
-    assert targets.annotated.tolist() == [True, False, False, True, False]
+    assert targets.annotated[:, 0].tolist() == [True, False, False, True, False]
     held = targets.covered.reshape(5, -1)
     assert held.min(1).tolist() == held.max(1).tolist() == [255, 0, 0, 255, 0]
 
@@ -88,7 +89,7 @@ def test_batches_are_rows_in_the_order_asked_for(tmp_path):
         write_masks(masks, tmp_path / f"{value}.png")
     samples = [sample(str(v), masks=f"{v}.png") for v in range(4)] + [sample("none")]
     targets = mask_targets(samples, tmp_path, (1, 1))
-    shares, rows = targets.batch([3, 4, 1])
+    shares, rows = targets.batch(np.array([3, 4, 1]))
     assert shares.dtype == torch.float32
     expected = torch.zeros(3, 6, 1, 1)
     expected[0, 3] = expected[2, 1] = 1
@@ -97,6 +98,94 @@ def test_batches_are_rows_in_the_order_asked_for(tmp_path):
     assert rows.tolist() == [True, False, True]
     rows[:] = False  # a batch is the caller's own
     assert targets.annotated.any()
+
+
+def pixel_sums(tmp_path, recipe: Augmentation, copies: int = 12) -> list[tuple[float, float]]:
+    """Of copies of a frame that is white where its mask is: the share of white, that of the mask.
+
+    Also where both are within the picture, which has to agree.
+    """
+    mask = np.zeros((6, 90, 160), bool)
+    mask[2, 40:70, 20:60] = True
+    write_masks(mask, tmp_path / "m.png")
+    frame = torch.from_numpy(mask[2].astype(np.uint8) * 255).expand(3, -1, -1)
+    samples = [sample("a", masks="m.png")]
+    shape = (8, 8)
+    targets = mask_targets(samples, tmp_path, shape, augmentation=recipe, copies=copies)
+    assert targets.covered.shape == (1, copies + 1, 6, 8, 8)
+    assert not targets.covered[:, :, [0, 1, 3, 4, 5]].any()
+    found = []
+    for copy in range(1, copies + 1):
+        picture = augment(frame, recipe, identity="a", copy=copy)[:1].float() / 255
+        white = torch.nn.functional.adaptive_avg_pool2d(picture, shape)[0].numpy()
+        covered = targets.covered[0, copy, 2] / 255
+        found.append((float(np.abs(white - covered).max()), float(covered.mean())))
+    return found
+
+
+def test_masks_of_mild_copies_are_cropped_and_flipped_with_them(tmp_path):
+    found = pixel_sums(tmp_path, Augmentation(light=0.0, blur=0.0, least_area=0.2))
+    assert all(apart < 0.01 for apart, _ in found)
+    shares = [share for _, share in found]
+    assert max(shares) > 2 * min(shares)  # crops differ
+
+
+def test_masks_of_challenge_copies_are_turned_and_cropped_with_them(tmp_path):
+    """Distortions dim and blur the picture, so that it agrees with the mask less closely."""
+    found = pixel_sums(tmp_path, Augmentation(recipe="challenge"), copies=24)
+    assert all(apart < 0.5 for apart, _ in found)
+    assert np.median([apart for apart, _ in found]) < 0.3
+
+
+def test_masks_of_varied_copies_are_those_of_both_recipes(tmp_path):
+    varied = Augmentation(recipe="varied", seed=3)
+    write_masks(np.random.default_rng(0).random((6, 60, 90)) < 0.2, tmp_path / "m.png")
+    samples = [sample("a", masks="m.png")]
+
+    def covered(augmentation):
+        return mask_targets(samples, tmp_path, (4, 4), augmentation=augmentation, copies=4).covered
+
+    both, mild = covered(varied)[0], covered(Augmentation(seed=3))[0]
+    challenge = covered(Augmentation(recipe="challenge", seed=3))[0]
+    np.testing.assert_array_equal(both[1::2], mild[1::2])
+    np.testing.assert_array_equal(both[2::2], challenge[2::2])
+
+
+@pytest.mark.parametrize("recipe", ["trivial", "rand"])
+def test_nothing_is_known_of_copies_that_policies_draw(tmp_path, recipe):
+    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    augmentation = Augmentation(recipe=recipe)
+    targets = mask_targets(
+        [sample("a", masks="m.png")], tmp_path, (2, 2), augmentation=augmentation, copies=2
+    )
+    assert targets.annotated.tolist() == [[True, False, False]]
+
+
+def test_copies_that_are_not_held_are_not_annotated(tmp_path):
+    """As those that are made anew in each epoch."""
+    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    targets = mask_targets([sample("a", masks="m.png")], tmp_path, (2, 2))
+    shares, annotated = targets.batch(np.array([0, 0]), np.array([0, 7]))
+    assert annotated.tolist() == [True, False]
+    assert shares.amax(dim=(1, 2, 3)).tolist() == [1, 0]
+
+
+def test_what_is_cut_away(tmp_path):
+    """One object in the corner: some copies by crops of a fifth show it, others do not."""
+    masks = np.zeros((6, 90, 160), bool)
+    masks[0, 70:90, 0:20] = True
+    write_masks(masks, tmp_path / "corner.png")
+    write_masks(np.zeros((6, 90, 160), bool), tmp_path / "nothing.png")
+    names = ("corner", "nothing")
+    samples = [sample(name, masks=f"{name}.png") for name in names] + [sample("unknown")]
+    crops = Augmentation(least_area=0.2, flip=0.0)
+    targets = mask_targets(samples, tmp_path, (8, 8), augmentation=crops, copies=20)
+    copies = np.arange(21)
+    away = [targets.cut_away(np.full(21, row), copies) for row in range(3)]
+    shown = targets.covered[0].any(axis=(1, 2, 3))
+    assert 0 < away[0].sum() < 20 and not away[0][0]
+    np.testing.assert_array_equal(away[0].numpy(), ~shown)
+    assert not away[1].any() and not away[2].any()  # nothing to cut away, and nothing known
 
 
 def test_a_missing_mask_is_named(tmp_path):

@@ -103,7 +103,7 @@ def examples(*, masks: bool) -> Examples:
         grid=torch.from_numpy(grid)[:, None],
         grid_size=(3, 4),
         view_size=96,
-        masks=MaskTargets(covered, known) if masks else None,
+        masks=MaskTargets(covered[:, None], known[:, None]) if masks else None,
     )
 
 

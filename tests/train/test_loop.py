@@ -484,8 +484,8 @@ def with_grid(labels: torch.Tensor, *, cells: int = 4) -> tuple[torch.Tensor, Ma
     grid[rows, 0, where, 0] += 4.0 * labels
     covered = torch.zeros(len(labels), 6, cells, dtype=torch.uint8)
     covered[rows, 0, where] = FULL * labels.to(torch.uint8)
-    shares = covered.view(-1, 6, 2, 2).numpy()
-    return grid, MaskTargets(shares, np.ones(len(labels), np.bool_))
+    shares = covered.view(-1, 1, 6, 2, 2).numpy()
+    return grid, MaskTargets(shares, np.ones((len(labels), 1), np.bool_))
 
 
 def grid_parts(labels: torch.Tensor) -> dict[str, Any]:
@@ -507,8 +507,7 @@ def test_masks_are_learned_beside_the_classes() -> None:
     assert not float(ignorant.mask_overlap.iou[0]) > 0.1
 
 
-def test_the_masks_of_copies_are_not_learned() -> None:
-    """Copies are cropped and flipped; only the first one has the masks of the frame."""
+def test_masks_of_copies_that_are_not_known_are_not_learned() -> None:
     features, labels = made_data(40)
     grid, masks = with_grid(labels)
     examples = examples_of(features, labels, grid=grid, grid_size=(2, 2), masks=masks)
@@ -524,6 +523,25 @@ def test_the_masks_of_copies_are_not_learned() -> None:
         return losses.masks_loss(output, batch).item()
 
     assert loss(0) > 0 == loss(1)
+
+
+def test_a_copy_whose_road_work_is_cut_away_shows_none() -> None:
+    """The second copies of even rows are empty, those of odd rows show what the first ones do."""
+    features, labels = made_data(40)
+    grid, masks = with_grid(labels)
+    both = np.concatenate([masks.covered, masks.covered], axis=1)
+    both[::2, 1] = 0
+    twice = MaskTargets(both, np.ones((40, 2), np.bool_))
+    examples = examples_of(features, labels, grid=grid, grid_size=(2, 2), masks=twice)
+    alike = dataclasses.replace(examples, rows=examples.rows.expand(-1, 2))
+    targets = {}
+    for copy in (0, 1):
+        parts = cut(torch.arange(40), torch.full((40,), copy), 1)
+        (batch,) = load(alike, None, parts, QUICK, epoch=0, device=torch.device("cpu"))
+        assert batch.annotated is not None and batch.annotated.all()
+        targets[copy] = batch.targets[:, 1].long()
+    assert torch.equal(targets[0], labels)
+    assert torch.equal(targets[1], labels * (torch.arange(40) % 2))
 
 
 def test_what_masks_show_can_decide() -> None:

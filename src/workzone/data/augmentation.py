@@ -7,6 +7,7 @@ Recipes:
 ``trivial``    one change of any strength (TrivialAugment Wide, Müller & Hutter 2021, ICCV)
 ``rand``       two changes of medium strength (RandAugment, Cubuk et al. 2020, NeurIPS)
 ``challenge``  what the subnet's validator does, at a random level (`workzone.data.challenge`)
+``varied``     mild and challenge in turn, mild first
 =============  ==================================================================================
 """
 
@@ -21,10 +22,10 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from workzone.data.challenge import challenge_image
+from workzone.data.challenge import challenge_image, changes_of, turned_and_cropped
 from workzone.errors import UsageError, nearest
 
-Recipe = Literal["mild", "trivial", "rand", "challenge"]
+Recipe = Literal["mild", "trivial", "rand", "challenge", "varied"]
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 
 LEAST_SIDE = 8
@@ -46,7 +47,7 @@ class Augmentation:
 
     seed: int = 0
     recipe: Recipe = "mild"
-    # Of `mild` alone; the other recipes are what their authors made them.
+    # Of `mild`, also in `varied`; the other recipes are what their authors made them.
     flip: float = 0.5  # probability of a left-right flip
     least_area: float = 0.5  # share of the frame that a random crop keeps at least, 0..1
     light: float = 0.3  # brightness, contrast, saturation are scaled within 1 +- this
@@ -63,7 +64,7 @@ class Augmentation:
             value = getattr(self, field.name)
             if not 0 <= value <= 1:
                 raise UsageError(f"{field.name} is a share from 0 to 1, not {value}")
-            if self.recipe != "mild" and value != field.default:
+            if self.recipe not in ("mild", "varied") and value != field.default:
                 raise UsageError(
                     f"{field.name}={value} belongs to the augmentation 'mild', not to "
                     f"{self.recipe!r}: leave it out, or take mild"
@@ -84,33 +85,61 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
 
     Returns:
         uint8: ``[3, h, w]`` with h <= H and w <= W of ``mild``, ``[3, 224, 224]`` of ``challenge``,
-        ``[3, H, W]`` of the others.
+        either of ``varied``, ``[3, H, W]`` of the others.
     """
-    if recipe.recipe == "challenge":
+    kind = _recipe_of(recipe, copy)
+    if kind == "challenge":
         return challenge_image(frame, identity=f"{identity}/{copy}", seed=recipe.seed).pixels
-    digest = hashlib.blake2b(f"{recipe.seed}/{identity}/{copy}".encode(), digest_size=8).digest()
-    seed = int.from_bytes(digest, "little")
-    if recipe.recipe == "mild":
+    seed = _seed(recipe, identity, copy)
+    if kind == "mild":
         return _mild(frame, recipe, np.random.default_rng(seed))
     from torchvision.transforms import v2  # a second of every start, were it at the top
 
     policies = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
     with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU; others stay as they are
-        changed: torch.Tensor = policies[recipe.recipe]()(frame)
+        changed: torch.Tensor = policies[kind]()(frame)
     return changed
 
 
+def augment_masks(
+    masks: torch.Tensor, recipe: Augmentation, *, identity: str, copy: int
+) -> torch.Tensor | None:
+    """What is left of a frame's masks, and where, in the copy that `augment` makes.
+
+    Args:
+        masks: uint8 ``[K, H, W]``, 0 or 255, of the frame's shape; at another scale they are cut
+            alike to within a pixel.
+        recipe: as `augment` was given.
+        identity: as `augment` was given.
+        copy: as `augment` was given.
+
+    Returns:
+        Shares ``[K, h, w]``, 0..1; None of recipes that torchvision draws, which tell nobody.
+    """
+    kind = _recipe_of(recipe, copy)
+    if kind == "challenge":
+        changes = changes_of(masks, identity=f"{identity}/{copy}", seed=recipe.seed)
+        return turned_and_cropped(masks, changes).clamp(0, 1)  # antialiasing may overshoot
+    if kind == "mild":
+        random = np.random.default_rng(_seed(recipe, identity, copy))
+        return _cropped(masks, recipe, random).float() / 255
+    return None
+
+
+def _recipe_of(recipe: Augmentation, copy: int) -> Recipe:
+    if recipe.recipe == "varied":
+        return "mild" if copy % 2 else "challenge"
+    return recipe.recipe
+
+
+def _seed(recipe: Augmentation, identity: str, copy: int) -> int:
+    text = f"{recipe.seed}/{identity}/{copy}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator) -> torch.Tensor:
-    _, height, width = frame.shape
-    share = float(np.sqrt(random.uniform(recipe.least_area, 1)))
-    crop_height = max(round(height * share), min(height, LEAST_SIDE))
-    crop_width = max(round(width * share), min(width, LEAST_SIDE))
-    top = int(random.integers(0, height - crop_height + 1))
-    left = int(random.integers(0, width - crop_width + 1))
-    frame = frame[:, top : top + crop_height, left : left + crop_width]
-    if random.random() < recipe.flip:
-        frame = frame.flip(-1)
+    frame = _cropped(frame, recipe, random)
     factors = random.uniform(1 - recipe.light, 1 + recipe.light, size=3)
     from torchvision.transforms.v2 import functional as T
 
@@ -121,3 +150,17 @@ def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator
     if random.random() < recipe.blur:
         frame = T.gaussian_blur(frame, kernel_size=[9, 9], sigma=[sigma, sigma])
     return frame
+
+
+def _cropped(
+    image: torch.Tensor, recipe: Augmentation, random: np.random.Generator
+) -> torch.Tensor:
+    """A random part of ``[C, H, W]``, flipped or not; the first random numbers of a mild copy."""
+    _, height, width = image.shape
+    share = float(np.sqrt(random.uniform(recipe.least_area, 1)))
+    crop_height = max(round(height * share), min(height, LEAST_SIDE))
+    crop_width = max(round(width * share), min(width, LEAST_SIDE))
+    top = int(random.integers(0, height - crop_height + 1))
+    left = int(random.integers(0, width - crop_width + 1))
+    image = image[:, top : top + crop_height, left : left + crop_width]
+    return image.flip(-1) if random.random() < recipe.flip else image

@@ -107,13 +107,31 @@ def challenge_image(
     Raises:
         UsageError: no such level.
     """
+    changes = changes_of(frame, identity=identity, seed=seed, level=level, flips=flips)
+    jpeg = _encoded(apply_changes(frame, changes))
+    return ChallengeImage(jpeg, decode(jpeg), changes)
+
+
+def changes_of(
+    frame: torch.Tensor,
+    *,
+    identity: str,
+    seed: int = 0,
+    level: int | None = None,
+    flips: bool = False,
+) -> Changes:
+    """What `challenge_image` does to a frame, of which the size alone matters.
+
+    A frame ``[C, H, W]`` of another size, but the same shape, is cut alike to within a pixel.
+
+    Raises:
+        UsageError: no such level.
+    """
     if level is None:
         level = draw_level(identity=identity, seed=seed)
     _, height, width = frame.shape
     random = _random(seed, identity, level)
-    changes = draw_changes(random, level=level, width=width, height=height, flips=flips)
-    jpeg = _encoded(apply_changes(frame, changes))
-    return ChallengeImage(jpeg, decode(jpeg), changes)
+    return draw_changes(random, level=level, width=width, height=height, flips=flips)
 
 
 def draw_level(*, identity: str, seed: int = 0) -> int:
@@ -172,15 +190,30 @@ def apply_changes(frame: torch.Tensor, changes: Changes) -> torch.Tensor:
         square = frame[:, top : top + side, left : left + side].permute(1, 2, 0)
         small = Image.fromarray(square.numpy()).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+    image = turned_and_cropped(frame, changes)
+    return _distorted((image * 255).clamp(0, 255).to(torch.uint8), changes)
+
+
+def turned_and_cropped(image: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """What of a frame is kept, and where: rotation, square, size and flips.
+
+    Args:
+        image: uint8 ``[C, H, W]``: a frame, or masks of it.
+        changes: what to do.
+
+    Returns:
+        ``[C, 224, 224]``, 0..1.
+    """
     from torchvision.transforms.v2 import functional as T  # a second of every start
 
-    square = T.crop(T.rotate(frame, changes.angle), top, left, side, side)
+    turned = T.rotate(image, changes.angle)
+    square = T.crop(turned, changes.top, changes.left, changes.side, changes.side)
     image = T.resize(square.float() / 255, [SIDE, SIDE], antialias=True)
     if changes.mirrored:
         image = image.flip(2)
     if changes.overturned:
         image = image.flip(1)
-    return _distorted((image * 255).clamp(0, 255).to(torch.uint8), changes)
+    return image
 
 
 def _distorted(image: torch.Tensor, changes: Changes) -> torch.Tensor:

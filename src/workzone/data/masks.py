@@ -9,6 +9,7 @@ A reference is one of
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,20 @@ def load_masks(reference: str, root: Path, height: int, width: int) -> npt.NDArr
     return _from_annotations(root / path, image_id, height, width)
 
 
+def mask_size(reference: str, root: Path) -> tuple[int, int]:
+    """Height and width of the image that masks are of, in pixels.
+
+    Raises:
+        ManifestError: a file that is missing or is no mask, or an image it does not know.
+    """
+    path, image_id = split_reference(reference)
+    if image_id is not None:
+        outlines = _outlines_of(root / path, image_id)
+        return outlines.height, outlines.width
+    with _mask_image(root / path) as image:
+        return image.height, image.width
+
+
 def split_reference(reference: str) -> tuple[str, str | None]:
     """The path of a reference, and the image's id where it points into annotations."""
     path, mark, image_id = reference.rpartition("#")
@@ -105,15 +120,21 @@ def write_masks(masks: npt.NDArray[np.bool_], path: Path) -> None:
         Image.fromarray(bits).save(aside, format="PNG")
 
 
-def _from_png(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
+@contextlib.contextmanager
+def _mask_image(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            mode = image.mode
-            bits = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+            yield image
     except FileNotFoundError as error:
         raise ManifestError(f"no mask file at {path}; clear the masks column or add it") from error
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise ManifestError(f"{path} is not a readable mask image: {error}") from error
+
+
+def _from_png(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
+    with _mask_image(path) as image:
+        mode = image.mode
+        bits = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
     if mode not in ("L", "P") or bits.max() >= 1 << len(OBJECT_CLASSES):
         raise ManifestError(
             f"{path} is not a mask: pixels must be 8-bit, bit k standing for class k of "
@@ -130,7 +151,7 @@ class _Outlines:
     polygons: tuple[tuple[int, tuple[float, ...]], ...]  # class, x0, y0, x1, y1, ...
 
 
-def _from_annotations(path: Path, image_id: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+def _outlines_of(path: Path, image_id: str) -> _Outlines:
     try:
         outlines = _outlines(str(path), path.stat().st_mtime_ns).get(image_id)
     except FileNotFoundError as error:
@@ -139,6 +160,11 @@ def _from_annotations(path: Path, image_id: str, height: int, width: int) -> npt
         raise ManifestError(f"{path} is not a COCO file: {error!r}") from error
     if outlines is None:
         raise ManifestError(f"{path} has no image with id {image_id!r}; import the set again")
+    return outlines
+
+
+def _from_annotations(path: Path, image_id: str, height: int, width: int) -> npt.NDArray[np.bool_]:
+    outlines = _outlines_of(path, image_id)
     masks = np.zeros((len(OBJECT_CLASSES), height, width), np.bool_)
     scale = np.array([width / outlines.width, height / outlines.height])
     for channel in sorted({channel for channel, _ in outlines.polygons}):

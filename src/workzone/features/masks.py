@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
-from workzone.data.masks import load_masks
+from workzone.data.augmentation import Augmentation, augment_masks
+from workzone.data.masks import load_masks, mask_size
 from workzone.errors import UsageError
 from workzone.progress import track
 from workzone.types import OBJECT_CLASSES, Sample
@@ -18,39 +20,66 @@ from workzone.types import OBJECT_CLASSES, Sample
 FULL = 255
 """The stored value of a cell that an object covers wholly."""
 
+LEAST_SHARE = 20 / 224**2
+"""Of a picture: less of an object than this, 20 pixels of a challenge, nobody can tell."""
+
 _FINER = 4  # masks are drawn this much finer, a side, than cells: one pixel of the view
+_CUT_SIDE = 768
+"""Pixels of the longer side at which masks of copies are cut."""
 
 
 @dataclass(frozen=True)
 class MaskTargets:
-    """Masks of ``n`` samples over the whole frame, as small as they are held in memory.
+    """Masks of ``n`` samples and ``C`` copies of each, as small as they are held in memory.
 
-    ``covered``: uint8 ``[n, K, h, w]``, the share of a cell that a class covers, `FULL` being all
-    of it; ``annotated``: bool ``[n]``, False for rows of which nothing is known (zeros there).
+    ``covered``: uint8 ``[n, C, K, h, w]``, the share of a cell that a class covers, `FULL` being
+    all of it, over the whole frame of the sample (copy 0) or of its copy; ``annotated``: bool
+    ``[n, C]``, False where nothing is known (zeros there). C may be less than there are copies.
     """
 
     covered: npt.NDArray[np.uint8]
     annotated: npt.NDArray[np.bool_]
 
     def batch(
-        self, rows: Sequence[int] | slice | npt.NDArray[np.int64]
+        self, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | int = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Some rows for the loss: shares float32 ``[B, K, h, w]``, 0..1, and bool ``[B]``."""
-        shares = torch.from_numpy(self.covered[rows].astype(np.float32)) / FULL
-        return shares, torch.from_numpy(self.annotated[rows].copy())
+        held = np.zeros(rows.shape, np.bool_) | (np.asarray(copies) < self.covered.shape[1])
+        copies = np.where(held, copies, 0)
+        shares = torch.from_numpy(self.covered[rows, copies].astype(np.float32)) / FULL
+        annotated = self.annotated[rows, copies] & held
+        return shares * torch.from_numpy(held)[:, None, None, None], torch.from_numpy(annotated)
+
+    def cut_away(
+        self, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | int
+    ) -> torch.Tensor:
+        """Of which copies nothing is left that the sample itself shows, bool ``[B]``."""
+        (own, _), (left, known) = self.batch(rows), self.batch(rows, copies)
+        seen, still = (m.amax(dim=1).mean(dim=(1, 2)) >= LEAST_SHARE for m in (own, left))
+        return known & seen & ~still
 
 
-def mask_targets(samples: Sequence[Sample], root: Path, shape: tuple[int, int]) -> MaskTargets:
+def mask_targets(
+    samples: Sequence[Sample],
+    root: Path,
+    shape: tuple[int, int],
+    *,
+    augmentation: Augmentation | None = None,
+    copies: int = 0,
+) -> MaskTargets:
     """The masks of samples, averaged over the cells of a grid that spans the frame.
 
-    That is the global view's grid, and the canvas on which views' grids are placed. They are
-    masks of the image as it is (copy 0): augmented copies are cropped and flipped.
+    That is the global view's grid, and the canvas on which views' grids are placed. Masks of
+    copies are cropped, turned and flipped with them.
 
     Args:
         samples: in the order wanted.
         root: the manifest's folder.
         shape: rows and columns, a quarter of the view's pixels a side
             (``MaskHeadConfig.mask_size``).
+        augmentation: by which copies are made; see `workzone.data.augmentation.augment_masks` for
+            those whose masks cannot be told.
+        copies: of each sample, beside itself.
 
     Raises:
         UsageError: a shape that is not positive.
@@ -59,14 +88,29 @@ def mask_targets(samples: Sequence[Sample], root: Path, shape: tuple[int, int]) 
     rows, columns = shape
     if min(shape) < 1:
         raise UsageError(f"mask targets: rows and columns are positive, got {rows} x {columns}")
-    covered = np.zeros((len(samples), len(OBJECT_CLASSES), rows, columns), np.uint8)
-    annotated = np.zeros(len(samples), np.bool_)
+    looks = 1 + copies
+    covered = np.zeros((len(samples), looks, len(OBJECT_CLASSES), rows, columns), np.uint8)
+    annotated = np.zeros((len(samples), looks), np.bool_)
     for index, sample in enumerate(track(samples, "reading masks")):
-        if sample.masks is not None:
-            fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
-            cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
-            covered[index] = np.rint(cells.mean(axis=(2, 4)) * FULL)
-        annotated[index] = sample.masks is not None
+        if sample.masks is None:
+            continue
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
+        cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
+        covered[index, 0] = np.rint(cells.mean(axis=(2, 4)) * FULL)
+        annotated[index, 0] = True
+        if augmentation is None or not copies:
+            continue
+        height, width = mask_size(sample.masks, root)
+        scale = min(1.0, _CUT_SIDE / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        whole = torch.from_numpy(load_masks(sample.masks, root, *size)).byte() * FULL
+        for copy in range(1, looks):
+            identity = sample.content_hash or sample.id
+            left = augment_masks(whole, augmentation, identity=identity, copy=copy)
+            if left is not None:
+                small = F.adaptive_avg_pool2d(left, shape) * FULL
+                covered[index, copy] = small.round().byte().numpy()
+                annotated[index, copy] = True
     return MaskTargets(covered, annotated)
 
 

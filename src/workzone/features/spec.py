@@ -66,7 +66,7 @@ class FeatureSpec:
     def key(self) -> str:
         """16 hex digits that change with anything that changes a feature."""
         values = self.to_json()
-        if self.augmentation.recipe == "challenge":
+        if self.augmentation.recipe in ("challenge", "varied"):
             values["challenge"] = RECIPE_VERSION
         text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -97,8 +97,8 @@ class _Parts(Dataset[Batch]):
         given, targets = self._augmented(part)
         masks = annotated = None
         if examples.masks is not None:
-            masks, annotated = examples.masks.batch(part.images.numpy())
-            annotated &= (part.copies == 0) & part.counted  # copies are cropped and flipped
+            masks, annotated = examples.masks.batch(part.images.numpy(), part.copies.numpy())
+            annotated &= part.counted
         return Batch(
             part=part,
             given=given,
@@ -120,7 +120,7 @@ class _Parts(Dataset[Batch]):
     ) -> tuple[DetectorInput, torch.Tensor]:
         return augment_batch(
             self.examples.batch(images, copies, self.metadata),
-            F.one_hot(self.examples.labels[images], 2).float(),
+            F.one_hot(self.examples.labels_of(images, copies), 2).float(),
             config=self.config.augment,
             ids=self.examples.ids(images),
             seed=self.config.seed,

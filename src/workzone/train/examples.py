@@ -54,7 +54,7 @@ class Examples:
     grid: torch.Tensor | None = None  # [R, N, D'] of the global view, or [R, V, N, D'] of all
     grid_size: tuple[int, int] = (0, 0)
     view_size: int = 0  # pixels, a side
-    masks: MaskTargets | None = None  # of the images as they are
+    masks: MaskTargets | None = None  # of the images, and of their copies
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
 
@@ -111,6 +111,14 @@ class Examples:
     def at_epoch(self, epoch: int) -> Self:
         """What an epoch, from 0, learns from: stored features are always the same."""
         return self
+
+    def labels_of(self, images: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
+        """Labels of copies, int64 ``[B]``: one whose road work is cut away shows none."""
+        labels = self.labels[images]
+        if self.masks is None:
+            return labels
+        away = self.masks.cut_away(images.numpy(), copies.numpy())
+        return labels.masked_fill(away, 0)
 
     def batch(
         self,

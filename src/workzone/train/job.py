@@ -335,7 +335,9 @@ def examples_of(
         grid=store.grid(views) if views else None,
         grid_size=spec.grid_size,
         view_size=spec.layout.size,
-        masks=mask_targets(samples, root, shape) if shape else None,
+        masks=None
+        if shape is None
+        else mask_targets(samples, root, shape, augmentation=spec.augmentation, copies=copies),
         samples=samples,
         text_vectors=vectors,
     )
