@@ -14,6 +14,8 @@ from typer.testing import Result
 from cli_invoke import invoke
 from conftest import Tiny
 from natix_fixture import make_natix
+from workzone.cli.options import AugmentChoice
+from workzone.data.augmentation import RECIPES
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.train.settings import TrainConfig
 
@@ -204,6 +206,10 @@ def test_extract_makes_copies_by_the_recipe_that_is_named(
     spec = json.loads((Path(told["store"]) / "spec.json").read_text())
     assert spec["augmentation"]["recipe"] == "challenge"
     assert spec["augmentation"]["seed"] == 3
+
+
+def test_every_recipe_can_be_named() -> None:
+    assert tuple(AugmentChoice) == RECIPES
 
 
 @pytest.mark.parametrize("name", ["backbones", "extract", "train", "evaluate"])

@@ -40,6 +40,7 @@ class AugmentChoice(enum.StrEnum):
     TRIVIAL = "trivial"
     RAND = "rand"
     CHALLENGE = "challenge"
+    VARIED = "varied"
 
 
 DEFAULT_BACKBONE = "lite0"
@@ -75,8 +76,8 @@ CopiesOption = Annotated[
 AugmentOption = Annotated[
     AugmentChoice,
     typer.Option(
-        help="How copies differ: crop, flip and light; TrivialAugment; RandAugment; or as the "
-        "subnet sends images."
+        help="How copies differ: crop, flip and light; TrivialAugment; RandAugment; as the subnet "
+        "sends images; or the first and the last of these in turn."
     ),
 ]
 AugmentSeedOption = Annotated[int, typer.Option(help="Seed of the augmented copies.")]
