@@ -56,7 +56,6 @@ class Convolution(nn.Conv2d):
         after = kernel // 2
         before = after - (stride == 2)
         self.around = (before, after, before, after)  # left, right, top, bottom
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """``[M, inside, h, w]`` to ``[M, outside, h / stride, w / stride]``."""
@@ -119,7 +118,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The whole network without its classifier, with random weights."""
+    """The whole network without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,6 +131,12 @@ class EfficientNetLite0(nn.Module):
             inside = stage.channels
         self.conv_head = Convolution(inside, HEAD_WIDTH, 1)
         self.bn2 = Normalisation(HEAD_WIDTH)
+
+    def randomise(self) -> None:
+        """Draw weights that keep the spread of signals through the depth."""
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, normalised: torch.Tensor) -> torch.Tensor:
         """``[M, 3, S, S]`` to ``[M, 1280, S / 32, S / 32]``, for S a multiple of 32."""

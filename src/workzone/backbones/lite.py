@@ -105,8 +105,10 @@ def load_tail() -> list[torch.Tensor]:
 
 def _network(*, random: bool = False) -> EfficientNetLite0:
     if random:
-        return EfficientNetLite0()
-    with torch.device("meta"):  # no random weights first
+        network = EfficientNetLite0()
+        network.randomise()
+        return network
+    with torch.device("meta"):  # no weights that the package's would only replace
         network = EfficientNetLite0()
     features = {
         name: value
