@@ -174,7 +174,10 @@ def folded(model: nn.Module) -> nn.Module:
         for (name, child), (next_name, following) in pairwise(children):
             if isinstance(child, nn.Conv2d) and isinstance(following, Normalisation):
                 setattr(block, name, _fused(child, following))
-                setattr(block, next_name, following.act)
+                # In place: a second map of that size, 25 MB of 512 px, would be memory fresh from
+                # the system at every call, which takes longer than computing what goes into it.
+                relu = isinstance(following.act, nn.ReLU6)
+                setattr(block, next_name, nn.ReLU6(inplace=True) if relu else nn.Identity())
     return model
 
 
