@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["workzone.features.extract", "workzone.backbones.lite", "timm"])
+_context.set_forkserver_preload(["workzone.features.extract", "workzone.backbones.lite"])
 
 
 def start(function: Callable[..., None], *arguments: Any) -> multiprocessing.Process:

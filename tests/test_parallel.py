@@ -28,6 +28,11 @@ def test_work_is_done_by_other_threads():
     assert threading.get_ident() not in names
 
 
+def test_a_single_item_is_worked_on_by_the_caller():
+    assert list(map_ahead(lambda _: threading.get_ident(), ["a"])) == [("a", threading.get_ident())]
+    assert list(map_ahead(abs, [])) == []
+
+
 @pytest.mark.parametrize("ahead", [1, 3, 8])
 def test_the_source_is_read_at_most_so_far_ahead(ahead):
     taken = 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
 from workzone.errors import BackboneError
 
 
@@ -17,6 +15,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def hub_failure(name: str, hub_id: str, error: Exception) -> BackboneError:
     """The error to raise for a backbone ``name`` whose download from ``hub_id`` failed."""
+    # Here, since it brings an HTTP client, which nobody needs who downloads nothing.
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
     local = "or pass local weights with --weights PATH"
     causes = list(_chain(error))
     if any(isinstance(cause, GatedRepoError) for cause in causes):

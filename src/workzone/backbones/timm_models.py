@@ -24,13 +24,10 @@ class TimmBackbone(Backbone):
     Args:
         model: from ``timm.create_model(..., num_classes=0)``.
         name: canonical name.
-        licence: None to take what timm states of the weights.
         any_size: False where the model takes its default size only.
     """
 
-    def __init__(
-        self, model: nn.Module, name: str, *, licence: str | None = None, any_size: bool = True
-    ) -> None:
+    def __init__(self, model: nn.Module, name: str, *, any_size: bool = True) -> None:
         timm_model: Any = model
         settings = timm_model.pretrained_cfg
         if not getattr(timm_model, "feature_info", None):
@@ -48,7 +45,7 @@ class TimmBackbone(Backbone):
             mean=tuple(settings["mean"]),
             std=tuple(settings["std"]),
             default_size=published_size // multiple * multiple if any_size else published_size,
-            licence=licence or settings.get("license") or "see the model's page",
+            licence=settings.get("license") or "see the model's page",
             has_cls=getattr(timm_model, "cls_token", None) is not None,
             channels_last=prefix == 0,
         )

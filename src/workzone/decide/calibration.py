@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_expit, logit
 
+from workzone.decide.log_odds import expit, log_expit, logit
 from workzone.decide.threshold import (
     HALF,
     Probabilities,

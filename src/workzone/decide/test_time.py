@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
+from workzone.decide.log_odds import expit, logit
 from workzone.errors import UsageError
 
 MOST_COPIES = 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -195,10 +194,18 @@ def _blend(picture: Image.Image, heat: Floats) -> Image.Image:
     """The stronger the evidence, the more of the colour; none leaves the frame as it is."""
     small = Image.fromarray(heat.astype(np.float32))
     smooth = np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR)).clip(0, 1)
-    colours = mpl.colormaps[_COLOUR_MAP](smooth)[..., :3] * 255
+    colours = _colours(smooth) * 255
     opacity = (_STRONGEST * smooth)[..., None]
     pixels = np.asarray(picture) * (1 - opacity) + colours * opacity
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def _colours(evidence: Floats) -> Floats:
+    """Red, green and blue, 0..1, along a new last dimension, of evidence 0..1 of any shape."""
+    from matplotlib import colormaps  # half a second of every start, were it at the top
+
+    colours: Floats = colormaps[_COLOUR_MAP](evidence)[..., :3]
+    return colours
 
 
 def _outline_views(
@@ -271,7 +278,7 @@ def _caption_bar(width: int, probability: float, text_size: int) -> Image.Image:
     ramp_width, ramp_height = round(text_size * 4), round(text_size * 0.8)
     right = width - margin - draw.textlength("most", font=small)
     draw.text((right, middle), "most", font=small, fill=_LIGHT, anchor="lm")
-    levels = mpl.colormaps[_COLOUR_MAP](np.linspace(0, 1, ramp_width))[None, :, :3] * 255
+    levels = _colours(np.linspace(0, 1, ramp_width))[None] * 255
     ramp = Image.fromarray(np.repeat(levels.astype(np.uint8), ramp_height, axis=0))
     left = round(right - ramp_width - text_size * 0.4)
     bar.paste(ramp, (left, round(middle - ramp_height / 2)))

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from scipy.special import logit
 
 from workzone.backbones import Backbone, pool, run
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, default_model, read_bundle
+from workzone.decide.log_odds import logit
 from workzone.decide.test_time import confident_mean
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.model.attention import log_attention_kernel

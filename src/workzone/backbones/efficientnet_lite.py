@@ -1,0 +1,162 @@
+"""EfficientNet-Lite0 as published: the network of :mod:`workzone.backbones.lite`.
+
+Its stages are those of EfficientNet-B0 (Tan & Le 2019, arXiv 1905.11946, table 1). The Lite form,
+of Google's TensorFlow release (``models/official/efficientnet/lite`` in ``tensorflow/tpu``), has no
+squeeze-and-excitation, and ReLU6 for swish. Padding and the constant of batch normalisation are
+TensorFlow's. Tensors have the names and the order of timm's ``tf_efficientnet_lite0``: weight
+hashes, and the weights that a detector has learned, go by them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+STEM_WIDTH = 32
+HEAD_WIDTH = 1280
+
+EPSILON = 1e-3
+"""Of batch normalisation."""
+
+
+class Stage(NamedTuple):
+    """Blocks of the same shape; the first may halve the map's sides."""
+
+    expansion: int  # channels within a block per channel that enters it
+    kernel: int  # side
+    stride: int  # of the first block
+    channels: int
+    blocks: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 16, 1),
+    Stage(6, 3, 2, 24, 2),
+    Stage(6, 5, 2, 40, 2),
+    Stage(6, 3, 2, 80, 3),
+    Stage(6, 5, 1, 112, 3),
+    Stage(6, 5, 2, 192, 4),
+    Stage(6, 3, 1, 320, 1),
+)
+
+
+class Convolution(nn.Conv2d):
+    """Without bias and with TensorFlow's ``same`` padding, for maps whose sides are even.
+
+    At stride 2 that is one cell more at the right and bottom than at the left and top.
+    """
+
+    def __init__(
+        self, inside: int, outside: int, kernel: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(inside, outside, kernel, stride, groups=groups, bias=False)
+        after = kernel // 2
+        before = after - (stride == 2)
+        self.around = (before, after, before, after)  # left, right, top, bottom
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``[M, inside, h, w]`` to ``[M, outside, h / stride, w / stride]``."""
+        return super().forward(F.pad(maps, self.around))
+
+
+class Normalisation(nn.BatchNorm2d):
+    """Batch normalisation and what follows it: ReLU6, or nothing."""
+
+    def __init__(self, channels: int, *, relu: bool = True) -> None:
+        super().__init__(channels, eps=EPSILON)
+        self.act = nn.ReLU6() if relu else nn.Identity()
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``[M, channels, h, w]`` to the same shape."""
+        activated: torch.Tensor = self.act(super().forward(maps))
+        return activated
+
+
+class Separable(nn.Module):
+    """The first stage's block: each channel by itself, then all of them at each cell."""
+
+    def __init__(self, inside: int, outside: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw = Convolution(inside, inside, kernel, groups=inside)
+        self.bn1 = Normalisation(inside)
+        self.conv_pw = Convolution(inside, outside, 1)
+        self.bn2 = Normalisation(outside, relu=False)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``[M, inside, h, w]`` to ``[M, outside, h, w]``."""
+        result: torch.Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(maps))))
+        return result
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve each channel by itself, project; with a shortcut where shapes allow it.
+
+    Sandler et al. 2018, "MobileNetV2", arXiv 1801.04381.
+    """
+
+    def __init__(
+        self, inside: int, outside: int, kernel: int, *, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        expanded = expansion * inside
+        self.conv_pw = Convolution(inside, expanded, 1)
+        self.bn1 = Normalisation(expanded)
+        self.conv_dw = Convolution(expanded, expanded, kernel, stride=stride, groups=expanded)
+        self.bn2 = Normalisation(expanded)
+        self.conv_pwl = Convolution(expanded, outside, 1)
+        self.bn3 = Normalisation(outside, relu=False)
+        self.shortcut = stride == 1 and inside == outside
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``[M, inside, h, w]`` to ``[M, outside, h / stride, w / stride]``."""
+        convolved = self.bn2(self.conv_dw(self.bn1(self.conv_pw(maps))))
+        result: torch.Tensor = self.bn3(self.conv_pwl(convolved))
+        return maps + result if self.shortcut else result
+
+
+class EfficientNetLite0(nn.Module):
+    """The whole network without its classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = Convolution(3, STEM_WIDTH, 3, stride=2)
+        self.bn1 = Normalisation(STEM_WIDTH)
+        self.blocks = nn.Sequential()
+        inside = STEM_WIDTH
+        for stage in STAGES:
+            self.blocks.append(_blocks(inside, stage))
+            inside = stage.channels
+        self.conv_head = Convolution(inside, HEAD_WIDTH, 1)
+        self.bn2 = Normalisation(HEAD_WIDTH)
+
+    def randomise(self) -> None:
+        """Draw weights that keep the spread of signals through the depth."""
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, normalised: torch.Tensor) -> torch.Tensor:
+        """``[M, 3, S, S]`` to ``[M, 1280, S / 32, S / 32]``, for S a multiple of 32."""
+        maps = self.blocks(self.bn1(self.conv_stem(normalised)))
+        features: torch.Tensor = self.bn2(self.conv_head(maps))
+        return features
+
+
+def _blocks(inside: int, stage: Stage) -> nn.Sequential:
+    """One stage's blocks, for maps of ``inside`` channels."""
+    if stage.expansion == 1:  # has one block
+        return nn.Sequential(Separable(inside, stage.channels, stage.kernel))
+    blocks = [
+        InvertedResidual(
+            stage.channels if number else inside,
+            stage.channels,
+            stage.kernel,
+            stride=1 if number else stage.stride,
+            expansion=stage.expansion,
+        )
+        for number in range(stage.blocks)
+    ]
+    return nn.Sequential(*blocks)
