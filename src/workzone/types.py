@@ -113,6 +113,7 @@ class DetectorOutput:
     balance_loss: torch.Tensor  # scalar, of the experts' routers; 0 without experts
     masks: torch.Tensor | None = None  # logits [B, K, h, w]
     cells: torch.Tensor | None = None  # logits of road work [B, V, h, w], of the dense head
+    half_cells: torch.Tensor | None = None  # and of the views at half their size [B, V, h/2, w/2]
     view_scores: torch.Tensor | None = None  # [B, V], of the pruner
     router_statistics: Sequence[Any] = ()  # one per block with experts
 

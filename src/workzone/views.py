@@ -50,6 +50,7 @@ class ViewLayout:
     overlap: float = 0.25  # share of a tile that its neighbour covers too, 0..0.9
     squares: tuple[str, ...] = ("centre", "right")  # of the shorter side; along the longer one
     boxes: tuple[Box, ...] = ()  # further views, in fractions of the frame
+    halves: bool = False  # the backbone reads every view at half its size too; for a dense head
 
     def __post_init__(self) -> None:
         for square in self.squares:

@@ -132,17 +132,19 @@ class Bundle:
                 f"--size: this model knows views of {layout.size} px and no others; dense models "
                 "(workzone train --preset dense, and the one that comes with workzone) take any"
             )
-        multiple = layout.size // rows
+        cell = layout.size // rows
+        multiple = 2 * cell if layout.halves else cell
         if size < multiple or size % multiple:
             lower = max(1, size // multiple) * multiple
             raise UsageError(
-                f"--size {size} is no multiple of {multiple}, the side of a cell: "
+                f"--size {size} is no multiple of {multiple}"
+                f"{', twice' if layout.halves else ','} the side of a cell: "
                 f"the nearest are {lower} and {lower + multiple}"
             )
         spec = dataclasses.replace(
             self.spec,
             layout=dataclasses.replace(layout, size=size),
-            grid_size=(size // multiple, size // multiple),
+            grid_size=(size // cell, size // cell),
         )
         return dataclasses.replace(self, spec=spec)
 

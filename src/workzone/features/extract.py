@@ -19,6 +19,7 @@ from workzone.backbones import Backbone, pool, pooled_width, run
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
+from workzone.features.reading import read_views
 from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
 from workzone.parallel import in_batches, map_ahead
@@ -84,6 +85,8 @@ def make_spec(
     """
     layout = layout or ViewLayout(size=backbone.default_size)
     backbone.check_size(layout.size)
+    if layout.halves:
+        backbone.check_size(layout.size // 2)
     pooling = pooling or backbone.default_pooling
     return FeatureSpec(
         backbone=backbone.name,
@@ -227,7 +230,7 @@ class Extraction:
             timings = []
             for _ in range(3):  # the first is a warm-up; the quickest is the least disturbed
                 start = time.perf_counter()
-                run(self.backbone, pixels, precision=self.spec.precision)
+                read_views(self.backbone, pixels, self.spec)
                 timings.append(time.perf_counter() - start)
             seconds = min(timings) * len(pending)
         return Estimate(len(pending), len(self._jobs) - len(pending), size, seconds)
@@ -286,7 +289,7 @@ class Extraction:
         # One image at a time: a row then depends on its own image alone, bit for bit, and the
         # twelve views of one image already fill the processor.
         for _, views in good:
-            output = run(self.backbone, views.pixels, precision=self.spec.precision)
+            output = read_views(self.backbone, views.pixels, self.spec)
             pooled.append(pool(output, self.spec.pooling))
             grids.append(output.grid[list(self.spec.grid_views)])
             boxes.append(views.boxes)

@@ -45,15 +45,23 @@ class FeatureSpec:
                     f"{self.layout.count - 1}"
                 )
 
+    @property
+    def grid_cells(self) -> int:
+        """N, of the grid of a view; the cells of its half follow, where there is one."""
+        rows, columns = self.grid_size
+        cells = rows * columns
+        return cells + cells // 4 if self.layout.halves else cells
+
     def to_json(self) -> dict[str, Any]:
         """The spec as plain values.
 
-        The recipe `mild` is left out, and that the aspect ratio is not kept: nothing else was
-        possible when the first stores were made, and they keep their keys.
+        The recipe `mild` is left out, that the aspect ratio is not kept, and that views are not
+        halved: nothing else was possible when the first stores were made, and they keep their keys.
         """
         values = cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
-        if not self.layout.keep_aspect:
-            del values["layout"]["keep_aspect"]
+        for name in ("keep_aspect", "halves"):
+            if not values["layout"][name]:
+                del values["layout"][name]
         if self.augmentation.recipe == "mild":
             del values["augmentation"]["recipe"]
         return values

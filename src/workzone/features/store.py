@@ -62,8 +62,8 @@ def row_arrays(spec: FeatureSpec) -> list[RowArray]:
         RowArray("boxes", (views, 4), "float32"),
     ]
     if spec.grid_views:
-        cells = spec.grid_size[0] * spec.grid_size[1]
-        arrays.append(RowArray("grid", (len(spec.grid_views), cells, spec.grid_width), stored))
+        shape = (len(spec.grid_views), spec.grid_cells, spec.grid_width)
+        arrays.append(RowArray("grid", shape, stored))
     return arrays
 
 

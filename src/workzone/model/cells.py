@@ -139,7 +139,8 @@ class CellHead(nn.Module):
         squares = torch.zeros_like(total)
         for grid in grids:
             for image in grid.to(self.mean.device).split(1):
-                cells = self._judged(image, grid_size).flatten(0, 2)
+                parts = by_scale(image, grid_size)
+                cells = torch.cat([self._judged(*part).flatten(0, 2) for part in parts])
                 count += len(cells)
                 # An image's mean in float32 is exact enough, sums over all in it are not.
                 total += len(cells) * cells.mean(dim=0).double()
@@ -155,33 +156,44 @@ class CellHead(nn.Module):
         """Judge cells, and the image by the strongest.
 
         Args:
-            grid: ``[B, V, N, D]``.
+            grid: ``[B, V, N, D]``, or ``[B, V, N + N / 4, D]`` with the cells of the views' halves,
+                which are judged apart: an image's logit is the mean of both.
             grid_size: rows and columns of a view's grid.
             boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
                 cells are in it.
 
         Returns:
-            Logits of road work: of cells ``[B, V, N]``, `OUTSIDE` beyond the frame, and of images
-            ``[B]``.
+            Logits of road work: of cells ``[B, V, N]`` (``N + N / 4``), `OUTSIDE` beyond the frame,
+            and of images ``[B]``.
 
         Raises:
-            UsageError: the grid has another width.
+            UsageError: the grid has another width, or another number of cells.
         """
         if grid.ndim != 4 or grid.shape[-1] != self.config.width:
             raise UsageError(
                 f"cells: the grid is {list(grid.shape)}; give [B, V, N, {self.config.width}]"
             )
-        if self.training and self.config.mix_style:
-            grid = mix_style(grid, self.config.mix_style)
         scale = self.scale
         if self.training and self.config.dropout:
             scale = scale / F.dropout(torch.ones_like(scale), self.config.dropout)
+        judged, logits = [], []
+        for part, size in by_scale(grid, grid_size):
+            cells = self._cells(part, size, scale)
+            if boxes is not None:
+                cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
+            judged.append(cells)
+            logits.append(self.strongest(cells.flatten(1)).values.mean(dim=1))
+        return torch.cat(judged, dim=2), torch.stack(logits).mean(dim=0)
+
+    def _cells(
+        self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits ``[B, V, N]`` of the cells of one scale."""
+        if self.training and self.config.mix_style:
+            grid = mix_style(grid, self.config.mix_style)
         # Where nothing learns, image by image: what the tail makes of all would not fit.
         parts = [grid] if torch.is_grad_enabled() or self.tail is None else grid.split(1)
-        cells = torch.cat([self._logits(part, grid_size, scale) for part in parts])
-        if boxes is not None:
-            cells = cells.masked_fill(beyond_frame(boxes, grid_size), OUTSIDE)
-        return cells, self.strongest(cells.flatten(1)).values.mean(dim=1)
+        return torch.cat([self._logits(part, grid_size, scale) for part in parts])
 
     def _logits(
         self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
@@ -205,6 +217,35 @@ class CellHead(nn.Module):
         maps = grid.flatten(0, 1).unflatten(1, grid_size).permute(0, 3, 1, 2)
         judged: torch.Tensor = self.tail(maps).permute(0, 2, 3, 1)
         return judged.flatten(1, 2).reshape(*grid.shape[:3], -1)
+
+
+def by_scale(
+    packed: torch.Tensor, grid_size: tuple[int, int]
+) -> list[tuple[torch.Tensor, tuple[int, int]]]:
+    """Part the cells of views from those of their halves, which follow them.
+
+    Args:
+        packed: ``[B, V, N, ...]`` or ``[B, V, N + N / 4, ...]``.
+        grid_size: rows and columns of the N cells.
+
+    Returns:
+        One or two parts, each with its rows and columns.
+
+    Raises:
+        UsageError: another number of cells.
+    """
+    rows, columns = grid_size
+    half = (rows // 2, columns // 2)
+    sizes = {rows * columns: [grid_size]}
+    if min(half):
+        sizes[rows * columns + half[0] * half[1]] = [grid_size, half]
+    if packed.shape[2] not in sizes:
+        raise UsageError(
+            f"cells: a grid of {rows} x {columns} has {' or '.join(map(str, sizes))} cells (with "
+            f"those of the views' halves), not {packed.shape[2]}"
+        )
+    found = sizes[packed.shape[2]]
+    return list(zip(packed.split([r * c for r, c in found], dim=2), found, strict=True))
 
 
 def beyond_frame(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:

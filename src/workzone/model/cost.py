@@ -152,7 +152,8 @@ def meta_backbone(name: str) -> Backbone:
 def preset_cost(preset: Preset) -> Cost:
     """Count one preset; presets that share a backbone and views share that count."""
     read = views_read(preset)
-    seen = _backbone_cost(preset.backbone, preset.layout.size, read, preset.pooling)
+    layout = preset.layout
+    seen = _backbone_cost(preset.backbone, layout.size, read, preset.pooling, layout.halves)
     with META:
         detector = Detector(preset.detector)
     prediction = _predict(detector, preset, seen)
@@ -184,23 +185,32 @@ class _BackboneCost:
     flops: int
     activations: int  # bytes
     grid_size: tuple[int, int]
+    grid_cells: int  # with those of halves
     grid_width: int
 
 
 @lru_cache(maxsize=32)
-def _backbone_cost(name: str, size: int, views: int, pooling: str | None) -> _BackboneCost:
+def _backbone_cost(
+    name: str, size: int, views: int, pooling: str | None, halves: bool
+) -> _BackboneCost:
     backbone = meta_backbone(name)
     pixels = torch.empty(views, 3, size, size, dtype=torch.uint8, device=META)
     state = _state(backbone)
     work = counted(
         lambda: pool(backbone(pixels), pooling or backbone.default_pooling), [*state, pixels]
     )
+    cells, flops = math.prod(backbone.grid_size(size)), work.flops
+    if halves:
+        half = torch.empty(views, 3, size // 2, size // 2, dtype=torch.uint8, device=META)
+        flops += counted(lambda: backbone(half), [*state, half]).flops
+        cells += cells // 4
     return _BackboneCost(
         parameters=backbone.parameter_count,
         numbers=sum(tensor.numel() for tensor in state),
-        flops=work.flops,
+        flops=flops,
         activations=work.peak - sum(tensor.nbytes for tensor in state),
         grid_size=backbone.grid_size(size),
+        grid_cells=cells,
         grid_width=backbone.width,
     )
 
@@ -232,7 +242,7 @@ def _predict(detector: Detector, preset: Preset, seen: _BackboneCost) -> Counted
 
 def _grid(preset: Preset, seen: _BackboneCost, *, rows: int) -> torch.Tensor:
     views = (preset.layout.count,) if preset.detector.cells is not None else ()
-    return torch.empty(rows, *views, math.prod(seen.grid_size), seen.grid_width, device=META)
+    return torch.empty(rows, *views, seen.grid_cells, seen.grid_width, device=META)
 
 
 def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:

@@ -17,7 +17,7 @@ from torch import nn
 
 from workzone.errors import UsageError, nearest
 from workzone.model.attention import RMSNorm
-from workzone.model.cells import CellHead, CellHeadConfig
+from workzone.model.cells import CellHead, CellHeadConfig, by_scale
 from workzone.model.encoder import EncoderConfig, ViewEncoder
 from workzone.model.fusion import FusionConfig, GatedAttentionFusion
 from workzone.model.glance import Glance, GlanceConfig
@@ -223,14 +223,18 @@ class Detector(nn.Module):
         if given.grid is None or given.grid_size is None:
             raise UsageError("cells are those of the views' grids: give grid and grid_size")
         grid = given.grid[:, None] if given.grid.ndim == 3 else given.grid  # one view alone
-        cells, logit = head(grid, given.grid_size, given.boxes)
-        deciding = head.strongest(cells.detach().flatten(1)).indices // cells.shape[2]
-        weights = F.one_hot(deciding, cells.shape[1]).to(logit).mean(dim=1)
+        packed, logit = head(grid, given.grid_size, given.boxes)
+        weights, cells = [], []
+        for part, size in by_scale(packed, given.grid_size):
+            deciding = head.strongest(part.detach().flatten(1)).indices // part.shape[2]
+            weights.append(F.one_hot(deciding, part.shape[1]).to(logit).mean(dim=1))
+            cells.append(part.unflatten(2, size))
         return DetectorOutput(
             logits=torch.stack([-logit / 2, logit / 2], dim=-1),
-            view_weights=weights,
+            view_weights=torch.stack(weights).mean(dim=0),
             balance_loss=logit.new_zeros(()),
-            cells=cells.unflatten(2, given.grid_size),
+            cells=cells[0],
+            half_cells=cells[1] if len(cells) > 1 else None,
         )
 
     def _masks(

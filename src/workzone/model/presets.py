@@ -180,8 +180,8 @@ DENSE = Preset(
     name="dense",
     backbone=lite.TRUNK,
     # The whole frame, and sharper its two ends along the longer side, which overlap: a frame of
-    # 1280 x 720 px is seen at 910 x 512.
-    layout=ViewLayout(size=512, keep_aspect=True, tiles=0, squares=("left", "right")),
+    # 1280 x 720 px is seen at 910 x 512, and with halves at 455 x 256 too.
+    layout=ViewLayout(size=512, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True),
     pooling="mean",
     detector=DetectorConfig(
         width=lite.TRUNK_WIDTH,

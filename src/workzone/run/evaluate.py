@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -230,7 +229,7 @@ def _raw_of_copy(
     raw = []
     spec = bundle.spec
     grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * math.prod(spec.grid_size) * spec.grid_width)
+    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
     for i in range(0, len(rows), step):
         part = slice(i, i + step)
         given = stored_input(bundle, store, rows[part])

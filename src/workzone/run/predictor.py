@@ -14,12 +14,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from workzone.backbones import Backbone, pool, run
+from workzone.backbones import Backbone, pool
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, default_model, read_bundle
 from workzone.decide.log_odds import logit
 from workzone.decide.test_time import confident_mean
 from workzone.errors import BundleError, ImageError, UsageError
+from workzone.features.reading import read_views
 from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_box, cell_evidence, view_shares
 from workzone.model.inputs import DetectorInput
@@ -213,7 +214,7 @@ class Predictor:
         return _Reading(_joined(first, self._output(views.pixels[others])), kept)
 
     def _output(self, pixels: torch.Tensor) -> BackboneOutput:
-        output = run(self.backbone, pixels, precision=self.bundle.spec.precision)
+        output = read_views(self.backbone, pixels, self.bundle.spec)
         cls = None if output.cls is None else output.cls.cpu()
         return BackboneOutput(cls, output.grid.cpu(), output.grid_size)
 
@@ -278,11 +279,18 @@ class Predictor:
         )
 
     def _cells(self, output: DetectorOutput) -> npt.NDArray[np.float32] | None:
-        """Logits ``[V, h, w]`` of one image's cells, 0 at the cut; None without a dense head."""
+        """Logits ``[V, h, w]`` of one image's cells, 0 at the cut; None without a dense head.
+
+        Of a view that is read at half its size too, the higher ones.
+        """
         if output.cells is None:
             return None
+        cells = output.cells[0]
+        if output.half_cells is not None:
+            halves = output.half_cells[0].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+            cells = torch.maximum(cells, halves)
         cut = np.float32(logit(self.bundle.calibration.threshold))
-        above: npt.NDArray[np.float32] = output.cells[0].numpy() - cut
+        above: npt.NDArray[np.float32] = cells.numpy() - cut
         return above
 
     def explain(

@@ -12,6 +12,7 @@ import torch
 
 from workzone.backbones import Backbone, pool
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
+from workzone.features.reading import halved, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.inputs import DetectorInput
@@ -173,7 +174,10 @@ class PixelDetector(Detector):
         images, views = given.pixels.shape[:2]
         values = {f.name: getattr(given, f.name) for f in dataclasses.fields(DetectorInput)}
         if self.glance is None or views <= self.glance.config.keep:
-            output = self._tokens(given.pixels.flatten(0, 1))
+            pixels = given.pixels.flatten(0, 1)
+            output = self._tokens(pixels)
+            if self.spec.layout.halves:
+                output = with_halves(output, self._tokens(halved(pixels)))
             grid = output.grid.unflatten(0, (images, views))
             values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))
             values["grid"] = grid if self.config.needs_all_grids else grid[:, 0]

@@ -47,6 +47,11 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
             f"(from Python, features with grid_views={views or (0,)}), or leave them out "
             "(detector: {glance: null, masks: null, cells: null})"
         )
+    if spec.layout.halves and detector.cells is None:
+        raise UsageError(
+            "halves: the dense head alone (detector.cells) reads views at half their size too: "
+            "halves: false in the layout, or take --preset dense"
+        )
     if spec.layout.keep_aspect and (detector.glance is not None or detector.masks is not None):
         raise UsageError(
             "the glance and the masks take the whole frame to fill its view: keep_aspect: false "
