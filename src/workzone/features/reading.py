@@ -1,0 +1,42 @@
+"""What the backbone says of an image's views, at their size and at half of it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from workzone.backbones import Backbone, run
+from workzone.features.spec import FeatureSpec
+from workzone.types import BackboneOutput
+
+
+def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
+    """Tokens of views, without gradients.
+
+    Args:
+        backbone: that of ``spec``.
+        pixels: uint8 ``[M, 3, S, S]``.
+        spec: how features are made.
+
+    Returns:
+        As `workzone.backbones.run` gives them; with ``spec.layout.halves`` the cells of the halves
+        follow those of the views: the grid is ``[M, N + N / 4, D]``, ``grid_size`` that of N.
+    """
+    output = run(backbone, pixels, precision=spec.precision)
+    if not spec.layout.halves:
+        return output
+    halves = run(backbone, halved(pixels), precision=spec.precision)
+    return with_halves(output, halves)
+
+
+def halved(pixels: torch.Tensor) -> torch.Tensor:
+    """Views uint8 ``[M, 3, S, S]`` at half their size, antialiased."""
+    side = pixels.shape[-1] // 2
+    views = pixels.contiguous(memory_format=torch.channels_last)  # the vectorised path of bytes
+    return F.interpolate(views, (side, side), mode="bilinear", antialias=True)
+
+
+def with_halves(output: BackboneOutput, halves: BackboneOutput) -> BackboneOutput:
+    """Join what was read of views and of their halves, see :func:`read_views`."""
+    grid = torch.cat([output.grid, halves.grid], dim=1)
+    return BackboneOutput(output.cls, grid, output.grid_size)
