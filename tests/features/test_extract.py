@@ -352,6 +352,27 @@ def test_copies_have_rows_of_their_own_that_can_be_made_again(manifest, tmp_path
     assert files_of(work.path) == files
 
 
+def test_views_are_read_at_half_their_size_too(manifest):
+    layout = ViewLayout(size=64, tiles=0, squares=("centre",), halves=True)
+    work = extraction(manifest, layout=layout, grid_views=(0, 1))
+    store = work.run()
+    assert (store.spec.grid_size, store.spec.grid_cells) == ((4, 4), 20)
+    for sample in manifest:
+        views = sample_views(sample, sample_bytes(sample, manifest.root), layout)
+        small = torch.nn.functional.interpolate(
+            views.pixels, (32, 32), mode="bilinear", antialias=True
+        )
+        expected = [run(work.backbone, pixels).grid for pixels in (views.pixels, small)]
+        found = store.read("grid", [store.row(sample.content_hash)])[0]
+        torch.testing.assert_close(found, torch.cat(expected, dim=1), rtol=1e-3, atol=1e-3)
+
+
+def test_halves_that_do_not_fit_the_backbone_are_refused():
+    layout = ViewLayout(size=48, tiles=0, squares=(), halves=True)
+    with pytest.raises(UsageError, match="24"):
+        make_spec(FakeBackbone(), layout=layout)
+
+
 def test_more_copies_are_added_to_the_same_store(manifest):
     assert len(extraction(manifest).run()) == 5
     more = extraction(manifest, copies=1)

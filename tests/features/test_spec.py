@@ -40,6 +40,7 @@ OTHER = {
     "layout.size": 64,
     "layout.global_view": False,
     "layout.keep_aspect": True,
+    "layout.halves": True,
     "layout.tiles": 2,
     "layout.overlap": 0.5,
     "layout.squares": ("centre", "left"),

@@ -19,6 +19,7 @@ from workzone.model.cells import (
     CellHeadConfig,
     Tail,
     beyond_frame,
+    by_scale,
     mix_style,
 )
 from workzone.model.detector import Detector, DetectorConfig
@@ -202,6 +203,54 @@ def dense(**changes: object) -> DetectorConfig:
 def test_nothing_else_is_read(name: str, part: object) -> None:
     with pytest.raises(UsageError, match=f"reads nothing else; leave out {name}, or cells"):
         dense(**{name: part})
+
+
+def test_the_logit_of_views_and_their_halves_is_the_mean_of_both() -> None:
+    head = head_of(top=2)
+    grid = 3 + 2 * torch.randn(2, 3, 4 * 6 + 2 * 3, 6)
+    boxes = torch.tensor([0.0, -0.5, 1.0, 1.5]).expand(2, 3, 4)
+    cells, logits = head(grid, (4, 6), boxes)
+    own, own_logits = head(grid[:, :, :24], (4, 6), boxes)
+    half, half_logits = head(grid[:, :, 24:], (2, 3), boxes)
+    torch.testing.assert_close(cells, torch.cat([own, half], dim=2))
+    torch.testing.assert_close(logits, (own_logits + half_logits) / 2)
+    assert (half == OUTSIDE).sum() == 0 < (own == OUTSIDE).sum()
+
+
+def test_statistics_are_those_of_both_scales() -> None:
+    grids = 5 + torch.randn(4, 2, 20, 6)
+    grids[:, :, 16:] += 100
+    head = CellHead(CellHeadConfig(width=6))
+    head.fit([grids], (4, 4))
+    torch.testing.assert_close(head.mean, grids.flatten(0, 2).mean(dim=0), rtol=1e-5, atol=0)
+
+
+def test_cells_are_parted_by_scale() -> None:
+    packed = torch.arange(80).view(1, 1, 80)
+    (own, size), (half, half_size) = by_scale(packed, (8, 8))
+    assert (size, half_size) == ((8, 8), (4, 4))
+    assert torch.equal(torch.cat([own, half], dim=2), packed)
+    assert [size for _, size in by_scale(packed[:, :, :64], (8, 8))] == [(8, 8)]
+    assert [size for _, size in by_scale(packed[:, :, :1], (1, 1))] == [(1, 1)]  # without a half
+    with pytest.raises(UsageError, match=r"grid of 8 x 8 has 64 or 80 cells .* not 79"):
+        by_scale(packed[:, :, :79], (8, 8))
+
+
+def test_a_dense_detector_tells_the_cells_of_both_scales() -> None:
+    torch.manual_seed(0)
+    detector = Detector(dense()).eval()
+    grid = torch.randn(2, 3, 10, 6)
+    given = DetectorInput(features=torch.zeros(2, 3, 6), grid=grid, grid_size=(2, 4))
+    output = detector.run(given)
+    assert output.cells is not None and output.half_cells is not None
+    assert (output.cells.shape, output.half_cells.shape) == ((2, 3, 2, 4), (2, 3, 1, 2))
+    alone = [
+        detector.run(dataclasses.replace(given, grid=part, grid_size=size))
+        for part, size in ((grid[:, :, :8], (2, 4)), (grid[:, :, 8:], (1, 2)))
+    ]
+    torch.testing.assert_close(output.logits, (alone[0].logits + alone[1].logits) / 2)
+    weights = (alone[0].view_weights + alone[1].view_weights) / 2
+    torch.testing.assert_close(output.view_weights, weights)
 
 
 def test_a_dense_detector_says_where() -> None:

@@ -29,8 +29,9 @@ from workzone.train.batches import Batch, cut
 from workzone.train.examples import GRID_NUMBERS, Examples, images_at_once
 from workzone.train.fit import Fit, fit
 from workzone.train.job import train
-from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth
+from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth, cells_loss
 from workzone.train.settings import TrainConfig
+from workzone.types import DetectorOutput
 from workzone.views import ViewLayout
 
 NAN = float("nan")
@@ -66,6 +67,20 @@ def batch_of(labels: list[int], masks: torch.Tensor | None, annotated: list[bool
         masks=masks,
         annotated=torch.tensor(annotated),
     )
+
+
+def test_the_loss_of_both_scales_is_their_mean() -> None:
+    masks = torch.zeros(2, 6, 4, 4)
+    masks[:, 0, :2, :2] = 1
+    batch = batch_of([1, 0], masks, [True, True])
+    cells, halves = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 2, 2)
+
+    def loss(**maps: torch.Tensor) -> torch.Tensor:
+        zero = torch.zeros(2, 2)
+        return cells_loss(DetectorOutput(zero, zero, zero.sum(), **maps), batch)
+
+    together = loss(cells=cells, half_cells=halves)
+    torch.testing.assert_close(together, (loss(cells=cells) + loss(cells=halves)) / 2)
 
 
 def test_what_is_known_of_cells() -> None:
@@ -168,7 +183,10 @@ def street(number: int, label: int) -> tuple[Image.Image, tuple[int, int]]:
     return Image.fromarray(pixels), (row, column)
 
 
-def test_from_photographs_to_a_bundle_that_says_where(lite0: Backbone, tmp_path: Path) -> None:
+@pytest.mark.parametrize("halves", [False, True], ids=["views", "halves too"])
+def test_from_photographs_to_a_bundle_that_says_where(
+    lite0: Backbone, tmp_path: Path, halves: bool
+) -> None:
     samples = []
     for number in range(60):
         label = number % 2
@@ -189,7 +207,7 @@ def test_from_photographs_to_a_bundle_that_says_where(lite0: Backbone, tmp_path:
             )
         )
     manifest = Manifest(samples, tmp_path)
-    layout = ViewLayout(size=256, tiles=0, squares=())
+    layout = ViewLayout(size=256, tiles=0, squares=(), halves=halves)
     settings = {
         "detector": {"cells": {}, "glance": None},
         "optimizer": {"learning_rate": 1e-2},

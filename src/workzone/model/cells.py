@@ -129,7 +129,8 @@ class CellHead(nn.Module):
         channel's spread at least: what little it says must not be blown up.
 
         Args:
-            grids: parts ``[b, V, N, D]`` of the training images, read one after the other.
+            grids: parts ``[b, V, N, D]``, or ``[b, N, D]`` of one view, of the training images, read
+                one after the other; see :meth:`forward`.
             grid_size: rows and columns of a view's grid.
         """
         if self.tail is not None:
@@ -139,7 +140,8 @@ class CellHead(nn.Module):
         squares = torch.zeros_like(total)
         for grid in grids:
             for image in grid.to(self.mean.device).split(1):
-                parts = by_scale(image, grid_size)
+                views = image[:, None] if image.ndim == 3 else image  # one view alone
+                parts = by_scale(views, grid_size)
                 cells = torch.cat([self._judged(*part).flatten(0, 2) for part in parts])
                 count += len(cells)
                 # An image's mean in float32 is exact enough, sums over all in it are not.
