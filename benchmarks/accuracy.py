@@ -39,6 +39,7 @@ from sklearn.metrics import matthews_corrcoef, roc_auc_score
 from workzone import progress
 from workzone.backbones import load_backbone
 from workzone.config import from_mapping
+from workzone.data.augmentation import Augmentation
 from workzone.data.challenge import LEVELS, Changes, apply_changes, draw_changes
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
@@ -72,8 +73,8 @@ LEARNED = 512
 """Of the views that models learn from, in pixels a side."""
 SIZES = (256, 384, LEARNED, 768)
 """Of those they are judged on."""
-TOGETHER = ((256, LEARNED), (384, LEARNED), (384, 768), (384, LEARNED, 768))
-"""Sizes whose logits are averaged."""
+COPIES, AUGMENTATION = 2, Augmentation(recipe="varied")
+"""Of each image that is learned from: a mild one and a challenge."""
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 CUT_FROM = "cut and slope: of models that had not seen the source of a photograph (accuracy.py)"
@@ -389,6 +390,7 @@ def spec_of(size: int) -> FeatureSpec:
         layout=layout,
         pooling=chosen.pooling,
         grid_views=views,
+        augmentation=AUGMENTATION,
     )
 
 
