@@ -95,6 +95,7 @@ def test_folding_keeps_the_function(backbone: Backbone, size: int) -> None:
         output.grid, expected.flatten(2).transpose(1, 2), atol=1e-4, rtol=1e-3
     )
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    assert all(module.inplace for module in backbone.modules() if isinstance(module, nn.ReLU6))
 
 
 def test_the_other_padding_would_be_noticed(backbone: Backbone) -> None:

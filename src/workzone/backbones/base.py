@@ -27,7 +27,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 CPU_PIXELS_AT_ONCE = 310_000
 """Of the views that a processor computes at a time: six of 224 px, one of 512. With more, what lies
-between two layers no longer fits its caches, and lite0 takes 1.5 to 1.8 times as long."""
+between two layers is memory fresh from the system at every call, and lite0 takes 1.5 to 1.8 times
+as long."""
 
 
 class Backbone(nn.Module):
