@@ -21,6 +21,7 @@ import csv
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.presets import preset
 from workzone.subnet.challenge import LEVEL, reward_figure, write_challenge
+from workzone.train.examples import Examples, Rows
 from workzone.train.job import examples_of, train
 from workzone.train.loop import train_detector
 from workzone.train.session import Session
@@ -73,12 +75,15 @@ LEARNED = 512
 """Of the views that models learn from, in pixels a side."""
 SIZES = (256, 384, LEARNED, 768)
 """Of those they are judged on."""
+SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
+"""What a size is judged by: views and their halves, or either."""
 COPIES, AUGMENTATION = 2, Augmentation(recipe="varied")
 """Of each image that is learned from: a mild one and a challenge."""
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 CUT_FROM = "cut and slope: of models that had not seen the source of a photograph (accuracy.py)"
-RESAMPLES = 1000
+RESAMPLES = 500
+AS_IT_IS, OF_LEVELS = "as it is", "mean of the levels"
 FEWEST_PIXELS = 20
 
 
@@ -152,15 +157,17 @@ def is_made(sample: Sample) -> bool:
     return sample.source in MADE
 
 
-def learned_from(samples: Sequence[Sample], groups: set[str] | None, left_out: str) -> list[Sample]:
-    """What a model may see: composites have the groups of their photographs."""
+def learned_from(samples: Sequence[Sample], groups: set[str] | None, left_out: str) -> Rows:
+    """The rows that a model may see: composites have the groups of their photographs."""
     starts = LEFT_OUT[left_out]
-    return [
-        s
-        for s in samples
-        if not (s.group or "").startswith(starts)
-        and (groups is None or s.source == "scenes" or s.group in groups)
-    ]
+    return np.array(
+        [
+            row
+            for row, s in enumerate(samples)
+            if not (s.group or "").startswith(starts)
+            and (groups is None or s.source == "scenes" or s.group in groups)
+        ]
+    )
 
 
 def settings(seed: int) -> TrainConfig:
@@ -171,13 +178,11 @@ def settings(seed: int) -> TrainConfig:
     return from_mapping(TrainConfig, tree, where="dense")
 
 
-def learn(samples: Sequence[Sample], store: FeatureStore, root: Path, seed: int) -> Detector:
-    """The last training of `workzone train --preset dense`: on everything, without validation."""
+def learn(examples: Examples, rows: Rows, seed: int) -> Detector:
+    """The last training of `workzone train --preset dense`: on all rows, without validation."""
     config = settings(seed)
-    examples = examples_of(list(samples), root, store, config)
     with progress.bar("training", config.epochs) as shown:
         stage = Session().stage("everything", config.run)
-        rows = np.arange(len(examples))
         return train_detector(
             examples, rows, config, shown, stage, epochs=config.epochs, validation=None
         ).detector
@@ -194,9 +199,11 @@ def kept(file: Path, train_one: Callable[[], Detector]) -> Detector:
     return detector
 
 
-def logits(detector: Detector, store: FeatureStore, test: Sequence[Sample]) -> Floats:
-    """Of road work, one per image."""
-    parts = []
+def logits(detector: Detector, store: FeatureStore, test: Sequence[Sample]) -> dict[str, Floats]:
+    """Of road work, one per image: as the detector has it, and of either scale alone."""
+    head = detector.cells
+    assert head is not None
+    parts: dict[str, list[Floats]] = {scale: [] for scale in SCALES}
     for part in torch.tensor([store.row(s.content_hash or "") for s in test]).split(64):
         given = DetectorInput(
             features=store.mapped("pooled")[part].float(),
@@ -205,14 +212,21 @@ def logits(detector: Detector, store: FeatureStore, test: Sequence[Sample]) -> F
             grid_size=store.spec.grid_size,
         )
         with torch.no_grad():
-            output = detector.run(given).logits.double()
-        parts.append((output[:, 1] - output[:, 0]).numpy())
-    return np.concatenate(parts)
+            output = detector.run(given)
+        parts[BOTH].append((output.logits[:, 1] - output.logits[:, 0]).double().numpy())
+        for scale, cells in ((VIEWS, output.cells), (HALVES, output.half_cells)):
+            assert cells is not None
+            strongest = head.strongest(cells.flatten(1)).values
+            parts[scale].append(strongest.mean(dim=1).double().numpy())
+    return {scale: np.concatenate(found) for scale, found in parts.items()}
 
 
 def figures(test: Sequence[Sample], found: Floats) -> dict[str, float]:
     """AUC and MCC at 0.5."""
-    labels = np.array([s.label for s in test])
+    return _figures(np.array([s.label for s in test]), found)
+
+
+def _figures(labels: npt.NDArray[np.int64], found: Floats) -> dict[str, float]:
     return {
         "auc": float(roc_auc_score(labels, found)),
         "mcc": float(matthews_corrcoef(labels, found > 0)),
@@ -256,29 +270,60 @@ def still_visible(samples: Sequence[Sample]) -> dict[str, float]:
     return shares
 
 
-def interval(runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """95 % intervals of the mean over folds and seeds: whole groups of each fold are drawn anew."""
+def intervals(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """95 % intervals over groups, of the mean over seeds: by what was judged, and by fold.
+
+    Of "as it is", each level of the challenge, and the mean of the levels; of each fold, and of the
+    mean of the folds. Whole groups of each fold are drawn anew, the same for all of these.
+    """
+    kinds = [AS_IT_IS, *(f"level {level}" for level in LEVELS), OF_LEVELS]
+    drawn: dict[tuple[str, str, str], list[float]] = {}
     random = np.random.default_rng(0)
-    drawn: dict[str, list[float]] = {"auc": [], "mcc": []}
-    for _ in range(RESAMPLES):
-        values: dict[str, list[float]] = {"auc": [], "mcc": []}
+    while min(map(len, drawn.values()), default=0) < RESAMPLES:
+        values: dict[tuple[str, str], list[dict[str, float]]] = {}
         for name in LEFT_OUT:
             fold = [run for run in runs if run["left_out"] == name]
-            groups = np.array(fold[0]["groups"])
-            labels = np.array(fold[0]["labels"])
-            names = np.unique(groups)
-            while True:
-                chosen = random.choice(names, len(names))
-                rows = np.concatenate([np.flatnonzero(groups == group) for group in chosen])
-                if 0 < labels[rows].sum() < len(rows):
-                    break
+            names = np.unique(fold[0]["groups"])
+            chosen = random.choice(names, len(names))
             for run in fold:
-                found = np.array(run["logits"])[rows]
-                values["auc"].append(roc_auc_score(labels[rows], found))
-                values["mcc"].append(matthews_corrcoef(labels[rows], found > 0))
-        for name, of_runs in values.items():
-            drawn[name].append(float(np.mean(of_runs)))  # every fold has as many seeds
-    return {name: np.quantile(v, (0.025, 0.975)).round(4).tolist() for name, v in drawn.items()}
+                own = _of_groups(run, chosen)
+                if own is None:
+                    break
+                for kind, found in own.items():
+                    values.setdefault((kind, name), []).append(found)
+        if len(values) < len(LEFT_OUT) * len(kinds):
+            continue  # a fold was left without one of the classes
+        for kind in kinds:
+            means = {name: _mean(values[kind, name]) for name in LEFT_OUT}
+            for name, found in (means | {"mean": _mean(list(means.values()))}).items():
+                for figure, value in found.items():
+                    drawn.setdefault((kind, name, figure), []).append(value)
+    table: dict[str, dict[str, dict[str, list[float]]]] = {kind: {} for kind in kinds}
+    for (kind, name, figure), of_draws in drawn.items():
+        ends = np.quantile(of_draws, (0.025, 0.975)).round(4).tolist()
+        table[kind].setdefault(name, {})[figure] = ends
+    return table
+
+
+def _of_groups(
+    run: dict[str, Any], chosen: npt.NDArray[np.str_]
+) -> dict[str, dict[str, float]] | None:
+    """Figures of a run on some groups, each as often as it was drawn; None: of one class alone."""
+    found = {}
+    for part in ("", "challenge "):
+        groups = np.array(run[f"{part}groups"])
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in chosen])
+        labels, logits = np.array(run[f"{part}labels"])[rows], np.array(run[f"{part}logits"])[rows]
+        if not 0 < labels.sum() < len(labels):
+            return None
+        if not part:
+            found[AS_IT_IS] = _figures(labels, logits)
+            continue
+        levels = np.array(run["levels"])[rows]
+        each = [_figures(labels[levels == level], logits[levels == level]) for level in LEVELS]
+        found |= {f"level {level}": one for level, one in zip(LEVELS, each, strict=True)}
+        found[OF_LEVELS] = _mean(each)
+    return found
 
 
 def best_cut(runs: Sequence[dict[str, Any]]) -> float:
@@ -337,7 +382,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         own = [run for run in runs if run["setting"] == setting]
         if not own:
             continue
-        table[setting] = {"interval": interval(own), "cut": travelling_cut(own)}
+        table[setting] = {"intervals": intervals(own), "cut": travelling_cut(own)}
         for kind in own[0]["judged"]:
             rows = {
                 name: _mean([r["judged"][kind] for r in own if r["left_out"] == name])
@@ -348,7 +393,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]}
+    return {name: round(math.fsum(row[name] for row in rows) / len(rows), 4) for name in rows[0]}
 
 
 def ship(
@@ -369,7 +414,8 @@ def ship(
 
     rows = [dataclasses.replace(s, split=side(s)) for s in known]
     backbone, spec = load_backbone(preset("dense").backbone), spec_of(LEARNED)
-    trained = train(Manifest(rows, work), backbone, spec, work / "features", settings(0))
+    manifest = Manifest(rows, work)
+    trained = train(manifest, backbone, spec, work / "features", settings(0), copies=COPIES)
     bundle = dataclasses.replace(
         trained.bundle,
         calibration=calibration_of(runs),
@@ -410,13 +456,15 @@ def main() -> None:
     backbone = load_backbone(preset("dense").backbone)
 
     def stored(rows: Manifest, size: int) -> FeatureStore:
-        return Extraction(rows, backbone, spec_of(size), work / "features").run()
+        copies = COPIES if size == LEARNED else 0
+        return Extraction(rows, backbone, spec_of(size), work / "features", copies=copies).run()
 
     tested = [s for s in samples if not is_made(s) and (s.group or "").startswith(ALL_LEFT_OUT)]
     challenge = write_challenge(Manifest(tested, work), work / "challenge")
     stores = {size: stored(Manifest(tested, work), size) for size in SIZES if size != LEARNED}
     stores[LEARNED] = stored(Manifest(samples, work), LEARNED)
-    of_challenge = stored(challenge, LEARNED)
+    of_challenge = Extraction(challenge, backbone, spec_of(LEARNED), work / "features").run()
+    learned = examples_of(samples, work, stores[LEARNED], settings(0), copies=COPIES)
     journal = work / "accuracy.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
     for seed in range(options.seeds):
@@ -427,30 +475,33 @@ def main() -> None:
                     continue
                 rows = learned_from(samples, groups if setting == "permitted" else None, name)
                 file = work / "detectors" / f"{setting}-{name}-{seed}.safetensors"
-                detector = kept(file, functools.partial(learn, rows, stores[LEARNED], work, seed))
+                detector = kept(file, functools.partial(learn, learned, rows, seed))
                 test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
                 sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
                 found = {size: logits(detector, stores[size], test) for size in SIZES}
-                judged = {f"{size} px": figures(test, found[size]) for size in SIZES}
-                for sizes in TOGETHER:
-                    name_of = " + ".join(map(str, sizes))
-                    mean = np.mean([found[size] for size in sizes], axis=0)
-                    judged[f"{name_of} px"] = figures(test, mean)
-                judged |= challenge_figures(sent, logits(detector, of_challenge, sent))
+                judged = {
+                    f"{size} px{scale}": figures(test, found[size][scale])
+                    for size in SIZES
+                    for scale in SCALES
+                }
+                of_sent = logits(detector, of_challenge, sent)[BOTH]
+                judged |= challenge_figures(sent, of_sent)
                 row = key | {
                     "rows": len(rows),
                     "judged": judged,
                     "labels": [s.label for s in test],
                     "groups": [s.group for s in test],
-                    "logits": found[LEARNED].round(4).tolist(),
+                    "logits": found[LEARNED][BOTH].round(4).tolist(),
+                    "levels": [int(s.extra[LEVEL]) for s in sent],
+                    "challenge labels": [s.label for s in sent],
+                    "challenge groups": [s.group for s in sent],
+                    "challenge logits": of_sent.round(4).tolist(),
                 }
                 done.append(row)
-                with journal.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                with journal.open("a") as lines:
+                    lines.write(json.dumps(row) + "\n")
                 print(key, judged, flush=True)
-    brief = [
-        {k: v for k, v in run.items() if k not in ("labels", "groups", "logits")} for run in done
-    ]
+    brief = [{k: run[k] for k in ("seed", "setting", "left_out", "rows", "judged")} for run in done]
     if options.ship:
         permitted = [run for run in done if run["setting"] == "permitted"]
         ship(samples, groups, work, options.ship, permitted)

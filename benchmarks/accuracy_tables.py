@@ -15,12 +15,20 @@ import numpy as np
 RESULTS = Path(__file__).parent / "results"
 FOLDS = ("us", "web", "br")
 SETTINGS = ("permitted", "all")
+SIZE = "512 px"
+"""Of the views that the recipe judges by."""
 LEVELS = ("level 0", "level 1", "level 2", "level 3")
 
 
 def pair(row: dict[str, float]) -> str:
     """AUC / MCC."""
     return f"{row['auc']:.2f} / {row['mcc']:.2f}"
+
+
+def between(ends: dict[str, list[float]]) -> str:
+    """Intervals of AUC / MCC."""
+    (low, high), (least, most) = ends["auc"], ends["mcc"]
+    return f"{low:.2f} to {high:.2f} / {least:.2f} to {most:.2f}"
 
 
 def line(cells: Sequence[str]) -> str:
@@ -47,11 +55,10 @@ def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) ->
         found["mean"] = {k: float(np.mean([found[f][k] for f in FOLDS])) for k in ("auc", "mcc")}
         rows.append(line([name, *map(pair, found.values())]))
     own = results["summary"][setting]
-    recipe = own["512 px"]
+    recipe = own[SIZE]
     rows.append(line(["**the recipe**", *(pair(recipe[fold]) for fold in (*FOLDS, "mean"))]))
-    (low, high), (least, most) = own["interval"]["auc"], own["interval"]["mcc"]
-    interval = f"{low:.2f} to {high:.2f} / {least:.2f} to {most:.2f}"
-    rows.append(line(["95 % interval", "", "", "", interval]))
+    ends = own["intervals"]["as it is"]
+    rows.append(line(["95 % interval", *(between(ends[fold]) for fold in (*FOLDS, "mean"))]))
     return "\n".join(rows)
 
 
@@ -78,7 +85,7 @@ def cut_table(results: dict[str, Any]) -> str:
             line(
                 [
                     f"{setting} photographs",
-                    f"{own['512 px']['mean']['mcc']:.2f}",
+                    f"{own[SIZE]['mean']['mcc']:.2f}",
                     f"{cut['mcc at the cut of the others']['mean']:.2f}",
                     f"{cut['mcc']:.2f} (logit {cut['cut']:.2f})",
                 ]
@@ -88,16 +95,31 @@ def cut_table(results: dict[str, Any]) -> str:
 
 
 def sizes_table(results: dict[str, Any]) -> str:
-    """Smaller and larger views, and the mean of several logits."""
+    """Smaller and larger views; with their halves, and either alone."""
     rows = [
         line(["views", *(f"permitted, *{fold}*" for fold in FOLDS), "permitted", "all"]),
         "|---|---|---|---|---|---|",
     ]
     own = results["summary"]
     for name in own["permitted"]:
-        if name.endswith(" px"):
+        if " px" in name:
             cells = [pair(own["permitted"][name][fold]) for fold in (*FOLDS, "mean")]
             rows.append(line([name, *cells, pair(own["all"][name]["mean"])]))
+    return "\n".join(rows)
+
+
+def intervals_table(results: dict[str, Any], setting: str) -> str:
+    """MCC with its interval, by source and by level, of one setting."""
+    own = results["summary"][setting]
+    rows = [line(["MCC", *(f"*{fold}*" for fold in FOLDS), "mean"]), "|---|---|---|---|---|"]
+    for name, ends in own["intervals"].items():
+        cells = []
+        for fold in (*FOLDS, "mean"):
+            levels = LEVELS if name == "mean of the levels" else [name.replace("as it is", SIZE)]
+            mcc = float(np.mean([own[level][fold]["mcc"] for level in levels]))
+            low, high = ends[fold]["mcc"]
+            cells.append(f"{mcc:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(line([name, *cells]))
     return "\n".join(rows)
 
 
@@ -110,7 +132,7 @@ def challenge_table(results: dict[str, Any]) -> str:
         for fold in (*FOLDS, "mean"):
             found = [own[name][fold] for name in LEVELS]
             mean = {k: float(np.mean([row[k] for row in found])) for k in ("auc", "mcc")}
-            cells = [pair(own["512 px"][fold]), *map(pair, found), pair(mean)]
+            cells = [pair(own[SIZE][fold]), *map(pair, found), pair(mean)]
             rows.append(
                 line([f"{setting}, *{fold}*" if fold != "mean" else f"{setting}, mean", *cells])
             )
