@@ -20,7 +20,8 @@ class DetectorInput:
     view_ids: torch.Tensor | None = None  # int64 [B, V], in the layout; None: 0, 1, ...
     view_mask: torch.Tensor | None = None  # bool [B, V], True for views that exist; None: all do
     metadata: MetadataBatch | None = None  # None: nothing is known of any image
-    grid: torch.Tensor | None = None  # [B, N, D] of the global view; [B, V, N, D] of all views
+    grid: torch.Tensor | None = None  # [B, N, D] of the global view; [B, V, N, D] of all views,
+    # or [B, V, N + N / 4, D] with the cells of their halves, see ViewLayout.halves
     grid_size: tuple[int, int] | None = None  # its rows and columns
 
     def __len__(self) -> int:
