@@ -129,8 +129,8 @@ class CellHead(nn.Module):
         channel's spread at least: what little it says must not be blown up.
 
         Args:
-            grids: parts ``[b, V, N, D]``, or ``[b, N, D]`` of one view, of the training images, read
-                one after the other; see :meth:`forward`.
+            grids: parts ``[b, V, N, D]``, or ``[b, N, D]`` of one view, of the training images,
+                read one after the other; see :meth:`forward`.
             grid_size: rows and columns of a view's grid.
         """
         if self.tail is not None:

@@ -29,6 +29,12 @@ _DAYLIGHT = 105.0
 """Mean brightness of the lower half of a photograph in which drawn daylight looks right."""
 _FADE = 0.02
 """Noise is added where objects cover more than this share of a pixel."""
+_HORIZONS = (0.3, 0.65)
+"""Heights of the frame between which a dashcam's horizon lies."""
+_BY_DAY, _NIGHTS = 0.7, 0.2
+"""Of photographs at least so bright, this share becomes one of dusk or night."""
+_DUSK = 0.33
+"""Of the light from above; with less it is night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +42,22 @@ class Composite:
     """A photograph with drawn objects in it.
 
     ``jpeg``: the encoded picture; ``masks``: bool ``[6, H, W]`` of the visible parts of the work
-    zone in the order of ``OBJECT_CLASSES``; ``boxes``: class and box of each object of it.
+    zone in the order of ``OBJECT_CLASSES``; ``boxes``: class and box of each object of it;
+    ``darkened``: ``dusk`` or ``night`` where the photograph was made so, None where it was not.
     """
 
     jpeg: bytes
     masks: npt.NDArray[np.bool_]
     boxes: list[tuple[str, Box]]
+    darkened: str | None = None
 
 
 def compose(photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int) -> Composite:
     """Put drawn objects into a photograph; the same arguments give the same bytes.
 
-    The camera is one of a dashcam's, by lot; brightness follows that of the photograph's lower
-    half, softness its size in pixels.
+    The camera is one of a dashcam's, by lot, but for the horizon where sky tells it. Brightness
+    follows that of the photograph's lower half, softness its size in pixels. Some photographs by
+    day become streets at dusk or at night.
 
     Args:
         photo: uint8 ``[H, W, 3]`` of a street without road work.
@@ -56,21 +65,53 @@ def compose(photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int) 
         label: 1 for a work zone with 0 to 2 ordinary things, 0 for 4 to 8 of them alone.
     """
     height, width = photo.shape[:2]
+    horizon = find_horizon(photo)
     for attempt in itertools.count():
         rng = np.random.default_rng([*seed, attempt])
-        canvas = _draw_objects(rng, (width, height), label)
+        canvas = _draw_objects(rng, (width, height), label, horizon)
         masks, boxes = find_objects(canvas)
         if label == 0 or masks.any(axis=0).mean() >= VISIBLE_SHARE:
             break  # else the work zone lies outside the frame: another throw
-    merged = _merge(photo, canvas, rng)
+    merged, darkened = _merge(photo, canvas, rng)
     buffer = io.BytesIO()
     Image.fromarray(merged).save(buffer, format="JPEG", quality=int(rng.integers(60, 96)))
-    return Composite(buffer.getvalue(), masks, boxes)
+    return Composite(buffer.getvalue(), masks, boxes, darkened)
 
 
-def _draw_objects(rng: np.random.Generator, size: tuple[int, int], label: int) -> Canvas:
+def find_horizon(photo: npt.NDArray[np.uint8]) -> float | None:
+    """Where the horizon of a photograph is, told by its sky.
+
+    Along a street sky reaches down to where the road vanishes: the columns in which it reaches
+    lowest tell the horizon. Sky is what is brighter than the road, smooth, not reddish, and joined
+    to the upper edge.
+
+    Args:
+        photo: uint8 ``[H, W, 3]``.
+
+    Returns:
+        In heights of the frame, from above; None where no sky tells it, as under trees, by night
+        and in a close-up.
+    """
+    rows, columns = 90, 120
+    small = np.asarray(Image.fromarray(photo).resize((columns, rows), 2), np.float32)
+    red, green, blue = small[..., 0], small[..., 1], small[..., 2]
+    bright = small.mean(axis=-1)
+    smooth = np.abs(np.diff(bright, axis=0, prepend=bright[:1])) < 14
+    least = max(110.0, 1.3 * float(bright[3 * rows // 4 :].mean()))  # brighter than the road
+    sky = smooth & (bright > least) & (blue > red - 12) & (blue > green - 12)
+    reach = np.logical_and.accumulate(sky, axis=0).sum(axis=0) / rows
+    horizon = float(np.quantile(reach, 0.97))
+    lowest, highest = _HORIZONS
+    return horizon if lowest <= horizon <= highest else None
+
+
+def _draw_objects(
+    rng: np.random.Generator, size: tuple[int, int], label: int, horizon: float | None
+) -> Canvas:
     """Objects on a white canvas, on which their shadows are the only other thing to be seen."""
     place = _by_day(choose_place(int(rng.integers(1 << 40))), rng)
+    if horizon is not None:
+        place = dataclasses.replace(place, horizon=horizon)
     canvas = Canvas(make_camera(place, rng, size), make_light(place))
     canvas.backdrop(Image.new("RGB", canvas.image.size, "white"))
     stage = Stage(place)
@@ -90,8 +131,11 @@ def _by_day(place: Place, rng: np.random.Generator) -> Place:
 
 def _merge(
     photo: npt.NDArray[np.uint8], canvas: Canvas, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Lay the objects of a white canvas, and their shadows, over the photograph."""
+) -> tuple[npt.NDArray[np.uint8], str | None]:
+    """Lay the objects of a white canvas, and their shadows, over the photograph.
+
+    The second value says whether it was made dark, see `Composite`.
+    """
     height, width = photo.shape[:2]
     covered = canvas.covered()
     soft = ImageFilter.GaussianBlur(rng.uniform(0.2, 0.9) * max(width, height) / 800)
@@ -100,7 +144,7 @@ def _merge(
         return np.asarray(picture.reduce(SUPERSAMPLING).filter(soft), np.float32)
 
     black, white = (Image.new("RGB", canvas.image.size, name) for name in ("black", "white"))
-    share = reduced(covered)[..., None] / 255
+    share: Pixels = reduced(covered)[..., None] / np.float32(255)
     objects = reduced(Image.composite(canvas.image, black, covered))  # times their share
     shade = reduced(Image.composite(white, canvas.image, covered)) / 255
 
@@ -112,6 +156,47 @@ def _merge(
     grey = objects.mean(axis=-1, keepdims=True)
     objects = grey + (objects - grey) * np.float32(rng.uniform(0.6, 1.1))
     noise = rng.standard_normal(photo.shape, np.float32) * np.float32(rng.uniform(0, 4))
-    merged = base * shade * (1 - share) + objects + noise * (share > _FADE)
+    merged: Pixels = base * shade * (1 - share) + objects + noise * (share > _FADE)
+    darkened = None
+    if brightness > _BY_DAY and rng.random() < _NIGHTS:
+        ambient = rng.uniform(0.16, 0.5)
+        darkened = "night" if ambient < _DUSK else "dusk"
+        horizon = canvas.camera.horizon / SUPERSAMPLING
+        merged = _after_dark(merged.clip(0, 255), share, horizon, ambient, rng)
     picture: npt.NDArray[np.uint8] = np.clip(merged, 0, 255).astype(np.uint8)
-    return picture
+    return picture, darkened
+
+
+def _after_dark(
+    picture: Pixels, share: Pixels, horizon: float, ambient: float, rng: np.random.Generator
+) -> Pixels:
+    """The same street at dusk or at night, photograph and objects alike.
+
+    Little light from above, a cone of headlights on the road ahead, in which drawn objects are
+    brighter than what is around them, as foils are that throw light back. Lamps of the photograph
+    stay dark: by day they were.
+
+    Args:
+        picture: ``[H, W, 3]``, 0..255.
+        share: of each pixel that drawn objects cover ``[H, W, 1]``, 0..1.
+        horizon: row of it, in pixels.
+        ambient: what is left of the light from above, 0..1.
+        rng: of the headlights and the noise.
+    """
+    height, width = picture.shape[:2]
+    blue: Pixels = np.array([0.85, 0.92, 1.15], np.float32) * np.float32(ambient)
+    below = np.clip((np.arange(height, dtype=np.float32) - horizon) / (height - horizon), -1, 1)
+    across = (np.arange(width, dtype=np.float32) - width * rng.uniform(0.4, 0.6)) / width
+    # On the road, and fading above it: brightest a little ahead of the car.
+    reach = np.exp(-(((below - 0.35) / np.where(below > 0.35, 0.6, 0.35)) ** 2))[:, None]
+    cone = reach * np.exp(-((across / 0.42) ** 2))[None]
+    lamps = cone[..., None] * np.float32(rng.uniform(0.4, 0.9) * (1 - ambient))
+    thrown_back = 1 + share * np.float32(rng.uniform(0.5, 1.6))
+    bright = picture.mean(axis=-1, keepdims=True) / 255
+    # What is bright up there is the sky; where it ends nobody tells, so it fades out.
+    above = np.clip(0.6 - 3 * below, 0, 1)[:, None, None].astype(np.float32)
+    sky = 1 - 0.75 * above * bright
+    light = blue * sky + lamps * thrown_back
+    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(2, 7))
+    dark: Pixels = (picture * light + noise).astype(np.float32)
+    return dark

@@ -28,7 +28,7 @@ SOURCE = "composite"
 SMALLEST_BASE = 320
 """Pixels of the longer side; smaller photographs are passed over."""
 
-_FORMAT = 2  # part of what a row is made from: raise it where the pictures change
+_FORMAT = 3  # part of what a row is made from: raise it where the pictures change
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +119,19 @@ class _Work:
             f"{_FORMAT} {self.seed} {number} {label} {base.id} {base.content_hash}".encode(),
             digest_size=8,
         ).hexdigest()
-        digest = _kept(self.folder / record, origin)
-        if digest is None:
+        known = _kept(self.folder / record, origin)
+        if known is None:
             made = compose(photo, (self.seed, number, 41), label=label)
-            digest = content_hash(made.jpeg)
+            known = {
+                "origin": origin,
+                "content_hash": content_hash(made.jpeg),
+                "darkened": made.darkened,
+                "objects": [{"class": kind, "box": box} for kind, box in made.boxes],
+            }
             with writing(self.folder / image) as aside:
                 aside.write_bytes(made.jpeg)
             write_masks(made.masks, self.folder / masks)
-            objects = [{"class": kind, "box": box} for kind, box in made.boxes]
-            text = json.dumps({"origin": origin, "content_hash": digest, "objects": objects})
+            text = json.dumps(known)
             write_text(self.folder / record, text + "\n")  # last: it says that the row is whole
         return Sample(
             id=name,
@@ -138,11 +142,11 @@ class _Work:
             longitude=base.longitude,
             time=base.time,
             weather=base.weather,
-            daytime=base.daytime,
+            daytime=known["darkened"] or base.daytime,
             scene=base.scene,
             masks=masks,
             source=SOURCE,
-            content_hash=digest,
+            content_hash=known["content_hash"],
             split=base.split,
             extra=base.extra
             | {
@@ -210,13 +214,13 @@ def _check_names(names: Sequence[str], known: Collection[str], what: str, option
             )
 
 
-def _kept(record: Path, origin: str) -> str | None:
-    """The content hash of a row that was made before from the same; None: make it."""
+def _kept(record: Path, origin: str) -> dict[str, Any] | None:
+    """What is known of a row that was made before from the same; None: make it."""
     try:
         found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return str(found["content_hash"]) if found.get("origin") == origin else None
+    return found if found.get("origin") == origin else None
 
 
 def _write_passed_over(path: Path, reasons: dict[str, str]) -> None:

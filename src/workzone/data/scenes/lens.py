@@ -8,13 +8,19 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from workzone.data.scenes.canvas import BACKGROUND, SUPERSAMPLING, Canvas
+from workzone.data.scenes.optics import look_through
 from workzone.data.scenes.place import Place
 
 Pixels = npt.NDArray[np.float32]
 
 
-def develop(canvas: Canvas, place: Place, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The picture that the dashcam keeps: uint8 ``[H, W, 3]``."""
+def develop(
+    canvas: Canvas, place: Place, rng: np.random.Generator, optics: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """The picture that the dashcam keeps: uint8 ``[H, W, 3]``.
+
+    ``optics`` decides what windscreen and lens add, ``rng`` all the rest.
+    """
     frame: Pixels = np.asarray(canvas.image.reduce(SUPERSAMPLING), dtype=np.float32)
     horizon = canvas.camera.horizon / SUPERSAMPLING
     ground = (canvas.owners() == BACKGROUND)[..., None].astype(np.float32)
@@ -27,6 +33,7 @@ def develop(canvas: Canvas, place: Place, rng: np.random.Generator) -> npt.NDArr
     frame = frame + _glow(canvas, frame.shape[:2]) * (0.2 if place.daytime == "day" else 0.6)
     if place.weather == "rain":
         frame = _rain(frame, rng)
+    frame = look_through(frame, canvas, place, optics)
     frame = _expose(frame, place, rng)
     return _sense(frame, place, rng)
 

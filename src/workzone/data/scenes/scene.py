@@ -110,7 +110,7 @@ def _draw_attempt(
             draw_bonnet(canvas, (46, 48, 54))
     masks, boxes = find_objects(canvas)
     return Scene(
-        image=develop(canvas, place, stream(16)),
+        image=develop(canvas, place, stream(16), stream(17)),
         masks=masks,
         label=label,
         daytime=place.daytime,
