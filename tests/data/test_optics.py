@@ -76,10 +76,10 @@ def test_the_dashboard_is_reflected_faintly_and_below(monkeypatch) -> None:
 def test_drops_show_the_street_upside_down() -> None:
     frame = np.zeros((360, 640, 3), np.float32)
     frame[:180] = 200  # bright above, dark below
-    seen = optics._drops(frame, np.random.default_rng(1))
-    assert 0.001 < (np.abs(seen - frame).max(axis=-1) > 60).mean() < 0.3
-    assert seen[:170].min() < 60 and seen[190:].max() > 60  # road above, sky below
-    assert np.isfinite(seen).all()
+    views = np.stack([optics._drops(frame, np.random.default_rng(seed)) for seed in range(6)])
+    assert 0.0005 < (np.abs(views - frame).max(axis=-1) > 60).mean() < 0.3
+    assert views[:, :178].min() < 60 and views[:, 182:].max() > 60  # road above, sky below
+    assert np.isfinite(views).all()
 
 
 def test_drops_come_with_rain_alone(monkeypatch) -> None:
