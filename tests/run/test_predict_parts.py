@@ -12,6 +12,7 @@ from conftest import LAYOUT, Tiny
 from workzone.backbones import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.features.extract import Extraction, make_spec
+from workzone.features.spec import FeatureSpec
 from workzone.model.detector import DetectorConfig
 from workzone.model.evidence import view_shares
 from workzone.model.glance import GlanceConfig
@@ -23,6 +24,7 @@ from workzone.run.mistakes import stored_input
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
+from workzone.types import BackboneOutput
 
 KEEP = 3
 
@@ -42,13 +44,13 @@ def bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
 def read_views(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many views each call of the backbone read."""
     counts: list[int] = []
-    plain = module.run
+    plain = module.read_views
 
-    def counting(backbone: Backbone, pixels: torch.Tensor, **options: str) -> object:
+    def counting(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
         counts.append(len(pixels))
-        return plain(backbone, pixels, **options)  # type: ignore[arg-type]
+        return plain(backbone, pixels, spec)
 
-    monkeypatch.setattr(module, "run", counting)
+    monkeypatch.setattr(module, "read_views", counting)
     return counts
 
 
