@@ -11,7 +11,7 @@ from workzone.types import BackboneOutput
 
 
 def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
-    """Tokens of views, without gradients.
+    """Tokens of views, without gradients; views that are alike, as those of a square frame, once.
 
     Args:
         backbone: that of ``spec``.
@@ -22,11 +22,22 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
         As `workzone.backbones.run` gives them; with ``spec.layout.halves`` the cells of the halves
         follow those of the views: the grid is ``[M, N + N / 4, D]``, ``grid_size`` that of N.
     """
+    alike = [_first_like(pixels, view) for view in range(len(pixels))]
+    distinct = sorted(set(alike))
+    if len(distinct) < len(alike):
+        pixels = pixels[distinct]
     output = run(backbone, pixels, precision=spec.precision)
-    if not spec.layout.halves:
+    if spec.layout.halves:
+        output = with_halves(output, run(backbone, halved(pixels), precision=spec.precision))
+    if len(distinct) == len(alike):
         return output
-    halves = run(backbone, halved(pixels), precision=spec.precision)
-    return with_halves(output, halves)
+    back = [distinct.index(view) for view in alike]
+    cls = None if output.cls is None else output.cls[back]
+    return BackboneOutput(cls, output.grid[back], output.grid_size)
+
+
+def _first_like(pixels: torch.Tensor, view: int) -> int:
+    return next(first for first in range(view + 1) if torch.equal(pixels[first], pixels[view]))
 
 
 def halved(pixels: torch.Tensor) -> torch.Tensor:
