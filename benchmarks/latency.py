@@ -23,9 +23,9 @@ import torch
 from drawn_frames import drawn_frame
 from record import write_record
 
-from workzone.backbones import run
 from workzone.data.images import decode
 from workzone.decide.bundle import default_model, read_bundle
+from workzone.features.reading import read_views
 from workzone.run.predictor import Predictor
 from workzone.views import make_views
 
@@ -43,14 +43,14 @@ def milliseconds(work: Callable[[], object]) -> float:
 def measure(size: int, rounds: int) -> dict[str, float]:
     """Medians, ms: the whole, its parts, and how many passes of the backbone it comes to."""
     predictor = Predictor(read_bundle(default_model()).with_view_size(size))
-    layout, data = predictor.bundle.spec.layout, drawn_frame(0)
+    spec, data = predictor.bundle.spec, drawn_frame(0)
     frame = decode(data)
-    pixels = make_views(frame, layout).pixels
+    pixels = make_views(frame, spec.layout).pixels
     work: dict[str, Callable[[], object]] = {
         "whole": lambda: predictor.predict(data),
         "decode": lambda: decode(data),
-        "views": lambda: make_views(frame, layout),
-        "backbone": lambda: run(predictor.backbone, pixels),
+        "views": lambda: make_views(frame, spec.layout),
+        "backbone": lambda: read_views(predictor.backbone, pixels, spec),
     }
     for part in work.values():
         part()  # the first call allocates
