@@ -29,9 +29,8 @@ from workzone.train.batches import Batch, cut
 from workzone.train.examples import GRID_NUMBERS, Examples, images_at_once
 from workzone.train.fit import Fit, fit
 from workzone.train.job import train
-from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth, cells_loss
+from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth
 from workzone.train.settings import TrainConfig
-from workzone.types import DetectorOutput
 from workzone.views import ViewLayout
 
 NAN = float("nan")
@@ -67,20 +66,6 @@ def batch_of(labels: list[int], masks: torch.Tensor | None, annotated: list[bool
         masks=masks,
         annotated=torch.tensor(annotated),
     )
-
-
-def test_the_loss_of_both_scales_is_their_mean() -> None:
-    masks = torch.zeros(2, 6, 4, 4)
-    masks[:, 0, :2, :2] = 1
-    batch = batch_of([1, 0], masks, [True, True])
-    cells, halves = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 2, 2)
-
-    def loss(**maps: torch.Tensor) -> torch.Tensor:
-        zero = torch.zeros(2, 2)
-        return cells_loss(DetectorOutput(zero, zero, zero.sum(), **maps), batch)
-
-    together = loss(cells=cells, half_cells=halves)
-    torch.testing.assert_close(together, (loss(cells=cells) + loss(cells=halves)) / 2)
 
 
 def test_what_is_known_of_cells() -> None:

@@ -87,7 +87,7 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
         uint8: ``[3, h, w]`` with h <= H and w <= W of ``mild``, ``[3, 224, 224]`` of ``challenge``,
         either of ``varied``, ``[3, H, W]`` of the others.
     """
-    kind = _recipe_of(recipe, copy)
+    kind = recipe_of(recipe, copy)
     if kind == "challenge":
         return challenge_image(frame, identity=f"{identity}/{copy}", seed=recipe.seed).pixels
     seed = _seed(recipe, identity, copy)
@@ -117,7 +117,7 @@ def augment_masks(
     Returns:
         Shares ``[K, h, w]``, 0..1; None of recipes that torchvision draws, which tell nobody.
     """
-    kind = _recipe_of(recipe, copy)
+    kind = recipe_of(recipe, copy)
     if kind == "challenge":
         changes = changes_of(masks, identity=f"{identity}/{copy}", seed=recipe.seed)
         return turned_and_cropped(masks, changes).clamp(0, 1)  # antialiasing may overshoot
@@ -127,7 +127,8 @@ def augment_masks(
     return None
 
 
-def _recipe_of(recipe: Augmentation, copy: int) -> Recipe:
+def recipe_of(recipe: Augmentation, copy: int) -> Recipe:
+    """By which one a copy is made: of ``varied``, one of two."""
     if recipe.recipe == "varied":
         return "mild" if copy % 2 else "challenge"
     return recipe.recipe

@@ -141,8 +141,7 @@ class CellHead(nn.Module):
         for grid in grids:
             for image in grid.to(self.mean.device).split(1):
                 views = image[:, None] if image.ndim == 3 else image  # one view alone
-                parts = by_scale(views, grid_size)
-                cells = torch.cat([self._judged(*part).flatten(0, 2) for part in parts])
+                cells = self._judged(*by_scale(views, grid_size)[0]).flatten(0, 2)
                 count += len(cells)
                 # An image's mean in float32 is exact enough, sums over all in it are not.
                 total += len(cells) * cells.mean(dim=0).double()
@@ -159,14 +158,15 @@ class CellHead(nn.Module):
 
         Args:
             grid: ``[B, V, N, D]``, or ``[B, V, N + N / 4, D]`` with the cells of the views' halves,
-                which are judged apart: an image's logit is the mean of both.
+                which are judged apart: an image's logit is the mean of both. In training they are
+                left out: what is learned of the views alone travels better (docs/accuracy.md).
             grid_size: rows and columns of a view's grid.
             boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
                 cells are in it.
 
         Returns:
-            Logits of road work: of cells ``[B, V, N]`` (``N + N / 4``), `OUTSIDE` beyond the frame,
-            and of images ``[B]``.
+            Logits of road work: of the cells judged ``[B, V, N]`` (``N + N / 4``), `OUTSIDE` beyond
+            the frame, and of images ``[B]``.
 
         Raises:
             UsageError: the grid has another width, or another number of cells.
@@ -178,8 +178,9 @@ class CellHead(nn.Module):
         scale = self.scale
         if self.training and self.config.dropout:
             scale = scale / F.dropout(torch.ones_like(scale), self.config.dropout)
+        scales = by_scale(grid, grid_size)
         judged, logits = [], []
-        for part, size in by_scale(grid, grid_size):
+        for part, size in scales[:1] if self.training else scales:
             cells = self._cells(part, size, scale)
             if boxes is not None:
                 cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)

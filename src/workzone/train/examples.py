@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from workzone.data.augmentation import recipe_of
 from workzone.data.splits import APART
 from workzone.features.masks import MaskTargets
+from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
 from workzone.model.detector import DetectorConfig
 from workzone.model.inputs import DetectorInput
@@ -38,6 +40,42 @@ def rows_apart(samples: Sequence[Sample], fold: Rows) -> Rows:
     bound = {APART + str(samples[row].split) for row in fold}
     free = np.array([row for row, s in enumerate(samples) if s.split not in bound], np.int64)
     return np.setdiff1d(free, fold)
+
+
+def copy_rows(
+    store: FeatureStore, samples: Sequence[Sample], masks: MaskTargets | None, *, copies: int
+) -> torch.Tensor:
+    """Where the features of samples and of their copies lie, int64 ``[n, C]``.
+
+    A copy that could not be made repeats the image. A challenge may have cut the road work away:
+    where masks tell that of some samples, those with road work and without masks repeat the copy
+    before it, rather than teach that nothing is road work. Where masks tell of none, all are taken:
+    only road work would never look like a challenge.
+
+    Args:
+        store: that holds them.
+        samples: in the order wanted.
+        masks: of the samples and their copies, if any.
+        copies: augmented copies of each.
+    """
+    rows = np.array(
+        [
+            [
+                store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
+                for copy in range(1 + copies)
+            ]
+            for s in samples
+        ],
+        np.int64,
+    )
+    recipe = store.spec.augmentation
+    shown = np.array([s.label == 1 for s in samples])
+    if recipe is not None and masks is not None and masks.annotated[shown].any():
+        for copy in range(1, 1 + copies):
+            if recipe_of(recipe, copy) == "challenge":
+                untold = shown & ~masks.annotated[:, copy]
+                rows[untold, copy] = rows[untold, copy - 1]
+    return torch.from_numpy(rows)
 
 
 @dataclass(frozen=True, kw_only=True)

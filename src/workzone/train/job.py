@@ -31,7 +31,7 @@ from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
 from workzone.model.attention import log_attention_kernel
 from workzone.model.metadata_config import refuse_leaking
-from workzone.train.examples import Examples, Rows
+from workzone.train.examples import Examples, Rows, copy_rows
 from workzone.train.fit import Fit, fit
 from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.processes import Processes
@@ -327,32 +327,21 @@ def examples_of(
         vectors = text_vectors(
             texts, store.folder.parent / "text", load_sentence_model(config.text_model)
         )
+    targets = None
+    if shape is not None:
+        targets = mask_targets(samples, root, shape, augmentation=spec.augmentation, copies=copies)
     return Examples(
         labels=torch.tensor([s.label for s in samples], dtype=torch.int64),
-        rows=_rows(store, samples, copies),
+        rows=copy_rows(store, samples, targets, copies=copies),
         features=store.mapped("pooled"),
         boxes=store.mapped("boxes"),
         grid=store.grid(views) if views else None,
         grid_size=spec.grid_size,
         view_size=spec.layout.size,
-        masks=None
-        if shape is None
-        else mask_targets(samples, root, shape, augmentation=spec.augmentation, copies=copies),
+        masks=targets,
         samples=samples,
         text_vectors=vectors,
     )
-
-
-def _rows(store: FeatureStore, samples: list[Sample], copies: int) -> torch.Tensor:
-    """``[n, C]``, where features lie; copies that could not be made repeat the image."""
-    rows = [
-        [
-            store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
-            for copy in range(copies + 1)
-        ]
-        for s in samples
-    ]
-    return torch.tensor(rows, dtype=torch.int64)
 
 
 def manifest_hash(samples: list[Sample]) -> str:

@@ -118,13 +118,9 @@ def cells_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
     """Of the dense head's cells; zero where the detector has none."""
     if output.cells is None:
         return output.logits.new_zeros(())
-    scales = [cells for cells in (output.cells, output.half_cells) if cells is not None]
-    losses = [
-        cell_loss(cells.float().flatten(1), cell_truth(batch, cells.shape[2:]).flatten(1))
-        for cells in scales
-    ]
-    mean = torch.stack(losses).mean(dim=0)
-    return (mean * batch.part.counted).mean() * batch.part.padded
+    truth = cell_truth(batch, output.cells.shape[2:])
+    losses = cell_loss(output.cells.float().flatten(1), truth.flatten(1))
+    return (losses * batch.part.counted).mean() * batch.part.padded
 
 
 def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
