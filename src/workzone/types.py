@@ -95,8 +95,8 @@ class BackboneOutput:
     """What a frozen backbone says of ``M`` views.
 
     ``cls``: ``[M, D]`` or None where the architecture has no class token; ``grid``: ``[M, N, D]``
-    patch tokens in row-major order, registers left out; ``grid_size``: rows and columns,
-    ``N = rows * columns``.
+    patch tokens in row-major order, registers left out, or ``[M, N + N / 4, D]`` with those of the
+    views' halves; ``grid_size``: rows and columns, ``N = rows * columns``.
     """
 
     cls: torch.Tensor | None

@@ -35,13 +35,13 @@ def test_a_dense_model_takes_views_of_any_size() -> None:
     side = bundle.spec.layout.size
     assert bundle.with_view_size(None) is bundle
     assert bundle.with_view_size(side) is bundle
-    small = bundle.with_view_size(96)
-    assert (small.spec.layout.size, small.spec.grid_size) == (96, (3, 3))
+    small = bundle.with_view_size(128)
+    assert (small.spec.layout.size, small.spec.grid_size) == (128, (4, 4))
     assert small.identity() != bundle.identity()  # results of one are not gone on with by the other
     frame = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
     x0, _, x1, _ = Predictor(small).predict(frame)[0].box
-    assert 0 < x1 - x0 <= 1 / 3 + 1e-6
-    with pytest.raises(UsageError, match=r"--size 100 is no multiple of 32.*are 96 and 128"):
+    assert 0 < x1 - x0 <= 1 / 4 + 1e-6
+    with pytest.raises(UsageError, match=r"--size 100 is no multiple of 64.*are 64 and 128"):
         bundle.with_view_size(100)
 
 

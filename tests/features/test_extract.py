@@ -451,6 +451,16 @@ def test_an_estimate_is_the_time_of_one_image_times_their_number(manifest, monke
     assert str(text) == "1,234 rows to extract (7 already stored), 5.6 MB, about 2 min 05 s"
 
 
+def test_an_estimate_is_of_all_views(manifest, monkeypatch):
+    """Views that are alike would be read once."""
+    seen = []
+    monkeypatch.setattr(
+        extract_module, "read_views", lambda backbone, pixels, spec: seen.append(pixels)
+    )
+    extraction(manifest).estimate()
+    assert len({view.numpy().tobytes() for view in seen[0]}) == LAYOUT.count > 1
+
+
 def test_a_disk_without_room_is_refused_before_anything_is_written(manifest, monkeypatch):
     work = extraction(manifest)
     needed = 5 * row_bytes(work.spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,23 +101,29 @@ def test_batches_are_rows_in_the_order_asked_for(tmp_path):
     assert targets.annotated.any()
 
 
-def pixel_sums(tmp_path, recipe: Augmentation, copies: int = 12) -> list[tuple[float, float]]:
-    """Of copies of a frame that is white where its mask is: the share of white, that of the mask.
-
-    Also where both are within the picture, which has to agree.
-    """
-    mask = np.zeros((6, 90, 160), bool)
-    mask[2, 40:70, 20:60] = True
+def apart_and_covered(
+    tmp_path: Path,
+    recipe: Augmentation,
+    copies: int = 12,
+    *,
+    size: tuple[int, int] = (90, 160),
+    identity: str = "a",
+) -> list[tuple[float, float]]:
+    """Of copies of a frame that is white where its mask is: how far apart the white and the mask
+    are, where they are so most, and which share of the picture the mask covers."""
+    height, width = size
+    mask = np.zeros((6, *size), bool)
+    mask[2, height * 4 // 9 : height * 7 // 9, width // 8 : width * 3 // 8] = True
     write_masks(mask, tmp_path / "m.png")
     frame = torch.from_numpy(mask[2].astype(np.uint8) * 255).expand(3, -1, -1)
-    samples = [sample("a", masks="m.png")]
+    samples = [sample(identity, masks="m.png")]
     shape = (8, 8)
     targets = mask_targets(samples, tmp_path, shape, augmentation=recipe, copies=copies)
     assert targets.covered.shape == (1, copies + 1, 6, 8, 8)
     assert not targets.covered[:, :, [0, 1, 3, 4, 5]].any()
     found = []
     for copy in range(1, copies + 1):
-        picture = augment(frame, recipe, identity="a", copy=copy)[:1].float() / 255
+        picture = augment(frame, recipe, identity=identity, copy=copy)[:1].float() / 255
         white = torch.nn.functional.adaptive_avg_pool2d(picture, shape)[0].numpy()
         covered = targets.covered[0, copy, 2] / 255
         found.append((float(np.abs(white - covered).max()), float(covered.mean())))
@@ -124,7 +131,7 @@ def pixel_sums(tmp_path, recipe: Augmentation, copies: int = 12) -> list[tuple[f
 
 
 def test_masks_of_mild_copies_are_cropped_and_flipped_with_them(tmp_path):
-    found = pixel_sums(tmp_path, Augmentation(light=0.0, blur=0.0, least_area=0.2))
+    found = apart_and_covered(tmp_path, Augmentation(light=0.0, blur=0.0, least_area=0.2))
     assert all(apart < 0.01 for apart, _ in found)
     shares = [share for _, share in found]
     assert max(shares) > 2 * min(shares)  # crops differ
@@ -132,9 +139,16 @@ def test_masks_of_mild_copies_are_cropped_and_flipped_with_them(tmp_path):
 
 def test_masks_of_challenge_copies_are_turned_and_cropped_with_them(tmp_path):
     """Distortions dim and blur the picture, so that it agrees with the mask less closely."""
-    found = pixel_sums(tmp_path, Augmentation(recipe="challenge"), copies=24)
+    found = apart_and_covered(tmp_path, Augmentation(recipe="challenge"), copies=24)
     assert all(apart < 0.5 for apart, _ in found)
     assert np.median([apart for apart, _ in found]) < 0.3
+
+
+def test_masks_of_large_frames_are_cut_as_the_frame_is(tmp_path):
+    """Masks are cut at a smaller size; what is drawn for that size would be another crop here."""
+    challenge = Augmentation(recipe="challenge")
+    found = apart_and_covered(tmp_path, challenge, 1, size=(1080, 1920), identity="i195")
+    assert found[0][0] < 0.3
 
 
 def test_masks_of_varied_copies_are_those_of_both_recipes(tmp_path):

@@ -62,3 +62,14 @@ def test_a_challenge_whose_road_work_may_be_gone_repeats_the_copy_before(
 )
 def test_all_else_are_learned_from(recipe: Recipe | None, known: list[bool] | None) -> None:
     np.testing.assert_array_equal(rows_of(recipe, known), EACH_ITS_OWN)
+
+
+def test_a_copy_that_could_not_be_made_is_the_image_without_its_own_masks() -> None:
+    store = SimpleNamespace(
+        rows={("with masks", 0): 3, ("with masks", 1): 4},
+        spec=SimpleNamespace(augmentation=Augmentation()),
+    )
+    masks = MaskTargets(np.zeros((1, 3, 6, 1, 1), np.uint8), np.ones((1, 3), np.bool_))
+    rows = copy_rows(cast(FeatureStore, store), SAMPLES[:1], masks, copies=2)
+    assert rows.tolist() == [[3, 4, 3]]
+    assert masks.annotated.tolist() == [[True, True, False]]

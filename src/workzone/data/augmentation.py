@@ -66,8 +66,8 @@ class Augmentation:
                 raise UsageError(f"{field.name} is a share from 0 to 1, not {value}")
             if self.recipe not in ("mild", "varied") and value != field.default:
                 raise UsageError(
-                    f"{field.name}={value} belongs to the augmentation 'mild', not to "
-                    f"{self.recipe!r}: leave it out, or take mild"
+                    f"{field.name}={value} belongs to the augmentations 'mild' and 'varied', not "
+                    f"to {self.recipe!r}: leave it out, or take one of them"
                 )
 
 
@@ -103,27 +103,33 @@ def augment(frame: torch.Tensor, recipe: Augmentation, *, identity: str, copy: i
 
 
 def augment_masks(
-    masks: torch.Tensor, recipe: Augmentation, *, identity: str, copy: int
+    masks: torch.Tensor,
+    recipe: Augmentation,
+    *,
+    size: tuple[int, int],
+    identity: str,
+    copy: int,
 ) -> torch.Tensor | None:
     """What is left of a frame's masks, and where, in the copy that `augment` makes.
 
     Args:
-        masks: uint8 ``[K, H, W]``, 0 or 255, of the frame's shape; at another scale they are cut
-            alike to within a pixel.
+        masks: uint8 ``[K, h, w]``, 0 or 255, of the frame's shape, at any scale.
         recipe: as `augment` was given.
+        size: height and width of the frame, in pixels.
         identity: as `augment` was given.
         copy: as `augment` was given.
 
     Returns:
-        Shares ``[K, h, w]``, 0..1; None of recipes that torchvision draws, which tell nobody.
+        Shares ``[K, h', w']``, 0..1; None of recipes that torchvision draws, which tell nobody.
     """
     kind = recipe_of(recipe, copy)
     if kind == "challenge":
-        changes = changes_of(masks, identity=f"{identity}/{copy}", seed=recipe.seed)
-        return turned_and_cropped(masks, changes).clamp(0, 1)  # antialiasing may overshoot
+        changes = changes_of(*size, identity=f"{identity}/{copy}", seed=recipe.seed)
+        small = changes.scaled(masks.shape[1] / size[0])
+        return turned_and_cropped(masks, small).clamp(0, 1)  # antialiasing may overshoot
     if kind == "mild":
-        random = np.random.default_rng(_seed(recipe, identity, copy))
-        return _cropped(masks, recipe, random).float() / 255
+        crop = _draw_crop(*size, recipe, np.random.default_rng(_seed(recipe, identity, copy)))
+        return crop.scaled(masks.shape[1] / size[0]).of(masks).float() / 255
     return None
 
 
@@ -140,7 +146,7 @@ def _seed(recipe: Augmentation, identity: str, copy: int) -> int:
 
 
 def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator) -> torch.Tensor:
-    frame = _cropped(frame, recipe, random)
+    frame = _draw_crop(frame.shape[1], frame.shape[2], recipe, random).of(frame)
     factors = random.uniform(1 - recipe.light, 1 + recipe.light, size=3)
     from torchvision.transforms.v2 import functional as T
 
@@ -153,15 +159,33 @@ def _mild(frame: torch.Tensor, recipe: Augmentation, random: np.random.Generator
     return frame
 
 
-def _cropped(
-    image: torch.Tensor, recipe: Augmentation, random: np.random.Generator
-) -> torch.Tensor:
-    """A random part of ``[C, H, W]``, flipped or not; the first random numbers of a mild copy."""
-    _, height, width = image.shape
+@dataclass(frozen=True)
+class _Crop:
+    """A part of a frame, in pixels, flipped or not."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flipped: bool
+
+    def scaled(self, scale: float) -> _Crop:
+        """The same part of the frame at another size."""
+        ends = self.top + self.height, self.left + self.width
+        top, left, bottom, right = (round(v * scale) for v in (self.top, self.left, *ends))
+        return _Crop(top, left, max(1, bottom - top), max(1, right - left), self.flipped)
+
+    def of(self, image: torch.Tensor) -> torch.Tensor:
+        """That part of ``[C, H, W]``."""
+        part = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        return part.flip(-1) if self.flipped else part
+
+
+def _draw_crop(height: int, width: int, recipe: Augmentation, random: np.random.Generator) -> _Crop:
+    """The first random numbers of a mild copy."""
     share = float(np.sqrt(random.uniform(recipe.least_area, 1)))
     crop_height = max(round(height * share), min(height, LEAST_SIDE))
     crop_width = max(round(width * share), min(width, LEAST_SIDE))
     top = int(random.integers(0, height - crop_height + 1))
     left = int(random.integers(0, width - crop_width + 1))
-    image = image[:, top : top + crop_height, left : left + crop_width]
-    return image.flip(-1) if random.random() < recipe.flip else image
+    return _Crop(top, left, crop_height, crop_width, bool(random.random() < recipe.flip))

@@ -21,6 +21,7 @@ Not simulated: generated images, and crops moved so as to keep the inpainted spo
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ class Changes:
     blur: int = 0  # pixels of a Gaussian kernel of sigma blur / 6; 0 for none
     noise_seed: int = 0
 
+    def scaled(self, scale: float) -> Changes:
+        """The same done to the frame at another size: to its masks, say."""
+        top, left, side = (round(v * scale) for v in (self.top, self.left, self.side))
+        return dataclasses.replace(self, top=top, left=left, side=max(1, side))
+
 
 @dataclass(frozen=True, slots=True)
 class ChallengeImage:
@@ -107,29 +113,29 @@ def challenge_image(
     Raises:
         UsageError: no such level.
     """
-    changes = changes_of(frame, identity=identity, seed=seed, level=level, flips=flips)
+    changes = changes_of(
+        frame.shape[1], frame.shape[2], identity=identity, seed=seed, level=level, flips=flips
+    )
     jpeg = _encoded(apply_changes(frame, changes))
     return ChallengeImage(jpeg, decode(jpeg), changes)
 
 
 def changes_of(
-    frame: torch.Tensor,
+    height: int,
+    width: int,
     *,
     identity: str,
     seed: int = 0,
     level: int | None = None,
     flips: bool = False,
 ) -> Changes:
-    """What `challenge_image` does to a frame, of which the size alone matters.
-
-    A frame ``[C, H, W]`` of another size, but the same shape, is cut alike to within a pixel.
+    """What `challenge_image` does to a frame of so many pixels.
 
     Raises:
         UsageError: no such level.
     """
     if level is None:
         level = draw_level(identity=identity, seed=seed)
-    _, height, width = frame.shape
     random = _random(seed, identity, level)
     return draw_changes(random, level=level, width=width, height=height, flips=flips)
 

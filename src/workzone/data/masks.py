@@ -84,7 +84,7 @@ def load_masks(reference: str, root: Path, height: int, width: int) -> npt.NDArr
 
 
 def mask_size(reference: str, root: Path) -> tuple[int, int]:
-    """Height and width of the image that masks are of, in pixels.
+    """Height and width of the image that masks are of, in pixels: of a bit image, its own.
 
     Raises:
         ManifestError: a file that is missing or is no mask, or an image it does not know.

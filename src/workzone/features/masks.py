@@ -70,7 +70,8 @@ def mask_targets(
     """The masks of samples, averaged over the cells of a grid that spans the frame.
 
     That is the global view's grid, and the canvas on which views' grids are placed. Masks of
-    copies are cropped, turned and flipped with them.
+    copies are cropped, turned and flipped with them, for which masks have to be of their image's
+    size. (Of JPEGs so large that they are decoded at a fraction, one copy in 200 is cut elsewhere.)
 
     Args:
         samples: in the order wanted.
@@ -102,14 +103,16 @@ def mask_targets(
             continue
         height, width = mask_size(sample.masks, root)
         scale = min(1.0, _CUT_SIDE / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        whole = torch.from_numpy(load_masks(sample.masks, root, *size)).byte() * FULL
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        whole = torch.from_numpy(load_masks(sample.masks, root, *small)).byte() * FULL
         for copy in range(1, looks):
             identity = sample.content_hash or sample.id
-            left = augment_masks(whole, augmentation, identity=identity, copy=copy)
+            left = augment_masks(
+                whole, augmentation, size=(height, width), identity=identity, copy=copy
+            )
             if left is not None:
-                small = F.adaptive_avg_pool2d(left, shape) * FULL
-                covered[index, copy] = small.round().byte().numpy()
+                shares = F.adaptive_avg_pool2d(left, shape) * FULL
+                covered[index, copy] = shares.round().byte().numpy()
                 annotated[index, copy] = True
     return MaskTargets(covered, annotated)
 

@@ -22,7 +22,8 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
         As `workzone.backbones.run` gives them; with ``spec.layout.halves`` the cells of the halves
         follow those of the views: the grid is ``[M, N + N / 4, D]``, ``grid_size`` that of N.
     """
-    alike = [_first_like(pixels, view) for view in range(len(pixels))]
+    sums = pixels.flatten(1).sum(dim=1).tolist()
+    alike = [_first_like(pixels, sums, view) for view in range(len(pixels))]
     distinct = sorted(set(alike))
     if len(distinct) < len(alike):
         pixels = pixels[distinct]
@@ -36,13 +37,21 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
     return BackboneOutput(cls, output.grid[back], output.grid_size)
 
 
-def _first_like(pixels: torch.Tensor, view: int) -> int:
-    return next(first for first in range(view + 1) if torch.equal(pixels[first], pixels[view]))
+def _first_like(pixels: torch.Tensor, sums: list[int], view: int) -> int:
+    """The first view of the same pixels; those of another sum are not looked at."""
+    return next(
+        first
+        for first in range(view + 1)
+        if sums[first] == sums[view] and torch.equal(pixels[first], pixels[view])
+    )
 
 
 def halved(pixels: torch.Tensor) -> torch.Tensor:
     """Views uint8 ``[M, 3, S, S]`` at half their size, antialiased."""
     side = pixels.shape[-1] // 2
+    if pixels.device.type != "cpu":  # bytes are resized on the CPU alone
+        views = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
+        return views.round().clamp(0, 255).byte()
     views = pixels.contiguous(memory_format=torch.channels_last)  # the vectorised path of bytes
     return F.interpolate(views, (side, side), mode="bilinear", antialias=True)
 

@@ -47,7 +47,7 @@ class FeatureSpec:
 
     @property
     def grid_cells(self) -> int:
-        """N, of the grid of a view; the cells of its half follow, where there is one."""
+        """Cells stored of a view: N, and N / 4 of its half where there is one."""
         rows, columns = self.grid_size
         cells = rows * columns
         return cells + cells // 4 if self.layout.halves else cells

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.types import Box
+from workzone.types import Box, DetectorOutput
 
 
 def view_evidence(detector: Detector, given: DetectorInput) -> torch.Tensor:
@@ -103,6 +105,19 @@ def cell_box(cell: int, grid_size: tuple[int, int], view: Sequence[float]) -> Bo
         min(max(e, 0.0), 1.0) for e in (across[0], down[0], across[1], down[1])
     )
     return left, top, right, bottom
+
+
+def strongest_cell(output: DetectorOutput, boxes: npt.NDArray[np.float32]) -> tuple[int, Box]:
+    """The view and the place of the cell, of either scale, whose logit is the highest.
+
+    Args:
+        output: of one image, of a dense detector.
+        boxes: of its views ``[V, 4]``, in fractions of the frame.
+    """
+    scales = [cells[0] for cells in (output.cells, output.half_cells) if cells is not None]
+    cells = max(scales, key=lambda scale: float(scale.max()))
+    view, cell = divmod(int(cells.argmax()), cells[0].numel())
+    return view, cell_box(cell, (cells.shape[1], cells.shape[2]), boxes[view])
 
 
 def _gradient(

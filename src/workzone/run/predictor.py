@@ -22,7 +22,7 @@ from workzone.decide.test_time import confident_mean
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.reading import read_views
 from workzone.model.attention import log_attention_kernel
-from workzone.model.evidence import cell_box, cell_evidence, view_shares
+from workzone.model.evidence import cell_evidence, strongest_cell, view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata_batch import MetadataBatch
 from workzone.parallel import map_ahead
@@ -259,9 +259,7 @@ class Predictor:
         heaviest = int(weights.argmax())
         edges = views.boxes[heaviest]
         if cells is not None:
-            heaviest, cell = divmod(int(cells.argmax()), cells[0].size)
-            _, rows, columns = cells.shape
-            edges = cell_box(cell, (rows, columns), views.boxes[heaviest])
+            heaviest, edges = strongest_cell(outputs[0], views.boxes)
         x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
         box: Box = (x0, y0, x1, y1)
         return Scored(

@@ -55,22 +55,21 @@ def copy_rows(
     Args:
         store: that holds them.
         samples: in the order wanted.
-        masks: of the samples and their copies, if any.
+        masks: of the samples and their copies, if any; those of copies that could not be made are
+            marked as not known.
         copies: augmented copies of each.
     """
-    rows = np.array(
-        [
-            [
-                store.rows.get((s.content_hash or "", copy), store.rows[(s.content_hash or "", 0)])
-                for copy in range(1 + copies)
-            ]
-            for s in samples
-        ],
-        np.int64,
-    )
+    hashes = [s.content_hash or "" for s in samples]
+    images = np.array([[store.rows[name, 0]] for name in hashes], np.int64)
+    made = [[store.rows.get((name, copy), -1) for copy in range(1 + copies)] for name in hashes]
+    missing = np.array(made) < 0
+    rows = np.where(missing, images, made)
+    if masks is None:
+        return torch.from_numpy(rows)
+    masks.annotated[missing] = False
     recipe = store.spec.augmentation
-    shown = np.array([s.label == 1 for s in samples])
-    if recipe is not None and masks is not None and masks.annotated[shown].any():
+    shown = np.array([s.label == 1 for s in samples], np.bool_)
+    if recipe is not None and masks.annotated[shown].any():
         for copy in range(1, 1 + copies):
             if recipe_of(recipe, copy) == "challenge":
                 untold = shown & ~masks.annotated[:, copy]
@@ -89,7 +88,9 @@ class Examples:
     rows: torch.Tensor  # int64 [n, C], of each image's copies in the arrays that follow
     features: torch.Tensor  # [R, V, D], any floating type
     boxes: torch.Tensor | None = None  # [R, V, 4] in fractions
-    grid: torch.Tensor | None = None  # [R, N, D'] of the global view, or [R, V, N, D'] of all
+    grid: torch.Tensor | None = (
+        None  # [R, N, D'] of the global view, or [R, V, N, D'] of all, see DetectorInput
+    )
     grid_size: tuple[int, int] = (0, 0)
     view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images, and of their copies

@@ -70,7 +70,7 @@ def fit(
 
     Args:
         examples: of an image's C copies one is drawn at random each epoch, and the first (the image
-            as it is) serves validation. Masks are learned from the first copy alone.
+            as it is) serves validation.
         validation_folds: row numbers of each fold.
         config: how.
         session: processes, the folder in which the run is kept, and who is told of steps and

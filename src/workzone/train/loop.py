@@ -65,7 +65,7 @@ def train_detector(
     counts = torch.bincount(labels[rows], minlength=2)
     class_weights = counts.sum() / (2 * counts)
     if config.sampling.class_balance:
-        class_weights = torch.ones(2)  # the draw balances
+        class_weights = torch.ones(2)  # the draw balances images, whatever their copies lost
     objective: nn.Module = Objective(detector, config, class_weights).to(processes.device)
     objective, optimizer = processes.prepare(objective, make_optimizer(detector, config.optimizer))
     model = cast(Objective, processes.unwrapped(objective))

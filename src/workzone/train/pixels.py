@@ -58,6 +58,8 @@ class PixelExamples(Examples):
     def of(cls, stored: Examples, spec: FeatureSpec, root: Path, *, copies: int) -> Self:
         """The same images from pixels.
 
+        Of copies no masks are known, so that all have the label of their image.
+
         Args:
             stored: with samples; only the first copy of each is taken.
             spec: of the stored features.
@@ -176,7 +178,7 @@ class PixelDetector(Detector):
         if self.glance is None or views <= self.glance.config.keep:
             pixels = given.pixels.flatten(0, 1)
             output = self._tokens(pixels)
-            if self.spec.layout.halves:
+            if self.spec.layout.halves and not self.training:  # the dense head learns without
                 output = with_halves(output, self._tokens(halved(pixels)))
             grid = output.grid.unflatten(0, (images, views))
             values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))

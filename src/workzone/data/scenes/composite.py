@@ -32,7 +32,8 @@ _FADE = 0.02
 _HORIZONS = (0.3, 0.65)
 """Heights of the frame between which a dashcam's horizon lies."""
 _BY_DAY, _NIGHTS = 0.7, 0.2
-"""Of photographs at least so bright, this share becomes one of dusk or night."""
+"""Of photographs at least so bright, in multiples of `_DAYLIGHT`, this share becomes one of dusk
+or night."""
 _DUSK = 0.33
 """Of the light from above; with less it is night."""
 
@@ -93,7 +94,8 @@ def find_horizon(photo: npt.NDArray[np.uint8]) -> float | None:
         and in a close-up.
     """
     rows, columns = 90, 120
-    small = np.asarray(Image.fromarray(photo).resize((columns, rows), 2), np.float32)
+    picture = Image.fromarray(photo).resize((columns, rows), Image.Resampling.BILINEAR)
+    small = np.asarray(picture, np.float32)
     red, green, blue = small[..., 0], small[..., 1], small[..., 2]
     bright = small.mean(axis=-1)
     smooth = np.abs(np.diff(bright, axis=0, prepend=bright[:1])) < 14

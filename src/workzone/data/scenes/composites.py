@@ -140,7 +140,7 @@ class _Work:
             group=base.group,
             latitude=base.latitude,
             longitude=base.longitude,
-            time=base.time,
+            time=None if known["darkened"] else base.time,
             weather=base.weather,
             daytime=known["darkened"] or base.daytime,
             scene=base.scene,

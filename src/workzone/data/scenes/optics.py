@@ -176,5 +176,7 @@ def _enlarged(light: Pixels, size: tuple[int, int]) -> Pixels:
     """From a `_STEP`th of the size to all of it."""
     height, width = size
     picture = Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
-    wide: Pixels = np.asarray(picture.resize((width, height), 2), np.float32)
+    wide: Pixels = np.asarray(
+        picture.resize((width, height), Image.Resampling.BILINEAR), np.float32
+    )
     return wide
