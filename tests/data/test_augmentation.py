@@ -203,12 +203,19 @@ def test_challenge_copies_are_challenges_of_all_levels():
     assert set(levels) == {0, 1, 2, 3}
 
 
+def test_varied_copies_are_mild_and_challenges_in_turn(frame):
+    for copy in range(1, 5):
+        own = augment(frame, Augmentation(recipe="varied"), identity="a", copy=copy)
+        kind = Augmentation(recipe="mild" if copy % 2 else "challenge")
+        assert torch.equal(own, augment(frame, kind, identity="a", copy=copy))
+
+
 def test_an_unknown_recipe_is_refused_with_the_nearest_one():
     with pytest.raises(UsageError, match="no augmentation 'chalenge'; did you mean 'challenge'"):
         Augmentation(recipe="chalenge")
 
 
 def test_shares_belong_to_the_mild_recipe():
-    match = r"flip=0\.25 belongs to the augmentation 'mild', not to 'rand'"
+    match = r"flip=0\.25 belongs to the augmentations 'mild' and 'varied', not to 'rand'"
     with pytest.raises(UsageError, match=match):
         Augmentation(recipe="rand", flip=0.25)

@@ -43,6 +43,8 @@ def test_a_dense_model_takes_views_of_any_size() -> None:
     assert 0 < x1 - x0 <= 1 / 4 + 1e-6
     with pytest.raises(UsageError, match=r"--size 100 is no multiple of 64.*are 64 and 128"):
         bundle.with_view_size(100)
+    with pytest.raises(UsageError, match="no multiple of 64, twice the side of a cell: "):
+        bundle.with_view_size(352)
 
 
 def test_other_models_know_one_size(tiny: Tiny) -> None:

@@ -30,6 +30,7 @@ from workzone.train.examples import GRID_NUMBERS, Examples, images_at_once
 from workzone.train.fit import Fit, fit
 from workzone.train.job import train
 from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth
+from workzone.train.protection import check_grid
 from workzone.train.settings import TrainConfig
 from workzone.views import ViewLayout
 
@@ -66,6 +67,14 @@ def batch_of(labels: list[int], masks: torch.Tensor | None, annotated: list[bool
         masks=masks,
         annotated=torch.tensor(annotated),
     )
+
+
+def test_halves_are_read_for_the_dense_head_alone(lite0: Backbone) -> None:
+    layout = ViewLayout(size=64, tiles=0, squares=(), halves=True)
+    spec = make_spec(lite0, layout=layout, pooling="mean", grid_views=(0,))
+    check_grid(DetectorConfig(cells=CellHeadConfig()), spec)
+    with pytest.raises(UsageError, match=r"halves: the dense head alone .* take --preset dense"):
+        check_grid(DetectorConfig(glance=None), spec)
 
 
 def test_what_is_known_of_cells() -> None:

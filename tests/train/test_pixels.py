@@ -23,6 +23,7 @@ from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
+from workzone.model.cells import CellHeadConfig
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
@@ -314,6 +315,21 @@ def test_masks_are_learned_from_pixels_too(
     assert output.masks is not None
     output.masks.sum().backward()
     assert all(p.grad is not None for n, p in detector.named_parameters() if "lora_" in n)
+
+
+def test_halves_are_read_to_judge_and_not_to_learn(
+    examples: PixelExamples, backbone: Backbone
+) -> None:
+    layout = dataclasses.replace(LAYOUT, size=64, halves=True)
+    spec = make_spec(backbone, layout=layout, grid_views=tuple(range(LAYOUT.count)))
+    config = DetectorConfig(width=32, glance=None, cells=CellHeadConfig(width=32))
+    detector = PixelDetector(config, backbone, spec, ADAPTERS)
+    given = dataclasses.replace(examples, spec=spec).batch(ALL[:2])
+    learned, judged = detector.train().run(given), detector.eval().run(given)
+    assert learned.cells is not None and judged.cells is not None
+    assert learned.cells.shape == judged.cells.shape == (2, 5, 4, 4)
+    assert learned.half_cells is None
+    assert judged.half_cells is not None and judged.half_cells.shape == (2, 5, 2, 2)
 
 
 SMALL = ViewLayout(size=96, tiles=0, squares=("left", "right"))
