@@ -168,3 +168,37 @@ def test_grid_is_in_row_major_order(backbone: Backbone) -> None:
     changed[..., 96:128, 160:192] ^= 0xFF
     difference = (run(backbone, changed).grid - run(backbone, views).grid).norm(dim=-1)[0]
     assert int(difference.argmax()) == 3 * 7 + 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (4, 8)])
+def test_folded_convolutions_are_torchs_and_so_are_their_gradients(
+    dtype: torch.dtype, kernel: int, groups: int
+) -> None:
+    torch.manual_seed(0)
+    shape = {"stride": 1 + (kernel == 4), "padding": kernel // 3, "groups": groups}
+    own = lite._OneDnnConv2d(8, 16, kernel, **shape).to(dtype)
+    plain = torch.nn.Conv2d(8, 16, kernel, **shape).to(dtype)
+    plain.load_state_dict(own.state_dict())
+    maps = torch.randn(1, 8, 12, 12, dtype=dtype)
+    expected = plain(maps)
+    torch.testing.assert_close(own(maps), expected)
+    own(maps).square().sum().backward()
+    expected.square().sum().backward()
+    assert own.weight.grad is not None
+    torch.testing.assert_close(own.weight.grad, plain.weight.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_folded_convolutions_are_onednns_on_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called = []
+    forced = torch.mkldnn_convolution
+    monkeypatch.setattr(
+        torch, "mkldnn_convolution", lambda *given: called.append(given) or forced(*given)
+    )
+    backbone = lite.load_trunk(random=True)
+    with torch.no_grad():
+        backbone.tokens(torch.zeros(1, 3, 32, 32))
+    inside = [m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(called) == len(inside) > 40

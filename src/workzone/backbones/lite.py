@@ -160,6 +160,26 @@ def mapped_state(
     return state
 
 
+class _OneDnnConv2d(nn.Conv2d):
+    """A convolution that is oneDNN's on a processor, however many threads it has.
+
+    On one thread torch takes a slower one of its own for the 1 x 1 kernels of a single image, which
+    are nearly all the work here.
+    """
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """As `nn.Conv2d` does."""
+        assert not isinstance(self.padding, str)
+        plain = maps.dtype == self.weight.dtype == torch.float32
+        known = maps.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        if not (plain and known) or torch.is_autocast_enabled("cpu"):
+            return super().forward(maps)
+        result: torch.Tensor = torch.mkldnn_convolution(
+            maps, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+        )
+        return result
+
+
 def folded(model: nn.Module) -> nn.Module:
     """The same function without batch normalisations and without padding copies.
 
@@ -196,7 +216,7 @@ def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     kernel = convolution.kernel_size[0]
     if convolution.stride[0] == 2:
         weight = nn.Parameter(nn.functional.pad(weight, (1, 0, 1, 0)))
-    result = nn.Conv2d(
+    result = _OneDnnConv2d(
         convolution.in_channels,
         convolution.out_channels,
         weight.shape[-1],
