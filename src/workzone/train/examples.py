@@ -88,9 +88,7 @@ class Examples:
     rows: torch.Tensor  # int64 [n, C], of each image's copies in the arrays that follow
     features: torch.Tensor  # [R, V, D], any floating type
     boxes: torch.Tensor | None = None  # [R, V, 4] in fractions
-    grid: torch.Tensor | None = (
-        None  # [R, N, D'] of the global view, or [R, V, N, D'] of all, see DetectorInput
-    )
+    grid: torch.Tensor | None = None  # as in DetectorInput, with R rows for its B images
     grid_size: tuple[int, int] = (0, 0)
     view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images, and of their copies
