@@ -102,6 +102,20 @@ def test_a_field_that_leaks_and_was_allowed_is_told_in_red(
     assert text.index(LEAK) < text.index("Image only")
 
 
+def test_the_share_is_estimated_from_all_images_and_told(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    plain = json.loads(evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--json").stdout)
+    result = evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--json", "--share", "auto")
+    told = json.loads(result.stdout)
+    share = told["model"]["holds for a share of road work of"]
+    assert f"road work in {share:.1%} of 14 images, estimated" in result.stderr
+    assert share != plain["model"]["holds for a share of road work of"]
+    assert told["image_only"]["figures"]["brier"] != plain["image_only"]["figures"]["brier"]
+    assert told["image_only"]["figures"]["auc"] == plain["image_only"]["figures"]["auc"]
+    said = evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--json", "--share", f"{share}")
+    assert json.loads(said.stdout)["image_only"] == told["image_only"]
+
+
 def test_a_challenge_stands_beside_the_figures_of_the_images(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(tiny.bundle)
     result = evaluate(

@@ -211,6 +211,51 @@ def test_a_folder_goes_into_a_file(tiny: Tiny, tmp_path: Path) -> None:
         assert sorted(row["id"] for row in csv.DictReader(handle)) == sorted(good)
 
 
+def test_the_share_of_road_work_is_said_or_found(
+    tiny: Tiny, predictor: Predictor, street: Path, tmp_path: Path
+) -> None:
+    for number in range(8):
+        blob_image(number, 0).save(street.parent / f"{number}.png")
+    plain = predictor.predict(street)[0].probability
+    rare = predict(street, "--model", tiny.bundle, "--share", "0.01", "--json")
+    bundle = predictor.bundle.with_share(0.01)
+    expected = Predictor(bundle, predictor.backbone).predict(street)[0].probability
+    assert json.loads(rare.stdout)["probability"] == expected < plain
+
+    lines = predict(street.parent, "--model", tiny.bundle, "--share", "auto", "--json")
+    printed = {row["id"]: row["probability"] for row in map(json.loads, lines.stdout.splitlines())}
+    output = tmp_path / "scores.jsonl"
+    written = predict(street.parent, "--model", tiny.bundle, "--share", "auto", "-o", output)
+    rows = map(json.loads, output.read_text().splitlines())
+    assert printed == {row["id"]: row["probability"] for row in rows}
+    for result in (lines, written):
+        assert "of 9 images, estimated" in result.stderr
+    assert printed["street.png"] != plain
+
+    error = predict(street, "--model", tiny.bundle, "--share", "rare", expect=2).stderr
+    assert "--share 'rare': give the share" in error
+    assert "'auto'" in error
+
+
+def test_overlays_show_what_was_printed_at_the_share_found(
+    tiny: Tiny, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        blob_image(number, 0).save(street.parent / f"{number}.png")
+    drawn: list[float] = []
+    explain = Predictor.explain
+
+    def told(self: Predictor, *given: Any) -> Any:
+        scored, overlay = explain(self, *given)
+        drawn.append(scored.probability)
+        return scored, overlay
+
+    monkeypatch.setattr(Predictor, "explain", told)
+    options = ("--model", tiny.bundle, "--share", "auto", "--explain", tmp_path / "o", "--json")
+    lines = predict(street.parent, *options).stdout.splitlines()
+    assert [json.loads(line)["probability"] for line in lines] == pytest.approx(drawn)
+
+
 def test_the_summary_of_a_file_is_json_too(tiny: Tiny, street: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.parquet"
     summary = json.loads(predict(street, "-m", tiny.bundle, "-o", output, "--json").stdout)

@@ -87,8 +87,10 @@ def test_the_identity_changes_with_all_that_changes_a_probability() -> None:
         made_bundle(1),
         dataclasses.replace(bundle, calibration=Calibration(0.3, 1.7)),
         dataclasses.replace(bundle, spec=spec),
+        bundle.with_share(0.1),
     ]
-    assert len({bundle.identity(), *(other.identity() for other in others)}) == 4
+    assert len({bundle.identity(), *(other.identity() for other in others)}) == 5
+    assert bundle.with_share(None) is bundle
     assert dataclasses.replace(bundle, provenance={}).identity() == bundle.identity()
 
 

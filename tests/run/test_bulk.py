@@ -20,10 +20,13 @@ from made_images import blob_image
 from told import told_bundle
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.decide.calibration import Calibration
+from workzone.decide.share import estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.run import bulk
 from workzone.run.bulk import find_images, predict_many, stream
 from workzone.run.predictor import Predictor, Scored
+from workzone.run.share import at_estimated_share
 from workzone.types import ImageRef, Sample
 
 
@@ -91,6 +94,47 @@ def test_all_formats_hold_the_same(predictor: Predictor, photos: Path, tmp_path:
         assert row["decision"] == prediction.decision
         assert (row["x0"], row["y0"], row["x1"], row["y1"]) == prediction.box
     assert not list(tmp_path.glob(".*"))  # the journal is gone
+
+
+def test_probabilities_hold_for_the_share_that_the_images_speak_for(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    for number in range(20, 50):  # beside five with road work: rare, where the model knew a half
+        blob_image(number, 0).save(photos / f"{number}.png")
+    balanced = Predictor(predictor.bundle.with_share(0.5), predictor.backbone)
+    scored = [result for _, result in stream(balanced, photos) if isinstance(result, Scored)]
+    share = estimate_share([result.prediction.probability for result in scored])
+    summary = predict_many(predictor, photos, tmp_path / "scores.csv", find_share=True)
+    assert summary.share == share < 0.35
+    rows = read_output(tmp_path / "scores.csv")
+    moved = Calibration().at_share(share)
+    given = predict_many(balanced, photos, tmp_path / "plain.csv")
+    before = {row["id"]: row["probability"] for row in read_output(tmp_path / "plain.csv")}
+    assert given.share is None
+    assert len(rows) == len(before) == summary.scored == 40
+    for row in rows:
+        assert row["probability"] == float(moved.apply(before[row["id"]])) < before[row["id"]]
+        assert (row["decision"] == "roadwork") == (row["probability"] > 0.5)
+    assert summary.roadwork == sum(row["decision"] == "roadwork" for row in rows)
+
+    found, of_stream = at_estimated_share(list(stream(balanced, photos)))
+    assert of_stream == share
+    for name, result in found:
+        if isinstance(result, Scored):
+            row = next(row for row in rows if row["id"] == name)
+            assert result.prediction.probability == row["probability"]
+            assert result.prediction.decision == row["decision"]
+    assert sum(isinstance(result, ImageError) for _, result in found) == 2
+
+
+def test_a_share_is_not_found_where_nothing_can_be_read(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "broken.jpg").write_bytes(b"no image")
+    summary = predict_many(predictor, tmp_path / "bad", tmp_path / "scores.csv", find_share=True)
+    assert (summary.scored, summary.share) == (0, None)
+    assert at_estimated_share(list(stream(predictor, tmp_path / "bad")))[1] is None
 
 
 def test_folders_are_searched_to_any_depth_in_order(photos: Path) -> None:
@@ -464,7 +508,7 @@ def test_a_job_does_not_go_on_with_other_inputs(
     told: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial(told, photos, tmp_path / "scores.csv", monkeypatch)
-    with pytest.raises(WorkzoneError, match="or from another choice of --image-only; delete it"):
+    with pytest.raises(WorkzoneError, match="choice of --image-only or --share; delete it"):
         predict_many(told, photos, tmp_path / "scores.csv", image_only=True)
     assert predict_many(told, photos, tmp_path / "scores.csv").resumed == 5
 

@@ -11,15 +11,19 @@ from rich.text import Text
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import (
+    AUTO_SHARE,
     DeviceOption,
     ManifestArgument,
     ModelOption,
+    ShareOption,
     StoreOption,
     TestTimeOption,
     ViewSizeOption,
     WeightsOption,
     model_folder,
+    say_share,
     store_folder,
+    with_share,
 )
 
 EXAMPLES_EVALUATE = examples(
@@ -27,6 +31,7 @@ EXAMPLES_EVALUATE = examples(
     "workzone evaluate folds.parquet --model model --split fold-0 -o fold-0",
     "workzone evaluate manifest.parquet --model model --challenge",
     "workzone evaluate manifest.parquet --model model --tta 4",
+    "workzone evaluate manifest.parquet --share auto",
 )
 
 
@@ -49,6 +54,7 @@ def evaluate(
     ] = False,
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
+    share: ShareOption = None,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -80,12 +86,13 @@ def evaluate(
     from workzone.report.metrics import to_table
     from workzone.run.backbone import bundle_backbone
     from workzone.run.evaluate import evaluate as evaluate_job
+    from workzone.run.evaluate import with_estimated_share
     from workzone.run.metadata import bundle_text_vectors
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
     folder = model_folder(model)
-    bundle = read_bundle(folder).with_test_time(tta).with_view_size(size)
+    bundle = with_share(read_bundle(folder).with_test_time(tta).with_view_size(size), share)
     copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
@@ -93,6 +100,9 @@ def evaluate(
     stores = store_folder(store, manifest)
     vectors = None if image_only else bundle_text_vectors(bundle, samples, stores / "text")
     features = Extraction(samples, network, bundle.spec, stores, copies=copies).run()
+    if share == AUTO_SHARE:
+        bundle = with_estimated_share(bundle, features, samples)
+        say_share(bundle.calibration.share, len(samples))
     evaluation = evaluate_job(
         bundle,
         samples,

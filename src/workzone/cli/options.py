@@ -14,6 +14,7 @@ from workzone.cli.console import err
 if TYPE_CHECKING:
     from workzone.backbones import Backbone
     from workzone.data.manifest import Manifest
+    from workzone.decide.bundle import Bundle
     from workzone.features.spec import FeatureSpec, Precision
     from workzone.views import ViewLayout
 
@@ -107,6 +108,15 @@ ViewSizeOption = Annotated[
         "(default: what the model was trained on).",
     ),
 ]
+ShareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        metavar="SHARE",
+        help="Share of road work where the images come from, such as 0.02, or auto: estimated from "
+        "all of these images (default: what the model was calibrated for).",
+    ),
+]
 ModelOption = Annotated[
     Path | None,
     typer.Option(
@@ -185,6 +195,37 @@ def model_folder(model: Path | None) -> Path:
     folder = default_model()
     err.print(f"model: {DEFAULT_MODEL}, which comes with workzone (--model names another)")
     return folder
+
+
+AUTO_SHARE = "auto"
+
+
+def with_share(bundle: Bundle, share: str | None) -> Bundle:
+    """The bundle for the share that ``--share`` names; for balanced classes, if it is to be found.
+
+    Raises:
+        UsageError: neither a number above 0 and below 1 nor ``auto``.
+    """
+    from workzone.decide.share import BALANCED
+    from workzone.errors import UsageError
+
+    if share is None:
+        return bundle
+    if share == AUTO_SHARE:
+        return bundle.with_share(BALANCED)
+    try:
+        number = float(share)
+    except ValueError:
+        raise UsageError(
+            f"--share {share!r}: give the share of images with road work as a number, such as "
+            f"0.02, or {AUTO_SHARE!r} to estimate it from the images"
+        ) from None
+    return bundle.with_share(number)
+
+
+def say_share(share: float, images: int) -> None:
+    """Tell what was estimated."""
+    err.print(f"road work in {share:.1%} of {images:,} images, estimated", style="dim")
 
 
 def store_folder(store: Path | None, manifest: Path) -> Path:

@@ -16,16 +16,20 @@ from rich.text import Text
 
 from workzone.cli.console import FAILED, command, err, examples, out
 from workzone.cli.options import (
+    AUTO_SHARE,
     DeviceOption,
     ModelOption,
+    ShareOption,
     TestTimeOption,
     ViewSizeOption,
     WeightsOption,
     model_folder,
+    say_share,
+    with_share,
 )
 
 if TYPE_CHECKING:
-    from workzone.run.predictor import Predictor
+    from workzone.run.predictor import Predictor, Scored
 
 TABLE_ROWS = 40
 """Longer results go to a file; the terminal gets the first rows."""
@@ -42,6 +46,7 @@ EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg --model model --explain overlays",
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
+    "workzone predict dashcam/ --share auto -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
     "workzone predict manifest.parquet --model model --image-only -o scores.csv",
 )
@@ -68,6 +73,7 @@ def predict(
     ] = False,
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
+    share: ShareOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     as_json: Annotated[
@@ -86,15 +92,22 @@ def predict(
 
     A model that was trained with metadata uses those of a manifest, row by row; where nothing is
     known, in folders, and with --image-only it looks at the image alone. `inputs` says which.
+
+    The model that comes with workzone is calibrated for as many images with road work as without.
+    Where it is rarer, say how rare with --share, or let all of the images tell it: --share auto.
     """
     from workzone.run.bulk import predict_many
     from workzone.run.predictor import Predictor, load
 
     predictor = load(model_folder(model), weights=weights, device=device)
-    bundle = predictor.bundle.with_test_time(tta).with_view_size(size)
+    bundle = with_share(predictor.bundle.with_test_time(tta).with_view_size(size), share)
     predictor = Predictor(bundle, predictor.backbone)
+    find_share = share == AUTO_SHARE
     if output is not None:
-        summary = predict_many(predictor, source, output, image_only=image_only)
+        summary = predict_many(
+            predictor, source, output, image_only=image_only, find_share=find_share
+        )
+        found = summary.share
         scored, bad = summary.scored, summary.quarantined
         if as_json:
             typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
@@ -113,7 +126,12 @@ def predict(
                 soft_wrap=True,
             )
     else:
-        scored, bad = _print_each(predictor, source, image_only=image_only, as_json=as_json)
+        scored, bad, found = _print_each(
+            predictor, source, image_only=image_only, find_share=find_share, as_json=as_json
+        )
+    if found is not None:
+        say_share(found, scored)
+        predictor = Predictor(bundle.with_share(found), predictor.backbone)
     if explain is not None:
         written = _write_overlays(predictor, source, explain, image_only=image_only)
         err.print(f"{written:,} overlays in {explain}", markup=False, soft_wrap=True)
@@ -126,11 +144,16 @@ def _plain(value: object) -> object:
 
 
 def _print_each(
-    predictor: Predictor, source: Path, *, image_only: bool, as_json: bool
-) -> tuple[int, int]:
-    """Print as results come; how many images were scored, and how many could not be read."""
+    predictor: Predictor, source: Path, *, image_only: bool, find_share: bool, as_json: bool
+) -> tuple[int, int, float | None]:
+    """Print as results come, or, where the share of road work is to be found, when all have.
+
+    Returns:
+        How many images were scored, how many could not be read, and the share.
+    """
     from workzone.errors import ImageError
     from workzone.run.bulk import flat, flat_error, stream
+    from workzone.run.share import at_estimated_share
 
     names = predictor.bundle.spec.layout.names()
     table = Table("road work", "probability", "strongest view", "its share")
@@ -138,7 +161,12 @@ def _print_each(
         table.add_column("inputs", no_wrap=True)
     table.add_column("image", overflow="fold")
     good = bad = 0
-    for name, result in stream(predictor, source, image_only=image_only):
+    results: Iterable[tuple[str, Scored | ImageError]]
+    results = stream(predictor, source, image_only=image_only)
+    found = None
+    if find_share:
+        results, found = at_estimated_share(list(results))
+    for name, result in results:
         if isinstance(result, ImageError):
             bad += 1
             sys.stderr.write(f"not scored: {result}\n")  # not by rich: it would break the bar
@@ -162,7 +190,7 @@ def _print_each(
         out.print(table)
         if good > TABLE_ROWS:
             out.print(f"... and {good - TABLE_ROWS:,} more; write them all with -o scores.csv")
-    return good, bad
+    return good, bad, found
 
 
 def _write_overlays(predictor: Predictor, source: Path, folder: Path, *, image_only: bool) -> int:

@@ -115,6 +115,21 @@ class Bundle:
         config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
         return dataclasses.replace(self, test_time=config)
 
+    def with_share(self, share: float | None) -> Bundle:
+        """The same for images of which this share, in (0, 1), shows road work; None: as it is.
+
+        Raises:
+            UsageError: a share out of range.
+        """
+        if share is None:
+            return self
+        told = self.metadata_calibration
+        return dataclasses.replace(
+            self,
+            calibration=self.calibration.at_share(share),
+            metadata_calibration=None if told is None else told.at_share(share),
+        )
+
     def with_view_size(self, size: int | None) -> Bundle:
         """The same that sees views of another side, in pixels; None: as it is.
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workzone.decide.log_odds import expit, log_expit, logit
+from workzone.decide.share import BALANCED, check_share, prior_step
 from workzone.decide.threshold import (
     HALF,
     Probabilities,
@@ -30,12 +31,26 @@ class Calibration:
 
     threshold: float = 0.5  # is sent to 0.5; in (0, 1)
     slope: float = 1.0  # above 0; above 1: the detector was too timid
+    share: float = BALANCED  # of road work, among the images that the results hold for
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 0 < self.slope < math.inf):
             raise UsageError(
                 f"a calibration has a threshold between 0 and 1 and a slope above 0: got {self}"
             )
+        check_share(self.share)
+
+    def at_share(self, share: float) -> Calibration:
+        """The same evidence, for images of which another share shows road work.
+
+        Raises:
+            UsageError: not above 0 and below 1, or so far out that no probability is above the cut.
+        """
+        step = prior_step(share, self.share)
+        threshold = float(expit(logit(self.threshold) - step / self.slope))
+        if not 0 < threshold < 1:
+            raise UsageError(f"share {share}: at this one no image's probability could pass 0.5")
+        return Calibration(threshold, self.slope, share)
 
     def apply(self, probabilities: npt.ArrayLike) -> Probabilities:
         """Map probabilities of any shape; always finite, within 1e-6..1-1e-6.
@@ -59,7 +74,8 @@ def fit_calibration(
     """Choose the cut for MCC, then the slope for likelihood, on validation rows.
 
     The slope is temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML
-    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too.
+    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too. A cut
+    that was chosen holds for the share of road work among these rows; 0.5, for balanced classes.
 
     Args:
         labels: ``[B]``, 1 road work, 0 none; validation rows, never test rows.
@@ -87,7 +103,8 @@ def fit_calibration(
     from scipy.optimize import minimize_scalar  # a second of every start, were it at the top
 
     best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
-    return Calibration(threshold.value, float(np.exp(best.x))), threshold
+    share = float(truth.mean()) if choose_cut else BALANCED
+    return Calibration(threshold.value, float(np.exp(best.x)), share), threshold
 
 
 def apply_where_known(

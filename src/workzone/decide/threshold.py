@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workzone.errors import UsageError
+from workzone.types import DecisionName
 
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
@@ -34,6 +35,11 @@ class Threshold:
     positives: int
     guarded: bool
     reason: str
+
+
+def decision_of(probability: float) -> DecisionName:
+    """What a published probability says."""
+    return "roadwork" if probability > HALF else "none"
 
 
 def check_scores(

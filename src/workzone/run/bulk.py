@@ -26,6 +26,8 @@ import pyarrow.parquet as pq
 from workzone.data.images import IMAGE_SUFFIXES, read_bytes
 from workzone.data.manifest import read_manifest
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
+from workzone.decide.calibration import Calibration
+from workzone.decide.share import BALANCED, estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
@@ -33,6 +35,7 @@ from workzone.progress import track
 from workzone.run.images import Encoded
 from workzone.run.metadata import mapping_of
 from workzone.run.predictor import Predictor, Scored
+from workzone.run.share import decided
 from workzone.types import ImageRef, Prediction, Sample
 
 FLUSH_EVERY = 32
@@ -71,6 +74,7 @@ class BulkSummary:
     quarantined: int
     resumed: int  # results that an earlier run had left
     ignored: int  # files that are no images by their name
+    share: float | None = None  # of road work, as estimated; None: not asked for
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,12 @@ def _score(
 
 
 def predict_many(
-    predictor: Predictor, source: Path, output: Path, *, image_only: bool = False
+    predictor: Predictor,
+    source: Path,
+    output: Path,
+    *,
+    image_only: bool = False,
+    find_share: bool = False,
 ) -> BulkSummary:
     """Score a folder or manifest into a file; bad images go to ``<output>.quarantine.csv``.
 
@@ -197,6 +206,8 @@ def predict_many(
         output: ``.jsonl``, ``.csv`` or ``.parquet``.
         image_only: do not use the metadata of a manifest; only where the model was trained with
             metadata does that matter.
+        find_share: estimate the share of road work from all these images, and give probabilities
+            that hold for it (see :mod:`workzone.decide.share`).
 
     Raises:
         UsageError: no images, an unknown output suffix, or a folder of the output is a file.
@@ -205,6 +216,9 @@ def predict_many(
     """
     kind = output_kind(output)
     check_folder(output)
+    if find_share:
+        balanced = predictor.bundle.with_share(BALANCED)
+        predictor = Predictor(balanced, predictor.backbone)
     found, ignored = find_images(source)
     journal = output.with_name(f".{output.name}.journal")
     identity = {
@@ -227,23 +241,29 @@ def predict_many(
             return (r for r in _records(journal) if _id(r) in wanted)
 
         entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
-        good = [r["decision"] for r in records() if "bad" not in r]
+        good = [r["probability"] for r in records() if "bad" not in r]
         if len(good) + len(entries) != len(found):
             raise WorkzoneError(
                 f"{journal} holds {len(good) + len(entries)} results of {len(found)} images, so it "
                 "was changed or copied together; delete it and run the same command again"
             )
+        share = estimate_share(good) if find_share and good else None
+        moved = Calibration() if share is None else Calibration().at_share(share)
+        rows = (r for r in records() if "bad" not in r)
+        if share is not None:
+            rows = (r | decided(moved, r["probability"]) for r in rows)
         write_quarantine(entries, quarantine)
-        _write((r for r in records() if "bad" not in r), output, kind)
+        _write(rows, output, kind)
         journal.unlink()
     return BulkSummary(
         output=output,
         quarantine=quarantine,
         scored=len(good),
-        roadwork=good.count("roadwork"),
+        roadwork=sum(p > moved.threshold for p in good),
         quarantined=len(entries),
         resumed=len(done),
         ignored=ignored,
+        share=share,
     )
 
 
@@ -300,7 +320,7 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
     """Ids that a journal holds; what a stop or a power cut left torn is cut off.
 
     Raises:
-        WorkzoneError: the journal belongs to another model, source or choice of --image-only.
+        WorkzoneError: the journal belongs to another model or source, or to other options.
     """
     ids: set[str] = set()
     whole = 0
@@ -315,7 +335,7 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
             if whole == 0 and record != identity:
                 raise WorkzoneError(
                     f"{journal} is left from another model or source, or from another choice of "
-                    "--image-only; delete it to start anew, or name another output"
+                    "--image-only or --share; delete it to start anew, or name another output"
                 )
             if whole:  # past the identity
                 ids.add(_id(record))

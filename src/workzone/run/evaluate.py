@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
+from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
 from workzone.errors import ManifestError
@@ -203,6 +204,19 @@ def image_only_probabilities(
     return bundle.calibration.apply(_raw(bundle, store, samples))
 
 
+def with_estimated_share(bundle: Bundle, store: FeatureStore, samples: Iterable[Sample]) -> Bundle:
+    """The bundle for the share of road work that images speak for; labels are not looked at.
+
+    Raises:
+        ManifestError: none of the samples has features.
+    """
+    readable = [s for s in samples if (s.content_hash or "", 0) in store.rows]
+    if not readable:
+        raise ManifestError("no image could be read, so the share of road work is not to be found")
+    balanced = bundle.with_share(BALANCED)
+    return bundle.with_share(estimate_share(image_only_probabilities(balanced, store, readable)))
+
+
 def _raw(
     bundle: Bundle,
     store: FeatureStore,
@@ -338,6 +352,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
         "threshold mapped onto 0.5": bundle.calibration.threshold,
         "slope of the calibration": bundle.calibration.slope,
+        "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }
     if metadata is not None and told is not None:

@@ -19,6 +19,7 @@ from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, default_model, read_bundle
 from workzone.decide.log_odds import logit
 from workzone.decide.test_time import confident_mean
+from workzone.decide.threshold import decision_of
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.reading import read_views
 from workzone.model.attention import log_attention_kernel
@@ -266,7 +267,7 @@ class Predictor:
             prediction=Prediction(
                 id=name,
                 probability=probability,
-                decision="roadwork" if probability > 0.5 else "none",
+                decision=decision_of(probability),
                 view=heaviest,
                 view_weight=float(weights[heaviest]),
                 box=box,

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from workzone.decide.calibration import Calibration, fit_calibration
+from workzone.decide.share import estimate_share
+from workzone.errors import UsageError
+
+shares = st.floats(0.01, 0.99)
+
+
+def images(share: float, assumed: float, count: int = 20_000) -> np.ndarray:
+    """Probabilities, calibrated for ``assumed``, of images of which ``share`` show road work."""
+    random = np.random.default_rng(0)
+    labels = random.random(count) < share
+    evidence = random.normal(np.where(labels, 1, -1), 1)  # log-likelihood ratio: 2 * evidence
+    odds: np.ndarray = expit(2 * evidence + np.log(assumed / (1 - assumed)))
+    return odds
+
+
+@pytest.mark.parametrize("assumed", [0.2, 0.5])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+def test_the_share_of_unlabelled_images_is_found(share: float, assumed: float) -> None:
+    found = estimate_share(images(share, assumed), assumed=assumed)
+    assert found == pytest.approx(share, abs=0.02)
+
+
+def test_images_that_say_nothing_leave_the_share_as_it_was() -> None:
+    assert estimate_share(np.full(10, 0.5)) == pytest.approx(0.5)
+
+
+def test_few_images_of_one_kind_are_no_certainty() -> None:
+    assert estimate_share([1.0]) == pytest.approx(2 / 3)
+    assert estimate_share([0.0, 0.0]) == pytest.approx(1 / 4)
+
+
+def test_no_image_has_no_share() -> None:
+    with pytest.raises(UsageError, match="cannot be estimated from no image"):
+        estimate_share([])
+
+
+@given(st.floats(0.001, 0.999), shares, shares)
+def test_odds_change_by_the_ratio_of_prior_odds(p: float, assumed: float, share: float) -> None:
+    moved = Calibration(share=assumed).at_share(share)
+    odds = p / (1 - p) * (share / (1 - share)) / (assumed / (1 - assumed))
+    assert float(moved.apply(p)) == pytest.approx(max(min(odds / (1 + odds), 1 - 1e-6), 1e-6))
+    assert moved.share == share
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.3, 3), shares)
+def test_there_and_back_is_where_it_was(threshold: float, slope: float, share: float) -> None:
+    back = Calibration(threshold, slope).at_share(share).at_share(0.5)
+    assert back.threshold == pytest.approx(threshold)
+    assert (back.slope, back.share) == (slope, 0.5)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match=r"share .*: give the share of images with road work"):
+        Calibration().at_share(share)
+    with pytest.raises(UsageError, match=r"share .*: give the share of images with road work"):
+        Calibration(share=share)
+
+
+def test_a_share_at_which_nothing_could_be_road_work_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no image's probability could pass 0\.5"):
+        Calibration(slope=0.2).at_share(1e-9)
+
+
+def test_a_chosen_cut_holds_for_the_share_it_was_chosen_at() -> None:
+    scores = images(0.25, 0.5, 400)
+    labels = (scores > 0.8).astype(int)
+    assert fit_calibration(labels, scores)[0].share == pytest.approx(labels.mean())
+    assert fit_calibration(labels, scores, choose_cut=False)[0].share == 0.5
+    assert fit_calibration([0, 1], [0.2, 0.7])[0].share == 0.5  # too few to choose from
