@@ -6,12 +6,12 @@ PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights). Leave
 trained on everything else, tested on one family of sources (`LEFT_OUT` in photographs.py); with all
 rows, and with those alone whose licence lets weights trained on them be passed on. Composites
 (drawn objects in photographs without road work, never in one of a source left out) and drawn scenes
-are trained on too. The recipe is that of ``--preset dense``, and the cut is 0.5; what a cut chosen
+are trained on too. The recipe is that of ``--preset dense``, and the cut is 0.5; what a calibration
 on sources left out is worth is told beside it. Each model is judged on the photographs as they are,
 with smaller and larger views, and as the subnet would send them. What was done is not done again.
 
-``--ship`` then trains on all rows that may be, and writes the bundle; the cut and the slope of its
-probabilities are those that suit the sources left out of the models with permitted photographs.
+``--ship`` then trains on all rows that may be, and writes the bundle, calibrated on the sources
+left out of the models with permitted photographs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ import torch
 from photographs import LEFT_OUT, family
 from PIL import Image
 from record import write_record
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_expit
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from workzone import progress
@@ -48,12 +48,14 @@ from workzone.data.scenes import write_scenes
 from workzone.data.scenes.composites import write_composites
 from workzone.decide.bundle import write_bundle
 from workzone.decide.calibration import Calibration
+from workzone.decide.share import estimate_share
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.presets import preset
+from workzone.report.metrics import point_metrics
 from workzone.subnet.challenge import LEVEL, reward_figure, write_challenge
 from workzone.train.examples import Examples, Rows
 from workzone.train.job import examples_of, train
@@ -83,6 +85,8 @@ VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 CUT_FROM = "cut and slope: of models that had not seen the source of a photograph (accuracy.py)"
 RESAMPLES = 500
+OTHERS, EVERY = "of the other two folds", "of all three folds"
+"""The photographs that a calibration is fitted on."""
 AS_IT_IS, OF_LEVELS = "as it is", "mean of the levels"
 FEWEST_PIXELS = 20
 
@@ -326,53 +330,128 @@ def _of_groups(
     return found
 
 
-def best_cut(runs: Sequence[dict[str, Any]]) -> float:
-    """The logit with the highest mean MCC over runs: the middle of the best ones."""
-    cuts = np.arange(-3, 3.01, 0.05)
-    values = np.mean(
-        [
-            [matthews_corrcoef(run["labels"], np.array(run["logits"]) > cut) for cut in cuts]
-            for run in runs
-        ],
-        axis=0,
-    )
-    return round(float(np.median(cuts[values >= values.max() - 1e-9])), 3)
+def calibration_of(runs: Sequence[dict[str, Any]]) -> Calibration:
+    """The likeliest cut and slope on photographs of sources left out, both classes alike."""
+    logits = np.concatenate([run["logits"] for run in runs])
+    labels = np.concatenate([run["labels"] for run in runs])
+    fitted = LogisticRegression(C=np.inf, class_weight="balanced").fit(logits[:, None], labels)
+    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return Calibration(round(float(expit(-offset / slope)), 4), round(slope, 4))
 
 
-def travelling_cut(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a cut chosen on sources left out is worth: on themselves, and on yet another one."""
-    cut = best_cut(runs)
-    nested, cuts = {}, {}
-    for name in LEFT_OUT:
-        cuts[name] = best_cut([run for run in runs if run["left_out"] != name])
-        nested[name] = _mcc_above([run for run in runs if run["left_out"] == name], cuts[name])
-    return {
-        "cut": cut,
-        "mcc": round(float(np.mean([_mcc_above([run], cut) for run in runs])), 4),
-        "cuts of the others": cuts,
-        "mcc at the cut of the others": nested
-        | {"mean": round(float(np.mean([*nested.values()])), 4)},
+def _decided(calibration: Calibration, logits: Floats, *, estimated: bool) -> Floats:
+    """Probabilities, for balanced classes or for the share that the images speak for."""
+    probabilities = calibration.apply(expit(logits))
+    if not estimated:
+        return probabilities
+    return calibration.at_share(estimate_share(probabilities)).apply(expit(logits))
+
+
+def _named(known: str, estimated: bool) -> str:
+    return f"{known}, share estimated" if estimated else known
+
+
+def travelling(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a calibration is worth on a source that it was not, or was, fitted on.
+
+    With the share of road work taken as one half, and as estimated from a source's own photographs
+    without their labels. MCC at 0.5 by fold, and its mean with a 95 % interval over groups;
+    calibrations are kept.
+    """
+    everything = calibration_of(runs)
+    fitted = {
+        OTHERS: {
+            name: calibration_of([run for run in runs if run["left_out"] != name])
+            for name in LEFT_OUT
+        },
+        EVERY: dict.fromkeys(LEFT_OUT, everything),
+    }
+    table: dict[str, Any] = {
+        "calibration": {
+            "logit": round(float(logit(everything.threshold)), 4),
+            "slope": everything.slope,
+        }
+    }
+    for known, of_fold in fitted.items():
+        for estimated in (False, True):
+            mcc = functools.partial(_calibrated_mcc, of_fold=of_fold, estimated=estimated)
+            table[_named(known, estimated)] = _with_interval(runs, mcc)
+        table[f"by level, {known}"] = _by_level(runs, of_fold)
+    return table
+
+
+def _calibrated_mcc(
+    run: dict[str, Any],
+    rows: npt.NDArray[np.int64],
+    *,
+    of_fold: dict[str, Calibration],
+    estimated: bool,
+) -> float:
+    """At 0.5, of some rows of a run."""
+    labels, found = np.array(run["labels"])[rows], np.array(run["logits"])[rows]
+    told = _decided(of_fold[run["left_out"]], found, estimated=estimated)
+    return float(matthews_corrcoef(labels, told > 0.5))
+
+
+def _with_interval(
+    runs: Sequence[dict[str, Any]],
+    figure: Callable[[dict[str, Any], npt.NDArray[np.int64]], float],
+) -> dict[str, Any]:
+    """Of some rows of each run: by fold, their mean, and its interval over groups."""
+    random = np.random.default_rng(0)
+
+    def folds(rows_of: Callable[[str], npt.NDArray[np.int64]]) -> dict[str, float]:
+        rows = {name: rows_of(name) for name in LEFT_OUT}
+        return {
+            name: float(np.mean([figure(r, rows[name]) for r in runs if r["left_out"] == name]))
+            for name in LEFT_OUT
+        }
+
+    first = {name: next(run for run in runs if run["left_out"] == name) for name in LEFT_OUT}
+
+    def drawn(name: str) -> npt.NDArray[np.int64]:
+        groups, labels = np.array(first[name]["groups"]), np.array(first[name]["labels"])
+        names = np.unique(groups)
+        while True:
+            chosen = random.choice(names, len(names))
+            rows = np.concatenate([np.flatnonzero(groups == group) for group in chosen])
+            if 0 < labels[rows].sum() < len(rows):
+                return rows
+
+    found = folds(lambda name: np.arange(len(first[name]["labels"])))
+    means = [float(np.mean(list(folds(drawn).values()))) for _ in range(RESAMPLES)]
+    return {name: round(value, 4) for name, value in found.items()} | {
+        "mean": round(float(np.mean(list(found.values()))), 4),
+        "interval": np.quantile(means, (0.025, 0.975)).round(4).tolist(),
     }
 
 
-def _mean_of(values: dict[str, float]) -> float:
-    return float(np.mean(list(values.values())))
+def _by_level(runs: Sequence[dict[str, Any]], of_fold: dict[str, Calibration]) -> dict[str, Any]:
+    """MCC at 0.5, Brier score, calibration error and reward, as it is and by the challenge's level.
 
-
-def _mcc_above(runs: Sequence[dict[str, Any]], cut: float) -> float:
-    values = [matthews_corrcoef(r["labels"], np.array(r["logits"]) > cut) for r in runs]
-    return round(float(np.mean(values)), 4)
-
-
-def calibration_of(runs: Sequence[dict[str, Any]]) -> Calibration:
-    """The cut of `best_cut` and the likeliest slope, on photographs of sources left out."""
-    cut = best_cut(runs)
-    signs = np.concatenate([np.where(np.array(r["labels"]) == 1, 1, -1) for r in runs])
-    distance = signs * (np.concatenate([r["logits"] for r in runs]) - cut)
-    found = minimize_scalar(
-        lambda slope: -log_expit(np.exp(slope) * distance).mean(), bounds=(-3, 3), method="bounded"
-    )
-    return Calibration(float(expit(cut)), round(float(np.exp(found.x)), 4))
+    Means over folds and seeds, with the share of road work taken as one half and as estimated from
+    the images of a fold and level.
+    """
+    values: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for run in runs:
+        levels = np.array(run["levels"])
+        parts = ("labels", "logits", "groups")
+        judged = {AS_IT_IS: [np.array(run[name]) for name in parts]}
+        for level in LEVELS:
+            judged[f"level {level}"] = [
+                np.array(run[f"challenge {name}"])[levels == level] for name in parts
+            ]
+        for kind, (labels, logits, groups) in judged.items():
+            for share, estimated in (("one half", False), ("estimated", True)):
+                told = _decided(of_fold[run["left_out"]], logits, estimated=estimated)
+                found = point_metrics(labels, told)
+                row = {name: float(found[name] or 0) for name in ("mcc", "brier", "ece")}
+                row["reward"] = reward_figure(labels, told, groups.tolist(), resamples=0).value
+                values.setdefault((share, kind), []).append(row)
+    table: dict[str, Any] = {}
+    for (share, kind), rows in values.items():
+        table.setdefault(share, {})[kind] = _mean(rows)
+    return table
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -382,7 +461,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         own = [run for run in runs if run["setting"] == setting]
         if not own:
             continue
-        table[setting] = {"intervals": intervals(own), "cut": travelling_cut(own)}
+        table[setting] = {"intervals": intervals(own), "calibration": travelling(own)}
         for kind in own[0]["judged"]:
             rows = {
                 name: _mean([r["judged"][kind] for r in own if r["left_out"] == name])
