@@ -375,7 +375,7 @@ def travelling(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for known, of_fold in fitted.items():
         for estimated in (False, True):
             mcc = functools.partial(_calibrated_mcc, of_fold=of_fold, estimated=estimated)
-            table[_named(known, estimated)] = _with_interval(runs, mcc)
+            table[_named(known, estimated)] = with_interval(runs, mcc)
         table[f"by level, {known}"] = _by_level(runs, of_fold)
     return table
 
@@ -393,7 +393,7 @@ def _calibrated_mcc(
     return float(matthews_corrcoef(labels, told > 0.5))
 
 
-def _with_interval(
+def with_interval(
     runs: Sequence[dict[str, Any]],
     figure: Callable[[dict[str, Any], npt.NDArray[np.int64]], float],
 ) -> dict[str, Any]:

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 import workzone
-from workzone.cli import data, demo, evaluate, features, models, predict, scenes, train, tune
+from workzone.cli import (
+    data,
+    demo,
+    evaluate,
+    features,
+    models,
+    predict,
+    pseudo_label,
+    scenes,
+    train,
+    tune,
+)
 from workzone.cli.console import out
 
 app = typer.Typer(
@@ -37,6 +48,7 @@ def _main(
 
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
