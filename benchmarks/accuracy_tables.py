@@ -167,6 +167,22 @@ def challenge_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def self_training_table(results: dict[str, Any]) -> str:
+    """Before and after a source's own photographs were learned from without labels."""
+    own = results["summary"]
+    recorded = json.loads((RESULTS / "accuracy.json").read_text())["results"]
+    before = recorded["summary"]["permitted"]
+    rows = [
+        line(["AUC / MCC at 0.5, before -> after", *(f"*{fold}*" for fold in FOLDS), "mean"]),
+        "|---|---|---|---|---|",
+    ]
+    for kind in ("as it is", *LEVELS):
+        then = before[SIZE if kind == "as it is" else kind]
+        cells = [f"{pair(then[fold])} -> {pair(own[kind][fold])}" for fold in (*FOLDS, "mean")]
+        rows.append(line([kind, *cells]))
+    return "\n".join(rows)
+
+
 def tables(results: dict[str, Any]) -> str:
     """All of them."""
     peers = json.loads((RESULTS / "peers.json").read_text())["results"]

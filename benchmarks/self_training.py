@@ -5,8 +5,9 @@
 Goes on from what `accuracy.py` left in its folder, with permitted photographs: a model that has not
 seen a source labels those of its photographs that it is sure of (``workzone pseudo-label``), and is
 trained again with them. A source's groups are parted in two halves: what learns from one half,
-without its labels, is judged on the other. Probabilities are those of a calibration on the other
-two folds, so no label of the source plays a part. What was done is not done again.
+without its labels, is judged on the other. As an archive is scored, it is also judged on the
+photographs that it learned from, all of a source's. Probabilities are those of a calibration on
+the other two folds, so no label of the source plays a part. What was done is not done again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import accuracy
 import numpy as np
 import numpy.typing as npt
+import torch
 from photographs import LEFT_OUT
 from record import write_record
 from scipy.special import expit
@@ -31,12 +33,15 @@ from workzone.data.pseudo_labels import pseudo_label
 from workzone.features.extract import store_path
 from workzone.features.store import FeatureStore
 from workzone.subnet.challenge import LEVEL, write_challenge
-from workzone.train.examples import Examples
+from workzone.train.examples import Examples, copy_rows
 from workzone.train.job import examples_of
 from workzone.types import Sample
 
 SETTING = "permitted"
-HALVES = (0, 1)
+OTHERS, SAME = "other clips", "the same photographs"
+"""What a model is judged on that learned from a source's photographs without their labels."""
+PARTS = {OTHERS: (({0}, {1}), ({1}, {0})), SAME: (({0, 1}, {0, 1}),)}
+"""Of each, the halves to learn from and those to judge on."""
 
 
 def half_of(samples: list[Sample]) -> dict[str, int]:
@@ -46,21 +51,28 @@ def half_of(samples: list[Sample]) -> dict[str, int]:
 
 
 def sure_labels(
-    test: list[Sample], half: dict[str, int], number: int, probabilities: dict[str, float]
+    test: list[Sample], half: dict[str, int], learned: set[int], probabilities: dict[str, float]
 ) -> dict[str, int]:
-    """Labels by id, of the photographs of one half that a model is sure of."""
-    rows = [dataclasses.replace(s, label=None) for s in test if half[str(s.group)] == number]
+    """Labels by id, of the photographs of some halves that a model is sure of."""
+    rows = [dataclasses.replace(s, label=None) for s in test if half[str(s.group)] in learned]
     scores = {row.id: probabilities[row.id] for row in rows}
     return {s.id: int(s.label or 0) for s in pseudo_label(Manifest(rows, Path()), scores).manifest}
 
 
-def with_labels(examples: Examples, samples: list[Sample], sure: dict[str, int]) -> Examples:
-    """The examples with other labels for some photographs."""
-    labels = examples.labels.clone()
-    for row, sample in enumerate(samples):
-        if not accuracy.is_made(sample) and sample.id in sure:
-            labels[row] = sure[sample.id]
-    return dataclasses.replace(examples, labels=labels)
+def with_labels(
+    examples: Examples, store: FeatureStore, samples: list[Sample], sure: dict[str, int]
+) -> Examples:
+    """The examples with other labels for some photographs; their copies go by those too."""
+    relabelled = [
+        dataclasses.replace(s, label=sure[s.id]) if not accuracy.is_made(s) and s.id in sure else s
+        for s in samples
+    ]
+    return dataclasses.replace(
+        examples,
+        labels=torch.tensor([s.label for s in relabelled]),
+        rows=copy_rows(store, relabelled, examples.masks, copies=accuracy.COPIES),
+        samples=relabelled,
+    )
 
 
 def main() -> None:
@@ -69,6 +81,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work
@@ -82,23 +95,30 @@ def main() -> None:
     ]
     challenge = list(write_challenge(Manifest(tested, work), work / "challenge"))
     before = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]
-    before = [run for run in before if run["setting"] == SETTING]
+    before = [run for run in before if run["setting"] == SETTING and run["seed"] < options.seeds]
     journal = work / "self_training.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
+    done = [row for row in done if row["seed"] < options.seeds]
     for run in before:
-        key = {name: run[name] for name in ("seed", "left_out")}
-        if any(key.items() <= row.items() for row in done):
-            continue
-        row = key | adapted(run, samples, groups, examples, store, tested, challenge, before)
-        done.append(row)
-        with journal.open("a") as lines:
-            lines.write(json.dumps(row) + "\n")
-        print(key, row["figures"], flush=True)
-    write_record(options.output, {"summary": summary(before, done), "runs": briefly(done)})
+        for judged_on in PARTS:
+            key = {name: run[name] for name in ("seed", "left_out")} | {"judged on": judged_on}
+            if any(key.items() <= row.items() for row in done):
+                continue
+            row = key | adapted(
+                run, judged_on, samples, groups, examples, store, tested, challenge, before
+            )
+            done.append(row)
+            with journal.open("a") as lines:
+                lines.write(json.dumps(row) + "\n")
+            print(key, row["figures"], flush=True)
+    parts = {name: [row for row in done if row["judged on"] == name] for name in PARTS}
+    found = {name: summary(before, rows) for name, rows in parts.items()}
+    write_record(options.output, {"summary": found, "runs": briefly(done)})
 
 
 def adapted(
     run: dict[str, Any],
+    judged_on: str,
     samples: list[Sample],
     groups: set[str],
     examples: Examples,
@@ -107,7 +127,7 @@ def adapted(
     challenge: list[Sample],
     runs: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """One source and seed: trained twice more, on one half, judged on the other."""
+    """One source and seed: trained once more on each of `PARTS`, and judged."""
     name = run["left_out"]
     test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
     sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
@@ -118,15 +138,16 @@ def adapted(
     known = accuracy.learned_from(samples, groups, name)
     found = {"logits": np.zeros(len(test)), "challenge logits": np.zeros(len(sent))}
     labels: list[dict[str, int]] = []
-    for number in HALVES:
-        sure = sure_labels(test, half, number, probabilities)
+    for learned, judged_halves in PARTS[judged_on]:
+        sure = sure_labels(test, half, learned, probabilities)
         more = [row for row, s in enumerate(samples) if not accuracy.is_made(s) and s.id in sure]
         rows = np.union1d(known, np.array(more, np.int64))
-        detector = accuracy.learn(with_labels(examples, samples, sure), rows, run["seed"]).eval()
+        taught = with_labels(examples, store, samples, sure)
+        detector = accuracy.learn(taught, rows, run["seed"]).eval()
         for part, judged in (("logits", test), ("challenge logits", sent)):
-            other = [row for row, s in enumerate(judged) if half[str(s.group)] != number]
-            values = accuracy.logits(detector, store, [judged[row] for row in other])
-            found[part][other] = values[accuracy.BOTH]
+            chosen = [row for row, s in enumerate(judged) if half[str(s.group)] in judged_halves]
+            values = accuracy.logits(detector, store, [judged[row] for row in chosen])
+            found[part][chosen] = values[accuracy.BOTH]
         right = sum(sure[s.id] == s.label for s in test if s.id in sure)
         labels.append({"sure": len(sure), "road work": sum(sure.values()), "right": right})
     levels = np.array([int(s.extra[LEVEL]) for s in sent])
@@ -186,7 +207,7 @@ def means(runs: list[dict[str, Any]], kind: str) -> dict[str, dict[str, float]]:
 
 def briefly(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What is kept of each."""
-    kept = ("seed", "left_out", "pseudo-labels", "figures")
+    kept = ("seed", "left_out", "judged on", "pseudo-labels", "figures")
     return [{name: run[name] for name in kept} for run in runs]
 
 

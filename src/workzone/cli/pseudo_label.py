@@ -38,8 +38,8 @@ def pseudo_label(
     """Give images without a label the one that a model is sure of, to train on them too.
 
     Join the result with what the model was trained on (`workzone data join`), keep it out of
-    validation and test (`workzone data split --train-only pseudo`), and train again: the new model
-    knows your streets, and nobody labelled them. Rows that have a label are left out.
+    validation and test (`workzone data split --train-only pseudo`), and train again: for these very
+    images the new model is better, and nobody labelled them. Rows that have a label are left out.
     """
     from workzone.data.joining import moved
     from workzone.data.manifest import read_manifest, write_manifest
