@@ -168,18 +168,33 @@ def challenge_table(results: dict[str, Any]) -> str:
 
 
 def self_training_table(results: dict[str, Any]) -> str:
-    """Before and after a source's own photographs were learned from without labels."""
-    own = results["summary"]
-    recorded = json.loads((RESULTS / "accuracy.json").read_text())["results"]
-    before = recorded["summary"]["permitted"]
+    """MCC before and after a source's own photographs were learned from without labels."""
+    seeds = {run["seed"] for run in results["runs"]}
+    recorded = json.loads((RESULTS / "accuracy.json").read_text())["results"]["runs"]
+    before = [r for r in recorded if r["setting"] == "permitted" and r["seed"] in seeds]
     rows = [
-        line(["AUC / MCC at 0.5, before -> after", *(f"*{fold}*" for fold in FOLDS), "mean"]),
+        line(["MCC at 0.5, before -> after", *(f"*{fold}*" for fold in FOLDS), "mean"]),
         "|---|---|---|---|---|",
     ]
-    for kind in ("as it is", *LEVELS):
-        then = before[SIZE if kind == "as it is" else kind]
-        cells = [f"{pair(then[fold])} -> {pair(own[kind][fold])}" for fold in (*FOLDS, "mean")]
-        rows.append(line([kind, *cells]))
+    for judged_on, own in results["summary"].items():
+        for kind in ("as it is", *LEVELS):
+            name = SIZE if kind == "as it is" else kind
+            then = {
+                fold: float(
+                    np.mean([r["judged"][name]["mcc"] for r in before if r["left_out"] == fold])
+                )
+                for fold in FOLDS
+            }
+            then["mean"] = float(np.mean(list(then.values())))
+            cells = [f"{then[f]:.2f} -> {own[kind][f]['mcc']:.2f}" for f in (*FOLDS, "mean")]
+            rows.append(line([f"{judged_on}, {kind}", *cells]))
+        gained = own["gained, MCC at 0.5"]
+        low, high = gained["interval"]
+        cells = [
+            *(f"{gained[f]:+.2f}" for f in FOLDS),
+            f"{gained['mean']:+.2f} [{low:+.2f}, {high:+.2f}]",
+        ]
+        rows.append(line([f"{judged_on}, gained as it is", *cells]))
     return "\n".join(rows)
 
 

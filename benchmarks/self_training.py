@@ -184,7 +184,6 @@ def summary(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[s
 
     return {
         "intervals": accuracy.intervals(after),
-        "calibration": accuracy.travelling(after),
         "gained, MCC at 0.5": accuracy.with_interval(paired, gained),
     } | {kind: means(after, kind) for kind in after[0]["figures"]}
 
