@@ -1,14 +1,17 @@
 """The default model's recipe on sources it never saw, and the model that is shipped.
 
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--ship FOLDER]
+    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_lite2.json \
+        --preset dense2 --work runs/accuracy-lite2
 
 PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights). Leave one source out:
 trained on everything else, tested on one family of sources (`LEFT_OUT` in photographs.py); with all
 rows, and with those alone whose licence lets weights trained on them be passed on. Composites
 (drawn objects in photographs without road work, never in one of a source left out) and drawn scenes
-are trained on too. The recipe is that of ``--preset dense``, and the cut is 0.5; what a calibration
-on sources left out is worth is told beside it. Each model is judged on the photographs as they are,
-with smaller and larger views, and as the subnet would send them. What was done is not done again.
+are trained on too. The recipe is that of ``--preset dense`` or ``dense2``, and the cut is 0.5; what
+a calibration on sources left out is worth is told beside it. Each model is judged on the
+photographs as they are, with smaller and larger views, and as the subnet would send them. What was
+done is not done again: a work folder is for one preset.
 
 ``--ship`` then trains on all rows that may be, and writes the bundle, calibrated on the sources
 left out of the models with permitted photographs.
@@ -38,7 +41,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones import Backbone, load_backbone
 from workzone.config import from_mapping
 from workzone.data.augmentation import Augmentation
 from workzone.data.challenge import LEVELS, Changes, apply_changes, draw_changes
@@ -54,7 +57,7 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.presets import preset
+from workzone.model.presets import Preset, preset
 from workzone.report.metrics import point_metrics
 from workzone.subnet.challenge import LEVEL, reward_figure, write_challenge
 from workzone.train.examples import Examples, Rows
@@ -174,17 +177,16 @@ def learned_from(samples: Sequence[Sample], groups: set[str] | None, left_out: s
     )
 
 
-def settings(seed: int) -> TrainConfig:
-    """Those of ``--preset dense``, with drawn things at half weight."""
-    chosen = preset("dense")
-    tree = {**chosen.training, "seed": seed, "detector": dataclasses.asdict(chosen.detector)}
+def settings(recipe: Preset, seed: int) -> TrainConfig:
+    """Those of the preset, with drawn things at half weight."""
+    tree = {**recipe.training, "seed": seed, "detector": dataclasses.asdict(recipe.detector)}
     tree["sampling"] = {**tree["sampling"], "source_weights": MADE}
-    return from_mapping(TrainConfig, tree, where="dense")
+    return from_mapping(TrainConfig, tree, where=recipe.name)
 
 
-def learn(examples: Examples, rows: Rows, seed: int) -> Detector:
-    """The last training of `workzone train --preset dense`: on all rows, without validation."""
-    config = settings(seed)
+def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> Detector:
+    """The last training of `workzone train --preset NAME`: on all rows, without validation."""
+    config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
         stage = Session().stage("everything", config.run)
         return train_detector(
@@ -192,13 +194,13 @@ def learn(examples: Examples, rows: Rows, seed: int) -> Detector:
         ).detector
 
 
-def kept(file: Path, train_one: Callable[[], Detector]) -> Detector:
+def kept(file: Path, recipe: Preset, train_one: Callable[[], Detector]) -> Detector:
     """The detector of a file; trained and kept there if there is none."""
     if not file.exists():
         detector = train_one()
         file.parent.mkdir(exist_ok=True)
         safetensors.torch.save_file(detector.state_dict(), file)
-    detector = Detector(settings(0).detector).eval()
+    detector = Detector(recipe.detector).eval()
     detector.load_state_dict(safetensors.torch.load_file(file))
     return detector
 
@@ -478,6 +480,7 @@ def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def ship(
     samples: list[Sample],
     groups: set[str],
+    recipe: Preset,
     work: Path,
     folder: Path,
     runs: Sequence[dict[str, Any]],
@@ -492,9 +495,10 @@ def ship(
         return "val" if sample.source in VALIDATION else "train"
 
     rows = [dataclasses.replace(s, split=side(s)) for s in known]
-    backbone, spec = load_backbone(preset("dense").backbone), spec_of(LEARNED)
-    manifest = Manifest(rows, work)
-    trained = train(manifest, backbone, spec, work / "features", settings(0), copies=COPIES)
+    backbone = load_backbone(recipe.backbone)
+    manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, LEARNED)
+    config = settings(recipe, 0)
+    trained = train(manifest, backbone, spec, work / "features", config, copies=COPIES)
     bundle = dataclasses.replace(
         trained.bundle,
         calibration=calibration_of(runs),
@@ -504,16 +508,14 @@ def ship(
     print(bundle.calibration, f"{len(rows)} rows")
 
 
-def spec_of(size: int) -> FeatureSpec:
+def spec_of(recipe: Preset, backbone: Backbone, size: int) -> FeatureSpec:
     """Of the features, with views of ``size`` pixels."""
-    chosen = preset("dense")
-    layout = dataclasses.replace(chosen.layout, size=size)
-    views = chosen.detector.grid_views(layout)
-    backbone = load_backbone(chosen.backbone)
+    layout = dataclasses.replace(recipe.layout, size=size)
+    views = recipe.detector.grid_views(layout)
     return make_spec(
         backbone,
         layout=layout,
-        pooling=chosen.pooling,
+        pooling=recipe.pooling,
         grid_views=views,
         augmentation=AUGMENTATION,
     )
@@ -526,24 +528,29 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--preset", default="dense")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     samples, groups = gather(options.photos, work)
-    backbone = load_backbone(preset("dense").backbone)
+    recipe = preset(options.preset)
+    backbone = load_backbone(recipe.backbone)
 
     def stored(rows: Manifest, size: int) -> FeatureStore:
         copies = COPIES if size == LEARNED else 0
-        return Extraction(rows, backbone, spec_of(size), work / "features", copies=copies).run()
+        return Extraction(
+            rows, backbone, spec_of(recipe, backbone, size), work / "features", copies=copies
+        ).run()
 
     tested = [s for s in samples if not is_made(s) and (s.group or "").startswith(ALL_LEFT_OUT)]
     challenge = write_challenge(Manifest(tested, work), work / "challenge")
     stores = {size: stored(Manifest(tested, work), size) for size in SIZES if size != LEARNED}
     stores[LEARNED] = stored(Manifest(samples, work), LEARNED)
-    of_challenge = Extraction(challenge, backbone, spec_of(LEARNED), work / "features").run()
-    learned = examples_of(samples, work, stores[LEARNED], settings(0), copies=COPIES)
+    in_views = spec_of(recipe, backbone, LEARNED)
+    of_challenge = Extraction(challenge, backbone, in_views, work / "features").run()
+    learned = examples_of(samples, work, stores[LEARNED], settings(recipe, 0), copies=COPIES)
     journal = work / "accuracy.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
     for seed in range(options.seeds):
@@ -554,7 +561,8 @@ def main() -> None:
                     continue
                 rows = learned_from(samples, groups if setting == "permitted" else None, name)
                 file = work / "detectors" / f"{setting}-{name}-{seed}.safetensors"
-                detector = kept(file, functools.partial(learn, learned, rows, seed))
+                train_one = functools.partial(learn, learned, rows, recipe, seed)
+                detector = kept(file, recipe, train_one)
                 test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
                 sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
                 found = {size: logits(detector, stores[size], test) for size in SIZES}
@@ -583,7 +591,7 @@ def main() -> None:
     brief = [{k: run[k] for k in ("seed", "setting", "left_out", "rows", "judged")} for run in done]
     if options.ship:
         permitted = [run for run in done if run["setting"] == "permitted"]
-        ship(samples, groups, work, options.ship, permitted)
+        ship(samples, groups, recipe, work, options.ship, permitted)
     table = summary(done) | {"still visible": still_visible(samples)}
     write_record(options.output, {"summary": table, "runs": brief})
 

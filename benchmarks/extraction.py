@@ -27,7 +27,7 @@ from record import write_record
 from torch import nn
 
 from workzone.backbones import load_backbone
-from workzone.backbones.lite import ARCHITECTURE, mapped_state, shipped_state
+from workzone.backbones.lite import LITE0, mapped_state, shipped_state
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.features import extract
@@ -49,8 +49,8 @@ def make_frames(folder: Path, count: int) -> Manifest:
 
 def plain_model() -> nn.Module:
     """timm's model with the package's weights, unchanged."""
-    model = timm.create_model(ARCHITECTURE, pretrained=False)
-    model.load_state_dict(mapped_state(shipped_state(), model.state_dict()))
+    model = timm.create_model(LITE0.architecture, pretrained=False)
+    model.load_state_dict(mapped_state(shipped_state(LITE0), model.state_dict(), LITE0))
     return model.eval()
 
 

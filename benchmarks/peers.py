@@ -33,7 +33,7 @@ from torchvision.transforms import v2
 
 from workzone import progress
 from workzone.backbones import load_backbone
-from workzone.backbones.lite import ARCHITECTURE, mapped_state, shipped_state
+from workzone.backbones.lite import LITE0, mapped_state, shipped_state
 from workzone.data.manifest import Manifest
 from workzone.features.extract import Extraction, make_spec
 from workzone.types import Sample
@@ -71,8 +71,8 @@ def fine_tuned(size: int) -> Any:
 
     def scores(train: Sequence[Sample], test: Sequence[Sample], seed: int) -> Scores:
         torch.manual_seed(seed)
-        network = create_model(ARCHITECTURE, pretrained=False)
-        network.load_state_dict(mapped_state(shipped_state(), network.state_dict()))
+        network = create_model(LITE0.architecture, pretrained=False)
+        network.load_state_dict(mapped_state(shipped_state(LITE0), network.state_dict(), LITE0))
         network.reset_classifier(1)
         network = network.to(memory_format=torch.channels_last)
         pixels, labels = frames(train, size), torch.tensor([float(s.label or 0) for s in train])

@@ -28,16 +28,19 @@ from scipy.special import expit
 from sklearn.metrics import matthews_corrcoef
 
 from workzone import progress
+from workzone.backbones import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.data.pseudo_labels import pseudo_label
 from workzone.features.extract import store_path
 from workzone.features.store import FeatureStore
+from workzone.model.presets import preset
 from workzone.subnet.challenge import LEVEL, write_challenge
 from workzone.train.examples import Examples, copy_rows
 from workzone.train.job import examples_of
 from workzone.types import Sample
 
 SETTING = "permitted"
+RECIPE = preset("dense")
 OTHERS, SAME = "other clips", "the same photographs"
 """What a model is judged on that learned from a source's photographs without their labels."""
 PARTS = {OTHERS: (({0}, {1}), ({1}, {0})), SAME: (({0, 1}, {0, 1}),)}
@@ -86,8 +89,11 @@ def main() -> None:
     progress.enabled = True
     work: Path = options.work
     samples, groups = accuracy.gather(options.photos, work)
-    store = FeatureStore(store_path(work / "features", accuracy.spec_of(accuracy.LEARNED)))
-    examples = examples_of(samples, work, store, accuracy.settings(0), copies=accuracy.COPIES)
+    spec = accuracy.spec_of(RECIPE, load_backbone(RECIPE.backbone), accuracy.LEARNED)
+    store = FeatureStore(store_path(work / "features", spec))
+    examples = examples_of(
+        samples, work, store, accuracy.settings(RECIPE, 0), copies=accuracy.COPIES
+    )
     tested = [
         s
         for s in samples
@@ -143,7 +149,7 @@ def adapted(
         more = [row for row, s in enumerate(samples) if not accuracy.is_made(s) and s.id in sure]
         rows = np.union1d(known, np.array(more, np.int64))
         taught = with_labels(examples, store, samples, sure)
-        detector = accuracy.learn(taught, rows, run["seed"]).eval()
+        detector = accuracy.learn(taught, rows, RECIPE, run["seed"]).eval()
         for part, judged in (("logits", test), ("challenge logits", sent)):
             chosen = [row for row, s in enumerate(judged) if half[str(s.group)] in judged_halves]
             values = accuracy.logits(detector, store, [judged[row] for row in chosen])

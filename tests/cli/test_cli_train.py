@@ -121,14 +121,20 @@ def test_a_preset_names_backbone_size_and_detector(
     assert training["optimizer"]["weight_decay"] == 0.05  # the preset's
 
 
-def test_the_dense_preset_from_a_manifest_to_overlays(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("preset", "backbone", "width"),
+    [("dense", "lite0-trunk", 192), ("dense2", "lite2-trunk", 208)],
+)
+def test_the_dense_presets_from_a_manifest_to_overlays(
+    preset: str, backbone: str, width: int, tiny: Tiny, tmp_path: Path
+) -> None:
     small = ["--size", 128, "--precision", "float32", "--store", tmp_path / "features"]
     changes, model = ["epochs=2", "sampling.source_weights.made=0.5"], tmp_path / "model"
-    invoke("train", tiny.manifest_path, *changes, "-o", model, "--preset", "dense", *small)
+    invoke("train", tiny.manifest_path, *changes, "-o", model, "--preset", preset, *small)
     description = json.loads((model / "bundle.json").read_text())
-    cells = {"width": 192, "tail": True, "hidden": 0, "top": 4, "dropout": 0.2, "mix_style": 0.5}
+    cells = {"width": width, "tail": True, "hidden": 0, "top": 4, "dropout": 0.2, "mix_style": 0.5}
     assert description["detector"]["cells"] == cells
-    assert description["features"]["backbone"] == "lite0-trunk"
+    assert description["features"]["backbone"] == backbone
     layout = description["features"]["layout"]
     assert (layout["size"], layout["tiles"], layout["keep_aspect"]) == (128, 0, True)
     assert layout["squares"] == ["left", "right"]
@@ -142,8 +148,8 @@ def test_the_dense_preset_from_a_manifest_to_overlays(tiny: Tiny, tmp_path: Path
     assert len(rows) == len(list(overlays.rglob("*.jpg"))) == 60
     assert {row["view"] for row in rows} <= {0, 1, 2}
     assert all(0 < row["x1"] - row["x0"] <= 0.25 + 1e-6 for row in rows)  # of 4 x 4 cells
-    told = invoke("train", "--print-config", "--preset", "dense").stdout
-    assert "with this file: --preset dense --size 512 --pooling mean" in told
+    told = invoke("train", "--print-config", "--preset", preset).stdout
+    assert f"with this file: --preset {preset} --size 512 --pooling mean" in told
 
 
 def test_the_file_wins_over_the_preset_and_the_command_line_over_both(

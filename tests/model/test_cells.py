@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from workzone.backbones import Backbone, load_backbone
-from workzone.backbones.lite import load_tail
+from workzone.backbones import load_backbone
+from workzone.backbones.lite import LITE0, VARIANTS, Variant, load_tail
 from workzone.errors import UsageError
 from workzone.model.cells import (
     FIRST_BIAS,
@@ -101,15 +101,16 @@ def test_a_linear_head_starts_at_its_bias() -> None:
     assert images.tolist() == [FIRST_BIAS] * 2
 
 
-def test_the_tail_goes_on_where_the_trunk_ended(lite0: Backbone) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_tail_goes_on_where_the_trunk_ended(variant: Variant) -> None:
     """Trunk and tail are the embedded backbone, and only the tail learns."""
     pixels = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)[..., :64, :]
-    trunk = load_backbone("lite0-trunk")
-    tail = Tail()
+    trunk, whole = load_backbone(variant.trunk), load_backbone(variant.name)
+    tail = Tail(variant)
     tail.start()
     seen = trunk(pixels).grid.unflatten(1, (2, 2)).permute(0, 3, 1, 2)
-    whole = tail(seen).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(whole, lite0(pixels).grid, rtol=0, atol=1e-5)
+    made = tail(seen).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(made, whole(pixels).grid, rtol=0, atol=1e-4)
 
 
 def test_a_head_with_a_tail_starts_from_the_package_and_scales_what_it_makes() -> None:
@@ -118,7 +119,7 @@ def test_a_head_with_a_tail_starts_from_the_package_and_scales_what_it_makes() -
     grids = torch.randn(3, 2, 4, 192)
     head.fit([grids[:2], grids[2:]], (2, 2))
     assert head.tail is not None
-    for own, given in zip(head.tail.parameters(), load_tail(), strict=True):
+    for own, given in zip(head.tail.parameters(), load_tail(LITE0), strict=True):
         assert torch.equal(own, given)
     maps = grids.flatten(0, 1).unflatten(1, (2, 2)).permute(0, 3, 1, 2)
     made = head.tail(maps).permute(0, 2, 3, 1).flatten(0, 2)
@@ -182,7 +183,9 @@ def test_mistakes_are_named() -> None:
         head_of()(torch.zeros(1, 9, 4), SIZE)
     with pytest.raises(UsageError, match=r"mix_style is a share from 0 to 1, got 1\.5"):
         CellHeadConfig(mix_style=1.5)
-    with pytest.raises(UsageError, match=r"goes on from lite0-trunk, whose cells have 192.*have 6"):
+    with pytest.raises(
+        UsageError, match=r"lite0-trunk \(192 channels\) or lite2-trunk \(208.*have 6"
+    ):
         CellHeadConfig(width=6, tail=True)
 
 

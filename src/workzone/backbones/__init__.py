@@ -10,6 +10,7 @@ from workzone.backbones.base import (
 )
 from workzone.backbones.registry import (
     BACKBONES,
+    EMBEDDED,
     BackboneInfo,
     canonical_name,
     list_backbones,
@@ -18,6 +19,7 @@ from workzone.backbones.registry import (
 
 __all__ = [
     "BACKBONES",
+    "EMBEDDED",
     "POOLINGS",
     "Backbone",
     "BackboneInfo",

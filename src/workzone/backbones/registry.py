@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from workzone.backbones import dinov3, lite, timm_models
 from workzone.backbones.base import Backbone
 from workzone.errors import UsageError, nearest
 
-EMBEDDED = {lite.NAME: lite.load_lite, lite.TRUNK: lite.load_trunk}
-"""Those that come with the package."""
+EMBEDDED = {
+    name: functools.partial(load, variant)
+    for variant in lite.VARIANTS
+    for name, load in ((variant.name, lite.load_lite), (variant.trunk, lite.load_trunk))
+}
+"""Those whose weights come with a package."""
 
 BACKBONES = (*EMBEDDED, *dinov3.SIZES)
 """Canonical names; ``timm:<model>`` opens timm's beside them."""
@@ -73,7 +78,7 @@ def load_backbone(
     if path is not None:
         raise UsageError(
             f"backbone {name!r} carries its own weights; for others of that architecture use "
-            f"'{timm_models.PREFIX}{lite.ARCHITECTURE}' with {path}"
+            f"'{timm_models.PREFIX}tf_efficientnet_{name.removesuffix('-trunk')}' with {path}"
         )
     return EMBEDDED[name](random=random)
 

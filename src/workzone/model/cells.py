@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.backbones.lite import TRUNK, TRUNK_WIDTH, load_tail
+from workzone.backbones.lite import VARIANTS, Variant, load_tail
+from workzone.backbones.lite import WIDTH as TAIL_WIDTH
 from workzone.errors import UsageError
 
-TAIL_WIDTHS = (1152, 320, 1280)
-"""Channels within the last block of the embedded backbone, after it, and after the convolution."""
+TRUNKS = {variant.trunk_width: variant for variant in VARIANTS}
+"""The embedded backbones that a tail goes on from, by the width of their trunks."""
 
 STYLE_SHARE = 0.3
 """Both parameters of the beta distribution that MixStyle draws its shares from, as the paper's
@@ -42,7 +43,7 @@ class CellHeadConfig:
     """Shape of a dense head on the cells of the whole frame."""
 
     width: int = 0  # D of the grid; 0: taken from it when training starts
-    tail: bool = False  # learn what comes after lite0-trunk too, from its ImageNet weights on
+    tail: bool = False  # learn what comes after a trunk too, from its ImageNet weights on
     hidden: int = 16  # units of the one hidden layer; 0: none, a linear head
     top: int = 4  # cells whose mean logit is the image's
     dropout: float = 0.2  # of channels, the same ones in all cells of a batch, 0..1
@@ -57,30 +58,31 @@ class CellHeadConfig:
             )
         if not 0 <= self.mix_style <= 1:
             raise UsageError(f"cells: mix_style is a share from 0 to 1, got {self.mix_style}")
-        if self.tail and self.width not in (0, TRUNK_WIDTH):
+        if self.tail and self.width not in (0, *TRUNKS):
+            known = " or ".join(f"{v.trunk} ({width} channels)" for width, v in TRUNKS.items())
             raise UsageError(
-                f"cells: the tail goes on from {TRUNK}, whose cells have {TRUNK_WIDTH} channels; "
-                f"these have {self.width}: take that backbone, or tail: false"
+                f"cells: the tail goes on from {known}; these cells have {self.width}: take one of "
+                "those backbones, or tail: false"
             )
 
     @property
     def judged_width(self) -> int:
         """Channels of the cells that the head itself sees."""
-        return TAIL_WIDTHS[-1] if self.tail else self.width
+        return TAIL_WIDTH if self.tail else self.width
 
 
 class Tail(nn.Sequential):
-    """What follows `lite0-trunk` in the embedded backbone: its last block and last convolution.
+    """What follows an embedded backbone's trunk: its last block and last convolution.
 
-    ``[M, 192, h, w]`` to ``[M, 1280, h, w]``, with the weights of the package where there is no
-    other word (EfficientNet-Lite0's last inverted residual, which has no shortcut).
+    ``[M, D, h, w]`` to ``[M, 1280, h, w]``, with the weights of the package where there is no
+    other word (the last inverted residual, which has no shortcut).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Variant) -> None:
         """Random weights; :meth:`start` brings those of ImageNet."""
-        inside, outside, last = TAIL_WIDTHS
+        inside, outside, last = variant.tail_widths
         super().__init__(
-            nn.Conv2d(TRUNK_WIDTH, inside, 1),
+            nn.Conv2d(variant.trunk_width, inside, 1),
             nn.ReLU6(),
             nn.Conv2d(inside, inside, 3, padding=1, groups=inside),
             nn.ReLU6(),
@@ -88,11 +90,12 @@ class Tail(nn.Sequential):
             nn.Conv2d(outside, last, 1),
             nn.ReLU6(),
         )
+        self.variant = variant
 
     @torch.no_grad()
     def start(self) -> None:
         """Take the weights that came with the embedded backbone."""
-        for own, given in zip(self.parameters(), load_tail(), strict=True):
+        for own, given in zip(self.parameters(), load_tail(self.variant), strict=True):
             own.copy_(given)
 
 
@@ -114,7 +117,7 @@ class CellHead(nn.Module):
         width = config.judged_width
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.tail = Tail() if config.tail else None
+        self.tail = Tail(TRUNKS[config.width]) if config.tail else None
         self.hidden = nn.Linear(width, config.hidden) if config.hidden else None
         self.classifier = nn.Linear(config.hidden or width, 1)
         if self.hidden is None:  # else all of it would start from the noise of 1280 weights

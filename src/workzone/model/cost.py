@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from workzone.backbones import Backbone, lite, load_backbone, pool
+from workzone.backbones import EMBEDDED, Backbone, load_backbone, pool
 from workzone.model.detector import Detector
 from workzone.model.mask_loss import mask_loss
 from workzone.model.metadata_batch import no_metadata
@@ -143,7 +143,7 @@ def counted(work: Callable[[], object], held: Iterable[torch.Tensor]) -> Counted
 
 def meta_backbone(name: str) -> Backbone:
     """A backbone of the true class and size without weights, on the meta device."""
-    if name in (lite.NAME, lite.TRUNK):  # folding its normalisations takes numbers
+    if name in EMBEDDED:  # folding its normalisations takes numbers
         return load_backbone(name, random=True).to(META)
     with META:
         return load_backbone(name, random=True)

@@ -81,7 +81,7 @@ def _reference(
 
 def _cells(backbone: str) -> tuple[int, int]:
     """Width of a backbone's grid cell, and its side in pixels."""
-    if backbone == lite.NAME:
+    if backbone == lite.LITE0.name:
         return lite.WIDTH, lite.MULTIPLE
     size = dinov3.SIZES[backbone]
     return size.width, size.multiple
@@ -145,9 +145,9 @@ def _phase(number: int, *, summary: str, experts: int = 0, **training: Any) -> P
     steady = {"schedule": {"name": "cosine"}, "gradient_clip": 1.0}
     return Preset(
         name=f"phase{number}",
-        backbone=lite.NAME,
+        backbone=lite.LITE0.name,
         layout=ViewLayout(size=224),
-        detector=_reference(lite.NAME, None, experts=experts),
+        detector=_reference(lite.LITE0.name, None, experts=experts),
         training=_WIDE | steady | training,
         summary=summary,
     )
@@ -176,27 +176,46 @@ PHASES = (
     ),
 )
 
-DENSE = Preset(
-    name="dense",
-    backbone=lite.TRUNK,
-    # The whole frame, and sharper its two ends along the longer side, which overlap: a frame of
-    # 1280 x 720 px is seen at 910 x 512, and with halves at 455 x 256 too.
-    layout=ViewLayout(size=512, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True),
-    pooling="mean",
-    detector=DetectorConfig(
-        width=lite.TRUNK_WIDTH,
-        cells=CellHeadConfig(width=lite.TRUNK_WIDTH, tail=True, hidden=0, mix_style=0.5),
+
+def _dense(name: str, variant: lite.Variant, *, summary: str) -> Preset:
+    """The dense head on one of the embedded backbones, whose end learns too."""
+    width = variant.trunk_width
+    return Preset(
+        name=name,
+        backbone=variant.trunk,
+        # The whole frame, and sharper its two ends along the longer side, which overlap: a frame of
+        # 1280 x 720 px is seen at 910 x 512, and with halves at 455 x 256 too.
+        layout=ViewLayout(
+            size=512, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True
+        ),
+        pooling="mean",
+        detector=DetectorConfig(
+            width=width, cells=CellHeadConfig(width=width, tail=True, hidden=0, mix_style=0.5)
+        ),
+        training={
+            "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.05},
+            "schedule": {"name": "cosine", "warmup": 0.1},
+            "sampling": {"class_balance": True, "source_balance": 0.5},
+            "batch": 8,
+            "epochs": 2,  # with copies; a third costs accuracy on new sources: docs/accuracy.md
+            "classifier_penalty": 0.0,
+            "choose_cut": False,  # what is best on sources seen is not on others
+        },
+        summary=summary,
+    )
+
+
+DENSE = (
+    _dense(
+        "dense",
+        lite.LITE0,
+        summary="Every cell of three sharp views is judged; the backbone's end learns too.",
     ),
-    training={
-        "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.05},
-        "schedule": {"name": "cosine", "warmup": 0.1},
-        "sampling": {"class_balance": True, "source_balance": 0.5},
-        "batch": 8,
-        "epochs": 2,  # with copies; a third costs accuracy on sources never seen: docs/accuracy.md
-        "classifier_penalty": 0.0,
-        "choose_cut": False,  # what is best on sources seen is not on others
-    },
-    summary="Every cell of three sharp views is judged; the embedded backbone's end learns too.",
+    _dense(
+        "dense2",
+        lite.LITE2,
+        summary="The same on a larger embedded backbone: better on small and distorted images.",
+    ),
 )
 
 # Sizes: with 3x3 tiles the frame is seen at 2.5 times a view's side. 224 px (560 px a side) keeps
@@ -207,7 +226,7 @@ PRESETS = {
     for entries in (
         _pair(
             "lite",
-            lite.NAME,
+            lite.LITE0.name,
             size=224,
             plain=DetectorConfig(
                 width=_pooled_width(lite.WIDTH, None), glance=GlanceConfig(width=lite.WIDTH)
@@ -243,7 +262,7 @@ PRESETS = {
             pooling="cls",  # the class token alone: the reference's D = 1280
             summary="The reference: DINOv3 ViT-H+ at 512 px; for a GPU.",
         ),
-        (DENSE,),
+        DENSE,
         PHASES,
     )
     for entry in entries
