@@ -1,8 +1,8 @@
 """The default model's recipe on sources it never saw, and the model that is shipped.
 
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--ship FOLDER]
-    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_lite2.json \
-        --preset dense2 --work runs/accuracy-lite2
+    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_dense2.json \
+        --preset dense2 --work runs/accuracy-dense2
 
 PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights). Leave one source out:
 trained on everything else, tested on one family of sources (`LEFT_OUT` in photographs.py); with all

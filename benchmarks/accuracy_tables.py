@@ -6,7 +6,7 @@ python benchmarks/accuracy_tables.py
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,63 @@ def challenge_table(results: dict[str, Any]) -> str:
     seen = [results["summary"]["still visible"][name] for name in LEVELS]
     cells = [f"{100 * value:.0f} %" for value in (*seen, float(np.mean(seen)))]
     rows.append(line(["road work still in the picture", "100 %", *cells]))
+    return "\n".join(rows)
+
+
+def larger_table(larger: dict[str, Any]) -> str:
+    """What the larger embedded backbone does, beside the default one: MCC, with intervals."""
+    default = json.loads((RESULTS / "accuracy.json").read_text())["results"]
+    columns = [
+        (f"`{name}`, {setting}", results["summary"][setting])
+        for setting in SETTINGS
+        for name, results in (("dense", default), ("dense2", larger))
+    ]
+    rows = [line(["MCC", *(name for name, _ in columns)]), "|---|---|---|---|---|"]
+
+    def add(name: str, figure: Callable[[dict[str, Any]], tuple[float, list[float]]]) -> None:
+        cells = []
+        for _, own in columns:
+            mcc, (low, high) = figure(own)
+            cells.append(f"{mcc:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(line([name, *cells]))
+
+    for fold in (*FOLDS, "mean"):
+        shown = fold if fold == "mean" else f"*{fold}*"
+        add(
+            f"as it is, {shown}",
+            lambda own, fold=fold: (
+                own[SIZE][fold]["mcc"],
+                own["intervals"]["as it is"][fold]["mcc"],
+            ),
+        )
+    for level in LEVELS:
+        add(
+            f"{level}, mean",
+            lambda own, level=level: (
+                own[level]["mean"]["mcc"],
+                own["intervals"][level]["mean"]["mcc"],
+            ),
+        )
+    add(
+        "mean of the levels",
+        lambda own: (
+            float(np.mean([own[level]["mean"]["mcc"] for level in LEVELS])),
+            own["intervals"]["mean of the levels"]["mean"]["mcc"],
+        ),
+    )
+    for known in ("of the other two folds", "of all three folds"):
+        add(
+            f"as it is, calibrated on photographs {known}",
+            lambda own, known=known: (
+                own["calibration"][known]["mean"],
+                own["calibration"][known]["interval"],
+            ),
+        )
+        cells = []
+        for _, own in columns:
+            found = own["calibration"][f"by level, {known}"]["one half"]
+            cells.append(f"{np.mean([found[level]['mcc'] for level in LEVELS]):.2f}")
+        rows.append(line([f"mean of the levels, calibrated on photographs {known}", *cells]))
     return "\n".join(rows)
 
 
