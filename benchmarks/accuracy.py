@@ -52,6 +52,7 @@ from workzone.data.scenes.composites import write_composites
 from workzone.decide.bundle import write_bundle
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
+from workzone.decide.threshold import Threshold
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
@@ -341,6 +342,22 @@ def calibration_of(runs: Sequence[dict[str, Any]]) -> Calibration:
     return Calibration(round(float(expit(-offset / slope)), 4), round(slope, 4))
 
 
+def threshold_of(runs: Sequence[dict[str, Any]], calibration: Calibration) -> Threshold:
+    """The cut of a calibration with the evidence for it: photographs of sources left out."""
+    logits = np.concatenate([run["logits"] for run in runs])
+    labels = np.concatenate([run["labels"] for run in runs])
+    value = calibration.threshold
+    return Threshold(
+        value=value,
+        mcc_at_value=_figures(labels, logits - logit(value))["mcc"],
+        mcc_at_half=_figures(labels, logits)["mcc"],
+        rows=len(labels),
+        positives=int(labels.sum()),
+        guarded=False,
+        reason=CUT_FROM,
+    )
+
+
 def _decided(calibration: Calibration, logits: Floats, *, estimated: bool) -> Floats:
     """Probabilities, for balanced classes or for the share that the images speak for."""
     probabilities = calibration.apply(expit(logits))
@@ -499,10 +516,12 @@ def ship(
     manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, LEARNED)
     config = settings(recipe, 0)
     trained = train(manifest, backbone, spec, work / "features", config, copies=COPIES)
+    calibration = calibration_of(runs)
+    cut = dataclasses.asdict(threshold_of(runs, calibration))
     bundle = dataclasses.replace(
         trained.bundle,
-        calibration=calibration_of(runs),
-        provenance=trained.bundle.provenance | {"threshold": CUT_FROM},
+        calibration=calibration,
+        provenance=trained.bundle.provenance | {"threshold": cut},
     )
     write_bundle(bundle, folder)
     print(bundle.calibration, f"{len(rows)} rows")

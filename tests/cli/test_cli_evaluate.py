@@ -14,7 +14,7 @@ from told import HashModel, told_bundle
 from workzone.cli import app
 from workzone.cli import evaluate as module
 from workzone.data.manifest import write_manifest
-from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.bundle import Bundle, default_model, read_bundle, write_bundle
 from workzone.run import evaluate as job
 from workzone.run import metadata
 
@@ -52,6 +52,12 @@ def test_the_image_alone_is_shown_first(tiny: Tiny, bundle: Bundle, tmp_path: Pa
     assert 0 <= page.index("image alone</th>") < page.index("with metadata</th>")
     again = evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--json")
     assert json.loads(again.stdout) == figures
+
+
+def test_the_default_model_is_judged(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(default_model())
+    more = ("--size", 128, "--share", "auto")
+    assert "Image only" in evaluate(tiny, tiny.manifest_path, tmp_path / "model", *more).stdout
 
 
 def test_a_model_of_the_image_alone_has_one_table(tiny: Tiny, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ def test_the_default_model_is_whole_and_small() -> None:
     bundle = read_bundle(folder)
     assert bundle.spec.backbone == "lite0-trunk"
     assert bundle.provenance["inputs"] == "image only"
+    assert bundle.provenance["threshold"]["value"] == bundle.calibration.threshold
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
 
 

@@ -115,12 +115,12 @@ def read_scores(path: Path) -> dict[str, float]:
                 if name is None or value is None:
                     raise ValueError("a row needs both")
                 probability = float(value)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise UsageError(
                     f"{path}, row {number}: id {name!r}, probability {value!r}: {error}; give a "
                     "file that `workzone predict -o` wrote"
                 ) from error
-            if name in scores:
+            if str(name) in scores:
                 raise UsageError(f"{path}, row {number}: {name!r} has a score already")
             scores[str(name)] = probability
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -146,8 +146,11 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as handle:
-        for line in handle:
-            row = json.loads(line)
+        for number, line in enumerate(handle, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"row {number}, {line[:40]!r}, is no JSON") from error
             if not isinstance(row, dict):
-                raise ValueError(f"{line[:40]!r} is no object")
+                raise ValueError(f"row {number}, {line[:40]!r}, is no object")
             yield row
