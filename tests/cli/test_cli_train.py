@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli_invoke import invoke
 from conftest import Tiny
+from workzone.cli.settings import choose, options_beside
 from workzone.config import read_yaml
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.scenes.write import write_scenes
@@ -317,7 +320,17 @@ def test_a_search_writes_settings_that_train(
     settings = read_yaml(TrainConfig, folder / "best.yaml")
     assert settings.epochs == 2
     assert settings.optimizer.learning_rate == best["values"]["optimizer.learning_rate"]
+    told_train = said.partition("train with `workzone ")[2].partition("`")[0]
     model = tmp_path / "model"
-    trained = ["train", tiny.manifest_path, "-o", model, "--config", folder / "best.yaml"]
-    invoke(*trained, *options)
+    words = [str(model) if word == "MODEL" else word for word in shlex.split(told_train)]
+    assert "--layout" in words  # not what the file can hold
+    invoke(*words, "--store", tiny.store, "--precision", "float32")
     assert (model / "bundle.json").exists()
+
+
+def test_a_search_tells_which_views_to_train_with() -> None:
+    nothing: dict[str, Any] = dict.fromkeys(("config", "seed", "backbone", "size", "pooling"))
+    dense = choose(preset="dense", changes=[], layout=None, **nothing)
+    assert options_beside(dense, "dense") == "--preset dense --size 512 --pooling mean"
+    own = choose(preset=None, changes=[], layout=Path("own.yaml"), **nothing)
+    assert options_beside(own, None) == "--backbone lite0 --layout own.yaml"

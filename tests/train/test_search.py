@@ -18,21 +18,19 @@ from test_loop import PLAIN, examples_of, made_data, two_folds
 
 import fresh_process
 from workzone.backbones.adapters import AdapterConfig
-from workzone.config import overrides
 from workzone.errors import MissingExtraError, TrainingError, UsageError, WorkzoneError
+from workzone.model.presets import preset
 from workzone.report.search import draw_history, draw_slices, search_table
 from workzone.train import search as module
 from workzone.train.fit import fit
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.search import (
-    Dimension,
     Tried,
     best_of,
-    default_space,
-    read_space,
     search,
     settings_of,
 )
+from workzone.train.search_space import Dimension, default_space, read_space
 from workzone.train.settings import TrainConfig
 
 ROWS = 80
@@ -235,15 +233,14 @@ def test_settings_for_pixels_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "search").exists()
 
 
-@pytest.mark.parametrize("depth", [0, 2])
-def test_the_default_space_fits_both_kinds_of_detector(depth: int) -> None:
-    changes = [f"detector.encoder.depth={depth}", "detector.projection=512"]
-    config = settings_of(TrainConfig(), {}, where="test")
-    if depth:
-        tree = overrides(changes)["detector"]
-        values = {"detector.projection": 512, "detector.encoder.depth": depth}
-        assert tree["encoder"]["depth"] == depth
-        config = settings_of(TrainConfig(), values, where="test")
+ENCODER = settings_of(
+    TrainConfig(), {"detector.projection": 512, "detector.encoder.depth": 2}, where="test"
+)
+DENSE = TrainConfig(detector=preset("dense").detector)
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), ENCODER, DENSE], ids=["plain", "deep", "dense"])
+def test_the_default_space_fits_every_kind_of_detector(config: TrainConfig) -> None:
     random = np.random.default_rng(0)
 
     class Random:
@@ -287,10 +284,7 @@ def test_nothing_is_pickled(whole: tuple[Path, list[Tried]]) -> None:
 def test_the_documented_space_is_the_true_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     section = page.partition("## Search")[2].partition("\n## ")[0]
-    encoder = settings_of(
-        TrainConfig(), {"detector.projection": 512, "detector.encoder.depth": 2}, where="test"
-    )
-    keys = {*default_space(TrainConfig()), *default_space(encoder)}
+    keys = {key for config in (TrainConfig(), ENCODER, DENSE) for key in default_space(config)}
     assert [key for key in keys if f"`{key}`" not in section] == []
     block = section.partition("```yaml\n")[2].partition("```")[0]
     space = read_space(yaml.safe_load(block), where="docs")

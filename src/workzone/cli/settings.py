@@ -46,6 +46,7 @@ class Chosen:
     size: int | None
     pooling: str | None
     layout: ViewLayout | None  # the preset's; None: nothing is said of it
+    layout_file: Path | None  # what --layout named
 
 
 def choose(
@@ -105,7 +106,7 @@ def choose(
         mistakes.append(str(error))
     if mistakes:
         raise UsageError("\n".join(mistakes))
-    return Chosen(settings, backbone or DEFAULT_BACKBONE, size, pooling, views)
+    return Chosen(settings, backbone or DEFAULT_BACKBONE, size, pooling, views, layout)
 
 
 def default_views(layout: ViewLayout) -> bool:
@@ -119,11 +120,17 @@ def described(chosen: Chosen, preset: str | None) -> str:
     """The settings as YAML, with what the file cannot hold in a comment on top."""
     from workzone.config import to_yaml
 
+    named = "" if preset is None else f"preset {preset}; "
+    top = f"# {named}with this file: {options_beside(chosen, preset)} --config THIS_FILE\n"
+    return top + to_yaml(chosen.settings)
+
+
+def options_beside(chosen: Chosen, preset: str | None) -> str:
+    """What the command line has to say beside a file of settings, which cannot: the views."""
     options = [f"--backbone {chosen.backbone}"]
     if chosen.layout is not None and not default_views(chosen.layout):
         options = [f"--preset {preset}"]
+    options += [] if chosen.layout_file is None else [f"--layout {chosen.layout_file}"]
     options += [] if chosen.size is None else [f"--size {chosen.size}"]
     options += [] if chosen.pooling is None else [f"--pooling {chosen.pooling}"]
-    named = "" if preset is None else f"preset {preset}; "
-    top = f"# {named}with this file: {' '.join(options)} --config THIS_FILE\n"
-    return top + to_yaml(chosen.settings)
+    return " ".join(options)

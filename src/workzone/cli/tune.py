@@ -37,6 +37,7 @@ from workzone.cli.settings import (
     TestOption,
     choose,
     described,
+    options_beside,
 )
 
 if TYPE_CHECKING:
@@ -110,12 +111,11 @@ def tune(
     from workzone.train.search import (
         best_of,
         check_optuna,
-        default_space,
-        read_space,
         refuse_adapters,
         search,
         settings_of,
     )
+    from workzone.train.search_space import default_space, read_space
 
     check_optuna()
     chosen = choose(
@@ -182,7 +182,7 @@ def tune(
     out.print(search_table(tried, metric.value))
     out.print(
         f"best.yaml, history.png and slices.png in {output}; train with `workzone train {manifest} "
-        f"-o MODEL --config {output / 'best.yaml'}`",
+        f"-o MODEL {options_beside(chosen, preset)} --config {output / 'best.yaml'}`",
         markup=False,
         soft_wrap=True,
     )
