@@ -149,6 +149,16 @@ def test_a_challenge_stands_beside_the_figures_of_the_images(tiny: Tiny, tmp_pat
     assert [file.stat().st_mtime_ns for file in made] == times
 
 
+def test_a_challenge_is_judged_as_the_subnet_sends_it(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    judged = []
+    for share in ("0.5", "0.01"):
+        evaluate(tiny, tiny.manifest_path, tmp_path / "model", "--challenge", "--share", share)
+        judged.append(json.loads((tmp_path / "report" / "metrics.json").read_text()))
+    assert judged[0]["challenge"] == judged[1]["challenge"]
+    assert judged[0]["image_only"] != judged[1]["image_only"]
+
+
 def test_without_a_challenge_there_is_none(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(tiny.bundle)
     assert "expected reward" not in evaluate(tiny, tiny.manifest_path, tmp_path / "model").stdout

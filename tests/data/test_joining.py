@@ -6,6 +6,7 @@ import torch
 
 from workzone.data.joining import join_manifests
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.data.pseudo_labels import SOURCE
 from workzone.data.splits import check_split, split_manifest
 from workzone.errors import ManifestError, UsageError
 from workzone.train.examples import Examples, rows_apart
@@ -48,6 +49,17 @@ def test_copies_are_told_and_two_labels_refused(tmp_path):
         join_manifests([of("a", 0), of("b", 1)], tmp_path)
     with pytest.raises(UsageError, match="1 manifest to join; name at least two"):
         join_manifests([of("a", 0)], tmp_path)
+
+
+def test_a_models_label_gives_way_to_a_true_one(tmp_path):
+    def of(name, label, source, image):
+        return Sample(name, ImageRef(name), label=label, source=source, content_hash=image)
+
+    true = Manifest([of("a", 0, "own", "00"), of("b", None, "own", "11")], tmp_path)
+    pseudo = [of(name, 1, SOURCE, image) for name, image in (("x", "00"), ("y", "11"), ("z", None))]
+    joined = join_manifests([Manifest(pseudo, tmp_path), true], tmp_path)
+    assert [s.id for s in joined.manifest] == ["y", "z", "a", "b"]
+    assert joined.outdone == 1
 
 
 @pytest.fixture

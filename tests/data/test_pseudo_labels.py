@@ -42,6 +42,9 @@ def test_what_is_sure_gets_a_label_and_nothing_else() -> None:
     first = next(iter(found.manifest))
     assert (first.source, first.split, first.group) == (SOURCE, None, "clip")
     assert first.extra["pseudo_probability"] == "0.970000"
+    assert first.extra["pseudo_source"] == "cam"
+    halves = pseudo_label(unlabelled, {"middle": 0.5, "above": 0.51}, sure=0.5).manifest
+    assert {row.id: row.label for row in halves} == {"middle": 0, "above": 1}  # as 0.5 is decided
     assert len(pseudo_label(unlabelled, scores, sure=0.95).manifest) == 2
 
 
@@ -69,6 +72,8 @@ def test_scores_are_read_from_every_format_that_predict_writes(tmp_path: Path) -
     (tmp_path / "s.csv").write_text('id,probability\na,0.25\n"b,""c",1.0\n')
     for suffix in ("parquet", "jsonl", "csv"):
         assert read_scores(tmp_path / f"s.{suffix}") == expected
+    (tmp_path / "excel.csv").write_text("\ufeffid,probability\na,0.25\n")
+    assert read_scores(tmp_path / "excel.csv") == {"a": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,12 @@ def test_scores_are_read_from_every_format_that_predict_writes(tmp_path: Path) -
         ("s.jsonl", "[1]\n", r"row 1, '\[1\]\\n', is no object"),
         ("s.jsonl", '{"id": "a", "probability": [1]}\n', r"row 1: id 'a', probability \[1\]"),
         ("s.jsonl", '{"id": 1, "probability": 0}\n' * 2, "row 2: 1 has a score already"),
+        (
+            "s.csv",
+            'id,probability\n"' + "a" * 140_000,
+            "s.csv cannot be read as scores: field larger",
+        ),
+        ("s.csv", "id,probability\n", "s.csv holds no scores"),
         ("s.parquet", "no table", "s.parquet cannot be read as scores"),
         ("missing/s.csv", None, "s.csv cannot be read as scores: .*No such file"),
     ],
@@ -123,3 +134,8 @@ def test_from_scores_to_a_manifest_to_train_on(
         assert sample.label == (probability > 0.5)
         assert sample.extra["pseudo_probability"] == f"{probability:.6f}"
     assert f"{told['roadwork']} images with road work" in invoke(*arguments).stdout
+    for given in (tmp_path / "frames.parquet", scores):
+        before = given.read_bytes()
+        refused = invoke(*arguments[:3], "-o", given, expect=2)
+        assert "is what is read from: rows would be lost" in refused.stderr
+        assert given.read_bytes() == before

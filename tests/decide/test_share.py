@@ -38,6 +38,19 @@ def test_few_images_of_one_kind_are_no_certainty() -> None:
     assert estimate_share([0.0, 0.0]) == pytest.approx(1 / 4)
 
 
+def test_the_share_found_is_the_mean_at_that_share() -> None:
+    weak = expit(np.random.default_rng(0).normal(-0.02, 0.2, 30_000))  # next to no evidence
+    found = estimate_share(weak)
+    told = Calibration().at_share(found).apply(weak)
+    assert (told.sum() + 1) / 30_002 == pytest.approx(found, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1.5, -1.0])
+def test_what_is_no_probability_has_no_share(wrong: float) -> None:
+    with pytest.raises(UsageError, match="needs probabilities from 0 to 1"):
+        estimate_share([0.5, wrong])
+
+
 def test_no_image_has_no_share() -> None:
     with pytest.raises(UsageError, match="cannot be estimated from no image"):
         estimate_share([])
@@ -71,9 +84,24 @@ def test_a_share_at_which_nothing_could_be_road_work_is_refused() -> None:
         Calibration(slope=0.2).at_share(1e-9)
 
 
-def test_a_chosen_cut_holds_for_the_share_it_was_chosen_at() -> None:
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_from_a_chosen_cut_the_share_of_other_images_is_found(share: float) -> None:
+    found = []
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        labels = (random.random(2000) < share).astype(int)
+        scores = expit(1.5 * random.normal(np.where(labels == 1, 0.75, -0.75), 1))  # of one half
+        fitted = fit_calibration(labels[:1000], scores[:1000])[0]
+        own = fitted.at_share(0.5).apply(scores[:1000])
+        smoothed = (labels[:1000].sum() + 1) / 1002
+        assert estimate_share(own) == pytest.approx(smoothed, abs=0.01)
+        found.append(estimate_share(fitted.at_share(0.5).apply(scores[1000:])))
+    assert np.mean(found) == pytest.approx(share, abs=0.03)
+
+
+def test_a_cut_that_was_kept_holds_for_one_half() -> None:
     scores = images(0.25, 0.5, 400)
     labels = (scores > 0.8).astype(int)
-    assert fit_calibration(labels, scores)[0].share == pytest.approx(labels.mean())
+    assert 0 < fit_calibration(labels, scores)[0].share < 1  # told apart without an error
     assert fit_calibration(labels, scores, choose_cut=False)[0].share == 0.5
     assert fit_calibration([0, 1], [0.2, 0.7])[0].share == 0.5  # too few to choose from

@@ -195,7 +195,7 @@ def join(
     """Join manifests into one, with unique ids and paths that still lead to the images.
 
     Groups and splits stay as they are. Rows with the same image are told; with two labels they are
-    refused.
+    refused, but for labels that are a model's (`workzone pseudo-label`): they give way.
     """
     from workzone.data.joining import join_manifests
 
@@ -203,10 +203,12 @@ def join(
     write_manifest(joined.manifest, output)
     if as_json:
         told = {"manifest": str(output), "rows": len(joined.manifest), "renamed": joined.renamed}
-        print_json(told | {"copies": joined.copies})
+        print_json(told | {"copies": joined.copies, "outdone": joined.outdone})
         return
     for ids in joined.copies:
         _say(f"the same image: {', '.join(ids)}", style="yellow")
+    if joined.outdone:
+        _say(f"{joined.outdone} rows with a model's label left out: another row has a true one")
     _say(f"{len(joined.manifest)} rows, {joined.renamed} of them renamed. Written: {output}")
 
 

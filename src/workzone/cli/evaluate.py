@@ -75,10 +75,12 @@ def evaluate(
     gives the figures of the same images with those of the manifest.
 
     With --challenge, each image is cut and distorted at the subnet's four levels; the results are
-    kept below the output folder, in challenge/, and taken from there by the next run.
+    kept below the output folder, in challenge/, and taken from there by the next run. Half of the
+    subnet's images show road work, so there --share does not count.
     """
     from workzone.data.manifest import read_manifest
     from workzone.decide.bundle import read_bundle
+    from workzone.decide.share import BALANCED
     from workzone.features.extract import Extraction
     from workzone.files import write_text
     from workzone.report.challenge import challenge_table
@@ -86,7 +88,7 @@ def evaluate(
     from workzone.report.metrics import to_table
     from workzone.run.backbone import bundle_backbone
     from workzone.run.evaluate import evaluate as evaluate_job
-    from workzone.run.evaluate import with_estimated_share
+    from workzone.run.evaluate import in_store, with_estimated_share
     from workzone.run.metadata import bundle_text_vectors
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
@@ -101,8 +103,9 @@ def evaluate(
     vectors = None if image_only else bundle_text_vectors(bundle, samples, stores / "text")
     features = Extraction(samples, network, bundle.spec, stores, copies=copies).run()
     if share == AUTO_SHARE:
-        bundle = with_estimated_share(bundle, features, samples)
-        say_share(bundle.calibration.share, len(samples))
+        readable = in_store(features, samples)
+        bundle = with_estimated_share(bundle, features, readable)
+        say_share(bundle.calibration.share, len(readable))
     evaluation = evaluate_job(
         bundle,
         samples,
@@ -114,7 +117,8 @@ def evaluate(
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
         features = Extraction(images, network, bundle.spec, stores, copies=copies).run()
-        judged = judge_challenge(bundle, images, features, seed=challenge_seed)
+        even = bundle if share is None else bundle.with_share(BALANCED)  # as the subnet sends them
+        judged = judge_challenge(even, images, features, seed=challenge_seed)
         evaluation = evaluation.with_challenge(judged)
     write_report(output / "report.html", evaluation.report)
     text = json.dumps(evaluation.to_json(), indent=2, allow_nan=False)

@@ -131,8 +131,9 @@ def predict(
         )
     if found is not None:
         say_share(found, scored)
-        predictor = Predictor(bundle.with_share(found), predictor.backbone)
     if explain is not None:
+        if found is not None:
+            predictor = Predictor(bundle.with_share(found), predictor.backbone)
         written = _write_overlays(predictor, source, explain, image_only=image_only)
         err.print(f"{written:,} overlays in {explain}", markup=False, soft_wrap=True)
     if bad and not scored:

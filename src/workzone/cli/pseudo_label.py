@@ -45,7 +45,11 @@ def pseudo_label(
     from workzone.data.manifest import read_manifest, write_manifest
     from workzone.data.pseudo_labels import pseudo_label as label_rows
     from workzone.data.pseudo_labels import read_scores
+    from workzone.errors import UsageError
 
+    for given in (manifest, scores):
+        if output.resolve() == given.resolve():
+            raise UsageError(f"-o {output} is what is read from: rows would be lost; name another")
     found = label_rows(read_manifest(manifest), read_scores(scores), sure=sure)
     write_manifest(moved(found.manifest, output.parent), output)
     if as_json:

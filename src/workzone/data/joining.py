@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workzone.data.manifest import Manifest
+from workzone.data.pseudo_labels import SOURCE
 from workzone.errors import ManifestError, UsageError
 from workzone.types import Sample
 
@@ -21,13 +22,16 @@ class Joined:
     manifest: Manifest
     renamed: int  # rows whose id occurred in an earlier manifest
     copies: list[tuple[str, ...]]  # ids of rows with the same image
+    outdone: int  # pseudo-labelled rows left out: another row has the image with a label of its own
 
 
 def join_manifests(manifests: Sequence[Manifest], folder: Path) -> Joined:
     """All rows in order, with paths that start at ``folder``.
 
-    Ids that occur again get ``-2``, ``-3`` and so on. Groups stay as they are: composites lie with
-    their photographs by them. So do splits; split anew where the manifests were split apart.
+    A model's label gives way: a pseudo-labelled row is left out where another row has the same
+    image with a label of its own. Ids that occur again get ``-2``, ``-3`` and so on. Groups stay
+    as they are: composites lie with their photographs by them. So do splits; split anew where the
+    manifests were split apart.
 
     Raises:
         UsageError: fewer than two manifests.
@@ -36,11 +40,21 @@ def join_manifests(manifests: Sequence[Manifest], folder: Path) -> Joined:
     if len(manifests) < 2:
         raise UsageError(f"{len(manifests)} manifest to join; name at least two")
     samples: list[Sample] = []
+    labelled = {
+        sample.content_hash
+        for manifest in manifests
+        for sample in manifest
+        if sample.label is not None and sample.source != SOURCE
+    } - {None}
+    outdone = 0
     taken = {sample.id for manifest in manifests for sample in manifest}
     seen: set[str] = set()
     renamed = 0
     for manifest in manifests:
         for row in moved(manifest, folder):
+            if row.source == SOURCE and row.content_hash in labelled:
+                outdone += 1
+                continue
             sample = row
             if sample.id in seen:
                 renamed += 1
@@ -51,7 +65,7 @@ def join_manifests(manifests: Sequence[Manifest], folder: Path) -> Joined:
     columns: dict[str, str] = {}
     for manifest in reversed(manifests):
         columns |= manifest.source_columns
-    return Joined(Manifest(samples, folder, columns), renamed, _copies(samples))
+    return Joined(Manifest(samples, folder, columns), renamed, _copies(samples), outdone)
 
 
 def moved(manifest: Manifest, folder: Path) -> Manifest:

@@ -33,7 +33,7 @@ SURE = 0.9
 class PseudoLabelled:
     """The rows that a model is sure of, and what became of the others."""
 
-    manifest: Manifest  # source `SOURCE`, no split, the probability in the extra column
+    manifest: Manifest  # source `SOURCE`, no split; probability and former source in extra
     roadwork: int
     none: int
     unsure: int
@@ -77,7 +77,9 @@ def pseudo_label(
             unscored += 1
         elif max(probability, 1 - probability) >= sure:
             extra = sample.extra | {"pseudo_probability": f"{probability:.6f}"}
-            label = int(probability >= sure)
+            if sample.source is not None:
+                extra["pseudo_source"] = sample.source
+            label = int(probability > 0.5)
             rows.append(
                 dataclasses.replace(sample, label=label, source=SOURCE, split=None, extra=extra)
             )
@@ -123,10 +125,12 @@ def read_scores(path: Path) -> dict[str, float]:
             if str(name) in scores:
                 raise UsageError(f"{path}, row {number}: {name!r} has a score already")
             scores[str(name)] = probability
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{path} cannot be read as scores: {error}") from error
+    if not scores:
+        raise UsageError(f"{path} holds no scores")
     return scores
 
 
@@ -140,7 +144,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as handle:
+    with path.open(newline="", encoding="utf-8-sig") as handle:  # Excel's mark
         yield from csv.DictReader(handle)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workzone.decide.log_odds import expit, log_expit, logit
+from workzone.decide.log_odds import Doubles, expit, log_expit, logit
 from workzone.decide.share import BALANCED, check_share, prior_step
 from workzone.decide.threshold import (
     HALF,
@@ -74,8 +74,9 @@ def fit_calibration(
     """Choose the cut for MCC, then the slope for likelihood, on validation rows.
 
     The slope is temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML
-    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too. A cut
-    that was chosen holds for the share of road work among these rows; 0.5, for balanced classes.
+    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too. 0.5
+    holds for balanced classes; a cut that was chosen, for the share from which Bayes' rule leads to
+    as much road work as there is among these rows: the best MCC is not where odds are even.
 
     Args:
         labels: ``[B]``, 1 road work, 0 none; validation rows, never test rows.
@@ -103,8 +104,20 @@ def fit_calibration(
     from scipy.optimize import minimize_scalar  # a second of every start, were it at the top
 
     best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
-    share = float(truth.mean()) if choose_cut else BALANCED
-    return Calibration(threshold.value, float(np.exp(best.x)), share), threshold
+    slope = float(np.exp(best.x))
+    evidence = slope * (logit(clipped) - logit(threshold.value))
+    share = _share_behind(evidence, float(truth.mean())) if choose_cut else BALANCED
+    return Calibration(threshold.value, slope, share), threshold
+
+
+def _share_behind(evidence: Doubles, share: float) -> float:
+    """The share that log-odds hold for which, moved to ``share``, have it as their mean."""
+    from scipy.optimize import brentq
+
+    far = float(np.abs(evidence).max()) + abs(float(logit(share))) + 1
+    step = brentq(lambda moved: float(expit(evidence + moved).mean()) - share, -far, far)
+    behind = float(expit(logit(share) - step))
+    return min(max(behind, _CLOSEST_TO_CERTAIN), 1 - _CLOSEST_TO_CERTAIN)
 
 
 def apply_where_known(

@@ -19,8 +19,7 @@ from workzone.errors import UsageError
 BALANCED = 0.5
 """The share at which both classes are alike."""
 
-_STEPS = 1000
-_CLOSE = 1e-6  # a step that moves the share by less is the last
+_HALVINGS = 60  # of the interval that the share lies in: to the last digit
 
 
 def check_share(share: float) -> float:
@@ -45,27 +44,32 @@ def prior_step(share: float, assumed: float) -> float:
 def estimate_share(probabilities: npt.ArrayLike, *, assumed: float = BALANCED) -> float:
     """The likeliest share of road work among unlabelled images, in (0, 1).
 
-    Expectation-maximisation: each image's probability at the share so far, then their mean as the
-    next share. Two images are thought of besides, one of each class, so that few images, or many of
-    one kind, are not taken for certainty (Laplace's rule of succession).
+    Where the mean of the probabilities at a share is that share: where expectation-maximisation,
+    which takes the mean as the next share, ends. The likelihood is concave, so there is one such
+    share, and halving an interval finds it. Two images are thought of besides, one of each class,
+    so that few images, or many of one kind, are not taken for certainty (Laplace's rule of
+    succession).
 
     Args:
         probabilities: ``[B]`` in 0..1, calibrated for the share ``assumed``.
         assumed: that share.
 
     Raises:
-        UsageError: no image, or a share out of range.
+        UsageError: no image, a probability out of range, or a share out of range.
     """
     given = np.asarray(probabilities, dtype=np.float64)
     if not given.size:
         raise UsageError("the share of road work cannot be estimated from no image at all")
+    if not ((given >= 0) & (given <= 1)).all():  # NaN is in no range
+        raise UsageError("the share of road work needs probabilities from 0 to 1, and none missing")
     with np.errstate(divide="ignore"):
         evidence: Doubles = logit(given)
-    share = check_share(assumed)
-    for _ in range(_STEPS):
+    low, high = 1 / (given.size + 2), (given.size + 1) / (given.size + 2)
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
         told = expit(evidence + prior_step(share, assumed))
-        found = float((told.sum() + 1) / (given.size + 2))
-        if abs(found - share) < _CLOSE:
-            break
-        share = found
-    return found
+        if (told.sum() + 1) / (given.size + 2) > share:
+            low = share
+        else:
+            high = share
+    return (low + high) / 2

@@ -204,13 +204,17 @@ def image_only_probabilities(
     return bundle.calibration.apply(_raw(bundle, store, samples))
 
 
-def with_estimated_share(bundle: Bundle, store: FeatureStore, samples: Iterable[Sample]) -> Bundle:
+def in_store(store: FeatureStore, samples: Iterable[Sample]) -> list[Sample]:
+    """Those whose features are there: whose images could be read."""
+    return [s for s in samples if (s.content_hash or "", 0) in store.rows]
+
+
+def with_estimated_share(bundle: Bundle, store: FeatureStore, readable: Sequence[Sample]) -> Bundle:
     """The bundle for the share of road work that images speak for; labels are not looked at.
 
     Raises:
-        ManifestError: none of the samples has features.
+        ManifestError: there are no samples.
     """
-    readable = [s for s in samples if (s.content_hash or "", 0) in store.rows]
     if not readable:
         raise ManifestError("no image could be read, so the share of road work is not to be found")
     balanced = bundle.with_share(BALANCED)
