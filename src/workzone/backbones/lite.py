@@ -115,9 +115,9 @@ def load_lite(variant: Variant, *, random: bool = False) -> Backbone:
 def load_trunk(variant: Variant, *, random: bool = False) -> Backbone:
     """An embedded backbone up to where a dense head goes on, see :func:`load_tail`.
 
-    What comes after it, the last stage and the last convolution, holds a third of the weights and
-    takes an eighth of the time, so that a detector can learn it anew from stored features, which
-    are a seventh in size.
+    What comes after it, the last stage and the last convolution, holds a quarter to a third of the
+    weights and takes little of the time, so that a detector can learn it anew from stored features,
+    which are about a seventh in size.
 
     Raises:
         BackboneError: the package's weights cannot be read or do not fit the architecture.

@@ -62,18 +62,22 @@ def choose(
 ) -> Chosen:
     """Later ones win: the preset, the file, settings on the command line, the seed.
 
-    A preset's views and pooling go with its backbone; they are left out with another one, and the
-    views where a layout is given.
+    A preset's views and pooling go with its backbone; they are left out with another one (but for
+    the trunks of the embedded backbones, which take each other's), and the views where a layout is
+    given.
 
     Raises:
-        UsageError: all mistakes of preset, file and command line at once.
+        UsageError: all mistakes of preset, file and command line at once, and a tail on a backbone
+            that it does not go on from.
     """
+    from workzone.backbones.lite import VARIANTS
     from workzone.cli.options import DEFAULT_BACKBONE
     from workzone.config import from_mapping, merged, overrides, read_tree
     from workzone.errors import UsageError
     from workzone.model.presets import preset as preset_by_name
     from workzone.train.settings import TrainConfig
 
+    trunks = {variant.trunk for variant in VARIANTS}
     mistakes: list[str] = []
     tree: dict[str, Any] = {}
     views: ViewLayout | None = None
@@ -82,7 +86,7 @@ def choose(
             entry = preset_by_name(preset)
             tree = {**entry.training, "detector": dataclasses.asdict(entry.detector)}
             backbone = backbone or entry.backbone
-            if backbone == entry.backbone:
+            if backbone == entry.backbone or {backbone, entry.backbone} <= trunks:
                 pooling = pooling or entry.pooling
                 views = entry.layout if layout is None else None
                 size = entry.layout.size if size is None and layout is None else size
@@ -106,7 +110,14 @@ def choose(
         mistakes.append(str(error))
     if mistakes:
         raise UsageError("\n".join(mistakes))
-    return Chosen(settings, backbone or DEFAULT_BACKBONE, size, pooling, views, layout)
+    backbone = backbone or DEFAULT_BACKBONE
+    cells = settings.detector.cells
+    if cells is not None and cells.tail and backbone not in trunks:
+        raise UsageError(
+            f"cells: the tail goes on from {' or '.join(sorted(trunks))}, not from {backbone}: "
+            "name one of those with --backbone, or say detector.cells.tail=false"
+        )
+    return Chosen(settings, backbone, size, pooling, views, layout)
 
 
 def default_views(layout: ViewLayout) -> bool:

@@ -214,7 +214,7 @@ DENSE = (
     _dense(
         "dense2",
         lite.LITE2,
-        summary="The same on a larger embedded backbone: better on small and distorted images.",
+        summary="The same on a larger embedded backbone: better on distorted near things.",
     ),
 )
 

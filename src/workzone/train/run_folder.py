@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,15 @@ class RunFolder:
                 f"another process is training in {self.path}; wait for it, or name another output"
             ) from error
         self._handle = handle
+        # A worker that outlives this process (kill -9) would hold the lock on for seconds.
+        this = weakref.ref(self)
+
+        def let_go() -> None:
+            folder = this()
+            if folder is not None:
+                folder.close()
+
+        os.register_at_fork(after_in_child=let_go)
 
     def close(self) -> None:
         """Let others train here."""
