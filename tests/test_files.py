@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from workzone import files
 from workzone.errors import UsageError, WorkzoneError
-from workzone.files import write_text, writing
+from workzone.files import hold, write_text, writing
 
 
 def test_text_is_written_as_utf8_into_folders_that_it_makes(tmp_path):
@@ -76,3 +79,39 @@ def test_data_reach_the_disk_before_the_rename_and_the_name_after_it(tmp_path, m
     monkeypatch.setattr(files.os, "fsync", spy)
     write_text(path, "text")
     assert events == [(False, False), (True, True)]
+
+
+def test_a_lock_is_held_until_it_is_released(tmp_path):
+    lock = hold(tmp_path / "a" / "lock")
+    with pytest.raises(TimeoutError):
+        hold(tmp_path / "a" / "lock")
+    lock.release()
+    hold(tmp_path / "a" / "lock").release()
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from workzone.files import hold
+
+lock = hold(Path(sys.argv[1]))
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_outlives_its_parent_keeps_nobody_out(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True
+    )
+    child = int(parent.stdout.readline())
+    try:
+        with pytest.raises(TimeoutError):
+            hold(tmp_path / "lock")
+        parent.kill()
+        parent.wait()
+        hold(tmp_path / "lock").release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()

@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever half-written: aside, flushed, renamed."""
+"""Writing, by one process at a time, so that nothing is half-written: aside, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock
 
 from workzone.errors import UsageError, WorkzoneError
 
@@ -54,6 +56,25 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
     with writing(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def hold(path: Path) -> BaseFileLock:
+    """Lock the file ``path`` until ``release()``, or the end of this process.
+
+    Processes forked from this one do not hold it: a worker that outlives it (``kill -9``) keeps
+    nobody out.
+
+    Args:
+        path: of a file for this purpose alone; it and its folder are made if need be.
+
+    Raises:
+        TimeoutError: another process, or this one, holds it.
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0, thread_local=False)
+    lock.acquire()
+    return lock
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 from collections import Counter
@@ -23,6 +22,7 @@ from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.files import hold
 from workzone.run import bulk
 from workzone.run.bulk import find_images, predict_many, stream
 from workzone.run.predictor import Predictor, Scored
@@ -391,10 +391,15 @@ def test_the_journal_of_another_model_is_refused(
 def test_two_jobs_do_not_share_an_output(
     predictor: Predictor, photos: Path, tmp_path: Path
 ) -> None:
-    with (tmp_path / ".scores.csv.journal").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(WorkzoneError, match=r"another process is writing to .*; wait for it, "):
-            predict_many(predictor, photos, tmp_path / "scores.csv")
+    lock = hold(tmp_path / ".scores.csv.journal.lock")
+    with pytest.raises(WorkzoneError, match=r"another process is writing to .*; wait for it, "):
+        predict_many(predictor, photos, tmp_path / "scores.csv")
+    lock.release()
+    predict_many(predictor, photos, tmp_path / "scores.csv")
+    assert {path.name for path in tmp_path.glob("*scores*")} == {
+        "scores.csv",
+        "scores.csv.quarantine.csv",
+    }
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(

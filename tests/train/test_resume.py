@@ -278,21 +278,6 @@ def test_a_finished_run_is_replaced(tmp_path: Path) -> None:
     assert not (folder / "finished").exists()
 
 
-def test_a_worker_that_outlives_its_training_does_not_hold_the_folder(tmp_path: Path) -> None:
-    first = RunFolder.open(tmp_path / "run", CONFIG, {})
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    worker.start()
-    try:
-        time.sleep(0.5)  # it closes what it was born with
-        with pytest.raises(UsageError, match="another process is training"):
-            RunFolder.open(tmp_path / "run", CONFIG, {})  # this process still holds it
-        first.close()
-        RunFolder.open(tmp_path / "run", CONFIG, {}).close()
-    finally:
-        worker.kill()
-        worker.join()
-
-
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("")
     with pytest.raises(UsageError, match="is not a run's folder"):

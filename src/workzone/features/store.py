@@ -17,7 +17,6 @@ image's content hash and the number of its augmented copy.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import zlib
@@ -33,7 +32,7 @@ import torch
 
 from workzone.errors import StoreError, WorkzoneError, nearest
 from workzone.features.spec import FeatureSpec
-from workzone.files import sync_folder, write_text
+from workzone.files import hold, sync_folder, write_text
 
 RowKey = tuple[str, int]
 """Content hash of the image, number of the copy."""
@@ -228,17 +227,13 @@ class StoreWriter:
         """
         self.folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / "lock").open("w")
+            self._lock = hold(folder / "lock")
+        except TimeoutError as error:
+            raise StoreError(f"another process is writing to {folder}; wait for it") from error
         except OSError as error:
             raise StoreError(
                 f"cannot write to {folder}: {error.strerror}; name another folder"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise StoreError(f"another process is writing to {folder}; wait for it") from error
         self._files: dict[str, BinaryIO] = {}
         try:
             self._open(spec)
@@ -333,7 +328,7 @@ class StoreWriter:
         for handle in self._files.values():
             with contextlib.suppress(OSError):  # a full disk: what is unwritten was never promised
                 handle.close()
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

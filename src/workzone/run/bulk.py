@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -29,7 +28,7 @@ from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
-from workzone.files import check_folder, writing
+from workzone.files import check_folder, hold, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
 from workzone.run.images import Encoded
@@ -270,16 +269,20 @@ def predict_many(
 @contextlib.contextmanager
 def _journal(path: Path) -> Iterator[IO[str]]:
     """The journal opened for appending, by one process at a time."""
+    alone = path.with_name(f"{path.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise WorkzoneError(
-                    f"another process is writing to {path}; wait for it, or name another output"
-                ) from error
-            yield handle
+        try:
+            lock = hold(alone)
+        except TimeoutError as error:
+            raise WorkzoneError(
+                f"another process is writing to {path}; wait for it, or name another output"
+            ) from error
+        try:
+            with path.open("a", encoding="utf-8") as handle:
+                yield handle
+            alone.unlink()
+        finally:
+            lock.release()
     except OSError as error:
         raise WorkzoneError(
             f"cannot write {path}: {error.strerror or error}. What was scored so far is safe: free "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -11,7 +10,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,11 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import BaseFileLock
 
 import workzone
 from workzone.errors import UsageError, WorkzoneError
-from workzone.files import write_text
+from workzone.files import hold, write_text
 from workzone.train.checkpoints import Tensors, Values, read_state, write_state
 from workzone.train.settings import TrainConfig
 
@@ -55,7 +54,7 @@ class RunFolder:
     """
 
     path: Path
-    _handle: int | None = None  # of the locked file
+    _held: BaseFileLock | None = None
 
     @classmethod
     def open(
@@ -110,31 +109,17 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Until `close`, or the end of this process."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
+            self._held = hold(self.path / "lock")
+        except TimeoutError as error:
             raise UsageError(
                 f"another process is training in {self.path}; wait for it, or name another output"
             ) from error
-        self._handle = handle
-        # A worker that outlives this process (kill -9) would hold the lock on for seconds.
-        this = weakref.ref(self)
-
-        def let_go() -> None:
-            folder = this()
-            if folder is not None:
-                folder.close()
-
-        os.register_at_fork(after_in_child=let_go)
 
     def close(self) -> None:
         """Let others train here."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._held is not None:
+            self._held.release()
 
     @property
     def log(self) -> Path:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import importlib
 import json
@@ -28,7 +27,7 @@ from sklearn.metrics import log_loss, matthews_corrcoef
 from workzone.config import from_mapping, merged
 from workzone.decide.threshold import HALF
 from workzone.errors import MissingExtraError, TrainingError, UsageError, WorkzoneError
-from workzone.files import write_text
+from workzone.files import hold, write_text
 from workzone.progress import bar
 from workzone.train.examples import Examples, Rows
 from workzone.train.fit import Fit, fit
@@ -175,20 +174,19 @@ def _seed(seed: int, number: int) -> int:
 def _alone(folder: Path) -> Iterator[None]:
     """The folder, made if need be, held by one process at a time."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("a")
+        lock = hold(folder / "lock")
+    except TimeoutError as error:
+        raise WorkzoneError(
+            f"another process is searching in {folder}; wait for it, or name another folder"
+        ) from error
     except OSError as error:
         raise WorkzoneError(
             f"cannot write {folder}: {error.strerror}. Name another folder with -o"
         ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WorkzoneError(
-                f"another process is searching in {folder}; wait for it, or name another folder"
-            ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _check_identity(
