@@ -3,9 +3,10 @@
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--ship FOLDER]
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_dense2.json --preset dense2
 
-PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights). Leave one source out:
-trained on everything else, tested on one family of sources (`LEFT_OUT` in photographs.py); with all
-rows, and with those alone whose licence lets weights trained on them be passed on. Composites
+PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights) and ``boxes.csv`` (see
+boxes.py). Leave one source out: trained on everything else, tested on one family of sources
+(`LEFT_OUT` in photographs.py); with all rows, and with those alone whose licence lets weights
+trained on them be passed on. Photographs with road work have boxes for masks. Composites
 (drawn objects in photographs without road work, never in one of a source left out) and drawn scenes
 are trained on too. The recipe is that of ``--preset dense`` or ``dense2``, and the cut is 0.5; what
 a calibration on sources left out is worth is told beside it. Each model is judged on the
@@ -32,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.torch
 import torch
+from boxes import with_boxes
 from photographs import LEFT_OUT, family
 from PIL import Image
 from record import write_record
@@ -82,8 +84,8 @@ SIZES = (256, 384, LEARNED, 768)
 """Of those they are judged on."""
 SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
 """What a size is judged by: views and their halves, or either."""
-COPIES, AUGMENTATION = 2, Augmentation(recipe="varied")
-"""Of each image that is learned from: a mild one and a challenge."""
+COPIES, AUGMENTATION = 6, Augmentation(recipe="varied")
+"""Of each image that is learned from: three mild ones and three challenges."""
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 CUT_FROM = "cut and slope: of models that had not seen the source of a photograph (accuracy.py)"
@@ -138,6 +140,7 @@ def rows_of(
 def gather(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
     """Photographs, composites and scenes; and the groups that shipped weights may learn from."""
     real, allowed = gather_photographs(photos, work)
+    real = with_boxes(real, photos, work / "boxes")
     bases = [s for s in real if s.label == 0 and not (s.group or "").startswith(CLOSE_UPS)]
     groups = {s.group for s in real if s.id in allowed}
     mixed = groups & {s.group for s in real if s.id not in allowed}
@@ -255,7 +258,7 @@ def challenge_figures(challenge: Sequence[Sample], found: Floats) -> dict[str, A
 def still_visible(samples: Sequence[Sample]) -> dict[str, float]:
     """By level: the share of composites with road work whose challenge still shows any of it.
 
-    Photographs have no masks to tell this of them. Any is `FEWEST_PIXELS` of the 224 x 224.
+    Their masks are exact, photographs have boxes. Any is `FEWEST_PIXELS` of the 224 x 224.
     """
     pasted = [s for s in samples if s.source == "composite" and s.label == 1 and s.masks]
     shares = {}

@@ -65,15 +65,19 @@ def sure_labels(
 def with_labels(
     examples: Examples, store: FeatureStore, samples: list[Sample], sure: dict[str, int]
 ) -> Examples:
-    """The examples with other labels for some photographs; their copies go by those too."""
+    """The examples with other labels for some photographs, whose masks nobody knows then."""
     relabelled = [
         dataclasses.replace(s, label=sure[s.id]) if not accuracy.is_made(s) and s.id in sure else s
         for s in samples
     ]
+    assert examples.masks is not None
+    told = np.array([s.id in sure and not accuracy.is_made(s) for s in samples])
+    masks = dataclasses.replace(examples.masks, annotated=examples.masks.annotated & ~told[:, None])
     return dataclasses.replace(
         examples,
         labels=torch.tensor([s.label for s in relabelled]),
-        rows=copy_rows(store, relabelled, examples.masks, copies=accuracy.COPIES),
+        rows=copy_rows(store, relabelled, masks, copies=accuracy.COPIES),
+        masks=masks,
         samples=relabelled,
     )
 
