@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from workzone.errors import UsageError, nearest
+from workzone.features.tiles import take_views
 from workzone.model.attention import RMSNorm
 from workzone.model.cells import CellHead, CellHeadConfig, by_scale
 from workzone.model.encoder import EncoderConfig, ViewEncoder
@@ -192,7 +193,7 @@ class Detector(nn.Module):
         Raises:
             UsageError: there is a choice to make, but no grid of the global view, or no boxes.
         """
-        views = given.features.shape[1]
+        rows, views, _ = given.features.shape
         if self.glance is None or views <= self.glance.config.keep:
             return given
         if given.grid is None or given.grid_size is None or given.boxes is None:
@@ -202,7 +203,7 @@ class Detector(nn.Module):
             )
         ids = given.view_ids
         if ids is None:
-            ids = torch.arange(views, device=given.features.device).expand(len(given), views)
+            ids = torch.arange(views, device=given.features.device).expand(rows, views)
         kept = self.glance(
             given.grid,
             grid_size=given.grid_size,
@@ -213,10 +214,10 @@ class Detector(nn.Module):
         mask = given.view_mask
         return dataclasses.replace(
             given,
-            features=given.features.take_along_dim(kept[..., None], dim=1),
-            boxes=given.boxes.take_along_dim(kept[..., None], dim=1),
-            view_ids=ids.take_along_dim(kept, dim=1),
-            view_mask=None if mask is None else mask.take_along_dim(kept, dim=1),
+            features=take_views(given.features, kept),
+            boxes=take_views(given.boxes, kept),
+            view_ids=take_views(ids, kept),
+            view_mask=None if mask is None else take_views(mask, kept),
         )
 
     def _dense(self, head: CellHead, given: DetectorInput) -> DetectorOutput:
@@ -348,8 +349,10 @@ class Detector(nn.Module):
         if self.metadata is not None:
             known = self.metadata.image_only(B) if metadata is None else self.metadata(metadata)
             fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
+        penultimate = self.head[:-1](fused)
         return DetectorOutput(
-            logits=self.head(fused),
+            logits=self.head[-1](penultimate),
+            penultimate=penultimate,
             view_weights=on_all_views(weights, kept_ids, kept_mask, view_ids),
             masks=masks,
             view_scores=scores,
