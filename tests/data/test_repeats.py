@@ -46,6 +46,13 @@ def test_two_against_one_is_a_conflict_all_the_same(tmp_path):
     summary, (sample,) = table(tmp_path, "file,label", "a.png,1", "a.png,0", "a.png,1", "a.png,")
     assert sample.label is None
     assert codes(summary) == [CLEARED, LEFT, LEFT, ("row left out", "duplicate-id")]
+    assert "none in t.csv line 3 and roadwork in t.csv line 4" in summary.entries[2].reason
+
+
+def test_a_label_that_cannot_be_read_counts_as_another(tmp_path):
+    summary, (sample,) = table(tmp_path, "file,label", "a.png,", "a.png,maybe", "a.png,1")
+    assert sample.label is None
+    assert [code for code in codes(summary) if code[1] == "label-conflict"] == [CLEARED, LEFT]
 
 
 def test_what_one_row_says_holds_for_the_image(tmp_path):

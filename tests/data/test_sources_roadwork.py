@@ -89,6 +89,13 @@ def test_labels(source):
     }
 
 
+def test_lists_in_text_label_like_lists(tmp_path):
+    images = [image(1, travel="['None']"), image(2, travel="['Lane Shift']"), image(3, travel="[]")]
+    make(tmp_path, "train", images, [])
+    records = by_number(open_roadwork(tmp_path, None))
+    assert [records[number].values["label"] for number in (1, 2, 3)] == [0, 1, None]
+
+
 def test_fields(source, tmp_path):
     record = by_number(source)[3]
     assert record.image == ImageRef(

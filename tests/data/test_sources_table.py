@@ -154,3 +154,9 @@ def test_text_that_lacks_its_mark(tmp_path):
     path = write(tmp_path / "t.csv", "file\na.jpg\n", "utf-16-le")
     with pytest.raises(ManifestError, match="save it as UTF-8"):
         open_table(path, None)
+
+
+def test_a_quote_that_is_not_closed_takes_no_rows_with_it(tmp_path):
+    path = write(tmp_path / "t.csv", 'file,text\na.jpg,"note\nb.jpg,x\n')
+    with pytest.raises(ManifestError, match="not a readable table: unexpected end of data"):
+        open_table(path, None)

@@ -89,7 +89,8 @@ class Collected:
         """Take in a row whose id was there before."""
         first, before = self.samples[number], self._where[number]
         if self._is_contested(number, sample, label_unread=label_unread):
-            said = f"{_LABELS[first.label]} in {before} and {_LABELS[sample.label]} in {where}"
+            said = first.extra.get(LABEL_CONFLICT, f"{_LABELS[first.label]} in {before}")
+            said = f"{said} and {_LABELS[sample.label]} in {where}"
             if LABEL_CONFLICT not in first.extra:
                 self._clear_label(number, said)
             reason = (
@@ -99,6 +100,8 @@ class Collected:
         else:
             reason = f"{where}: {self._duplicate(first, sample, before)}"
             self._say(sample, "row left out", "duplicate-id", reason)
+            if label_unread:
+                self._unread.add(number)
         if _same(first, sample):
             self._merge_fields(number, sample, where)
 

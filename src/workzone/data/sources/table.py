@@ -94,7 +94,8 @@ def _rows(path: Path, *, header: bool = False) -> Iterator[tuple[int, list[str]]
     try:
         with path.open(newline="", encoding=encoding_of(path)) as handle:
             separator, skipped = _separator(handle)
-            reader = csv.reader(handle, delimiter=separator)
+            # strict: an unclosed quote would take the rows below it into its cell
+            reader = csv.reader(handle, delimiter=separator, strict=True)
             filled = (cells for cells in reader if any(cell.strip() for cell in cells))
             for number, cells in enumerate(filled):
                 if number or header:
