@@ -47,6 +47,7 @@ def test_times(value):
 def test_a_date_is_its_midnight():
     assert parse_time(date(2024, 5, 1)) == datetime(2024, 5, 1, tzinfo=UTC)
     assert parse_time("20240501") == datetime(2024, 5, 1, tzinfo=UTC)
+    assert parse_time("2405011000") == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", [None, "", math.nan, 0, "0", "NaT", "None"])
@@ -57,7 +58,7 @@ def test_missing_times(value):
 @pytest.mark.parametrize(
     "value",
     [
-        *("01/05/2024", "2024", "noon", "2024-13-01", 17, "99999999999999", "2405011000"),
+        *("01/05/2024", "2024", "noon", "2024-13-01", 17, "99999999999999"),
         *("01052024", "2.0240501E+13", "2024-05-01 10-05", "2024-05-01 10:00 EST"),
         *("45413", "45413.4166", "2024-11-03 01:30 America/New_York", "2024-05-01 10:00 Mars/Rome"),
     ],
@@ -71,6 +72,8 @@ def test_unreadable_times(value):
 def test_digits_that_may_be_two_times_are_not_guessed():
     with pytest.raises(FieldError, match=r"may be 2012-05-01 10:00.* or 2020-12-05 01:10"):
         parse_time("201205011000")
+    with pytest.raises(FieldError, match=r"may be 2014-05-01 10:00.* or 2014-07-10"):
+        parse_time("1405011000")  # seconds since 1970, or YYMMDDhhmm
 
 
 def test_parts_of_seconds():

@@ -28,9 +28,9 @@ def parse_time(value: Any) -> datetime | None:
     """A moment in UTC; a time without a zone is taken as UTC. None where it is missing.
 
     Read are ISO 8601, dates and times parted in other ways if the year comes first, and digits
-    alone: ``YYYYMMDD`` with ``hh``, ``hhmm`` or ``hhmmss``, ``YYMMDDhhmmss``, and seconds,
-    milli-, micro- or nanoseconds since 1970. Digits that give a time between 2000 and next year in
-    more than one of these ways, days before months and numbers of days are not guessed.
+    alone: ``YYYYMMDD`` with ``hh``, ``hhmm`` or ``hhmmss``, ``YYMMDDhhmm`` or ``YYMMDDhhmmss``, and
+    seconds, milli-, micro- or nanoseconds since 1970. Digits that give a time between 2000 and next
+    year in more than one of these ways, days before months and numbers of days are not guessed.
 
     Raises:
         FieldError: ``time-unreadable``.
@@ -85,8 +85,9 @@ def _readings(digits: str, fraction: str) -> Iterator[datetime]:
     forms = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
     if len(digits) in forms:
         yield from _parsed(digits, forms[len(digits)])
-    if len(digits) == 12:
-        yield from _parsed(f"20{digits}", "%Y%m%d%H%M%S")
+    if len(digits) in (10, 12):
+        form = "%Y%m%d%H%M%S" if len(digits) == 12 else "%Y%m%d%H%M"
+        yield from _parsed(f"20{digits}", form)
     if 14 <= len(digits) <= 20:
         for moment in _parsed(digits[:14], "%Y%m%d%H%M%S"):
             yield moment + timedelta(seconds=float(f"0.{digits[14:] or 0}"))
