@@ -21,6 +21,7 @@ from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.masks import split_reference
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.sources.detect import SourceKind, open_source
+from workzone.data.sources.paths import missing_hint
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import (
     FieldError,
@@ -162,6 +163,8 @@ def _read(record: Record, root: Path) -> _Row:
     try:
         return _Row(record, image, read_bytes(image, root))
     except ImageError as error:
+        if error.code == "missing" and record.image is not None:
+            error = ImageError(error.code, f"{error}{missing_hint(record.image.path)}")
         return _Row(record, image, error)
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from workzone.data import manifest
 from workzone.data.sources.columns import ALIASES, ColumnMap, map_columns
+from workzone.data.sources.paths import resolve_image, resolve_masks
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import as_text, split_of_path
 from workzone.errors import ManifestError, UsageError
@@ -208,10 +209,10 @@ def _record(
     if stored:
         image: ImageRef | None = ImageRef(str(file.path), file.image, number)
     else:
-        image = None if name is None else ImageRef(str(file.path.parent / name))
+        image = None if name is None else ImageRef(resolve_image(file.path.parent, name))
     masks = as_text(values.get("masks"))
     if masks is not None:
-        values["masks"] = str(file.path.parent / masks)
+        values["masks"] = resolve_masks(file.path.parent, masks)
     if as_text(values.get("split")) is None and file.split is not None:
         values["split"] = file.split
     if prefix_ids and file.split and as_text(values.get("id")) is not None:
