@@ -187,7 +187,10 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         reason = f"{record.where}: {error}"
         return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
     values = record.values
-    entries: list[QuarantineEntry] = []
+    entries = [
+        QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
+        for code, reason in record.cleared
+    ]
 
     def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
         try:
