@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode, read_bytes
+from workzone.data.images import content_hash, decode_pixels, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.masks import split_reference
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
@@ -173,7 +173,7 @@ def _inspect(row: _Row) -> str | ImageError:
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        decode(row.data, name=str(row.image))
+        decode_pixels(row.data, name=str(row.image))
     except ImageError as error:
         return error
     return content_hash(row.data)
