@@ -191,6 +191,16 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
         raise ImageError(code, f"{name}: {error}") from error
 
 
+def exif_orientation(data: bytes) -> int:
+    """The EXIF orientation by which `decode` turns an image upright, 1 to 8; 1: not at all."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            found = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # as in `decode`: what it could not read, it did not turn
+        return 1
+    return found if found in range(1, 9) else 1
+
+
 def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if min(size) < MIN_SIDE:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode, read_bytes
+from workzone.data.images import content_hash, decode, exif_orientation, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import split_reference
+from workzone.data.mask_fit import Frame, fit_masks
+from workzone.data.masks import stated_orientation, with_path
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.sources.detect import SourceKind, open_source
 from workzone.data.sources.paths import missing_hint
@@ -128,8 +129,17 @@ def import_source(
         rows_kept=len(samples),
         label_counts={name: counted[name] for name in _LABEL_NAMES.values()},
         entries=tuple(entries),
-        warnings=found.warnings,
+        warnings=(*found.warnings, *_turned(samples)),
     )
+
+
+def _turned(samples: Sequence[Sample]) -> Iterator[str]:
+    count = sum(stated_orientation(sample.masks or "") is not None for sample in samples)
+    if count:
+        yield (
+            f"the masks of {count} images are of the pixels as stored; they are turned upright "
+            "with the image, by its EXIF orientation"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +178,26 @@ def _read(record: Record, root: Path) -> _Row:
         return _Row(record, image, error)
 
 
-def _inspect(row: _Row) -> str | ImageError:
-    """The hash of an image that can be decoded, or why it cannot."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    content_hash: str
+    frame: Frame
+
+
+def _inspect(row: _Row) -> _Seen | ImageError:
+    """What an image that can be decoded is like, or why it cannot."""
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        decode(row.data, name=str(row.image))
+        _, height, width = decode(row.data, name=str(row.image)).shape
     except ImageError as error:
         return error
-    return content_hash(row.data)
+    masked = _word(row.record.values.get("masks")) is not None
+    orientation = exif_orientation(row.data) if masked else 1
+    return _Seen(content_hash(row.data), Frame(height, width, orientation))
 
 
-def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path) -> _Checked:
+def _check(row: _Row, outcome: _Seen | ImageError, *, source_name: str, root: Path) -> _Checked:
     record = row.record
     if isinstance(outcome, ImageError) or row.image is None:
         error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")
@@ -187,7 +205,11 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         reason = f"{record.where}: {error}"
         return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
     values = record.values
-    entries: list[QuarantineEntry] = []
+    entries = [
+        QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
+        for code, reason in record.cleared
+    ]
+    frame = outcome.frame
 
     def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
         try:
@@ -212,9 +234,9 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         daytime=_word(values.get("daytime")),
         scene=_word(values.get("scene")),
         text=_word(values.get("text")),
-        masks=_masks(values.get("masks"), root),
+        masks=parsed(lambda reference: _masks(reference, root, frame), values.get("masks")),
         source=_word(values.get("source")) or source_name,
-        content_hash=outcome,
+        content_hash=outcome.content_hash,
         split=parse_split(_word(values.get("split"))),
         extra=dict(record.extra),
     )
@@ -235,12 +257,11 @@ def _word(value: Any) -> str | None:
     return None if text is None or text.lower() == "none" else text
 
 
-def _masks(reference: Any, root: Path) -> str | None:
+def _masks(reference: Any, root: Path, frame: Frame) -> str | None:
     text = _word(reference)
     if text is None:
         return None
-    path, image_id = split_reference(text)
-    return _relative(path, root) + (f"#{image_id}" if image_id is not None else "")
+    return fit_masks(with_path(text, lambda path: _relative(path, root)), root, frame)
 
 
 def _relative(path: str, root: Path) -> str:
