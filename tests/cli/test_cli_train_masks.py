@@ -1,4 +1,4 @@
-"""Masks that are learned from the command line: until they are good, not until the classifier is."""
+"""Masks learned from the command line: until they are good, not until the classifier is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cli_invoke import invoke
 from made_images import ORANGE, blob_image, sample_of

@@ -225,7 +225,7 @@ def _record(
 def _ids_repeat_between_splits(files: Sequence[_File]) -> bool:
     seen: dict[str, set[str]] = {}
     for file in files:
-        column = file.columns.fields.get("id", ("",))[0]
+        column = file.columns.fields.get("id", "")
         if file.split is None or column not in file.schema.names:
             continue
         ids = {text for value in _column(file.path, column) if (text := as_text(value))}

@@ -25,7 +25,7 @@ from workzone.data.masks import class_of_category, is_known_category
 from workzone.data.sources.columns import ColumnMap, map_columns
 from workzone.data.sources.paths import resolve_image, with_slashes
 from workzone.data.sources.record import Record, Source
-from workzone.data.sources.values import as_text
+from workzone.data.sources.values import as_tag, as_text
 from workzone.errors import ManifestError, UsageError, nearest
 from workzone.types import ImageRef
 
@@ -186,7 +186,7 @@ def _record(
 
 
 def _label(row: Mapping[str, Any], image: CocoImage) -> int | None:
-    travel = as_text(row.get(_TRAVEL))
+    travel = as_tag(row.get(_TRAVEL))
     if (
         (not image.ambiguous and any(map(_is_roadwork, image.objects)))
         or (travel is not None and travel != "None")
