@@ -192,9 +192,7 @@ def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> Detector
     config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
         stage = Session().stage("everything", config.run)
-        return train_detector(
-            examples, rows, config, shown, stage, epochs=config.epochs, validation=None
-        ).detector
+        return train_detector(examples, rows, config, shown, stage, validation=None).detector
 
 
 def kept(file: Path, recipe: Preset, train_one: Callable[[], Detector]) -> Detector:

@@ -245,6 +245,7 @@ def train(
                 "report": str(report),
                 "rows": len(trained.samples),
                 "epochs": trained.fit.epochs,
+                "mask_epochs": trained.fit.mask_epochs,
                 "threshold": dataclasses.asdict(trained.fit.threshold),
                 "validation": metrics.to_json(),
                 "validation_with_metadata": with_metadata and with_metadata.to_json(),

@@ -27,7 +27,7 @@ from workzone.data.deep_pixels import (
     is_thumbnail,
     to_eight_bits,
 )
-from workzone.data.exif import orientation_of, turn_upright
+from workzone.data.exif import ORIENTATION_TAG, orientation_of, turn_upright
 from workzone.data.heic import open_heic
 from workzone.data.jpegs import JPEG_START, decode_jpeg
 from workzone.data.parquet_cells import read_cell
@@ -182,6 +182,24 @@ def _open(data: bytes, name: str) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
     _check_size(image.size, name)
     return image
+
+
+def turn_of(data: bytes) -> int:
+    """The orientation by which `decode_pixels` turns an image upright, 1 to 8; 1: not at all."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if data.startswith(PNG_START):
+                return bare_png(data)[1]
+            if not data.startswith(JPEG_START):
+                data = without_damaged_notes(data)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            if image.format != "TIFF":
+                return orientation_of(image)
+            found = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # as in `decode_pixels`: what it could not read, it did not turn
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

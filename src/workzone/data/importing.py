@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode_pixels, read_bytes
+from workzone.data.images import content_hash, decode_pixels, read_bytes, turn_of
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import split_reference
+from workzone.data.mask_fit import Frame, fit_masks
+from workzone.data.masks import stated_orientation, with_path
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.repeats import Collected
 from workzone.data.sources.columns import split_warnings
@@ -105,7 +106,9 @@ def import_source(
         rows_read += 1
         collected.entries += checked.entries
         if checked.sample is not None:
-            unread = any(entry.code == "label-unknown" for entry in checked.entries)
+            unread = any(
+                entry.code in ("label-unknown", "label-uncertain") for entry in checked.entries
+            )
             collected.add(checked.sample, checked.where, label_unread=unread)
             groups[checked.group_from] += 1
     samples, entries = collected.samples, collected.entries
@@ -129,8 +132,22 @@ def import_source(
         rows_kept=len(samples),
         label_counts={name: counted[name] for name in _LABEL_NAMES.values()},
         entries=tuple(entries),
-        warnings=(*found.warnings, *group_warnings(groups), *split_warnings(samples)),
+        warnings=(
+            *found.warnings,
+            *_turned(samples),
+            *group_warnings(groups),
+            *split_warnings(samples),
+        ),
     )
+
+
+def _turned(samples: Sequence[Sample]) -> Iterator[str]:
+    count = sum(stated_orientation(sample.masks or "") is not None for sample in samples)
+    if count:
+        yield (
+            f"the masks of {count} images are of the pixels as stored; they are turned upright "
+            "with the image, by its EXIF orientation"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +188,26 @@ def _read(record: Record, root: Path) -> _Row:
         return _Row(record, image, error)
 
 
-def _inspect(row: _Row) -> str | ImageError:
-    """The hash of an image that can be decoded, or why it cannot."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    content_hash: str
+    frame: Frame
+
+
+def _inspect(row: _Row) -> _Seen | ImageError:
+    """What an image that can be decoded is like, or why it cannot."""
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        decode_pixels(row.data, name=str(row.image))
+        height, width, _ = decode_pixels(row.data, name=str(row.image)).shape
     except ImageError as error:
         return error
-    return content_hash(row.data)
+    masked = as_word(row.record.values.get("masks")) is not None
+    orientation = turn_of(row.data) if masked else 1
+    return _Seen(content_hash(row.data), Frame(height, width, orientation))
 
 
-def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path) -> _Checked:
+def _check(row: _Row, outcome: _Seen | ImageError, *, source_name: str, root: Path) -> _Checked:
     record = row.record
     if isinstance(outcome, ImageError) or row.image is None:
         error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")
@@ -194,6 +219,7 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
         for code, reason in record.cleared
     ]
+    frame = outcome.frame
 
     def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
         try:
@@ -218,9 +244,9 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         daytime=as_word(as_tag(values.get("daytime"))),
         scene=as_word(as_tag(values.get("scene"))),
         text=as_word(values.get("text")),
-        masks=_masks(values.get("masks"), root),
+        masks=parsed(lambda reference: _masks(reference, root, frame), values.get("masks")),
         source=as_word(values.get("source")) or source_name,
-        content_hash=outcome,
+        content_hash=outcome.content_hash,
         split=parse_split(as_word(values.get("split"))),
         extra=dict(record.extra),
     )
@@ -236,12 +262,11 @@ def _id(record: Record) -> str:
     return as_text(record.values.get("id")) or record.default_id
 
 
-def _masks(reference: Any, root: Path) -> str | None:
+def _masks(reference: Any, root: Path, frame: Frame) -> str | None:
     text = as_word(reference)
     if text is None:
         return None
-    path, image_id = split_reference(text)
-    return _relative(path, root) + (f"#{image_id}" if image_id is not None else "")
+    return fit_masks(with_path(text, lambda path: _relative(path, root)), root, frame)
 
 
 def _relative(path: str, root: Path) -> str:

@@ -44,6 +44,42 @@ def mask_loss(
     Returns:
         A scalar; zero, with a gradient of zero, where nothing is annotated.
     """
+    return mask_loss_sums(logits, targets, row_mask=row_mask, class_mask=class_mask).mean
+
+
+@dataclass(frozen=True)
+class MaskLossSums:
+    """What the loss is the mean of; add those of batches to have the loss of all their rows."""
+
+    cross_entropy: torch.Tensor  # scalars, as the others
+    entries: torch.Tensor  # annotated
+    dice: torch.Tensor
+    occurring: torch.Tensor  # annotated entries in which the class occurs
+
+    def __add__(self, other: Self) -> MaskLossSums:
+        """The sums over both."""
+        return MaskLossSums(
+            self.cross_entropy + other.cross_entropy,
+            self.entries + other.entries,
+            self.dice + other.dice,
+            self.occurring + other.occurring,
+        )
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The loss; zero where nothing is annotated."""
+        cross_entropy = self.cross_entropy / self.entries.clamp(min=1)
+        return cross_entropy + self.dice / self.occurring.clamp(min=1)
+
+
+def mask_loss_sums(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    row_mask: torch.Tensor,
+    class_mask: torch.Tensor | None = None,
+) -> MaskLossSums:
+    """The sums of :func:`mask_loss`, whose arguments it takes."""
     entries = annotated(row_mask, class_mask, classes=logits.shape[1])
     left_out = ~entries[..., None, None]
     precise = torch.promote_types(logits.dtype, torch.float32)
@@ -56,12 +92,12 @@ def mask_loss(
     size = (probabilities.square() + shares.square()).sum(dim=(2, 3))
     dice = 1 - (2 * overlap + _SMOOTHING) / (size + _SMOOTHING)
     occurs = entries & (shares.amax(dim=(2, 3)) > 0)
-    return _mean(cross_entropy.mean(dim=(2, 3)), entries) + _mean(dice, occurs)
-
-
-def _mean(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """The mean of the counted values; zero if there is none."""
-    return values.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
+    return MaskLossSums(
+        cross_entropy=cross_entropy.mean(dim=(2, 3)).masked_fill(~entries, 0).sum(),
+        entries=entries.sum(),
+        dice=dice.masked_fill(~occurs, 0).sum(),
+        occurring=occurs.sum(),
+    )
 
 
 @dataclass(frozen=True)

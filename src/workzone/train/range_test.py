@@ -161,7 +161,6 @@ def range_test(
                 config,
                 progress,
                 Stage(session or Session(), "range-test", collector),
-                epochs=config.epochs,
                 validation=None,
             )
         except _Enough:

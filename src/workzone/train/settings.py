@@ -76,7 +76,7 @@ class TrainConfig:
     compile: bool = False  # with torch.compile
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # of a batch, and of the loss
     epochs: int = 60  # at most
-    patience: int = 8  # epochs without a better validation loss before stopping
+    patience: int = 8  # epochs without a better validation loss, of masks too, before stopping
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -13,11 +12,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from workzone.errors import TrainingError
 from workzone.train.averaging import WeightAverage
+from workzone.train.parts import WHOLE, Kept, belongs
 
 Tensors = dict[str, torch.Tensor]
 Values = dict[str, Any]
 
-_PLAIN = ("epoch", "batch", "step", "history", "trained", "epoch_loss", "averaged")
+_PLAIN = ("epoch", "batch", "step", "trained", "epoch_loss")
 
 
 @dataclass(kw_only=True)
@@ -31,17 +31,16 @@ class State:
     epoch: int = 0
     batch: int = 0  # of this epoch, the next one
     step: int = 0
-    history: list[float] = field(default_factory=list)  # validation loss per epoch
+    parts: dict[str, Kept] = field(default_factory=lambda: {WHOLE: Kept()})
     trained: list[float] = field(default_factory=list)  # cross-entropy of what was trained on
     epoch_loss: float = 0.0  # likewise, of this epoch so far
-    best: Tensors = field(default_factory=dict)  # the module at its lowest validation loss
-    averaged: bool = False  # whether the best are averaged weights
+    best: Tensors = field(default_factory=dict)  # each part at its lowest validation loss
     epoch_start: torch.Tensor | None = None  # state of the generator as the epoch began
 
     @property
-    def best_loss(self) -> float:
-        """The lowest validation loss so far; infinite before the first."""
-        return min(self.history, default=math.inf)
+    def deciding(self) -> Kept:
+        """The part that decides on road work."""
+        return next(iter(self.parts.values()))
 
     def begin_epoch(self) -> None:
         """Make the epoch's random draws those that it began with, also in its middle."""
@@ -56,14 +55,19 @@ class State:
         self.epoch_loss = 0.0
 
     def out_of_patience(self, patience: int) -> bool:
-        """Whether the last ``patience`` epochs all failed to improve on the best before them."""
-        best = self.history.index(self.best_loss) if self.history else 0
-        return len(self.history) - 1 - best >= patience
+        """Whether every part that is judged is out of patience."""
+        judged = [part for part in self.parts.values() if part.losses]
+        return bool(judged) and all(part.out_of_patience(patience) for part in judged)
 
-    def keep(self, *, averaged: bool) -> None:
-        """Remember the module's weights as they are as the best."""
-        self.best = {name: whole(value) for name, value in self.module.state_dict().items()}
-        self.averaged = averaged
+    def keep(self, name: str, *, averaged: bool) -> None:
+        """Remember a part's weights as they are as its best."""
+        weights = self.module.state_dict()
+        self.best |= {n: whole(value) for n, value in weights.items() if belongs(n, name)}
+        self.parts[name].averaged = averaged
+
+    def has_kept(self, name: str) -> bool:
+        """Whether weights of a part are remembered."""
+        return any(belongs(weight, name) for weight in self.best)
 
     def pack(self, random: torch.Tensor) -> tuple[Tensors, Values]:
         """Everything, to be saved; ``random`` are the states of all processes' global generators.
@@ -77,6 +81,8 @@ class State:
             tensors[f"module/{name}"] = whole(value)
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         values: Values = {name: getattr(self, name) for name in _PLAIN}
+        values["parts"] = {name: asdict(part) for name, part in self.parts.items()}
+        values["history"] = self.deciding.losses
         if self.average is not None:
             average = self.average.state_dict()
             values["average_updates"] = average["updates"]
@@ -99,12 +105,13 @@ class State:
         Raises:
             TrainingError: it is of another model or optimizer.
         """
-        for name in _PLAIN:
-            setattr(self, name, values[name])
         self.generator.set_state(tensors["random/order"])
         self.epoch_start = tensors.get("random/epoch")
         self.best = _under(tensors, "best/")
         try:
+            for name in _PLAIN:
+                setattr(self, name, values[name])
+            self.parts = {name: Kept(**part) for name, part in values["parts"].items()}
             load_whole(self.module, _under(tensors, "module/"))
             self._unpack_optimizer(_under(tensors, "optimizer/"), values)
         except (RuntimeError, ValueError, KeyError) as error:

@@ -44,7 +44,7 @@ class Tracker:
            ``images_per_second``; ``expert_load``, ``kept_views``: see `workzone.train.figures`
     epoch  ``validation_loss``, ``validation_auc``, ``validation_mcc``: of the weights that would be
            kept; ``averaged``, whether those are the moving average; ``best``, the lowest
-           validation loss so far
+           validation loss so far; with masks ``validation_mask_loss`` and ``validation_mask_iou``
     ====== =====================================================================================
 
     In the log ``event`` ("step" or "epoch") stands first, and what is not finite is null. Lines are

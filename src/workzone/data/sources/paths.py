@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from workzone.data.masks import split_reference
+from workzone.data.masks import with_path
 
 _DRIVE = re.compile(r"(?:^|/)([A-Za-z]:)[\\/]")
 
@@ -44,8 +44,7 @@ def resolve_image(folder: Path, name: str) -> str:
 
 def resolve_masks(folder: Path, reference: str) -> str:
     """The same for a reference to masks, which may end in ``#IMAGE_ID``."""
-    path, image_id = split_reference(reference)
-    return resolve_image(folder, path) + (f"#{image_id}" if image_id is not None else "")
+    return with_path(reference, lambda path: resolve_image(folder, path))
 
 
 def with_slashes(name: str) -> str:
