@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from photographs import family
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from record import write_record
 
 from workzone.data.duplicates import near_copies
@@ -159,29 +159,13 @@ def run(photos: Path) -> dict[str, Any]:
     return results
 
 
-def table(results: dict[str, Any]) -> str:
-    """Recall by copy and distance, and the false pairs, in Markdown."""
-    lines = [
-        f"| copy | {' | '.join(f'{distance} bits' for distance in DISTANCES)} |",
-        f"|---|{'---|' * len(DISTANCES)}",
-    ]
-    for name, found in results["recall"].items():
-        lines.append(f"| {name} | {' | '.join(f'{found[str(d)]:.2f}' for d in DISTANCES)} |")
-    false = [str(results["false pairs"][str(distance)]) for distance in DISTANCES]
-    among = f"{results['pairs of different collections']:,}"
-    lines.append(f"| other pictures taken for copies, of {among} pairs | {' | '.join(false)} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path, help="folder with labels.csv")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
-    results = run(options.photos)
-    write_record(options.output, results)
-    print(table(results))
+    write_record(options.output, run(options.photos))
 
 
 if __name__ == "__main__":
