@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from workzone.data.augmentation import recipe_of
-from workzone.data.splits import APART
+from workzone.data.split_proof import APART
 from workzone.features.masks import MaskTargets
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors

@@ -19,7 +19,7 @@ import workzone
 from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
-from workzone.data.splits import check_split, side_of
+from workzone.data.split_proof import check_split, side_of
 from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
