@@ -84,6 +84,12 @@ class Predictor:
                 f"{bundle.spec.weight_hash}, these are {backbone.weight_hash}; "
                 "load the same weights (--weights)"
             )
+        if (backbone.mean, backbone.std) != (bundle.spec.mean, bundle.spec.std):
+            raise BundleError(
+                f"the detector was trained on images normalised with mean {bundle.spec.mean} and "
+                f"deviation {bundle.spec.std}, these weights want {backbone.mean} and "
+                f"{backbone.std}: name their folder with its old preprocessor_config.json"
+            )
         self.bundle, self.backbone = bundle, backbone
         self._encoder = SampleEncoder(bundle)
         self._warned = False

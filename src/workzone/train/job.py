@@ -141,7 +141,8 @@ def train(
         test_time=config.test_time,
         backbone_weights=weights,
         backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
+        provenance=_provenance(samples, config, result, copies)
+        | {"backbone_folder": backbone.source, "warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
