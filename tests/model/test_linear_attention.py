@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import sys
-import types
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from workzone.errors import UsageError
 from workzone.model import linear_attention as module
 from workzone.model.attention import AttentionConfig, GroupedQueryAttention
-from workzone.model.linear_attention import GatedLinearAttention, feature_map, gated_decay_attention
+from workzone.model.linear_attention import GatedLinearAttention, feature_map
 from workzone.model.positions import apply_rotary, rotary_angles
 
 B, N, E, H, G = 2, 7, 16, 4, 2
@@ -202,61 +200,3 @@ def test_it_compiles_without_graph_breaks(x: torch.Tensor) -> None:
     rotary = angles(list(range(N)))
     expected = layer(x, rotary=rotary, mask=mask)
     torch.testing.assert_close(compiled(x, rotary=rotary, mask=mask), expected)
-
-
-def walk(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, g: torch.Tensor
-) -> tuple[torch.Tensor, None]:
-    """What fla's chunk_gla computes, [B, N, H, C], one token at a time (arXiv 2312.06635, 3)."""
-    state = torch.zeros(*q.shape[:1], *q.shape[2:], v.shape[-1], dtype=q.dtype)
-    steps = []
-    for i in range(q.shape[1]):
-        state = g[:, i].exp()[..., None] * state + k[:, i, ..., None] * v[:, i, :, None]
-        steps.append((q[:, i, ..., None] * state).sum(-2) * q.shape[-1] ** -0.5)
-    return torch.stack(steps, dim=1), None
-
-
-def decayed_inputs() -> list[torch.Tensor]:
-    random = torch.Generator().manual_seed(6)
-    q, k, v, g = torch.randn(4, B, 5, 2, 3, generator=random, dtype=torch.float64)
-    return [q, k, v, torch.nn.functional.logsigmoid(g)]
-
-
-def test_gated_decay_looks_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    package = types.SimpleNamespace(chunk_gla=walk)
-    monkeypatch.setitem(sys.modules, "fla", types.ModuleType("fla"))
-    monkeypatch.setitem(sys.modules, "fla.ops", types.ModuleType("fla.ops"))
-    monkeypatch.setitem(sys.modules, "fla.ops.gla", package)
-    q, k, v, g = decayed_inputs()
-    both = module._both_ways(q, k, v, g)
-    for i in range(5):
-        expected = torch.zeros_like(v[:, 0])
-        for j in range(5):
-            between = g[:, j + 1 : i + 1] if j < i else g[:, i:j]
-            weight = (q[:, i] * between.sum(1).exp() * k[:, j]).sum(-1) / math.sqrt(3)
-            expected += weight[..., None] * v[:, j]
-        torch.testing.assert_close(both[:, i], expected)
-
-
-def test_gated_decay_without_its_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fla.ops.gla", None)
-    with pytest.raises(UsageError, match="pip install flash-linear-attention"):
-        module._both_ways(*decayed_inputs())
-
-
-def test_gated_decay_without_a_gpu_says_so() -> None:
-    with pytest.raises(UsageError, match="NVIDIA GPU only, the tokens are on 'cpu'"):
-        gated_decay_attention(*decayed_inputs())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_gated_decay_on_a_gpu_is_the_slow_walk() -> None:
-    pytest.importorskip("fla")
-    random = torch.Generator().manual_seed(7)
-    q, k, v, g = torch.randn(4, B, 100, 2, 32, generator=random)
-    inputs = [q, k, v, torch.nn.functional.logsigmoid(g)]
-    backward = walk(*(part.flip(1) for part in inputs))[0].flip(1)
-    own = (q * k).sum(-1, keepdim=True) * 32**-0.5 * v
-    expected = walk(*inputs)[0] + backward - own
-    found = gated_decay_attention(*(part.cuda() for part in inputs)).cpu()
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)

@@ -95,7 +95,8 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Backbone by name (default: the preset's, or lite0); see `workzone backbones`."
+            help="Backbone by name (default: the preset's, or lite0), see `workzone backbones`, or "
+            "a folder with DINOv3 weights."
         ),
     ] = None,
     weights: WeightsOption = None,

@@ -80,7 +80,8 @@ def tune(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Backbone by name (default: the preset's, or lite0); see `workzone backbones`."
+            help="Backbone by name (default: the preset's, or lite0), see `workzone backbones`, or "
+            "a folder with DINOv3 weights."
         ),
     ] = None,
     weights: WeightsOption = None,

@@ -30,6 +30,7 @@ import torch
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.decide.test_time import TestTimeConfig
+from workzone.decide.threshold import HALF
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
@@ -269,6 +270,14 @@ def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | 
     return None if value is None else from_mapping(kind, value, where=name)
 
 
+def _read_calibration(description: Mapping[str, Any], name: str) -> Calibration | None:
+    """A calibration; a cut that was chosen before it told its share holds for an unknown one."""
+    found = _read_part(Calibration, description, name)
+    if found is None or "share" in description[name] or found.threshold == HALF:
+        return found
+    return dataclasses.replace(found, share=None)
+
+
 def _read_file(folder: Path, description: Mapping[str, Any], name: str) -> bytes:
     """The bytes of one of `_FILES`; none, where the bundle was made without it."""
     if name == "backbone" and description.get("backbone_blake2b") is None:
@@ -328,12 +337,12 @@ def read_bundle(folder: Path) -> Bundle:
         return Bundle(
             detector=detector.eval(),
             spec=spec,
-            calibration=from_mapping(Calibration, description["calibration"], where="calibration"),
+            calibration=_read_calibration(description, "calibration") or Calibration(),
             backbone_licence=description["backbone_licence"],
             provenance=description["provenance"],
             training_images=frozenset(known["images"]),
             training_groups=frozenset(known["groups"]),
-            metadata_calibration=_read_part(Calibration, description, "metadata_calibration"),
+            metadata_calibration=_read_calibration(description, "metadata_calibration"),
             text_model=_read_part(TextSpec, description, "text_model"),
             # Bundles made before it was there have none.
             test_time=_read_part(TestTimeConfig, {"test_time": None, **description}, "test_time"),

@@ -6,8 +6,6 @@ attention is the quicker one below about 256 tokens (``benchmarks/linear_attenti
 
 from __future__ import annotations
 
-import importlib
-
 import torch
 
 from workzone.errors import UsageError
@@ -111,51 +109,3 @@ def linear_attention(
         denominator = q.reshape(B, G, -1, C) @ total[..., None]
         mixed = numerator / denominator.clamp(min=torch.finfo(precise).tiny)
     return mixed.reshape(B, H, N, C).to(query.dtype)
-
-
-def gated_decay_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, log_decay: torch.Tensor
-) -> torch.Tensor:
-    """Linear attention that forgets on the way, in both directions, with fla's GPU kernels.
-
-    ``y_i = C^-1/2 sum_j (q_i * d_ij) . k_j v_j``, where ``d_ij`` is the product of the decays of
-    the tokens walked from j to i, j's own left out (Yang et al. 2023, arXiv 2312.06635, which walks
-    forward only). A forward and a backward walk are added, and the token's own share, which both
-    hold, is taken off once.
-
-    Args:
-        query: ``[B, N, H, C]`` on a GPU.
-        key: ``[B, N, H, C]``.
-        value: ``[B, N, H, C]``.
-        log_decay: ``[B, N, H, C]``, the logarithm of each token's decay, not above 0.
-
-    Returns:
-        ``[B, N, H, C]``.
-
-    Raises:
-        UsageError: the tensors are not on an NVIDIA GPU, or the package is missing.
-    """
-    if query.device.type != "cuda":
-        raise UsageError(
-            f"gated decay runs on an NVIDIA GPU only, the tokens are on {query.device.type!r}; "
-            "GatedLinearAttention runs everywhere"
-        )
-    return _both_ways(query, key, value, log_decay)
-
-
-def _both_ways(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, log_decay: torch.Tensor
-) -> torch.Tensor:
-    try:
-        chunk_gla = importlib.import_module("fla.ops.gla").chunk_gla
-    except ImportError as error:
-        raise UsageError(
-            "gated decay needs the package 'flash-linear-attention' (0.2 or later): "
-            "pip install flash-linear-attention; GatedLinearAttention needs no package"
-        ) from error
-    inputs = (query, key, value, log_decay)
-    forward, _ = chunk_gla(*inputs)
-    backward, _ = chunk_gla(*(part.flip(1) for part in inputs))
-    own = (query * key).sum(dim=-1, keepdim=True) * query.shape[-1] ** -0.5 * value
-    both: torch.Tensor = forward + backward.flip(1) - own
-    return both

@@ -27,6 +27,7 @@ from workzone.data.manifest import read_manifest
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
+from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, hold, writing
 from workzone.parallel import in_batches
@@ -258,7 +259,7 @@ def predict_many(
         output=output,
         quarantine=quarantine,
         scored=len(good),
-        roadwork=sum(p > moved.threshold for p in good),
+        roadwork=int((moved.apply(good) > HALF).sum()),
         quarantined=len(entries),
         resumed=len(done),
         ignored=ignored,

@@ -17,7 +17,6 @@ from PIL import Image
 from workzone.backbones import Backbone, pool
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, default_model, read_bundle
-from workzone.decide.log_odds import logit
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import decision_of
 from workzone.errors import BundleError, ImageError, UsageError
@@ -83,6 +82,12 @@ class Predictor:
                 f"the detector was trained on {bundle.spec.backbone} with weights "
                 f"{bundle.spec.weight_hash}, these are {backbone.weight_hash}; "
                 "load the same weights (--weights)"
+            )
+        if (backbone.mean, backbone.std) != (bundle.spec.mean, bundle.spec.std):
+            raise BundleError(
+                f"the detector was trained on images normalised with mean {bundle.spec.mean} and "
+                f"deviation {bundle.spec.std}, these weights want {backbone.mean} and "
+                f"{backbone.std}: name their folder with its old preprocessor_config.json"
             )
         self.bundle, self.backbone = bundle, backbone
         self._encoder = SampleEncoder(bundle)
@@ -288,7 +293,7 @@ class Predictor:
         if output.half_cells is not None:
             halves = output.half_cells[0].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
             cells = torch.maximum(cells, halves)
-        cut = np.float32(logit(self.bundle.calibration.threshold))
+        cut = np.float32(self.bundle.calibration.cut)
         above: npt.NDArray[np.float32] = cells.numpy() - cut
         return above
 

@@ -19,6 +19,8 @@ import workzone
 from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
+from workzone.data.pseudo_labels import FORMER_SOURCE
+from workzone.data.pseudo_labels import SOURCE as PSEUDO
 from workzone.data.split_proof import check_split, side_of
 from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
@@ -141,7 +143,8 @@ def train(
         test_time=config.test_time,
         backbone_weights=weights,
         backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
+        provenance=_provenance(samples, config, result, copies)
+        | {"backbone_folder": backbone.source, "warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
@@ -350,6 +353,13 @@ def manifest_hash(samples: list[Sample]) -> str:
     return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
 
 
+def _source(sample: Sample) -> str | None:
+    """Where a row comes from, as its licence does; whose word its label is."""
+    if sample.source == PSEUDO and (former := sample.extra.get(FORMER_SOURCE)):
+        return f"{former} (labelled by a model)"
+    return sample.source
+
+
 def _provenance(
     samples: list[Sample], config: TrainConfig, result: Fit, copies: int
 ) -> dict[str, object]:
@@ -366,7 +376,7 @@ def _provenance(
         "rows": len(samples),
         "positives": sum(s.label == 1 for s in samples),
         "groups": len({s.group for s in samples if s.group}),
-        "sources": sorted({s.source for s in samples if s.source}),
+        "sources": sorted({source for s in samples if (source := _source(s))}),
         "manifest": manifest_hash(samples),
         "threshold": dataclasses.asdict(result.threshold),
         "metadata_threshold": result.metadata_threshold
