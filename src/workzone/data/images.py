@@ -129,7 +129,7 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
         raise ImageError("unreadable", f"{name}: {what}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         code = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ImageError(code, f"{name}: {error}") from error
+        raise ImageError(code, f"{name}: damaged or cut off ({error}); fetch it again") from error
 
 
 def _decode(data: bytes, enough_side: int | None, name: str) -> torch.Tensor:
@@ -152,8 +152,10 @@ def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> torch.Tenso
     image = _open(data, name)
     cmyk = image.mode == "CMYK"
     pixels = decode_jpeg(data, "CMYK" if cmyk else "RGB", enough_side, name)
-    if pixels is None or cmyk:  # of CMYK Pillow knows the inverted kind
+    if pixels is None:
         frame = _to_tensor(_to_rgb(image, name))
+    elif cmyk:  # stored inverted, as Adobe does
+        frame = _to_tensor(Image.fromarray(255 - pixels, mode="CMYK").convert("RGB"))
     else:
         frame = torch.from_numpy(pixels).permute(2, 0, 1)
     return turn_upright(frame, orientation_of(image))
