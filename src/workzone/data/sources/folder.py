@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.sources.paths import with_slashes
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
 from workzone.errors import ManifestError, UsageError, nearest
@@ -39,8 +40,8 @@ def open_folder(path: Path) -> Source:
     Raises:
         UsageError: no images, or a folder beside class folders that is not one.
     """
-    names = sorted(_walk(path))
-    return _source(path, names, lambda name: ImageRef(str(path / name)))
+    stored = _by_name(_walk(path))
+    return _source(path, sorted(stored), lambda name: ImageRef(str(path / stored[name])))
 
 
 def open_archive(path: Path) -> Source:
@@ -53,13 +54,15 @@ def open_archive(path: Path) -> Source:
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
-                members = [info.filename for info in archive.infolist() if not info.is_dir()]
+                members = [
+                    info.filename for info in archive.infolist() if not _is_folder(info.filename)
+                ]
         else:
             with tarfile.open(path, "r:") as archive:
                 members = [member.name for member in archive if member.isfile()]
     except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
         raise ManifestError(f"{path} is not a readable archive: {error}") from error
-    stored = {str(PurePosixPath(member)): member for member in members if not _hidden(member)}
+    stored = _by_name(member for member in members if not _hidden(member))
     return _source(path, sorted(stored), lambda name: ImageRef(str(path), stored[name]))
 
 
@@ -138,8 +141,29 @@ def _source(path: Path, names: Sequence[str], image: Callable[[str], ImageRef]) 
     return Source(path.stem, len(placed), records, {}, tuple(warnings))
 
 
+def _by_name(stored: Iterable[str]) -> dict[str, str]:
+    """Names as they are stored, by their path with slashes.
+
+    Archives made on Windows may hold backslashes, and so do the files that some programs unpack
+    from them. A name that has both forms beside it keeps its own.
+    """
+    plain = list(stored)
+    taken = {str(PurePosixPath(name)) for name in plain}
+    names = {}
+    for name in plain:
+        path = str(PurePosixPath(with_slashes(name)))
+        names[str(PurePosixPath(name)) if path in taken else path] = name
+    return names
+
+
 def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return any(
+        part.startswith((".", "__MACOSX")) for part in PurePosixPath(with_slashes(name)).parts
+    )
+
+
+def _is_folder(member: str) -> bool:
+    return member.endswith(("/", "\\"))
 
 
 def _walk(root: Path) -> Iterator[str]:
