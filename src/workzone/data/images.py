@@ -150,7 +150,7 @@ def decode_pixels(
         raise ImageError("unreadable", f"{name}: {what}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         code = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ImageError(code, f"{name}: {error}") from error
+        raise ImageError(code, f"{name}: damaged or cut off ({error}); fetch it again") from error
 
 
 def _decode(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
@@ -173,8 +173,10 @@ def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> npt.NDArray
     image = _open(data, name)
     cmyk = image.mode == "CMYK"
     pixels = decode_jpeg(data, "CMYK" if cmyk else "RGB", enough_side, name)
-    if pixels is None or cmyk:  # of CMYK Pillow knows the inverted kind
+    if pixels is None:
         pixels = _to_array(_to_rgb(image, name))
+    elif cmyk:  # stored inverted, as Adobe does
+        pixels = _to_array(Image.fromarray(255 - pixels, mode="CMYK").convert("RGB"))
     return turn_upright(pixels, orientation_of(image))
 
 
