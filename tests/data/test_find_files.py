@@ -50,7 +50,7 @@ def test_hidden_and_system_files_are_passed_over_alike(tmp_path: Path, name: str
     assert find_in_names(["a.jpg", name]).images == ("a.jpg",)
     assert imported(tmp_path) == ["a.jpg"]
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(WorkzoneError, match="1 hidden or system files or folders passed over"):
+    with pytest.raises(WorkzoneError, match="1 hidden or system entry passed over"):
         detect_kind(str(tmp_path))
 
 

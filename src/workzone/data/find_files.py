@@ -47,11 +47,8 @@ class FoundFiles:
 
     def holdings(self) -> str:
         """What there is beside images, in a few words."""
-        parts = [str(self.passed_over)] if self.passed_over.total else []
-        if hidden := self.passed_over.hidden:
-            parts.append(f"{hidden:,} hidden or system files or folders passed over")
-        parts += [f"{name} cannot be listed" for name in self.unlisted[:3]]
-        return "; ".join(parts) or "it is empty"
+        unlisted = [f"the folder {name} cannot be listed" for name in self.unlisted[:3]]
+        return "; ".join([self.passed_over.holdings(), *unlisted])
 
 
 def find_files(root: Path) -> FoundFiles:

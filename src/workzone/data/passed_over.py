@@ -20,7 +20,11 @@ _DATA_SUFFIXES = frozenset(
 )
 """What may well lie beside images: counted, but nothing that a user misses."""
 _SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]{0,9}")
-_PLURALS = {UNKNOWN: "files without a known suffix", UPWARD: "links to folders above"}
+_PLURALS = {
+    UNKNOWN: "files without a known suffix",
+    UPWARD: "links to folders above",
+    "hidden or system entry": "hidden or system entries",
+}
 _ADVICE = {SPECIAL: "a named pipe, socket or device"}
 _QUIET = frozenset({OTHER, MASK, OVERLAY})
 _TOLD_KINDS = 6
@@ -79,6 +83,13 @@ class PassedOver:
         if rest := sum(count for _, count in ranked[_TOLD_KINDS:]):
             parts.append(f"{rest:,} of {len(ranked) - _TOLD_KINDS} other kinds")
         return f"{counted(self.total, 'file')} passed over: {', '.join(parts)}"
+
+    def holdings(self) -> str:
+        """What there is where no images are, in a few words."""
+        parts = [str(self)] if self.total else []
+        if self.hidden:
+            parts.append(f"{counted(self.hidden, 'hidden or system entry')} passed over")
+        return "; ".join(parts) or "nothing else is there"
 
     def _part(self, kind: str, count: int) -> str:
         part = f"{count:,} {kind}" if kind.startswith(".") else counted(count, kind)
