@@ -86,6 +86,7 @@ def test_what_folders_hold_beside_images_is_added_up(tmp_path: Path) -> None:
         ("gone/a.jpg", "gone/a.jpg does not exist: .*; gone is not there either"),
         ("http://x.org/a.jpg", "http://x.org/a.jpg is a web address: download it first"),
         ("s3://bucket/a.jpg", "s3://bucket/a.jpg is a web address: download it first"),
+        ("drive.MP4", r"drive\.MP4 is a video: extract frames first"),
         ("*.png", "is a pattern: nothing matches it, or it stands in quotes"),
         ("live.jpg", r"live\.jpg is a named pipe or device, not a file; .* \| workzone predict -"),
     ],
@@ -93,7 +94,7 @@ def test_what_folders_hold_beside_images_is_added_up(tmp_path: Path) -> None:
 def test_what_is_no_source_is_told_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
 ) -> None:
-    monkeypatch.chdir(fill(tmp_path, "street.jpg"))
+    monkeypatch.chdir(fill(tmp_path, "street.jpg", "drive.MP4"))
     os.mkfifo("live.jpg")
     with pytest.raises(UsageError, match=message):
         ids("street.jpg", source)

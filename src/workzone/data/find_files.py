@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.manifest import SCHEMA
 from workzone.data.passed_over import MASK, OVERLAY, SPECIAL, UPWARD, PassedOver, kind_of
 from workzone.errors import WorkzoneError

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from workzone.data.kinds import NOT_READ
+
 OTHER, MASK, OVERLAY = "other file", "mask", "overlay"
 UNKNOWN, SPECIAL = "file without a known suffix", "special file"
 UPWARD = "link to a folder above"
@@ -25,7 +27,7 @@ _PLURALS = {
     UPWARD: "links to folders above",
     "hidden or system entry": "hidden or system entries",
 }
-_ADVICE = {SPECIAL: "a named pipe, socket or device"}
+_ADVICE = {SPECIAL: "a named pipe, socket or device", **NOT_READ}
 _QUIET = frozenset({OTHER, MASK, OVERLAY})
 _TOLD_KINDS = 6
 
@@ -79,7 +81,8 @@ class PassedOver:
         if self.kinds.keys() == {OTHER}:
             return f"{counted(self.total, OTHER)} passed over"
         ranked = sorted(self.kinds.items(), key=lambda item: (item[0] in _QUIET, -item[1], item[0]))
-        parts = [self._part(kind, count) for kind, count in ranked[:_TOLD_KINDS]]
+        said: set[str] = set()
+        parts = [self._part(kind, count, said) for kind, count in ranked[:_TOLD_KINDS]]
         if rest := sum(count for _, count in ranked[_TOLD_KINDS:]):
             parts.append(f"{rest:,} of {len(ranked) - _TOLD_KINDS} other kinds")
         return f"{counted(self.total, 'file')} passed over: {', '.join(parts)}"
@@ -91,8 +94,11 @@ class PassedOver:
             parts.append(f"{counted(self.hidden, 'hidden or system entry')} passed over")
         return "; ".join(parts) or "nothing else is there"
 
-    def _part(self, kind: str, count: int) -> str:
+    def _part(self, kind: str, count: int, said: set[str]) -> str:
+        """One kind with an example or the advice for it, which is given once."""
         part = f"{count:,} {kind}" if kind.startswith(".") else counted(count, kind)
-        if kind in _QUIET:
+        note = _ADVICE.get(kind) or f"such as {self.examples[kind]}"
+        if kind in _QUIET or note in said:
             return part
-        return f"{part} ({_ADVICE.get(kind) or f'such as {self.examples[kind]}'})"
+        said.add(note)
+        return f"{part} ({note})"

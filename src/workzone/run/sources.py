@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workzone.data.find_files import find_files, nearest_name
-from workzone.data.images import IMAGE_SUFFIXES, MAX_BYTES, read_bytes
+from workzone.data.images import MAX_BYTES, read_bytes
+from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice
 from workzone.data.manifest import read_manifest
 from workzone.data.passed_over import PassedOver, counted
 from workzone.errors import UsageError
@@ -156,7 +157,7 @@ def _check(source: str, path: Path) -> None:
     """Refuse what is no image, folder or manifest, as far as its name and place say it."""
     if not path.exists() and not path.is_symlink():
         if _ADDRESS.match(source):
-            raise UsageError(f"{source} is a web address: download it first and name the file")
+            raise UsageError(address_advice(source))
         if re.search(r"[*?[]", source):
             raise UsageError(
                 f"{source} is a pattern: nothing matches it, or it stands in quotes; leave them "
@@ -170,6 +171,8 @@ def _check(source: str, path: Path) -> None:
             f"{source} is neither an image nor a manifest; import it first: "
             f"workzone data import {shlex.quote(source)} -o manifest.parquet"
         )
+    if (kind := NOT_READ.get(path.suffix.lower())) and path.is_file():
+        raise UsageError(f"{source} is {kind}")
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UsageError(
             f"{source} is a named pipe or device, not a file; send one image through standard "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from workzone.data.find_files import find_files, nearest_name
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
 from workzone.data.sources.parquet import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from workzone.data.find_files import FoundFiles, find_files, find_in_names
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
 from workzone.errors import ManifestError, UsageError, nearest
