@@ -70,7 +70,7 @@ def test_places_in_plain_words(box: Box, words: str) -> None:
 def test_a_number_never_reads_as_certain_or_as_the_other_decision(
     probability: float, text: str
 ) -> None:
-    assert shown_probability(prediction(probability)) == text
+    assert shown_probability(probability) == text
 
 
 def test_a_name_cannot_break_the_line_or_move_the_cursor() -> None:
@@ -88,4 +88,4 @@ def test_a_name_is_cut_in_its_middle(name: str, width: int) -> None:
 
 
 def test_the_name_of_the_file_stays_whole_where_it_fits() -> None:
-    assert shortened("drives/2024-05-01/frame_000123.jpg", 20) == "d…/frame_000123.jpg"
+    assert shortened("drives/2024-05-01/frame_000123.jpg", 20) == "dr…/frame_000123.jpg"

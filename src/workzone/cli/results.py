@@ -31,7 +31,7 @@ def table_of(
     """
     columns = {
         "road work": ["yes" if p.decision == "roadwork" else "no" for _, p in results],
-        "probability": [shown_probability(p, digits=3) for _, p in results],
+        "probability": [shown_probability(p.probability, digits=3) for _, p in results],
         "strongest": [where(p.box) for _, p in results],
     }
     if takes_metadata:

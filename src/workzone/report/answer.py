@@ -22,7 +22,10 @@ def sentence(name: str, prediction: Prediction, *, takes_metadata: bool = False)
         takes_metadata: whether the model looks at metadata where there are some; then the sentence
             says what it looked at.
     """
-    parts = [f"{printable(name)}: {decision(prediction)}", shown_probability(prediction)]
+    parts = [
+        f"{printable(name)}: {decision(prediction)}",
+        shown_probability(prediction.probability),
+    ]
     if prediction.decision == "roadwork":
         parts.append(f"strongest {where(prediction.box)}")
     if takes_metadata:
@@ -36,9 +39,8 @@ def decision(prediction: Prediction) -> str:
     return "road work" if prediction.decision == "roadwork" else "no road work"
 
 
-def shown_probability(prediction: Prediction, digits: int = 2) -> str:
+def shown_probability(value: float, digits: int = 2) -> str:
     """So many digits, more where these would read as certain or as the other decision."""
-    value = prediction.probability
     for more in range(digits, 5):
         text = f"{value:.{more}f}"
         if float(text) not in (0, 1) and (float(text) > HALF) == (value > HALF):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from workzone.decide.threshold import HALF
+from workzone.report.answer import shown_probability
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
@@ -20,6 +21,8 @@ _OUTLINE: Colour = (86, 180, 233)  # sky blue of Okabe & Ito: not among the heat
 _LIGHT: Colour = (240, 240, 240)
 _ROADWORK: Colour = (230, 159, 0)
 _NONE: Colour = (86, 180, 233)
+_LEGEND = 15
+"""The width of the legend with its margins, in heights of its type, rounded up."""
 
 
 def outline_boxes(
@@ -126,15 +129,17 @@ def caption_strip(
         width: of the strip in pixels.
         probability: of road work.
         notes: labels of boxes.
-        text_size: in pixels; made smaller where a line would not fit.
+        text_size: in pixels; made smaller where a line would not fit the width.
         ramp: from evidence in 0..1 to colours in 0..1, along a new last dimension.
     """
+    text_size = min(text_size, width // _LEGEND)
     above = probability > HALF
-    decision = f"{'road work' if above else 'no road work'} {probability:.2f}"
-    note = f"outlined: {', '.join(notes)}" if notes else ""
+    decision = f"{'road work' if above else 'no road work'} {shown_probability(probability)}"
+    note = f"box: {', '.join(notes)}" if notes else ""
     large = round(text_size * 1.3)
     margin = round(text_size * 0.8)
-    blocks = [_written(decision, large, _LIGHT, width - 2 * margin)]
+    colour = _ROADWORK if above else _NONE
+    blocks = [_written(decision, large, colour, width - 2 * margin)]
     if note:
         blocks.append(_written(note, text_size, _OUTLINE, width - 2 * margin))
     blocks.append(_legend(text_size, ramp))
@@ -142,9 +147,7 @@ def caption_strip(
     gap = round(text_size * 0.5)
     height = sum(max(block.height for block in row) for row in rows) + gap * (len(rows) + 1)
     strip = Image.new("RGB", (width, height), DARK)
-    ImageDraw.Draw(strip).rectangle(
-        (0, 0, max(1, margin // 3), height), fill=_ROADWORK if above else _NONE
-    )
+    ImageDraw.Draw(strip).rectangle((0, 0, max(1, margin // 3), height), fill=colour)
     y = gap
     for row in rows:
         tall = max(block.height for block in row)

@@ -145,7 +145,7 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
     if not path.is_dir():
         return Found([(as_text(path.as_posix()), Item(ImageRef(str(path)), Path()))], sources=named)
     files = find_files(path)
-    lead = "" if alone else f"{path.as_posix().rstrip('/')}/"
+    lead = "" if alone or path == Path() else f"{path.as_posix().rstrip('/')}/"
     images = [
         (as_text(f"{lead}{name}"), Item(ImageRef(name), path))
         for name in sorted((*files.images, *files.unlisted))
