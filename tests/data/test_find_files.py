@@ -37,6 +37,7 @@ def test_images_come_sorted_from_any_depth(tmp_path: Path) -> None:
 HIDDEN = (
     *("._a.jpg", ".Trash-1000/files/a.jpg", ".thumbnails/a.jpg", "drive/.cache/a.jpg"),
     *("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/a.jpg", "#recycle/a.jpg", "Thumbs.db"),
+    r"drive\.cache\a.jpg",
     *("$RECYCLE.BIN/a.jpg", "System Volume Information/a.jpg", "lost+found/a.jpg"),
 )
 

@@ -23,7 +23,7 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.files import hold
-from workzone.run import bulk
+from workzone.run import bulk, sources
 from workzone.run.bulk import predict_many, stream
 from workzone.run.predictor import Predictor, Scored
 from workzone.run.share import at_estimated_share
@@ -222,13 +222,13 @@ def test_nothing_is_read_twice(
     predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: Counter[str] = Counter()
-    real = bulk.read_bytes
+    real = sources.read_bytes
 
     def counted(ref: ImageRef, root: Path) -> bytes:
         read[str(ref)] += 1
         return real(ref, root)
 
-    monkeypatch.setattr(bulk, "read_bytes", counted)
+    monkeypatch.setattr(sources, "read_bytes", counted)
     predict_many(predictor, photos, tmp_path / "scores.csv")
     assert len(read) == 12
     assert set(read.values()) == {1}
@@ -268,9 +268,9 @@ def test_a_stopped_job_goes_on_without_scoring_again(
     predict_many(predictor, photos, tmp_path / "whole.csv")
     output = tmp_path / "scores.csv"
     partial(predictor, photos, output, monkeypatch)
-    real = bulk.read_bytes
+    real = sources.read_bytes
     read: list[Any] = []
-    monkeypatch.setattr(bulk, "read_bytes", lambda *a: read.append(a) or real(*a))
+    monkeypatch.setattr(sources, "read_bytes", lambda *a: read.append(a) or real(*a))
     summary = predict_many(predictor, photos, output)
     assert summary.resumed == 5
     assert len(read) == 12 - 5
@@ -341,16 +341,16 @@ def test_a_job_of_several_sources_goes_on_with_the_same_in_order_only(
     predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "scores.csv"
-    sources = [photos / "a", photos / "b", photos / "2.png"]
+    named = [photos / "a", photos / "b", photos / "2.png"]
     with monkeypatch.context() as patch:
         patch.setattr(bulk, "FLUSH_EVERY", 1)
         stop_after(3, patch)
         with pytest.raises(KeyboardInterrupt):
-            predict_many(predictor, sources, output)
-    for others in (sources[::-1], sources[:2], photos / "a"):
+            predict_many(predictor, named, output)
+    for others in (named[::-1], named[:2], photos / "a"):
         with pytest.raises(WorkzoneError, match="is left from another model or source"):
             predict_many(predictor, others, output)
-    summary = predict_many(predictor, sources, output)
+    summary = predict_many(predictor, named, output)
     assert summary.resumed == 3
     ids = [row["id"] for row in read_output(output)]
     assert len(ids) == len(set(ids)) == summary.scored

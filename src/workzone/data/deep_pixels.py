@@ -14,13 +14,9 @@ from PIL import Image
 
 from workzone.errors import ImageError
 
-_TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_WHITE, _TIFF_SAMPLE_FORMAT = (
-    254,
-    258,
-    262,
-    281,
-    339,
-)
+_TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 258, 262
+_TIFF_WHITE, _TIFF_SAMPLE_FORMAT = 281, 339
+_OVERSHOOT = 0.01  # of the scale, by which resizing leaves it
 _LEAST_SHARE = 1 / 4  # of the full scale that the brightest value reaches, if it is the scale
 
 
@@ -33,7 +29,8 @@ def to_eight_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     """A deep image (`is_deep`) as 8-bit grey.
 
     Fractions up to 1 go from 0 to 1. For all other values, fractions or not, a brightest one
-    of 16 to 255 means 0 to 255, one above 16,383 means 0 to 65,535. A TIFF of 9 to 15 bits, or
+    of 16 to 255 means 0 to 255, one above 16,383 means 0 to 65,535 (signed: above
+    8,191, to 32,767). A TIFF of 9 to 15 bits, or
     whose MaxSampleValue is that of a number of bits (such as 4095), tells its scale.
 
     Returns:
@@ -43,15 +40,14 @@ def to_eight_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
         ImageError: ``unreadable``: values that are not finite or negative, or an open scale.
     """
     values = np.asarray(image).astype(np.float64)
-    fractions = image.mode.startswith("F")
     if not np.isfinite(values).all():
         raise _unclear(name, "some are not finite; fill them")
     lowest, highest = values.min(), values.max()
-    if lowest < (-0.01 if fractions else 0):
-        raise _unclear(name, f"they go down to {lowest:g}, and which value is black is not told")
-    white = _told_white(image) or _white(highest, fractions)
-    if white is None or highest > 1.01 * white:
+    white = _told_white(image) or _white(image, highest)
+    if white is None or highest > (1 + _OVERSHOOT) * white:
         raise _unclear(name, f"they go up to {highest:g}, and which value is white is not told")
+    if lowest < -_OVERSHOOT * white:
+        raise _unclear(name, f"they go down to {lowest:g}, and which value is black is not told")
     grey = (values / white * 255).round().clip(0, 255).astype(np.uint8)
     return 255 - grey if _tag(image, _TIFF_PHOTOMETRIC) == 0 else grey
 
@@ -108,12 +104,17 @@ def _told_white(image: Image.Image) -> float | None:
     return None
 
 
-def _white(highest: float, fractions: bool) -> float | None:
-    if highest == 0 or (fractions and 0.25 * _LEAST_SHARE <= highest <= 1.01):
+def _white(image: Image.Image, highest: float) -> float | None:
+    """The scale by the brightest value, or None where it is open."""
+    signed = bits_of(image) == 16 and _first(_tag(image, _TIFF_SAMPLE_FORMAT)) == 2
+    full = 32767.0 if signed else 65535.0
+    if highest == 0:
         return 1.0
-    if 16 <= highest <= 255:
+    if image.mode.startswith("F") and 1 / 16 <= highest <= 1 + _OVERSHOOT:
+        return 1.0
+    if 16 <= highest <= 255 * (1 + _OVERSHOOT):
         return 255.0
-    return 65535.0 if 65535 * _LEAST_SHARE <= highest <= 65535 else None
+    return full if _LEAST_SHARE * full <= highest <= full * (1 + _OVERSHOOT) else None
 
 
 def _tag(image: Image.Image, tag: int) -> Any:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from workzone.data.tiff_tags import first_directory
@@ -42,17 +43,17 @@ def orientation_of(image: Image.Image) -> int:
     )
 
 
-def turn_upright(frame: torch.Tensor, orientation: int) -> torch.Tensor:
+def turn_upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     """Undo the camera's turn: rows and columns swapped, then flips.
 
     Args:
-        frame: ``[C, H, W]``.
+        pixels: ``[H, W, C]``.
         orientation: 1 to 8.
 
     Returns:
-        ``[C, H, W]``, or ``[C, W, H]`` for 5 to 8.
+        ``[H, W, C]``, or ``[W, H, C]`` for 5 to 8, row by row in memory.
     """
     if orientation in (5, 6, 7, 8):
-        frame = frame.transpose(1, 2)
-    flipped = {2: [2], 3: [1, 2], 4: [1], 6: [2], 7: [1, 2], 8: [1]}.get(orientation)
-    return frame.flip(flipped) if flipped else frame
+        pixels = pixels.swapaxes(0, 1)
+    flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation, ())
+    return np.ascontiguousarray(np.flip(pixels, flipped))

@@ -82,8 +82,12 @@ def find_in_names(names: Iterable[str]) -> FoundFiles:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name, without the folders above it, is passed over."""
-    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+    """Whether a file or folder of this name, without the folders above it, is passed over.
+
+    A name with backslashes is a path from Windows, as some programs unpack them.
+    """
+    parts = name.split("\\")
+    return any(part.startswith(".") or part.lower() in SYSTEM_NAMES for part in parts)
 
 
 def is_image_name(name: str) -> bool:

@@ -11,9 +11,10 @@ import stat
 import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from workzone.data import kinds
@@ -34,6 +35,9 @@ from workzone.data.png_chunks import PNG_START, bare_png
 from workzone.data.tiff_tags import without_damaged_notes
 from workzone.errors import ImageError
 from workzone.types import ImageRef
+
+if TYPE_CHECKING:  # an import of pictures needs none of it, and it takes hundreds of megabytes
+    import torch
 
 MIN_SIDE = 16
 """Pixels; below this there is nothing to see."""
@@ -97,6 +101,23 @@ def content_hash(data: bytes) -> str:
 
 
 def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") -> torch.Tensor:
+    """As `decode_pixels`, for torch.
+
+    Returns:
+        uint8 ``[3, H, W]`` in channels-last memory.
+
+    Raises:
+        ImageError: see `decode_pixels`.
+    """
+    import torch
+
+    pixels = decode_pixels(data, enough_side=enough_side, name=name)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def decode_pixels(
+    data: bytes, *, enough_side: int | None = None, name: str = "image"
+) -> npt.NDArray[np.uint8]:
     """Decode to an upright RGB frame.
 
     Palette, grey, CMYK and 16-bit images become 8-bit RGB; transparency is laid over mid grey; of
@@ -110,7 +131,7 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
         name: what to call the image in errors.
 
     Returns:
-        uint8 ``[3, H, W]`` in channels-last memory.
+        uint8 ``[H, W, 3]``, row by row in memory.
 
     Raises:
         ImageError: not an image, truncated, damaged, smaller than `MIN_SIDE`, larger than
@@ -129,34 +150,34 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
         raise ImageError("unreadable", f"{name}: {what}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         code = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ImageError(code, f"{name}: {error}") from error
+        raise ImageError(code, f"{name}: damaged or cut off ({error}); fetch it again") from error
 
 
-def _decode(data: bytes, enough_side: int | None, name: str) -> torch.Tensor:
+def _decode(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
     if data.startswith(PNG_START):
         return _decode_png(data, name)
     if data.startswith(JPEG_START):  # by far the most: no other question first
         return _decode_jpeg(data, enough_side, name)
     if kinds.is_heic(data):
         heic = open_heic(data, name, lambda size: _check_size(size, name))
-        return _to_tensor(_to_rgb(heic, name))
+        return _to_array(_to_rgb(heic, name))
     if kinds.is_raw(data):  # what Pillow reads of it is a thumbnail
         raise ImageError("unreadable", f"{name}: {kinds.RAW}")
     image = _open(without_damaged_notes(data), name)
     if image.format == "TIFF":
         return _decode_tiff(image, name)
-    return turn_upright(_to_tensor(_to_rgb(image, name)), orientation_of(image))
+    return turn_upright(_to_array(_to_rgb(image, name)), orientation_of(image))
 
 
-def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> torch.Tensor:
+def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
     image = _open(data, name)
     cmyk = image.mode == "CMYK"
     pixels = decode_jpeg(data, "CMYK" if cmyk else "RGB", enough_side, name)
-    if pixels is None or cmyk:  # of CMYK Pillow knows the inverted kind
-        frame = _to_tensor(_to_rgb(image, name))
-    else:
-        frame = torch.from_numpy(pixels).permute(2, 0, 1)
-    return turn_upright(frame, orientation_of(image))
+    if pixels is None:
+        pixels = _to_array(_to_rgb(image, name))
+    elif cmyk:  # stored inverted, as Adobe does
+        pixels = _to_array(Image.fromarray(255 - pixels, mode="CMYK").convert("RGB"))
+    return turn_upright(pixels, orientation_of(image))
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -177,15 +198,15 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _decode_png(data: bytes, name: str) -> torch.Tensor:
+def _decode_png(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     data, orientation = bare_png(data)
     image = _open(data, name)
     image.load()
     check_deep_colours(image, name, bits=data[24])
-    return turn_upright(_to_tensor(_to_rgb(image, name)), orientation)
+    return turn_upright(_to_array(_to_rgb(image, name)), orientation)
 
 
-def _decode_tiff(image: Image.Image, name: str) -> torch.Tensor:
+def _decode_tiff(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     """Its first page that is no thumbnail; Pillow turns it upright."""
     page = 0
     try:
@@ -199,7 +220,7 @@ def _decode_tiff(image: Image.Image, name: str) -> torch.Tensor:
     bits = bits_of(image)
     image.load()
     check_deep_colours(image, name, bits=bits)
-    return _to_tensor(_to_rgb(image, name))
+    return _to_array(_to_rgb(image, name))
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -217,5 +238,5 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+def _to_array(image: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.array(image)

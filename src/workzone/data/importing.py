@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode, read_bytes
+from workzone.data.images import content_hash, decode_pixels, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.masks import split_reference
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.sources.detect import SourceKind, open_source
+from workzone.data.sources.paths import missing_hint
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import (
     FieldError,
@@ -162,6 +163,8 @@ def _read(record: Record, root: Path) -> _Row:
     try:
         return _Row(record, image, read_bytes(image, root))
     except ImageError as error:
+        if error.code == "missing" and record.image is not None:
+            error = ImageError(error.code, f"{error}{missing_hint(record.image.path)}")
         return _Row(record, image, error)
 
 
@@ -170,7 +173,7 @@ def _inspect(row: _Row) -> str | ImageError:
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        decode(row.data, name=str(row.image))
+        decode_pixels(row.data, name=str(row.image))
     except ImageError as error:
         return error
     return content_hash(row.data)
@@ -184,7 +187,10 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         reason = f"{record.where}: {error}"
         return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
     values = record.values
-    entries: list[QuarantineEntry] = []
+    entries = [
+        QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
+        for code, reason in record.cleared
+    ]
 
     def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
         try:

@@ -106,7 +106,7 @@ def what_is(data: bytes) -> str | None:
     head = data[:4096]
     if pointer := pointer_advice(data):
         return pointer
-    if data.count(0) == len(data):
+    if data and data.count(0) == len(data):
         return "nothing but zero bytes: a copy or download broke off; fetch it again"
     if head.startswith(_TIFF_STARTS):
         return RAW if is_raw(data) else _tiff(data)
@@ -183,15 +183,15 @@ def _text(head: bytes) -> str | None:
     if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text):
         return None
     if _HTML.match(head):
-        return "a web page, not an image: the download went wrong; fetch the image itself"
+        return "not an image but a web page: the download went wrong; fetch the image itself"
     text = text.strip()
     if "<svg" in text.lower():
         return _DRAWING
     if text.startswith("<?xml") or re.match(r"<\w+>", text):
-        return f"XML, not an image, perhaps a server's error message: {_begin(text)}"
+        return f"not an image but XML, perhaps a server's error message: {_begin(text)}"
     if _is_json(text):
-        return f"JSON, not an image, perhaps a server's error message: {_begin(text)}"
-    return f"text, not an image: {_begin(text)}"
+        return f"not an image but JSON, perhaps a server's error message: {_begin(text)}"
+    return f"not an image but text: {_begin(text)}"
 
 
 def _is_json(text: str) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from workzone.data.find_files import FoundFiles, find_files, find_in_names
 from workzone.data.kinds import IMAGE_SUFFIXES
+from workzone.data.sources.paths import with_slashes
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
 from workzone.errors import ManifestError, UsageError, nearest
@@ -39,7 +41,10 @@ def open_folder(path: Path) -> Source:
     Raises:
         UsageError: no images, or a folder beside class folders that is not one.
     """
-    return _source(path, find_files(path), lambda name: ImageRef(str(path / name)))
+    found = find_files(path)
+    stored = _by_name(found.images)
+    found = dataclasses.replace(found, images=tuple(sorted(stored)))
+    return _source(path, found, lambda name: ImageRef(str(path / stored[name])))
 
 
 def open_archive(path: Path) -> Source:
@@ -52,13 +57,15 @@ def open_archive(path: Path) -> Source:
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
-                members = [info.filename for info in archive.infolist() if not info.is_dir()]
+                members = [
+                    info.filename for info in archive.infolist() if not _is_folder(info.filename)
+                ]
         else:
             with tarfile.open(path, "r:") as archive:
                 members = [member.name for member in archive if member.isfile()]
     except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
         raise ManifestError(f"{path} is not a readable archive: {error}") from error
-    stored = {str(PurePosixPath(member)): member for member in members}
+    stored = _by_name(members)
     return _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
 
 
@@ -137,3 +144,22 @@ def _source(path: Path, found: FoundFiles, image: Callable[[str], ImageRef]) -> 
             yield Record(item.name, item.name, image(item.name), values)
 
     return Source(path.stem, len(placed), records, {}, tuple(warnings))
+
+
+def _by_name(stored: Iterable[str]) -> dict[str, str]:
+    """Names as they are stored, by their path with slashes.
+
+    Archives made on Windows may hold backslashes, and so do the files that some programs unpack
+    from them. A name that has both forms beside it keeps its own.
+    """
+    plain = list(stored)
+    taken = {str(PurePosixPath(name)) for name in plain}
+    names = {}
+    for name in plain:
+        path = str(PurePosixPath(with_slashes(name)))
+        names[str(PurePosixPath(name)) if path in taken else path] = name
+    return names
+
+
+def _is_folder(member: str) -> bool:
+    return member.endswith(("/", "\\"))

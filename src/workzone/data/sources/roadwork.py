@@ -22,6 +22,7 @@ from typing import Any
 
 from workzone.data.masks import class_of_category, is_known_category, polygons_of
 from workzone.data.sources.columns import ColumnMap, map_columns
+from workzone.data.sources.paths import resolve_image, with_slashes
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import as_text
 from workzone.errors import ManifestError, UsageError, nearest
@@ -137,11 +138,11 @@ def _records(
         seen = objects[image["id"]]
         if any(class_of_category(category) for category in seen):
             values["masks"] = f"{file}#{image['id']}"
-        values |= {"id": Path(name).stem, "split": part, "label": _label(row, seen)}
+        values |= {"id": Path(with_slashes(name)).stem, "split": part, "label": _label(row, seen)}
         extra["image_id"] = str(image["id"])
         if seen:
             extra["objects"] = ", ".join(f"{n} {c}" for c, n in sorted(seen.items()))
-        yield Record(name, where, ImageRef(str(folder / name)), values, extra)
+        yield Record(name, where, ImageRef(resolve_image(folder, name)), values, extra)
 
 
 def _label(row: Mapping[str, Any], objects: Mapping[str, int]) -> int | None:
@@ -163,6 +164,6 @@ def _image_folder(data: Mapping[str, Any], file: Path, source: Path) -> Path:
     ]
     names = [image["file_name"] for image in data["images"][:20] if image.get("file_name")]
     for folder in candidates:
-        if any((folder / name).is_file() for name in names):
+        if any(Path(resolve_image(folder, name)).is_file() for name in names):
             return folder
     return candidates[0]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workzone.data.sources.columns import map_columns
+from workzone.data.sources.paths import resolve_image, resolve_masks
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import as_text
 from workzone.errors import ManifestError
@@ -48,8 +49,8 @@ def open_table(path: Path, columns: Mapping[str, str] | None) -> Source:
                 problem = ("missing", "the image column is empty")
             masks = as_text(values.get("masks"))
             if masks is not None:
-                values["masks"] = str(path.parent / masks)
-            image = None if name is None else ImageRef(str(path.parent / name))
+                values["masks"] = resolve_masks(path.parent, masks)
+            image = None if name is None else ImageRef(resolve_image(path.parent, name))
             yield Record(name or where, where, image, values, extra, problem)
 
     return Source(path.stem, total, records, mapping.source_columns())
