@@ -312,7 +312,16 @@ class Predictor:
         """
         name = name_of(image, 0)
         (sample,) = self._samples([name], None if metadata is None else [metadata])
-        file = encoded(image, name)
+        return self.explain_file(name, encoded(image, name), sample)
+
+    def explain_file(
+        self, name: str, file: Encoded, sample: Sample | None
+    ) -> tuple[Prediction, Image.Image]:
+        """As `explain`, of an image's file and of what is known of it.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
         layout = self.bundle.spec.layout
         frame = decode(file.data, enough_side=enough_side(layout), name=file.name)
         views, *copies = self._looks(file)

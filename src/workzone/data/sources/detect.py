@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.find_files import find_files, nearest_name
+from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
 from workzone.data.sources.parquet import (
@@ -68,7 +67,7 @@ def open_source(
     if found == "huggingface":
         return open_huggingface(source, store, columns)
     if not path.exists():
-        raise UsageError(f"nothing at {path}{_similar(path)}")
+        raise UsageError(f"nothing at {path}{nearest_name(path)}")
     if found == "table":
         return open_table(path, columns)
     if found == "roadwork":
@@ -94,7 +93,7 @@ def detect_kind(source: str) -> SourceKind:
     named_like_a_file = path.suffix.lower() in _FILE_SUFFIXES
     if _HUB_ID.fullmatch(source) and not named_like_a_file and not path.parent.exists():
         return "huggingface"
-    raise UsageError(f"nothing at {path}{_similar(path)}")
+    raise UsageError(f"nothing at {path}{nearest_name(path)}")
 
 
 def _kind_of_file(path: Path) -> SourceKind:
@@ -137,17 +136,16 @@ def _kind_of_folder(path: Path) -> SourceKind:
             f"{path} holds tables ({', '.join(tables)}): give the one that lists the images, or "
             "kind folder to take the images alone"
         )
-    suffixes = Counter(file.suffix.lower() for file in path.rglob("*") if file.suffix)
-    if IMAGE_SUFFIXES & set(suffixes):
+    found = find_files(path)
+    if found.images:
         _refuse_listed(path)
         return "folder"
     workbooks = sorted(f for f in path.iterdir() if f.suffix.lower() in WORKBOOK_SUFFIXES)
     if workbooks:
         raise UsageError(workbook_advice(workbooks[0]))
-    found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
     raise UsageError(
-        f"{path}: no data set found. It holds {found or 'nothing'}; expected are images, parquet "
-        "files, a saved Hugging Face data set, or ROADWork annotations"
+        f"{path}: no data set found; expected are images, parquet files, a saved Hugging Face data "
+        f"set, or ROADWork annotations. In it: {found.holdings()}"
     )
 
 
@@ -160,10 +158,3 @@ def _refuse_listed(folder: Path) -> None:
             f"{folder} holds a manifest already: use {listed}, or give kind folder to take the "
             "images alone"
         )
-
-
-def _similar(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; {path.parent} is not there either"
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
