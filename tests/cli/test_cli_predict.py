@@ -92,8 +92,8 @@ def test_json_stays_json_beside_overlays_and_bad_images(
     assert good["id"] == "street.png"
     assert bad.keys() == {"id", "error", "code"}
     assert (bad["id"], bad["code"]) == ("bad.jpg", "unreadable")
-    assert "bad.jpg: not an image in a known format" in bad["error"]
-    assert "not scored: bad.jpg: not an image in a known format" in result.stderr
+    assert "bad.jpg: not an image but text: 'no image'" in bad["error"]
+    assert "not scored: bad.jpg: not an image but text: 'no image'" in result.stderr
     assert f"1 overlays in {tmp_path}/overlays" in result.stderr
 
 

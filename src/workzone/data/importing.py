@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode, exif_orientation, read_bytes
+from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.mask_fit import Frame, fit_masks
 from workzone.data.masks import stated_orientation, with_path
@@ -199,7 +199,7 @@ def _inspect(row: _Row) -> _Seen | ImageError:
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        _, height, width = decode(row.data, name=str(row.image)).shape
+        height, width, _ = decode_pixels(row.data, name=str(row.image)).shape
     except ImageError as error:
         return error
     masked = as_word(row.record.values.get("masks")) is not None
