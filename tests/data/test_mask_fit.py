@@ -77,12 +77,13 @@ def test_polygons_of_stored_pixels_turn_with_the_photograph(tmp_path, orientatio
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_bit_images_of_stored_pixels_turn_too(tmp_path, orientation):
-    photograph(tmp_path / "a.jpg", orientation)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_bit_images_of_stored_pixels_turn_too(tmp_path, suffix, orientation):
+    photograph(tmp_path / f"a.{suffix}", orientation)
     masks = np.zeros((6, 64, 96), bool)
     masks[0, BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
-    write_masks(masks, tmp_path / "a.png")
-    (tmp_path / "t.csv").write_text("image,label,masks\na.jpg,1,a.png\n")
+    write_masks(masks, tmp_path / "masks.png")
+    (tmp_path / "t.csv").write_text(f"image,label,masks\na.{suffix},1,masks.png\n")
     import_source(str(tmp_path / "t.csv"), tmp_path / "m" / "m.parquet")
     assert overlap(read_manifest(tmp_path / "m" / "m.parquet")) > 0.9
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -29,6 +30,7 @@ from workzone.train import loop, losses
 from workzone.train import state as states
 from workzone.train.checkpoints import Checkpoints, read_state
 from workzone.train.fit import Fit, fit
+from workzone.train.judging import Validation
 from workzone.train.optimizers import OptimizerConfig
 from workzone.train.processes import Processes
 from workzone.train.run_folder import RunFolder
@@ -340,7 +342,14 @@ def test_what_is_not_finite_is_named_and_its_batch_kept(
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "validate", lambda *_: (float("nan"), np.full(48, 0.5)))
+    seen = Validation(
+        loss=math.nan,
+        cross_entropy=math.nan,
+        mask_loss=None,
+        mask_iou=None,
+        probabilities=np.full(48, 0.5),
+    )
+    monkeypatch.setattr(loop, "validate", lambda *_: seen)
     with pytest.raises(DivergedError, match="validation loss became nan in epoch 0; lower the le"):
         run(settings("adamw"))
 

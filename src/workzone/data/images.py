@@ -186,21 +186,18 @@ def _open(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def turn_of(data: bytes) -> int:
-    """The orientation by which `decode_pixels` turns an image upright, 1 to 8; 1: not at all."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if data.startswith(PNG_START):
-                return bare_png(data)[1]
-            if not data.startswith(JPEG_START):
-                data = without_damaged_notes(data)
-            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
-            if image.format != "TIFF":
-                return orientation_of(image)
-            found = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # as in `decode_pixels`: what it could not read, it did not turn
+def exif_orientation(data: bytes) -> int:
+    """The orientation by which `decode` turns an image upright, 1 to 8; 1: it does not."""
+    if data.startswith(PNG_START):
+        return bare_png(data)[1]
+    if kinds.is_heic(data):  # its decoder turns it, as annotation tools see it too
         return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(without_damaged_notes(data)), formats=_FORMATS)
+    if image.format != "TIFF":
+        return orientation_of(image)
+    found = image.getexif().get(ORIENTATION_TAG, 1)
     return found if found in range(1, 9) else 1
 
 

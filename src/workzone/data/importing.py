@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode_pixels, read_bytes, turn_of
+from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.mask_fit import Frame, fit_masks
 from workzone.data.masks import stated_orientation, with_path
@@ -203,7 +203,7 @@ def _inspect(row: _Row) -> _Seen | ImageError:
     except ImageError as error:
         return error
     masked = as_word(row.record.values.get("masks")) is not None
-    orientation = turn_of(row.data) if masked else 1
+    orientation = exif_orientation(row.data) if masked else 1
     return _Seen(content_hash(row.data), Frame(height, width, orientation))
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from workzone.data.coco import CocoImage, as_id, read_coco
+from workzone.data.exif import turn_upright
 from workzone.errors import ManifestError
 from workzone.files import writing
 from workzone.types import OBJECT_CLASSES
@@ -50,7 +51,6 @@ CATEGORY_CLASSES: Mapping[str, str | None] = {
 SIDEWAYS = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange width and height."""
 
-_FLIPPED = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}  # axes, after the exchange
 _ORIENTATION = re.compile(r"#orientation=([1-8])$")
 _NO_BITS = f"pixels must be 8-bit, bit k standing for class k of {', '.join(OBJECT_CLASSES)}"
 
@@ -230,6 +230,5 @@ def _from_annotations(path: Path, image_id: str, height: int, width: int) -> npt
 
 def _upright(masks: npt.NDArray[np.bool_], orientation: int) -> npt.NDArray[np.bool_]:
     """Masks ``[6, H, W]`` of stored pixels, turned as EXIF has it."""
-    if orientation in SIDEWAYS:
-        masks = masks.transpose(0, 2, 1)
-    return np.ascontiguousarray(np.flip(masks, _FLIPPED.get(orientation, ())))
+    turned = turn_upright(masks.view(np.uint8).transpose(1, 2, 0), orientation)
+    return np.ascontiguousarray(turned.transpose(2, 0, 1)).view(np.bool_)
