@@ -43,10 +43,13 @@ def open_huggingface(source: str, folder: Path, columns: Mapping[str, str] | Non
 
     Raises:
         MissingExtraError: the package ``datasets`` is not installed.
-        WorkzoneError: the data set cannot be loaded.
+        WorkzoneError: the data set cannot be loaded, or is empty.
     """
+    splits = _load(source)
+    if not splits:
+        raise WorkzoneError(f"the data set {source!r} has no rows")
     files = []
-    for split, dataset in _load(source).items():
+    for split, dataset in splits.items():
         files.append(folder / f"{split}.parquet")
         if not _is_current(files[-1], dataset._fingerprint):
             _write(dataset, files[-1])
