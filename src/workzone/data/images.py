@@ -170,7 +170,7 @@ def _decode(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.u
 
 
 def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
-    image = _open(data, name)
+    image = _open(data, name, ("JPEG",))
     cmyk = image.mode == "CMYK"
     pixels = decode_jpeg(data, "CMYK" if cmyk else "RGB", enough_side, name)
     if pixels is None:
@@ -180,8 +180,8 @@ def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> npt.NDArray
     return turn_upright(pixels, orientation_of(image))
 
 
-def _open(data: bytes, name: str) -> Image.Image:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+def _open(data: bytes, name: str, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
     _check_size(image.size, name)
     return image
 

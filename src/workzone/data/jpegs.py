@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,7 +83,7 @@ def _without_fill(data: bytes, count: int) -> bytes | None:
     They are when they are few, or all alike. A run that begins well before them is not: its first
     bytes were taken for pixels.
     """
-    scan = next((at for marker, at, _ in _segments(data) if marker == 0xDA), len(data))
+    scan = next((at for marker, at in _segments(data) if marker == 0xDA), len(data))
     end = data.find(_END, scan)
     if end - count <= scan:
         return None
@@ -104,13 +103,16 @@ def _all_scans_are_there(data: bytes) -> bool:
     components = 0
     progressive = False
     missing: dict[int, list[int]] = {}  # component to its coefficients' lowest bit so far
-    for marker, _, body in _segments(data):
-        if marker in _FRAMES:
+    for marker, at in _segments(data):
+        if marker not in _FRAMES and marker != 0xDA:
+            continue
+        body = data[at + 2 : at + (data[at] << 8 | data[at + 1])]
+        if marker != 0xDA:
             components = body[5]
             progressive = marker in (0xC2, 0xCA)
             ids = body[6 : 6 + 3 * components : 3]
             missing = {component: [99] * 64 for component in ids}
-        elif marker == 0xDA:
+        else:
             count = body[0]
             if not progressive and count == components:
                 return True  # the usual file: one scan
@@ -121,15 +123,20 @@ def _all_scans_are_there(data: bytes) -> bool:
     return all(bit == 0 for bits in missing.values() for bit in bits)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, place and body of each segment up to the end of the (first) image."""
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker of each segment up to the end of the (first) image, and where its length stands."""
     at = 2
-    while found := _NEXT_SEGMENT.search(data, at):
-        marker, at = data[found.start() + 1], found.end()
-        if marker == 0xD9 or at + 2 > len(data):
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF or not 0xC0 <= marker < 0xFF or 0xD0 <= marker < 0xD8:  # within pixels
+            found = _NEXT_SEGMENT.search(data, at)
+            if found is None:
+                return
+            at = found.start()
+            marker = data[at + 1]
+        if marker == 0xD9 or at + 4 > len(data):
             return
-        if marker in (0x01, 0xD8):
-            continue
-        length = struct.unpack_from(">H", data, at)[0]
-        yield marker, at, data[at + 2 : at + length]
-        at += length
+        at += 2
+        if marker > 0x01 and marker != 0xD8:
+            yield marker, at
+            at += data[at] << 8 | data[at + 1]
