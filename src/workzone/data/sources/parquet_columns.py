@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from workzone.data.images_in_text import is_path
-from workzone.data.parquet_cells import flat_fields, is_bytes, is_image_struct, raw_value
+from workzone.data.parquet_reader import flat_fields, is_bytes, is_image_struct, raw_value
 from workzone.data.sources.columns import ALIASES, ColumnMap, map_columns
 from workzone.errors import ManifestError, UsageError
 
