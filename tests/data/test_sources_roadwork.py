@@ -12,6 +12,7 @@ from workzone.data.sources.roadwork import open_roadwork
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef
 
+DRIVE = "cfcd208495d565ef66e7dff9f98764da"
 CATEGORIES = [
     {"id": 1, "name": "Police Officer"},
     {"id": 3, "name": "Cone"},
@@ -23,14 +24,14 @@ CATEGORIES = [
 def image(number, *, travel=None, text="", **more):
     return {
         "id": number,
-        "file_name": f"pgh01_{number:05}.jpg",
+        "file_name": f"pittsburgh_000001_{DRIVE}_{number:05}.jpg",
         "width": 32,
         "height": 24,
         "license": 1,
         "gps": [40.4 + number / 100, -79.9],
         "city_name": "pittsburgh",
         "date_captured": "2023-04-05 06:07:08",
-        "video_info": {"vid_id": "v", "seq_id": f"s{number}", "frame_id": number},
+        "video_info": {"vid_id": DRIVE, "seq_id": f"{number:06}", "frame_id": f"{number:05}.jpg"},
         "scene_level_tags": {
             "travel_alteration": travel,
             "weather": ["Sunny"],
@@ -88,13 +89,22 @@ def test_labels(source):
     }
 
 
+def test_lists_in_text_label_like_lists(tmp_path):
+    images = [image(1, travel="['None']"), image(2, travel="['Lane Shift']"), image(3, travel="[]")]
+    make(tmp_path, "train", images, [])
+    records = by_number(open_roadwork(tmp_path, None))
+    assert [records[number].values["label"] for number in (1, 2, 3)] == [0, 1, None]
+
+
 def test_fields(source, tmp_path):
     record = by_number(source)[3]
-    assert record.image == ImageRef(str(tmp_path / "scene/images/pgh01_00003.jpg"))
+    assert record.image == ImageRef(
+        str(tmp_path / f"scene/images/pittsburgh_000001_{DRIVE}_00003.jpg")
+    )
     assert record.values == {
-        "id": "pgh01_00003",
+        "id": f"pittsburgh_000001_{DRIVE}_00003",
         "label": 1,
-        "group": "s3",
+        "group": DRIVE,
         "gps": [40.43, -79.9],
         "time": "2023-04-05 06:07:08",
         "weather": ["Sunny"],

@@ -20,6 +20,7 @@ from workzone.data.duplicates import (
 from workzone.data.leaks import ColumnLeak, find_leaks
 from workzone.data.manifest import METADATA_FIELDS, Manifest
 from workzone.data.places import distinct, haversine, near_pairs, positions
+from workzone.data.repeats import LABEL_CONFLICT
 from workzone.data.splits import PLACE_METRES
 from workzone.errors import ManifestError
 from workzone.types import Sample
@@ -79,6 +80,7 @@ class AuditReport:
     exact_duplicates: tuple[Duplicates, ...]
     near_duplicates: tuple[Duplicates, ...]  # look the same, but differ in their bytes
     two_labels: tuple[Duplicates, ...]  # the duplicates above that are labelled both ways
+    labels_cleared: tuple[str, ...]  # ids of images that the source lists with both labels
     groups_across_splits: tuple[str, ...]
     places_across_splits: tuple[NearPlaces, ...]  # the nearest 50, equal points once
     places_across_splits_count: int
@@ -112,6 +114,11 @@ class AuditReport:
             found.append(
                 f"{_count(self.two_labels, 'image occurs', 'images occur')} with both labels: "
                 "one of them must be wrong."
+            )
+        if self.labels_cleared:
+            found.append(
+                f"{_count(self.labels_cleared, 'image was', 'images were')} listed with both "
+                "labels, which the import cleared; correct them and import again."
             )
         if self.groups_across_splits:
             found.append(
@@ -207,6 +214,7 @@ def audit(
         two_labels=_named(
             [found for found in both if {samples[i].label for i in found[0]} >= {0, 1}], samples
         ),
+        labels_cleared=tuple(s.id for s in samples if LABEL_CONFLICT in s.extra),
         groups_across_splits=_groups_across_splits(samples),
         places_across_splits=pairs,
         places_across_splits_count=pair_count,

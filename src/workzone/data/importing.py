@@ -20,16 +20,21 @@ from workzone.data.images import content_hash, decode_pixels, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.masks import split_reference
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
+from workzone.data.repeats import Collected
+from workzone.data.sources.columns import split_warnings
+from workzone.data.sources.coordinates import parse_place
 from workzone.data.sources.detect import SourceKind, open_source
+from workzone.data.sources.groups import Certainty, as_group, group_warnings
 from workzone.data.sources.paths import missing_hint
 from workzone.data.sources.record import Record, Source
+from workzone.data.sources.times import parse_time
 from workzone.data.sources.values import (
     FieldError,
+    as_tag,
     as_text,
+    as_word,
     parse_label,
-    parse_place,
     parse_split,
-    parse_time,
 )
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.parallel import map_ahead
@@ -93,21 +98,17 @@ def import_source(
     store = root / f"{output.stem}.images"
     found = open_source(source, kind=kind, columns=columns, split=split, store=store)
 
-    samples: list[Sample] = []
-    entries: list[QuarantineEntry] = []
-    seen: set[str] = set()
+    collected = Collected()
     rows_read = 0
+    groups: Counter[Certainty] = Counter()
     for checked in _checked_rows(found, root):
         rows_read += 1
-        sample = checked.sample
-        if sample is not None and sample.id in seen:
-            reason = f"the id {sample.id!r} occurred before; the first row is kept"
-            entries.append(_left_out(sample.id, str(sample.image), "duplicate-id", reason))
-            continue
-        entries += checked.entries
-        if sample is not None:
-            seen.add(sample.id)
-            samples.append(sample)
+        collected.entries += checked.entries
+        if checked.sample is not None:
+            unread = any(entry.code == "label-unknown" for entry in checked.entries)
+            collected.add(checked.sample, checked.where, label_unread=unread)
+            groups[checked.group_from] += 1
+    samples, entries = collected.samples, collected.entries
     left_out = sum(entry.action == "row left out" for entry in entries)
     assert rows_read == len(samples) + left_out, "a row was lost"
 
@@ -128,14 +129,16 @@ def import_source(
         rows_kept=len(samples),
         label_counts={name: counted[name] for name in _LABEL_NAMES.values()},
         entries=tuple(entries),
-        warnings=found.warnings,
+        warnings=(*found.warnings, *group_warnings(groups), *split_warnings(samples)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
+    where: str
     sample: Sample | None
     entries: tuple[QuarantineEntry, ...]
+    group_from: Certainty = "drive"
 
 
 def _checked_rows(source: Source, root: Path) -> Iterator[_Checked]:
@@ -185,7 +188,7 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")
         image = "" if row.image is None else str(row.image)
         reason = f"{record.where}: {error}"
-        return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
+        return _Checked(record.where, None, (_left_out(_id(record), image, error.code, reason),))
     values = record.values
     entries = [
         QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
@@ -207,21 +210,22 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         id=_id(record),
         image=row.image,
         label=parsed(parse_label, values.get("label")),
-        group=_word(values.get("group")),
+        group=as_group(values.get("group")),
         latitude=place[0] if place else None,
         longitude=place[1] if place else None,
         time=parsed(parse_time, values.get("time")),
-        weather=_word(values.get("weather")),
-        daytime=_word(values.get("daytime")),
-        scene=_word(values.get("scene")),
-        text=_word(values.get("text")),
+        weather=as_word(as_tag(values.get("weather"))),
+        daytime=as_word(as_tag(values.get("daytime"))),
+        scene=as_word(as_tag(values.get("scene"))),
+        text=as_word(values.get("text")),
         masks=_masks(values.get("masks"), root),
-        source=_word(values.get("source")) or source_name,
+        source=as_word(values.get("source")) or source_name,
         content_hash=outcome,
-        split=parse_split(_word(values.get("split"))),
+        split=parse_split(as_word(values.get("split"))),
         extra=dict(record.extra),
     )
-    return _Checked(sample, tuple(entries))
+    group_from = values.get("group_from", "drive")
+    return _Checked(record.where, sample, tuple(entries), group_from)
 
 
 def _left_out(sample_id: str, image: str, code: str, reason: str) -> QuarantineEntry:
@@ -232,14 +236,8 @@ def _id(record: Record) -> str:
     return as_text(record.values.get("id")) or record.default_id
 
 
-def _word(value: Any) -> str | None:
-    """Text; ``None`` as text, which Python programs leave in tables, counts as missing."""
-    text = as_text(value)
-    return None if text is None or text.lower() == "none" else text
-
-
 def _masks(reference: Any, root: Path) -> str | None:
-    text = _word(reference)
+    text = as_word(reference)
     if text is None:
         return None
     path, image_id = split_reference(text)

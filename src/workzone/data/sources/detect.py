@@ -21,14 +21,17 @@ from workzone.data.sources.parquet import (
 )
 from workzone.data.sources.record import Source
 from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
-from workzone.data.sources.table import TABLE_SUFFIXES, open_table
+from workzone.data.sources.table import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
+from workzone.data.sources.text_files import WORKBOOK_SUFFIXES, workbook_advice
 from workzone.errors import UsageError, nearest
 
 SourceKind = Literal["auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILE_SUFFIXES = frozenset(
-    {".parquet", ".json", ".jsonl", ".gz", ".tgz", *TABLE_SUFFIXES, *ARCHIVE_SUFFIXES}
+    {".parquet", ".json", ".jsonl", ".gz", ".tgz", *TABLE_SUFFIXES, *TEXT_SUFFIXES}
+    | ARCHIVE_SUFFIXES
+    | WORKBOOK_SUFFIXES
     | IMAGE_SUFFIXES
 )
 """Endings that no data set on the hub has: a missing file is mistyped, not to be fetched."""
@@ -96,8 +99,10 @@ def detect_kind(source: str) -> SourceKind:
 
 def _kind_of_file(path: Path) -> SourceKind:
     suffix = path.suffix.lower()
-    if suffix in TABLE_SUFFIXES:
+    if suffix in TABLE_SUFFIXES | TEXT_SUFFIXES:
         return "table"
+    if suffix in WORKBOOK_SUFFIXES:
+        raise UsageError(workbook_advice(path))
     if suffix == ".parquet":
         return "natix" if is_natix(path) else "parquet"
     if suffix in ARCHIVE_SUFFIXES:
@@ -136,6 +141,9 @@ def _kind_of_folder(path: Path) -> SourceKind:
     if IMAGE_SUFFIXES & set(suffixes):
         _refuse_listed(path)
         return "folder"
+    workbooks = sorted(f for f in path.iterdir() if f.suffix.lower() in WORKBOOK_SUFFIXES)
+    if workbooks:
+        raise UsageError(workbook_advice(workbooks[0]))
     found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
     raise UsageError(
         f"{path}: no data set found. It holds {found or 'nothing'}; expected are images, parquet "

@@ -97,7 +97,7 @@ def choose_columns(
         if not _holds_images(kind) or _is_text(file, name):
             read.append(name)
             continue
-        field = next((f for f, columns in mapping.fields.items() if name in columns), None)
+        field = mapping.field_of(name)
         what = f"the column {name!r} holds bytes that are not UTF-8 text"
         if field in _VITAL or field in fields:
             raise ManifestError(

@@ -24,7 +24,7 @@ from workzone.data.masks import class_of_category, is_known_category, polygons_o
 from workzone.data.sources.columns import ColumnMap, map_columns
 from workzone.data.sources.paths import resolve_image, with_slashes
 from workzone.data.sources.record import Record, Source
-from workzone.data.sources.values import as_text
+from workzone.data.sources.values import as_tag, as_text
 from workzone.errors import ManifestError, UsageError, nearest
 from workzone.types import ImageRef
 
@@ -146,7 +146,7 @@ def _records(
 
 
 def _label(row: Mapping[str, Any], objects: Mapping[str, int]) -> int | None:
-    travel = as_text(row.get(_TRAVEL))
+    travel = as_tag(row.get(_TRAVEL))
     if (
         any(class_of_category(name) and name not in _POLICE for name in objects)
         or (travel is not None and travel != "None")
