@@ -115,11 +115,21 @@ def test_a_column_within_a_struct(tmp_path):
     assert look_up(tmp_path / "a.parquet", "frame.image", 1).data is None
 
 
-def test_a_damaged_page_is_told(tmp_path):
-    pq.write_table(pa.table({"image": [PICTURE]}), tmp_path / "a.parquet", compression="snappy")
+def test_a_damaged_page_is_told_and_read_once(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"image": [PICTURE] * 9}), tmp_path / "a.parquet", compression="snappy")
     data = bytearray((tmp_path / "a.parquet").read_bytes())
     data[4:200] = bytes(196)
     (tmp_path / "a.parquet").write_bytes(data)
-    with pytest.raises(ImageError) as caught:
-        read_bytes(ImageRef("a.parquet", "image", 0), tmp_path)
-    assert caught.value.code == "unreadable"
+    reads = []
+    whole = pq.ParquetFile.read_row_group
+
+    def counted(self, *args, **kwargs):
+        reads.append(args)
+        return whole(self, *args, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    for row in range(9):
+        with pytest.raises(ImageError) as caught:
+            read_bytes(ImageRef("a.parquet", "image", row), tmp_path)
+        assert caught.value.code == "unreadable"
+    assert len(reads) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from workzone.data import parquet_bodies, parquet_pages
 from workzone.data.images import read_bytes
-from workzone.data.parquet_cells import raw_value
+from workzone.data.parquet_reader import raw_value
 from workzone.types import ImageRef
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import subprocess
 import sys
 import uuid
 from decimal import Decimal
@@ -20,9 +21,8 @@ from workzone.errors import ManifestError, UsageError
 
 
 @pytest.fixture
-def imported(tmp_path, monkeypatch):
-    """Imports a table of three pictures and the columns given, where pandas is not installed."""
-    monkeypatch.setitem(sys.modules, "pandas", None)
+def imported(tmp_path):
+    """Imports a table of three pictures and the columns given."""
 
     def run(metadata=None, **columns):
         for number in range(3):
@@ -116,6 +116,36 @@ def test_moments_of_any_precision_and_zone(imported, column):
     samples, summary = imported(timestamp=column)
     assert [sample.time for sample in samples] == [MOMENT] * 3
     assert not summary.entries
+
+
+def test_nanoseconds_in_a_process_without_pandas(tmp_path):
+    two_halves().save(tmp_path / "a.png")
+    table = pa.table(
+        {
+            "image": [(tmp_path / "a.png").read_bytes()],
+            "time": pa.array([NANOSECONDS], pa.timestamp("ns", tz="UTC")),
+            "exposure": pa.array([1234567], pa.duration("ns")),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    program = """
+import sys
+class NoPandas:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoPandas)
+from pathlib import Path
+from workzone.data.importing import import_source
+print(import_source("rows.parquet", Path("m.parquet")).rows_kept, "torch" in sys.modules)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.split() == ["1", "False"], run.stderr
+    (sample,) = read_manifest(tmp_path / "m.parquet").samples
+    assert (sample.time, sample.extra) == (MOMENT, {"exposure": "0:00:00.001234"})
 
 
 @pytest.mark.parametrize(

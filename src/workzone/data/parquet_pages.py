@@ -14,12 +14,12 @@ from itertools import accumulate
 from typing import IO, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workzone.data.parquet_bodies import Body, inflated, read_at
 from workzone.data.parquet_headers import PageHeader, read_header
+from workzone.data.parquet_values import Plain, Values, read_hybrid, read_plain
 
 T = TypeVar("T")
 
@@ -32,6 +32,13 @@ _LONGEST_HEADER = 1 << 24
 
 class UnreadableColumnError(Exception):
     """Pages of a kind that is not read here; pyarrow may read them."""
+
+
+_SURPRISES = (
+    UnreadableColumnError,
+    *(IndexError, KeyError, ValueError, RecursionError, pa.ArrowException),
+)
+"""What reading a damaged or an odd page may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class ByteColumn:
         self._depth = column.max_definition_level
         counts = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
         self._starts = [0, *accumulate(counts)]
-        self._held: dict[str, tuple[Any, Any]] = {}
+        self._held: dict[str, tuple[Any, Any, str | None]] = {}
 
     def value(self, row: int) -> bytes | None:
         """The value of a row, None where it is null.
@@ -86,30 +93,37 @@ class ByteColumn:
         if not 0 <= row < self._starts[-1]:
             raise IndexError(row)
         number = bisect_right(self._starts, row) - 1
+        row -= self._starts[number]
+        group = self._last("group", number, lambda: self._list_group(number))
+        page = max(0, bisect_right(group.pages, row, key=lambda page: page.first) - 1)
+        values = self._last("page", (number, page), lambda: self._read_values(number, group, page))
         try:
-            group = self._last("group", number, lambda: self._list_group(number))
-            row -= self._starts[number]
-            page = bisect_right(group.pages, row, key=lambda page: page.first) - 1
-            values = self._last(
-                "page", (number, page), lambda: self._read_values(number, group, page)
-            )
             place = values.place(row - group.pages[page].first)
-            if place is None:
-                return None
-            body, start, length = place
-        except (IndexError, KeyError, ValueError, RecursionError, pa.ArrowException) as error:
-            raise UnreadableColumnError(f"{type(error).__name__}: {error}") from error
+        except IndexError as error:
+            raise UnreadableColumnError("the page has fewer values than it tells") from error
+        if place is None:
+            return None
+        body, start, length = place
         if length > MAX_VALUE:
             raise ValueError(f"over {MAX_VALUE >> 20} MiB in one cell")
         return body.read(start, length)
 
     def _last(self, name: str, key: Any, make: Callable[[], T]) -> T:
-        """What was made last under a name, if for the same key; else it is made anew."""
+        """What was made last under a name, if for the same key; else it is made anew.
+
+        A failure is held too: a damaged page is not read again for each of its rows.
+        """
         if name not in self._held or self._held[name][0] != key:
             self._held.pop(name, None)  # first, so that two never lie in memory
-            self._held[name] = (key, make())
-        made: T = self._held[name][1]
-        return made
+            try:
+                self._held[name] = (key, make(), None)
+            except _SURPRISES as error:
+                self._held[name] = (key, None, f"{type(error).__name__}: {error}")
+        _, made, failure = self._held[name]
+        if failure is not None:
+            raise UnreadableColumnError(failure)
+        found: T = made
+        return found
 
     def _list_group(self, number: int) -> _Group:
         chunk = self._metadata.row_group(number).column(self._leaf)
@@ -150,12 +164,12 @@ class ByteColumn:
             return body
         return inflated(body, codec, header.size)
 
-    def _read_dictionary(self, group: _Group) -> _Plain:
+    def _read_dictionary(self, group: _Group) -> Plain:
         if group.dictionary is None:
             raise ValueError("the dictionary page is missing")
-        return _plain(self._body(group.dictionary, group.codec), group.dictionary.header.count)
+        return read_plain(self._body(group.dictionary, group.codec), group.dictionary.header.count)
 
-    def _read_values(self, number: int, group: _Group, index: int) -> _Values:
+    def _read_values(self, number: int, group: _Group, index: int) -> Values:
         page = group.pages[index]
         header = page.header
         if header.kind == "data2":
@@ -176,97 +190,20 @@ class ByteColumn:
         order = None
         present = header.count
         if self._depth:
-            depths = _hybrid(levels, self._depth.bit_length(), header.count)
+            depths = read_hybrid(levels, self._depth.bit_length(), header.count)
             filled = depths == self._depth
             order = np.where(filled, np.cumsum(filled) - 1, -1)
             present = int(filled.sum())
         if header.encoding == "plain":
-            return _Values(order, None, _plain(body, present))
+            return Values(order, None, read_plain(body, present))
         if header.encoding == "dictionary":
             indices = np.zeros(0, dtype=np.int64)
             if present:
                 width = body.read(0, 1)[0]
-                indices = _hybrid(body.read(1, body.size - 1), width, present)
+                indices = read_hybrid(body.read(1, body.size - 1), width, present)
             plain = self._last("dictionary", number, lambda: self._read_dictionary(group))
-            return _Values(order, indices, plain)
+            return Values(order, indices, plain)
         raise UnreadableColumnError(f"encoding {header.encoding}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    """Values one behind the other, each led by its length in 4 bytes."""
-
-    body: Body
-    starts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """The values of a page: which rows have one, and where it lies."""
-
-    order: npt.NDArray[np.int64] | None  # by row; -1 where null
-    indices: npt.NDArray[np.int64] | None  # into a dictionary
-    plain: _Plain
-
-    def place(self, row: int) -> tuple[Body, int, int] | None:
-        """Body, first byte and length of a row's value."""
-        if self.order is not None:
-            row = int(self.order[row])
-            if row < 0:
-                return None
-        if self.indices is not None:
-            row = int(self.indices[row])
-        return self.plain.body, int(self.plain.starts[row]), int(self.plain.lengths[row])
-
-
-def _plain(body: Body, count: int) -> _Plain:
-    starts = np.zeros(count, dtype=np.int64)
-    lengths = np.zeros(count, dtype=np.int64)
-    at = 0
-    for number in range(count):
-        length = int.from_bytes(body.read(at, 4), "little")
-        starts[number], lengths[number] = at + 4, length
-        at += 4 + length
-    if at > body.size:
-        raise ValueError("the page is shorter than its values")
-    return _Plain(body, starts, lengths)
-
-
-def _hybrid(data: bytes, width: int, count: int) -> npt.NDArray[np.int64]:
-    """Runs of one number and groups of eight packed ones: parquet's levels and indices."""
-    values = np.zeros(count, dtype=np.int64)
-    if width == 0:
-        return values
-    at = done = 0
-    while done < count:
-        head = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            head |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
-        if head & 1:
-            size = (head >> 1) * width
-            bits = np.unpackbits(np.frombuffer(data[at : at + size], np.uint8), bitorder="little")
-            found = bits[: len(bits) // width * width].reshape(-1, width) @ (
-                1 << np.arange(width, dtype=np.int64)
-            )
-            at += size
-        else:
-            size = (width + 7) // 8
-            found = np.full(
-                min(head >> 1, count - done), int.from_bytes(data[at : at + size], "little")
-            )
-            at += size
-        if not len(found):
-            raise ValueError("the page is shorter than its values")
-        found = found[: count - done]
-        values[done : done + len(found)] = found
-        done += len(found)
-    return values
 
 
 def leaves(metadata: pq.FileMetaData) -> dict[str, int]:

@@ -68,6 +68,16 @@ class ColumnMap:
         extra = {name: as_tag(value) for name, value in row.items() if name not in used}
         return values, {name: text for name, text in extra.items() if text is not None}
 
+    def field_of(self, column: str) -> str | None:
+        """The field that a column fills."""
+        if self.group is not None and column in (self.group.drive, self.group.clip):
+            return "group"
+        return next((field for field, name in self.fields.items() if name == column), None)
+
+    def fills(self, field: str) -> bool:
+        """Whether a column fills a field."""
+        return field in self.fields or (field == "group" and self.group is not None)
+
     def _split_is_fold(self) -> bool:
         return _plain(self.fields.get("split", "")) in FOLDS
 

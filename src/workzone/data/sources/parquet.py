@@ -150,7 +150,7 @@ def _path_without_suffix(file: _File, source: Path) -> str:
 def _unlike(files: Sequence[_File]) -> Iterator[str]:
     """Fields that some files have and others lack."""
     for field in _TOLD_FIELDS:
-        lacking = [file.path.name for file in files if field not in file.columns.fields.fields]
+        lacking = [file.path.name for file in files if not file.columns.fields.fills(field)]
         if lacking and len(lacking) < len(files):
             yield (
                 f"{len(lacking)} of {len(files)} files have no column for the {field}, such as "

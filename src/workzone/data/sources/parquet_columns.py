@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from workzone.data.images_in_text import is_path
-from workzone.data.parquet_cells import flat_fields, is_bytes, is_image_struct, raw_value
+from workzone.data.parquet_reader import flat_fields, is_bytes, is_image_struct, raw_value
 from workzone.data.sources.columns import ALIASES, ColumnMap, map_columns
 from workzone.errors import ManifestError, UsageError
 
@@ -97,7 +97,7 @@ def choose_columns(
         if not _holds_images(kind) or _is_text(file, name):
             read.append(name)
             continue
-        field = next((f for f, column in mapping.fields.items() if name == column), None)
+        field = mapping.field_of(name)
         what = f"the column {name!r} holds bytes that are not UTF-8 text"
         if field in _VITAL or field in fields:
             raise ManifestError(
