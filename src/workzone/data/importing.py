@@ -120,8 +120,8 @@ def import_source(
     if not samples:
         counts = ", ".join(f"{code} {count}" for code, count in count_by_code(entries).items())
         raise ManifestError(
-            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}); "
-            f"see {quarantine}"
+            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}"
+            f"{f', such as {entries[0].reason}' if entries else ''}); see {quarantine}"
         )
     write_manifest(Manifest(samples, root, found.source_columns), output)
     counted = Counter(_LABEL_NAMES[sample.label] for sample in samples)
