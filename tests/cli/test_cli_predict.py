@@ -64,7 +64,9 @@ def test_one_image_is_answered_in_a_sentence(
     assert line == f"street.png: no road work, {shown_probability(prediction.probability)}\n"
 
 
-def test_several_images_are_rows_of_a_table(tiny: Tiny, predictor: Predictor, street: Path) -> None:
+def test_several_images_are_rows_of_a_table(
+    tiny: Tiny, predictor: Predictor, street: Path, roadwork: Prediction
+) -> None:
     other = street.with_name("other.png")
     blob_image(902, 0).save(other)
     text = " ".join(predict(street, other, "--model", tiny.bundle).stdout.split())
@@ -210,7 +212,8 @@ def test_a_folder_goes_into_a_file(tiny: Tiny, tmp_path: Path) -> None:
     output = tmp_path / "scores.csv"
     result = predict(tmp_path / "images", "-m", tiny.bundle, "-o", output)
     assert f"{len(good)} images scored (0 results were there)" in result.stdout
-    assert f"8 could not be read: {output}.quarantine.csv" in result.stderr
+    assert f"8 could not be read: {output}.quarantine.csv\n- " in result.stderr
+    assert "- 1: no such file\n" in result.stderr
     with output.open(newline="") as handle:
         assert sorted(row["id"] for row in csv.DictReader(handle)) == sorted(good)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from workzone.cli.console import FAILED, command, err, examples, out
 from workzone.cli.options import (
@@ -148,6 +149,7 @@ def _write(
     predictor: Predictor, found: Found, output: Path, image_only: bool, auto: bool, as_json: bool
 ) -> tuple[int, int, float | None]:
     """Score into a file and say so; how many were scored, were not, and the share found."""
+    from workzone.report.answer import printable
     from workzone.run.bulk import predict_many
 
     summary = predict_many(predictor, found, output, image_only=image_only, find_share=auto)
@@ -155,18 +157,16 @@ def _write(
         typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
     else:
         out.print(
-            f"{summary.scored:,} images scored ({summary.resumed:,} results were there), "
+            f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
             f"{summary.roadwork:,} with road work: {summary.output}",
             markup=False,
             soft_wrap=True,
         )
     if summary.quarantined:
-        err.print(
-            f"{summary.quarantined:,} could not be read: {summary.quarantine}",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
+        lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
+        lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]
+        for line in lines:
+            err.print(line, style="yellow", markup=False, soft_wrap=True)
     return summary.scored, summary.quarantined, summary.share
 
 
@@ -226,9 +226,10 @@ def _print_each(
         text = sentence(name, prediction, takes_metadata=takes_metadata)
         out.print(text, markup=False, highlight=False, soft_wrap=True)
     elif shown:
-        # Where nobody watches, names stay whole, one image to a line.
         width = out.width if out.is_terminal else None
-        out.print(table_of(shown, width=width, takes_metadata=takes_metadata), width=width or WIDE)
+        table = table_of(shown, width=width, takes_metadata=takes_metadata)
+        # In a pipe names stay whole, one image to a line.
+        (out if width else Console(width=WIDE)).print(table)
         if good > TABLE_ROWS:
             out.print(f"... and {good - TABLE_ROWS:,} more; write them all with -o scores.csv")
     return good, bad

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from workzone.types import Prediction
 
 FLUSH_EVERY = 32
 """Images between two flushes of the journal: the most that a stop can lose."""
+
+_TOLD_REASONS = 5
 
 OutputKind = Literal["jsonl", "csv", "parquet"]
 _SUFFIXES: dict[str, OutputKind] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
@@ -65,6 +68,7 @@ class BulkSummary:
     scored: int
     roadwork: int
     quarantined: int
+    reasons: dict[str, int]  # the most frequent ones why not, and of how many images
     resumed: int  # results that an earlier run had left
     ignored: int  # files that were passed over
     passed_over: dict[str, int]  # the same by kind: a suffix such as .mp4, or a few words
@@ -184,11 +188,18 @@ def predict_many(
         scored=len(good),
         roadwork=int((moved.apply(good) > HALF).sum()),
         quarantined=len(entries),
+        reasons=_frequent_reasons(entries),
         resumed=len(done),
         ignored=sources.passed_over.total,
         passed_over=dict(sources.passed_over.kinds),
         share=share,
     )
+
+
+def _frequent_reasons(entries: Iterable[QuarantineEntry]) -> dict[str, int]:
+    """Reasons without the names of images, most frequent first."""
+    reasons = Counter(entry.reason.partition(": ")[2] or entry.reason for entry in entries)
+    return dict(reasons.most_common(_TOLD_REASONS))
 
 
 @contextlib.contextmanager
