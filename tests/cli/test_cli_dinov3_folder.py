@@ -10,8 +10,8 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
-from workzone.data.scenes import write_scenes
 from workzone.run.predictor import load
+from workzone.scenes import write_scenes
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from cli_invoke import invoke
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.masks import write_masks
-from workzone.train.tracking import read_log
+from workzone.train.watch.tracking import read_log
 
 
 def write_blobs(folder: Path) -> Path:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from workzone.data.find_files import find_files, find_in_names, nearest_name
-from workzone.data.scenes import write_scenes
 from workzone.data.sources.detect import detect_kind
 from workzone.data.sources.folder import open_folder
 from workzone.errors import WorkzoneError
+from workzone.scenes import write_scenes
 
 
 def fill(folder: Path, *names: str) -> Path:

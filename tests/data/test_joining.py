@@ -10,7 +10,7 @@ from workzone.data.pseudo_labels import SOURCE
 from workzone.data.split_proof import check_split
 from workzone.data.splits import split_manifest
 from workzone.errors import ManifestError, UsageError
-from workzone.train.examples import Examples, rows_apart
+from workzone.train.feed.examples import Examples, rows_apart
 from workzone.types import ImageRef, Sample
 
 

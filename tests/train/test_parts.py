@@ -15,8 +15,8 @@ from test_loop import FAST, D, examples_of, fit, grid_parts, made_data, two_fold
 from workzone.backbones.adapters import AdapterConfig
 from workzone.features.masks import MaskTargets
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.mask_loss import mask_loss
-from workzone.model.masks import MaskHeadConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.loss import mask_loss
 from workzone.train import fit as fitting
 from workzone.train.fit import Fit
 from workzone.train.judging import validate

@@ -25,17 +25,17 @@ import yaml
 from train.resume_job import made_examples
 from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.encoder import EncoderConfig
+from workzone.model.encoder.encoder import EncoderConfig
 from workzone.train import loop, losses
-from workzone.train import state as states
-from workzone.train.checkpoints import Checkpoints, read_state
+from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.fit import Fit, fit
 from workzone.train.judging import Validation
-from workzone.train.optimizers import OptimizerConfig
+from workzone.train.keep import state as states
+from workzone.train.keep.checkpoints import Checkpoints, read_state
+from workzone.train.keep.run_folder import RunFolder
+from workzone.train.optim.optimizers import OptimizerConfig
+from workzone.train.optim.schedules import ScheduleConfig
 from workzone.train.processes import Processes
-from workzone.train.run_folder import RunFolder
-from workzone.train.sampling import SamplingConfig
-from workzone.train.schedules import ScheduleConfig
 from workzone.train.session import Session
 from workzone.train.settings import RunConfig, TrainConfig
 

@@ -78,7 +78,7 @@ def draw_curves(records: Sequence[Record]) -> list[Chart]:
     of a curve with more than `MOST_POINTS` points, means over equal stretches are drawn.
 
     Args:
-        records: of `workzone.train.tracking.read_log`; those of other names are of no concern.
+        records: of `workzone.train.watch.tracking.read_log`; other names are of no concern.
     """
     steps = _by_stage(records, "step")
     epochs = _by_stage(records, "epoch")

@@ -17,7 +17,6 @@ from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.preview import contact_sheet
 from workzone.data.prints import fingerprints
-from workzone.data.scenes import write_scenes
 from workzone.data.splits import split_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import UsageError
@@ -27,6 +26,7 @@ from workzone.report.html import write_report
 from workzone.report.metrics import to_table
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
+from workzone.scenes import write_scenes
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
 

@@ -21,7 +21,7 @@ from workzone.decide.threshold import HALF
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.metadata_batch import MetadataBatch, encode_samples
+from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport
@@ -37,7 +37,7 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.run.mistakes import stored_input, worst
-from workzone.train.examples import images_at_once
+from workzone.train.feed.examples import images_at_once
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 

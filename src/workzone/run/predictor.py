@@ -21,10 +21,10 @@ from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import decision_of
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.reading import read_views
-from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, strongest_cell, view_shares
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.kernels import log_attention_kernel
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
 from workzone.run.backbone import bundle_backbone

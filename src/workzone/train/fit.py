@@ -13,15 +13,15 @@ from workzone.decide.calibration import Calibration, apply_where_known, fit_cali
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector
-from workzone.model.mask_loss import MaskOverlap
+from workzone.model.masks.loss import MaskOverlap
 from workzone.progress import Bar, bar
-from workzone.train.display import Display
-from workzone.train.examples import Examples, Rows
+from workzone.train.feed.examples import Examples, Rows
 from workzone.train.judging import Scores, judge
 from workzone.train.loop import train_detector
 from workzone.train.parts import MASKS, Ending, part_names
 from workzone.train.session import Learned, Session, Stage
 from workzone.train.settings import TrainConfig
+from workzone.train.watch.display import Display
 from workzone.types import OBJECT_CLASSES
 
 

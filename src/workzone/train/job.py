@@ -31,15 +31,15 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
-from workzone.model.attention import log_attention_kernel
-from workzone.model.metadata_config import refuse_leaking
-from workzone.train.examples import Examples, Rows, copy_rows
+from workzone.model.kernels import log_attention_kernel
+from workzone.model.metadata.config import refuse_leaking
+from workzone.train.feed.examples import Examples, Rows, copy_rows
+from workzone.train.feed.sampling import SamplingConfig, sampling_weights
 from workzone.train.fit import Fit, fit
+from workzone.train.keep.run_folder import RunFolder
 from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.processes import Processes
 from workzone.train.protection import check_classes, check_grid, imbalance_warning
-from workzone.train.run_folder import RunFolder
-from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
@@ -97,7 +97,7 @@ def train(
         test_split: the split to leave alone.
         run_folder: where the run is kept, so that it can go on after a stop; None: nowhere.
         restart: drop a run that was stopped in ``run_folder``.
-        services: who else is told of steps and epochs, see `workzone.train.services`.
+        services: who else is told of steps and epochs, see `workzone.train.watch.services`.
         together: the processes that train; None: this one.
 
     Raises:

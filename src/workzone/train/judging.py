@@ -12,10 +12,10 @@ import torch.nn.functional as F
 
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.mask_loss import MaskOverlap, mask_loss_sums, mask_overlap
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.masks.loss import MaskOverlap, mask_loss_sums, mask_overlap
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.train.batches import moved
-from workzone.train.examples import Examples, Rows
+from workzone.train.feed.examples import Examples, Rows
 from workzone.train.losses import Objective
 from workzone.types import DetectorOutput
 

@@ -15,15 +15,16 @@ from torch import nn
 
 from workzone.errors import DivergedError
 from workzone.model.detector import Detector
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.progress import Bar
-from workzone.train.averaging import WeightAverage
 from workzone.train.batches import Part, cut, load
-from workzone.train.examples import Examples, Rows
-from workzone.train.figures import gradient_norm, validation_metrics
+from workzone.train.feed.examples import Examples, Rows
+from workzone.train.feed.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.judging import BATCH, Validation, validate
+from workzone.train.keep.state import State, whole
 from workzone.train.losses import Objective
-from workzone.train.optimizers import (
+from workzone.train.optim.averaging import WeightAverage
+from workzone.train.optim.optimizers import (
     differentiable_twice,
     evaluation_weights,
     make_optimizer,
@@ -32,10 +33,9 @@ from workzone.train.optimizers import (
 from workzone.train.parts import CLASSIFIER, MASKS, Ending, Kept, loss_of, part_names
 from workzone.train.processes import Processes
 from workzone.train.protection import check_divergence
-from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.session import Learned, Stage
 from workzone.train.settings import TrainConfig
-from workzone.train.state import State, whole
+from workzone.train.watch.figures import gradient_norm, validation_metrics
 
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.judging import Validation
 from workzone.train.settings import TrainConfig
 

@@ -15,16 +15,16 @@ import torch
 from workzone.errors import DivergedError, TrainingError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.train.batches import Batch
-from workzone.train.checkpoints import Checkpoints
-from workzone.train.examples import Examples
-from workzone.train.interruption import Interruption
+from workzone.train.feed.examples import Examples
+from workzone.train.keep.checkpoints import Checkpoints
+from workzone.train.keep.interruption import Interruption
+from workzone.train.keep.run_folder import RunFolder
+from workzone.train.keep.state import State
 from workzone.train.parts import Kept
 from workzone.train.processes import Processes, set_generators, state_of_generators
 from workzone.train.protection import save_bad_batch
-from workzone.train.run_folder import RunFolder
 from workzone.train.settings import RunConfig, TrainConfig
-from workzone.train.state import State
-from workzone.train.tracking import Listener, Tracker
+from workzone.train.watch.tracking import Listener, Tracker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
-from workzone.model.glance import GlanceConfig
-from workzone.train.augment import AugmentConfig
-from workzone.train.optimizers import OptimizerConfig
-from workzone.train.sampling import SamplingConfig
-from workzone.train.schedules import ScheduleConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.train.feed.augment import AugmentConfig
+from workzone.train.feed.sampling import SamplingConfig
+from workzone.train.optim.optimizers import OptimizerConfig
+from workzone.train.optim.schedules import ScheduleConfig
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
