@@ -41,14 +41,14 @@ from workzone.backbones import load_backbone
 from workzone.config import from_mapping
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest
-from workzone.data.scenes.write import write_scenes
 from workzone.decide.calibration import apply_where_known
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.masks import mask_targets
 from workzone.features.store import FeatureStore
-from workzone.model.masks import MaskHeadConfig
+from workzone.model.masks.head import MaskHeadConfig
 from workzone.report.bootstrap import resample_figures
-from workzone.train.examples import Examples
+from workzone.scenes.write import write_scenes
+from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
 from workzone.train.settings import TrainConfig
@@ -242,7 +242,7 @@ def detector(
 @torch.no_grad()
 def _mask_counts(model: torch.nn.Module, unseen: Examples) -> dict[str, list[int]]:
     from workzone.model.detector import Detector
-    from workzone.model.mask_loss import mask_overlap
+    from workzone.model.masks.loss import mask_overlap
 
     assert isinstance(model, Detector) and unseen.masks is not None
     masks = model.run(unseen.batch(torch.arange(len(unseen)))).masks

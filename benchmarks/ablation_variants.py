@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from workzone.model.detector import DetectorConfig
-from workzone.model.encoder import EncoderConfig
-from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig
-from workzone.model.metadata_config import MetadataConfig
-from workzone.model.pruning import PrunerConfig
+from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.pruning import PrunerConfig
 
 SMALL = "small"
 FULL = "full, 128 wide"

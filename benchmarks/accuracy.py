@@ -48,8 +48,6 @@ from workzone.data.augmentation import Augmentation
 from workzone.data.challenge import LEVELS, Changes, apply_changes, draw_changes
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
-from workzone.data.scenes import write_scenes
-from workzone.data.scenes.composites import write_composites
 from workzone.decide.bundle import write_bundle
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
@@ -61,8 +59,10 @@ from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.presets import Preset, preset
 from workzone.report.metrics import point_metrics
+from workzone.scenes import write_scenes
+from workzone.scenes.composites import write_composites
 from workzone.subnet.challenge import LEVEL, reward_figure, write_challenge
-from workzone.train.examples import Examples, Rows
+from workzone.train.feed.examples import Examples, Rows
 from workzone.train.job import examples_of, train
 from workzone.train.loop import train_detector
 from workzone.train.session import Session
@@ -192,9 +192,7 @@ def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> Detector
     config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
         stage = Session().stage("everything", config.run)
-        return train_detector(
-            examples, rows, config, shown, stage, epochs=config.epochs, validation=None
-        ).detector
+        return train_detector(examples, rows, config, shown, stage, validation=None).detector
 
 
 def kept(file: Path, recipe: Preset, train_one: Callable[[], Detector]) -> Detector:

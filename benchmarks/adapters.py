@@ -28,11 +28,11 @@ from sklearn.metrics import roc_auc_score
 from workzone.backbones import load_backbone
 from workzone.backbones.adapters import AdapterConfig
 from workzone.data.manifest import read_manifest
-from workzone.data.scenes import write_scenes
 from workzone.data.splits import split_manifest
 from workzone.features.extract import make_spec
 from workzone.model.detector import DetectorConfig
-from workzone.model.glance import GlanceConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.scenes import write_scenes
 from workzone.train.job import train
 from workzone.train.pixels import PixelDetector, PixelInput
 from workzone.train.settings import TrainConfig

@@ -36,7 +36,7 @@ from workzone.data.challenge import LEVELS
 from workzone.files import write_text
 from workzone.report.bootstrap import resample_figures
 from workzone.subnet.challenge import reward_figure
-from workzone.train.augment import AugmentConfig
+from workzone.train.feed.augment import AugmentConfig
 from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
 from workzone.train.settings import TrainConfig

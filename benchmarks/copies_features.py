@@ -18,7 +18,7 @@ from workzone.features.extract import Extraction, make_spec, store_path
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore, StoreWriter
 from workzone.subnet.challenge import write_challenge
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.types import Sample
 
 CHALLENGE_SEED = 0

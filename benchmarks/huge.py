@@ -31,13 +31,13 @@ from record import write_record
 from workzone.backbones import Backbone, load_backbone, pool
 from workzone.backbones import run as run_backbone
 from workzone.backbones.dinov3 import DINOv3ViT
-from workzone.model.attention import activate_fastest_attention
 from workzone.model.cost import META, TRAINING_BATCH, counted
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.mask_loss import mask_loss
-from workzone.model.metadata_batch import no_metadata
+from workzone.model.kernels import activate_fastest_attention
+from workzone.model.masks.loss import mask_loss
+from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import preset
-from workzone.train.optimizers import OptimizerConfig, make_optimizer
+from workzone.train.optim.optimizers import OptimizerConfig, make_optimizer
 from workzone.types import OBJECT_CLASSES
 from workzone.views import ViewLayout, view_boxes
 

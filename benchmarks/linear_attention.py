@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from record import write_record
 
-from workzone.model.attention import AttentionConfig, GroupedQueryAttention
-from workzone.model.linear_attention import GatedLinearAttention
+from workzone.model.encoder.attention import AttentionConfig, GroupedQueryAttention
+from workzone.model.encoder.linear_attention import GatedLinearAttention
 from workzone.progress import track
 
 TOKENS = (8, 64, 256, 512, 1029, 4 * 1029, 12 * 1029)

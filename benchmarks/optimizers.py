@@ -26,10 +26,10 @@ from record import write_record
 
 from workzone import progress
 from workzone.report.bootstrap import resample_figures
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
-from workzone.train.optimizers import OptimizerConfig
+from workzone.train.optim.optimizers import OptimizerConfig
 from workzone.train.settings import TrainConfig
 
 RATES = {

@@ -41,7 +41,7 @@ from workzone.decide.calibration import fit_calibration
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
 from workzone.report.metrics import summarise
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
 from workzone.train.settings import TrainConfig

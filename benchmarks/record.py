@@ -13,7 +13,16 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("workzone", "torch", "torchvision", "timm", "transformers", "scikit-learn", "pillow")
+PACKAGES = (
+    "workzone",
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "scikit-learn",
+    "pillow",
+    "pyarrow",
+)
 
 
 def processor() -> str:

@@ -35,7 +35,7 @@ from workzone.features.extract import store_path
 from workzone.features.store import FeatureStore
 from workzone.model.presets import preset
 from workzone.subnet.challenge import LEVEL, write_challenge
-from workzone.train.examples import Examples, copy_rows
+from workzone.train.feed.examples import Examples, copy_rows
 from workzone.train.job import examples_of
 from workzone.types import Sample
 

@@ -27,7 +27,7 @@ from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.decide.test_time import TestTimeConfig, confident_mean
 from workzone.features.extract import Extraction, make_spec
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
 from workzone.train.judging import predict_probabilities
 from workzone.train.settings import TrainConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ def make_natix(folder: Path, *, train: int = 8, test: int = 4, side: int = 64) -
     """Write ``train-00000-of-00001.parquet`` and ``test-...`` below ``folder``; give ``folder``.
 
     Rows take turns: label 1 (an orange square, a description, altered travel) and label 0. Four
-    rows in a row share a sequence; every third row lacks weather and place; of every fourth row
-    the sequence is missing and only the video is known.
+    rows in a row are of one drive; every third row lacks weather and place; of every fourth row the
+    clip's number is missing. Ids are of the published form: ``vid_id`` a hash, ``seq_id`` a number
+    within the drive, tags as lists in text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = 0
@@ -33,7 +35,7 @@ def make_natix(folder: Path, *, train: int = 8, test: int = 4, side: int = 64) -
 
 _TEXT_COLUMNS = (
     *("id", "license", "flickr_url", "coco_url", "date_captured", "gps", "city_name"),
-    *("scene_description", "video_info.frame_id", "video_info.seq_id", "video_info.vid_id"),
+    *("scene_description", "video_info.frame_id", "video_info.vid_id"),
     *("scene_level_tags.daytime", "scene_level_tags.scene_environment"),
     *("scene_level_tags.travel_alteration", "scene_level_tags.weather"),
 )
@@ -41,6 +43,7 @@ _SCHEMA = pa.schema(
     [
         pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         *(pa.field(name, pa.string()) for name in _TEXT_COLUMNS),
+        pa.field("video_info.seq_id", pa.int64()),
         pa.field("width", pa.int64()),
         pa.field("height", pa.int64()),
         pa.field("label", pa.int64()),
@@ -51,7 +54,6 @@ _SCHEMA = pa.schema(
 def _row(number: int, split: str, side: int) -> dict[str, Any]:
     label = number % 2
     known = number % 3 != 0
-    sequence = f"{split}-sequence-{number // 4}"
     return {
         "image": {"bytes": _image(number, label, side), "path": f"{number}.png"},
         "id": f"natix-{number}",
@@ -63,16 +65,21 @@ def _row(number: int, split: str, side: int) -> dict[str, Any]:
         "city_name": "pittsburgh" if known else None,
         "scene_description": "Cones close the right lane." if label else None,
         "video_info.frame_id": str(number),
-        "video_info.seq_id": sequence if number % 4 else None,
-        "video_info.vid_id": f"{split}-video-{number // 4}",
+        "video_info.seq_id": number % 2 + 1 if number % 4 else None,
+        "video_info.vid_id": drive_of(number, split),
         "scene_level_tags.daytime": "Light" if known else None,
         "scene_level_tags.scene_environment": "Urban",
-        "scene_level_tags.travel_alteration": "Partially Blocked" if label else None,
-        "scene_level_tags.weather": "Sunny" if known else None,
+        "scene_level_tags.travel_alteration": "['Partially Blocked']" if label else "['None']",
+        "scene_level_tags.weather": "['Sunny']" if known else None,
         "width": side,
         "height": side,
         "label": label,
     }
+
+
+def drive_of(number: int, split: str) -> str:
+    """The drive of a row, as a hash."""
+    return hashlib.md5(f"{split}-{number // 4}".encode(), usedforsecurity=False).hexdigest()
 
 
 def _image(number: int, label: int, side: int) -> bytes:

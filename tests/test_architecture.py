@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,13 @@ PACKAGE = ROOT / "src" / "workzone"
 LAYERS = (
     ("types", "errors"),
     ("config", "files", "progress", "parallel"),
-    ("data", "views"),
-    ("backbones", "features"),
+    ("data",),
+    ("views", "scenes"),
+    ("backbones",),
+    ("features",),
     ("model",),
-    ("train", "decide"),
+    ("decide",),
+    ("train",),
     ("report",),
     ("run",),
     ("subnet",),
@@ -55,14 +60,107 @@ def test_imports_point_down_the_spine(path):
     if part == "__init__":
         return  # the public names come from everywhere
     assert part in LEVEL, f"{part} has no place in the order of imports"
-    higher = {other for other in imported_parts(path.read_text()) if LEVEL[other] > LEVEL[part]}
-    assert not higher, f"{path.relative_to(ROOT)} imports {higher}, which come later in the spine"
+    others = imported_parts(path.read_text()) - {part}
+    higher = {other for other in others if LEVEL[other] >= LEVEL[part]}
+    assert not higher, f"{path.relative_to(ROOT)} imports {higher}, not earlier in the spine"
 
 
 def test_an_upward_import_is_seen():
     assert imported_parts("def f():\n    from workzone.run.bulk import x") == {"run"}
     assert imported_parts("import workzone.cli.data") == {"cli"}
     assert imported_parts("from workzone import progress") == {"progress"}
+
+
+def imported_modules(source: str, present: Collection[str]) -> set[str]:
+    """Which of the files present some source imports, wherever in it, and be it for types alone.
+
+    The package itself is none of them: its public names come from everywhere.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                module = f"{node.module}.{alias.name}"
+                found.add(module if module in present else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & set(present)
+
+
+def import_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """What each module imports, by dotted name."""
+    return {module: imported_modules(source, sources) for module, source in sources.items()}
+
+
+def between_folders(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The same, with all files of a folder within a room as one, as `workzone.train.feed`."""
+    joined: dict[str, set[str]] = {}
+    for module, imported in graph.items():
+        folder = ".".join(module.split(".")[:3])
+        others = {".".join(other.split(".")[:3]) for other in imported} - {folder}
+        joined.setdefault(folder, set()).update(others)
+    return joined
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, the first once more at the end; [] if none do."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1][::-1]
+    return []
+
+
+def sources_of_the_package() -> dict[str, str]:
+    names = {path: path.relative_to(PACKAGE.parent).with_suffix("").parts for path in modules()}
+    dotted = {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
+    return {name: path.read_text() for name, path in dotted.items() if name != "workzone"}
+
+
+def test_no_files_and_no_folders_import_each_other_in_a_circle():
+    graph = import_graph(sources_of_the_package())
+    assert sum(map(len, graph.values())) > len(graph)  # it has been read at all
+    assert circle(graph) == []
+    assert circle(between_folders(graph)) == []
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "from workzone.model.a import A",
+        "def f():\n    from workzone.model import a",
+        "def f():\n    import workzone.model.a as other",
+        "if TYPE_CHECKING:\n    from workzone.model.a import A",
+    ],
+)
+def test_a_circle_is_seen(last):
+    sources = {
+        "workzone.model": "",
+        "workzone.model.a": "import torch\nfrom workzone.model import b, constant",
+        "workzone.model.b": "from workzone.model.deep.c import C",
+        "workzone.model.deep.c": last,
+    }
+    found = circle(import_graph(sources))
+    assert len(found) == 4 and set(found) == set(sources) - {"workzone.model"}
+    assert "workzone.model.a workzone.model.b" in " ".join(found + found[1:])  # who imports whom
+    sources["workzone.model.deep.c"] = "import workzone\nfrom workzone import __version__"
+    assert circle(import_graph(sources)) == []
+
+
+def test_a_circle_of_folders_is_seen():
+    sources = {
+        "workzone.train.feed.rows": "from workzone.train.settings import TrainConfig",
+        "workzone.train.settings": "from workzone.train.feed.weights import WeightConfig",
+        "workzone.train.feed.weights": "",
+    }
+    graph = import_graph(sources)
+    assert circle(graph) == []
+    assert set(circle(between_folders(graph))) == {"workzone.train.feed", "workzone.train.settings"}
+
+
+def test_folders_say_what_belongs_in_them():
+    for path in PACKAGE.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} is silent"
 
 
 def tree_in(readme: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
         ("copies_tables", "stored_features_table", "copies", "training.md"),
         ("adapters_table", "tables", "adapters", "training.md"),
         ("accuracy_tables", "tables", "accuracy", "accuracy.md"),
+        ("lookalikes_table", "table", "lookalikes", "data.md"),
         ("accuracy_tables", "larger_table", "accuracy_dense2", "accuracy.md"),
         ("accuracy_tables", "self_training_table", "self_training", "accuracy.md"),
     ],

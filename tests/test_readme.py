@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from workzone.cli import app
 from workzone.data.manifest import read_manifest
-from workzone.data.scenes import write_scenes
+from workzone.scenes import write_scenes
 
 README = Path(__file__).parents[1] / "README.md"
 

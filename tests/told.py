@@ -12,7 +12,7 @@ from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import Calibration
 from workzone.features.text_model import SentenceModel, TextSpec
 from workzone.model.detector import Detector
-from workzone.model.metadata_config import MetadataConfig
+from workzone.model.metadata.config import MetadataConfig
 
 NIGHT = 3.0
 """What daytime "night" adds to the logit; "day", and all that is not known, adds nothing."""

@@ -18,7 +18,7 @@ class ImageError(WorkzoneError):
     """An image that cannot be used.
 
     ``code`` is a short stable word for tables: ``missing``, ``empty``, ``unreadable``,
-    ``truncated``, ``too-small``, ``too-large``, ``denied``, ``changed``.
+    ``truncated``, ``damaged``, ``too-small``, ``too-large``, ``denied``, ``changed``.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -216,7 +216,7 @@ def test_missing_tensors_are_never_made_up(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_sizes")
 def test_damaged_and_pickled_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"no weights of 'dinov3-vits16' at .*config\.json"):
+    with pytest.raises(BackboneError, match=r"no weights at .*config\.json"):
         load_backbone(TINY, weights=tmp_path)
     tiny_vit().save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
@@ -225,7 +225,7 @@ def test_damaged_and_pickled_folders_are_refused(tmp_path: Path) -> None:
         load_backbone(TINY, weights=tmp_path)
     file.unlink()
     torch.save(tiny_vit().state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(BackboneError, match=r"cannot be read.*safetensors"):
+    with pytest.raises(BackboneError, match=r"pytorch_model\.bin is a pickle"):
         load_backbone(TINY, weights=tmp_path)
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from made_copies import copies, encoded, picture, stored
 from workzone.cli.data import app
 from workzone.data.images import read_bytes
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
@@ -108,8 +109,10 @@ def test_split_writes_a_manifest_whose_images_are_found_from_its_new_folder(
     output = tmp_path / "elsewhere" / "deep" / "split.parquet"
     text = run("split", manifest, "-o", output, "--folds", 2)
     assert "fold-0" in text
-    assert "0 groups and 0 images on two sides" in text
-    assert "20 rows are without a content hash" in text
+    assert "0 groups, 0 places and 0 copies (same bytes, re-encoded, resized, mirrored" in text
+    assert "Not looked for: crops off the centre" in text
+    assert "20 rows are without a position" in text
+    assert "content hash" not in text
     done = read_manifest(output)
     assert {sample.split for sample in done} == {"fold-0", "fold-1"}
     before = read_manifest(manifest)
@@ -125,6 +128,32 @@ def test_split_by_shares_as_json(manifest: Path) -> None:
     assert {split["name"]: split["rows"] for split in proof["splits"]} == {"train": 12, "test": 8}
     assert proof["problems"] == []
     assert [s.image for s in read_manifest(output)] == [s.image for s in read_manifest(manifest)]
+
+
+def test_copies_stay_on_one_side_unless_nobody_looks(tmp_path: Path) -> None:
+    samples = []
+    for number in range(8):
+        one = picture(number, (640, 480))
+        kind = list(copies(one))[number % 4]
+        for name, data in ((f"{number}", encoded(one)), (f"{number}-copy", copies(one)[kind])):
+            samples.append(stored(tmp_path, f"{name}.jpg", data, label=number // 4, group=name))
+    path, output = tmp_path / "manifest.parquet", tmp_path / "split.parquet"
+    write_manifest(Manifest(samples, tmp_path), path)
+    text = run("split", path, "-o", output, "--folds", 2)
+    split = {sample.id: sample.split for sample in read_manifest(output)}
+    assert all(split[f"{n}.jpg"] == split[f"{n}-copy.jpg"] for n in range(8))
+    assert "8 scenes were joined to others, for their pictures look alike" in text
+    assert "16 images look like others" in run("audit", output, "--strict")
+
+    text = run("split", path, "-o", output, "--folds", 2, "--no-look")
+    assert "0 copies (same bytes) on two sides" in text
+    assert (
+        "Not looked for: copies (re-encoded, resized, mirrored, cropped about the centre)" in text
+    )
+    assert "16 images of different groups show the same picture" in run("audit", output)
+    proof = json.loads(run("split", path, "-o", output, "--folds", 2, "--no-look", "--json"))
+    assert proof["looks"] is None
+    assert proof["not_looked_for"][0].startswith("copies (re-encoded")
 
 
 def test_split_mistakes_have_their_exit_codes(manifest: Path) -> None:

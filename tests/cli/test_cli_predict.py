@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -19,11 +16,12 @@ from made_images import blob_image
 from told import told_bundle
 from workzone import progress
 from workzone.cli import app
-from workzone.cli.predict import TABLE_ROWS, overlay_places
+from workzone.cli.predict import TABLE_ROWS
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import write_bundle
+from workzone.report.answer import shown_probability, where
 from workzone.run.predictor import Predictor, load
-from workzone.types import ImageRef, Sample
+from workzone.types import ImageRef, Prediction, Sample
 
 runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
 
@@ -36,6 +34,17 @@ def street(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def roadwork(predictor: Predictor, street: Path) -> Prediction:
+    """What the model says of `street`, which is made one with road work."""
+    for number in range(901, 950):
+        blob_image(number, 1).save(street)
+        (prediction,) = predictor.predict(street)
+        if prediction.decision == "roadwork":
+            return prediction
+    raise AssertionError("the model finds road work in none")
+
+
 def predict(*arguments: object, expect: int = 0) -> Result:
     result = runner.invoke(app, ["predict", *map(str, arguments)])
     assert result.exit_code == expect, f"{arguments}\n{result.output}"
@@ -43,13 +52,38 @@ def predict(*arguments: object, expect: int = 0) -> Result:
     return result
 
 
-def test_one_image_is_one_row_of_a_table(tiny: Tiny, predictor: Predictor, street: Path) -> None:
-    prediction = predictor.predict(street)[0]
-    text = " ".join(predict(street, "--model", tiny.bundle).stdout.split())
-    assert "street.png" in text
-    assert f"{prediction.probability:.3f}" in text
-    assert predictor.bundle.spec.layout.names()[prediction.view] in text
-    assert ("yes" if prediction.decision == "roadwork" else "no") in text
+def test_one_image_is_answered_in_a_sentence(
+    tiny: Tiny, predictor: Predictor, street: Path, roadwork: Prediction
+) -> None:
+    line = predict(street, "--model", tiny.bundle).stdout
+    probability, place = shown_probability(roadwork.probability), where(roadwork.box)
+    assert line == f"{street}: road work, {probability}, strongest {place}\n"
+    blob_image(902, 0).save(street)
+    (prediction,) = predictor.predict(street)
+    line = predict(street.parent, "--model", tiny.bundle).stdout
+    assert line == f"street.png: no road work, {shown_probability(prediction.probability)}\n"
+
+
+def test_several_images_are_rows_of_a_table(
+    tiny: Tiny, predictor: Predictor, street: Path, roadwork: Prediction
+) -> None:
+    other = street.with_name("other.png")
+    blob_image(902, 0).save(other)
+    text = " ".join(predict(street, other, "--model", tiny.bundle).stdout.split())
+    for path, word in ((street, "yes"), (other, "no")):
+        (prediction,) = predictor.predict(path)
+        probability = shown_probability(prediction.probability, digits=3)
+        row = f"{word} │ {probability} │ {where(prediction.box)} │ {path} │"
+        assert row in text
+
+
+def test_the_answer_stays_on_one_line_in_a_narrow_pipe(tiny: Tiny, street: Path) -> None:
+    narrow = CliRunner(env={"COLUMNS": "40", "NO_COLOR": "1"})
+    long = street.with_name("a-name-that-is-longer-than-forty-columns-of-a-terminal.png")
+    street.rename(long)
+    for arguments in ([long], [long, tiny.root / "00.png"]):
+        result = narrow.invoke(app, ["predict", *map(str, arguments), "-m", str(tiny.bundle)])
+        assert str(long) in result.stdout
 
 
 def test_without_a_model_the_one_in_the_package_is_taken(
@@ -92,9 +126,9 @@ def test_json_stays_json_beside_overlays_and_bad_images(
     assert good["id"] == "street.png"
     assert bad.keys() == {"id", "error", "code"}
     assert (bad["id"], bad["code"]) == ("bad.jpg", "unreadable")
-    assert "bad.jpg: not an image in a known format" in bad["error"]
-    assert "not scored: bad.jpg: not an image in a known format" in result.stderr
-    assert f"1 overlays in {tmp_path}/overlays" in result.stderr
+    assert "bad.jpg: not an image but text: 'no image'" in bad["error"]
+    assert "not scored: bad.jpg: not an image but text: 'no image'" in result.stderr
+    assert f"1 overlay in {tmp_path}/overlays" in result.stderr
 
 
 def test_overlays_keep_the_folders(tiny: Tiny, street: Path, tmp_path: Path) -> None:
@@ -124,34 +158,6 @@ def test_overlays_are_never_written_outside_their_folder(
         "work/here/overlays/street.png.overlay.jpg",
         "work/here/overlays/evil.overlay.jpg",
     }
-
-
-@pytest.mark.parametrize(
-    ("ids", "expected"),
-    [
-        (["/a/x.png", "/b/x.png"], ["a/x.png", "b/x.png"]),
-        (["/home/me/x.png"], ["x.png"]),
-        (["/p/q/x.png", "/p/q/y.png", "../p/x.png"], ["q/x.png", "q/y.png", "x.png"]),
-        (["../x", "../../x", "/x", "x"], ["x", "x-2", "x-3", "x-4"]),
-        (["a.png", "A.png"], ["a.png", "A-2.png"]),
-        (["/", "..", "", ".", "//"], ["image", "image-2", "image-3", "image-4", "image-5"]),
-        (["a/../../../etc/x", "a/./b//x"], ["x", "a/b/x"]),
-        (["a\0b/x"], ["ab/x"]),
-        (["é" * 300 + ".png"], ["é" * 98 + ".png"]),
-    ],
-)
-def test_every_overlay_has_a_place_of_its_own(ids: list[str], expected: list[str]) -> None:
-    assert [str(place) for place in overlay_places(ids)] == [f"{e}.overlay.jpg" for e in expected]
-
-
-@given(st.lists(st.text("ab./\\\0é", max_size=12), max_size=8))
-def test_no_overlay_leaves_the_folder_or_replaces_another(ids: list[str]) -> None:
-    places = overlay_places(ids)
-    assert len(set(places)) == len(places) == len(ids)
-    for place in places:
-        assert not place.is_absolute()
-        assert os.path.normpath(Path("/folder", place)) == str(Path("/folder", place))
-        assert "\0" not in str(place)
 
 
 def test_images_of_one_name_have_an_overlay_each(tiny: Tiny, street: Path, tmp_path: Path) -> None:
@@ -206,7 +212,8 @@ def test_a_folder_goes_into_a_file(tiny: Tiny, tmp_path: Path) -> None:
     output = tmp_path / "scores.csv"
     result = predict(tmp_path / "images", "-m", tiny.bundle, "-o", output)
     assert f"{len(good)} images scored (0 results were there)" in result.stdout
-    assert f"8 could not be read: {output}.quarantine.csv" in result.stderr
+    assert f"8 could not be read: {output}.quarantine.csv\n- " in result.stderr
+    assert "- 1: no such file\n" in result.stderr
     with output.open(newline="") as handle:
         assert sorted(row["id"] for row in csv.DictReader(handle)) == sorted(good)
 
@@ -243,14 +250,14 @@ def test_overlays_show_what_was_printed_at_the_share_found(
     for number in range(8):
         blob_image(number, 0).save(street.parent / f"{number}.png")
     drawn: list[float] = []
-    explain = Predictor.explain
+    explain = Predictor.explain_file
 
     def told(self: Predictor, *given: Any) -> Any:
         scored, overlay = explain(self, *given)
         drawn.append(scored.probability)
         return scored, overlay
 
-    monkeypatch.setattr(Predictor, "explain", told)
+    monkeypatch.setattr(Predictor, "explain_file", told)
     options = ("--model", tiny.bundle, "--share", "auto", "--explain", tmp_path / "o", "--json")
     lines = predict(street.parent, *options).stdout.splitlines()
     assert [json.loads(line)["probability"] for line in lines] == pytest.approx(drawn)
@@ -261,6 +268,7 @@ def test_the_summary_of_a_file_is_json_too(tiny: Tiny, street: Path, tmp_path: P
     summary = json.loads(predict(street, "-m", tiny.bundle, "-o", output, "--json").stdout)
     assert summary["scored"] == 1
     assert summary["quarantined"] == summary["resumed"] == summary["ignored"] == 0
+    assert summary["passed_over"] == {}
     assert summary["output"] == str(output)
 
 
@@ -274,11 +282,81 @@ def test_nothing_but_bad_images_is_a_failure(
     assert "bad.jpg" in result.stderr or "1 could not be read" in result.stderr
 
 
+@pytest.mark.parametrize("more", [[], ["--json"], ["-o", "scores.csv"], ["--json", "-o", "s.csv"]])
+def test_files_passed_over_are_told_on_standard_error(
+    tiny: Tiny, street: Path, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.xyz", "b.XYZ", "c.abc", "labels.csv", ".hidden.png"):
+        (street.parent / name).touch()
+    result = predict(street.parent, "-m", tiny.bundle, *more)
+    assert "4 files passed over: 2 .xyz (such as " in result.stderr
+    assert "1 other file" in result.stderr
+    assert "passed over" not in result.stdout
+    if "--json" in more:
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert len(lines) == 1
+        if "-o" in more:
+            assert lines[0]["ignored"] == 4
+            assert lines[0]["passed_over"] == {".xyz": 2, ".abc": 1, "other file": 1}
+
+
+def test_one_image_comes_through_standard_input(
+    tiny: Tiny, roadwork: Prediction, street: Path, tmp_path: Path
+) -> None:
+    def piped(*more: object, data: bytes = street.read_bytes()) -> Result:
+        arguments = ["predict", "-", "-m", tiny.bundle, *more]
+        return runner.invoke(app, [str(a) for a in arguments], input=data)
+
+    assert piped().stdout.startswith("standard input: road work, 0.")
+    row = json.loads(piped("--json", "--explain", tmp_path / "overlays").stdout)
+    assert (row["id"], row["probability"]) == ("-", roadwork.probability)
+    assert [p.name for p in (tmp_path / "overlays").iterdir()] == ["-.overlay.jpg"]
+    output = tmp_path / "scores.jsonl"
+    assert piped("-o", output, street).exit_code == 0
+    written = [json.loads(line)["id"] for line in output.read_text().splitlines()]
+    assert written == ["-", str(street)]
+    assert piped(data=b"").exit_code == 2
+    assert "standard input is empty" in piped(data=b"").stderr
+    assert "not scored: standard input: " in piped(data=b"no image").stderr
+
+
+def test_the_backbone_looks_once_for_a_result_and_its_overlay(
+    tiny: Tiny, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    output = Predictor._output
+
+    def counted(self: Predictor, pixels: Any) -> Any:
+        looks.append(len(pixels))
+        return output(self, pixels)
+
+    monkeypatch.setattr(Predictor, "_output", counted)
+    predict(street, "-m", tiny.bundle)
+    alone = looks.copy()
+    looks.clear()
+    predict(street, "-m", tiny.bundle, "--explain", tmp_path / "overlays")
+    assert looks == alone
+
+
+def test_results_that_wait_for_the_share_show_a_bar(
+    tiny: Tiny, street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    blob_image(4, 0).save(street.parent / "b.png")
+    result = predict(street.parent, "-m", tiny.bundle, "--share", "auto", "--json")
+    assert "scoring" in result.stderr
+    assert len(result.stdout.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["gone.jpg", "-m", "{model}"], 2, "gone.jpg does not exist: name an image, a folder or"),
         (["{empty}", "-m", "{model}"], 2, "no images in"),
+        ([], 2, "name an image, several, a folder or a manifest, such as: workzone predict"),
+        (["https://x.org/a.jpg"], 2, "https://x.org/a.jpg is a web address: download it first"),
+        (["{street}", "{street}.gone"], 2, "did you mean 'street.png'?"),
         (["{list}", "-m", "{model}"], 2, "import it first: workzone data import"),
         (["{street}", "-m", "{model}", "-o", "{street}/x.csv"], 2, "is a file, not a folder"),
         (["{street}", "-m", "{empty}"], 1, "no model bundle at"),
@@ -344,8 +422,9 @@ def test_the_metadata_of_a_manifest_are_used(
             (row,) = csv.DictReader(handle)
         assert row["inputs"] == expected["inputs"]
         assert float(row["probability"]) == expected["probability"]
-    assert "image+metadata" in predict(by_night, "-m", told).stdout
-    assert "inputs" not in predict(by_night, "-m", tiny.bundle).stdout
+    assert "from the image and its metadata" in predict(by_night, "-m", told).stdout
+    assert "from the image alone" in predict(street, "-m", told).stdout
+    assert "from the image" not in predict(by_night, "-m", tiny.bundle).stdout
 
 
 @pytest.mark.parametrize("options", [[], ["--image-only"]])
@@ -357,13 +436,13 @@ def test_overlays_are_of_what_was_scored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     explained = []
-    real = Predictor.explain
+    real = Predictor.explain_file
 
     def kept(*arguments: Any) -> Any:
         explained.append(real(*arguments))
         return explained[-1]
 
-    monkeypatch.setattr(Predictor, "explain", kept)
+    monkeypatch.setattr(Predictor, "explain_file", kept)
     result = predict(
         *(by_night, "-m", told, "--json", "--explain", tmp_path / "overlays", *options)
     )

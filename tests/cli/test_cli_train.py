@@ -16,12 +16,12 @@ from conftest import Tiny
 from workzone.cli.settings import choose, options_beside
 from workzone.config import read_yaml
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.scenes.write import write_scenes
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError
 from workzone.model.presets import preset
+from workzone.scenes.write import write_scenes
 from workzone.train.settings import TrainConfig
-from workzone.train.tracking import read_log
+from workzone.train.watch.tracking import read_log
 
 QUICK = "epochs: 2\n"
 LAYOUT = "size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_copies import copies, encoded, picture, stored
 from workzone.data.audit import audit
-from workzone.data.duplicates import Fingerprints, ImagePrint
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.data.splits import split_manifest
@@ -77,19 +77,19 @@ def test_every_problem_is_found_and_said_plainly(clean: Manifest, tmp_path: Path
     report = audit(manifest)
     assert [(u.id, u.code) for u in report.unreadable] == [("gone", "missing")]
     assert report.changed == ("blank",)
-    assert [set(d.ids) for d in report.exact_duplicates] == [
+    assert [set(d.ids) for d in report.copies.exact_duplicates.sets] == [
         {"s0", "copy"},
         {"s5", "torn"},
         {"blank", "near"},
     ]
-    assert [d.ids for d in report.near_duplicates] == [("s1", "small")]
-    assert 0 <= (report.near_duplicates[0].distance or 0) <= 4
-    assert [set(d.ids) for d in report.two_labels] == [{"s0", "copy"}]
+    (near,) = report.copies.near_duplicates.sets
+    assert (near.ids, near.kind) == (("s1", "small"), "re-encoded or resized")
+    assert [set(d.ids) for d in report.copies.two_labels.sets] == [{"s0", "copy"}]
     assert report.groups_across_splits == (first.group,)
-    assert {p.second for p in report.places_across_splits} == {"near"}
-    assert report.places_across_splits_count == 2
-    assert report.places_across_splits[0].metres == pytest.approx(55.6, abs=0.1)
-    crossing = {d.ids for d in report.duplicates_across_splits}
+    assert {p.second for p in report.places_across_splits.nearest} == {"near"}
+    assert report.places_across_splits.pairs == 2
+    assert report.places_across_splits.nearest[0].metres == pytest.approx(55.6, abs=0.1)
+    crossing = {d.ids for d in report.copies.duplicates_across_splits.sets}
     assert ("s1", "small") in crossing
     assert ("s0", "copy") not in crossing
     assert report.facts.blank == 2
@@ -98,19 +98,19 @@ def test_every_problem_is_found_and_said_plainly(clean: Manifest, tmp_path: Path
     for sentence in (
         "1 image cannot be read (1 missing).",
         "1 image changed since the import; import again.",
-        "1 image occurs with both labels: one of them must be wrong.",
+        "2 rows show pictures that occur with both labels (s0 and copy, same bytes, for one): one",
         "1 group lies on both sides of a split; split by group: `workzone data split`.",
         "2 pairs of images in different splits are at most 100 m apart (the nearest 55.6 m)",
-        "images are on both sides of a split, as they are or slightly changed.",
+        "images show pictures that are on both sides of a split (s5 and torn, same bytes, for one)",
     ):
         assert sentence in said
     assert report.verdict == f"{len(report.problems)} problems found in 30 rows; mend them first."
-    assert "2 images are blank (one flat colour)." in report.notes
+    assert "2 images are blank or too even to compare" in report.notes[-1]
 
 
 def test_wider_limits_find_more(clean: Manifest) -> None:
     report = audit(clean, near_distance=15, place_metres=120_000)
-    assert report.places_across_splits_count > 0
+    assert report.places_across_splits.pairs > 0
     assert "split by place" in report.problems[0]
 
 
@@ -134,7 +134,9 @@ def test_report_is_plain_json_with_its_sentences(clean: Manifest) -> None:
     read = json.loads(text)
     assert read["verdict"] == "No problems found in 24 rows."
     assert read["facts"]["rows"] == 24
-    assert {"problems", "notes", "leaks", "unreadable", "near_duplicates"} <= set(read)
+    assert {"problems", "notes", "leaks", "unreadable"} <= set(read)
+    assert read["near_duplicates"] == read["places_across_splits"] == read["misplaced"] == []
+    assert read["near_duplicates_count"] == read["places_across_splits_count"] == 0
 
 
 def test_wrong_requests_are_refused(clean: Manifest) -> None:
@@ -163,25 +165,45 @@ def test_labels_that_teach_nothing_are_a_problem(
     assert found.startswith(problem)
 
 
-def test_thousands_of_frames_of_one_view_make_few_findings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prints = [ImagePrint(f"{n}", 7 if n else 6, 64, 48) for n in range(20_000)]
-    monkeypatch.setattr(
-        "workzone.data.audit.fingerprints", lambda manifest: Fingerprints(prints, [])
-    )
+def test_before_a_split_the_audit_names_what_groups_share(tmp_path: Path) -> None:
+    one, other = picture(1, (640, 480)), picture(2, (640, 480))
+    here = {"latitude": 50.0, "longitude": 8.0}
     samples = [
-        Sample(
-            f"{n}", ImageRef("x.png"), label=n % 2, split="train" if n < 15_000 else "test",
-            latitude=50.0, longitude=8.0,
-        )
-        for n in range(20_000)
-    ]  # fmt: skip
+        stored(tmp_path, "a.jpg", encoded(one), label=0, group="g", **here),
+        stored(tmp_path, "a-mirrored.jpg", copies(one)["mirrored"], label=0, group="h"),
+        stored(
+            tmp_path, "b.jpg", encoded(other), label=1, group="i", latitude=50.0005, longitude=8.0
+        ),
+    ]
     report = audit(Manifest(samples, tmp_path))
-    same, near = report.near_duplicates
-    assert (len(same.ids), same.distance) == (19_999, 0)
-    assert (near.ids, near.distance) == (("0", "1", "2", "15000", "15001"), 1)
-    assert report.two_labels == report.duplicates_across_splits == report.near_duplicates
-    assert report.places_across_splits_count == 15_000 * 5_000
-    (place,) = report.places_across_splits
-    assert (place.first, place.second, place.metres) == ("0", "15000", 0.0)
+    assert report.problems == []
+    assert report.notes == [
+        "2 images look like others (a.jpg and a-mirrored.jpg, mirrored, for one).",
+        "2 images of different groups show the same picture (a.jpg and a-mirrored.jpg, mirrored, "
+        "for one); `workzone data split` keeps them together.",
+        "2 groups share places: at most 100 m apart (a.jpg and b.jpg, 55.6 m, for one); "
+        "`workzone data split` keeps them together.",
+    ]
+
+
+def test_coordinates_that_are_exchanged_are_a_problem_and_far_ones_a_note(tmp_path: Path) -> None:
+    samples = []
+    for number in range(8):
+        exchanged, far = number == 5, number == 6
+        latitude, longitude = (11.5, 48.1) if exchanged else (48.1, 11.5)
+        samples.append(
+            stored(
+                tmp_path, f"{number}.jpg", encoded(picture(number)), label=number % 2, group="g",
+                latitude=30.0 if far else latitude, longitude=longitude,
+            )
+        )  # fmt: skip
+    report = audit(Manifest(samples, tmp_path))
+    assert report.problems == [
+        "1 row is far from where the others are, and among them with latitude and longitude "
+        "exchanged (5.jpg at 11.5, 48.1, of group g, 5,297 km from the median); correct the "
+        "coordinates, or leave them out."
+    ]
+    assert report.notes == [
+        "1 row is over 500 km from where the others are (6.jpg at 30, 11.5, of group g, 2,013 km "
+        "from the median)."
+    ]

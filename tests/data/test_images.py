@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from bad_images import BLUE, HEIGHT, ORANGE, WIDTH, make_bad_images, ramp, two_halves
 from workzone.data.images import MIN_SIDE, content_hash, decode, read_bytes
@@ -160,6 +160,61 @@ def test_a_path_that_no_file_can_have(tmp_path):
     with pytest.raises(ImageError) as caught:
         read_bytes(ImageRef("a\0b.jpg"), tmp_path)
     assert caught.value.code == "unreadable"
+
+
+def test_an_archive_whose_name_is_in_capitals(zoo, tmp_path):
+    with tarfile.open(tmp_path / "A.TAR", "w") as archive:
+        archive.add(zoo[0] / "plain.png", "x.png")
+    expected = (zoo[0] / "plain.png").read_bytes()
+    assert read_bytes(ImageRef("A.TAR", "x.png"), tmp_path) == expected
+
+
+@pytest.mark.parametrize("member", [None, "x.jpg"])
+def test_named_pipes_and_folders_are_never_opened(tmp_path, member):
+    os.mkfifo(tmp_path / "live.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name, what in (("live.jpg", "a named pipe, socket or device"), ("folder.jpg", "a folder")):
+        with pytest.raises(ImageError, match=f"{name}.*: {what}, not a file") as caught:
+            read_bytes(ImageRef(name, member), tmp_path)
+        assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://example.org/a.jpg", "https:/example.org/a.jpg", "s3://bucket/a.jpg", "gs://b/a.jpg"],
+)
+def test_a_web_address_is_to_be_downloaded(tmp_path, address):
+    with pytest.raises(ImageError, match="is a web address: download it first"):
+        read_bytes(ImageRef(address), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PPM"])
+def test_other_kinds_that_pillow_reads(kind):
+    file = io.BytesIO()
+    two_halves().save(file, format=kind)
+    pixels = decode(file.getvalue())
+    assert pixels[:, 10, 8].tolist() == pytest.approx(ORANGE, abs=12)
+    assert pixels[:, 10, 40].tolist() == pytest.approx(BLUE, abs=12)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
+def test_colour_spaces_of_tiffs(mode):
+    picture = two_halves()
+    if mode == "LAB":
+        profiles = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
+        picture = ImageCms.profileToProfile(picture, *profiles, outputMode="LAB")
+    file = io.BytesIO()
+    picture.convert(mode).save(file, format="TIFF")
+    pixels = decode(file.getvalue())
+    assert pixels[:, 10, 8].tolist() == pytest.approx(ORANGE, abs=6)
+    assert pixels[:, 10, 40].tolist() == pytest.approx(BLUE, abs=6)
+
+
+def test_a_transparent_value_of_a_deep_png():
+    file = io.BytesIO()
+    Image.fromarray(ramp().astype(np.uint16) * 257).save(file, format="PNG", transparency=0)
+    assert decode(file.getvalue())[:, 0, 0].tolist() == list(GREY)
+    assert decode(file.getvalue())[:, 0, -1].tolist() == [255] * 3
 
 
 @pytest.mark.parametrize("as_struct", [True, False])

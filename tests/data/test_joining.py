@@ -7,9 +7,10 @@ import torch
 from workzone.data.joining import join_manifests
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.pseudo_labels import SOURCE
-from workzone.data.splits import check_split, split_manifest
+from workzone.data.split_proof import check_split
+from workzone.data.splits import split_manifest
 from workzone.errors import ManifestError, UsageError
-from workzone.train.examples import Examples, rows_apart
+from workzone.train.feed.examples import Examples, rows_apart
 from workzone.types import ImageRef, Sample
 
 

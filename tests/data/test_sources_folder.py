@@ -82,7 +82,7 @@ def test_other_files_are_told_and_hidden_ones_passed_over(tmp_path):
     source = open_folder(tmp_path)
     assert rows(source) == {"none/a.jpg": (0, None, None), "loose.jpg": (None, None, None)}
     assert "1 images lie in no class folder" in source.warnings[0]
-    assert "1 files are no images" in source.warnings[1]
+    assert "1 other file passed over" in source.warnings[1]
 
 
 def test_an_empty_folder_named_like_an_image_is_a_row(tmp_path):
@@ -102,7 +102,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path):
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(UsageError, match=r"holds no images .*found 1 other files"):
+    with pytest.raises(UsageError, match=r"holds no images .*: 1 other file passed over"):
         open_folder(fill(tmp_path, "a.txt"))
 
 
@@ -130,7 +130,7 @@ def test_archives_are_like_folders(tmp_path, make, name):
     assert [record.image for record in source.records()] == [
         ImageRef(str(tmp_path / name), lead + member) for member in sorted(NAMES)
     ]
-    assert "1 files are no images" in source.warnings[0]
+    assert "1 other file passed over" in source.warnings[0]
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar"])

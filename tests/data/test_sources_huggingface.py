@@ -98,3 +98,34 @@ def test_without_the_extra(tmp_path, monkeypatch):
         MissingExtraError, match=r"reading org/name needs .*workzone\[huggingface\]"
     ):
         open_huggingface("org/name", tmp_path, None)
+
+
+def test_images_that_stay_encoded_and_a_split_without_rows(tmp_path):
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "label": datasets.Value("int64")}
+    )
+    two_halves().save(tmp_path / "a.png")
+    rows = {"image": [str(tmp_path / "a.png"), None], "label": [1, 0]}
+    filled = datasets.Dataset.from_dict(rows, features=features)
+    none = datasets.Dataset.from_dict({"image": [], "label": []}, features=features)
+    datasets.DatasetDict({"train": filled, "test": none}).save_to_disk(tmp_path / "saved")
+    records = list(open_huggingface(str(tmp_path / "saved"), tmp_path / "m.images", None).records())
+    assert [record.values["split"] for record in records] == ["train", "train"]
+    assert read_bytes(records[0].image, tmp_path) == (tmp_path / "a.png").read_bytes()
+    assert records[1].problem == ("missing", "the image column is empty")
+
+
+def test_a_saved_set_without_any_rows(tmp_path):
+    none = datasets.Dataset.from_dict({"image": []})
+    datasets.DatasetDict({"test": none}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(WorkzoneError, match="has no rows"):
+        open_huggingface(str(tmp_path / "saved"), tmp_path / "m.images", None)
+
+
+def test_files_that_went_after_the_set_was_saved_are_missing_and_no_more(tmp_path, monkeypatch):
+    dataset = made([0, 1], tmp_path / "a")
+    monkeypatch.setattr("workzone.data.sources.huggingface._load", lambda source: {"all": dataset})
+    (tmp_path / "a" / "1.png").unlink()
+    first, second = open_huggingface("saved", tmp_path / "m.images", None).records()
+    assert len(read_bytes(first.image, tmp_path)) > 0
+    assert second.image.path == str(tmp_path / "a" / "1.png")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from natix_fixture import make_natix
+from natix_fixture import drive_of, make_natix
 from workzone.data.images import read_bytes
 from workzone.data.sources.parquet import is_natix, open_parquet
 from workzone.errors import ManifestError, UsageError
@@ -24,10 +24,10 @@ def test_natix_columns_fill_our_fields(tmp_path):
     assert record.values == {
         "id": "natix-5",
         "label": 1,
-        "group": "train-sequence-1",
+        "group": drive_of(5, "train"),
         "gps": "40.05, -80.05",
         "time": "2024-05-01 10:05:00",
-        "weather": "Sunny",
+        "weather": "['Sunny']",
         "daytime": "Light",
         "scene": "Urban",
         "text": "Cones close the right lane.",
@@ -37,13 +37,13 @@ def test_natix_columns_fill_our_fields(tmp_path):
         "license": "1",
         "city_name": "pittsburgh",
         "video_info.frame_id": "5",
-        "video_info.vid_id": "train-video-1",
+        "video_info.seq_id": "2",
         "scene_level_tags.travel_alteration": "Partially Blocked",
         "width": "64",
         "height": "64",
     }
     bare = next(r for r in records if r.values["id"] == "natix-0")
-    assert bare.values["group"] == "train-video-0"
+    assert bare.values["group"] == drive_of(0, "train")
     assert (bare.values["weather"], bare.values["gps"]) == (None, None)
     assert [r.values["split"] for r in records] == ["test"] * 4 + ["train"] * 8
     assert source.source_columns["text"] == "scene_description"
@@ -60,16 +60,16 @@ def test_natix_is_recognised(tmp_path):
 def test_structs_read_like_dotted_columns(tmp_path):
     row = {
         "image": {"bytes": b"x", "path": None},
-        "video_info": {"seq_id": "s", "frame_id": 3},
+        "video_info": {"vid_id": "v", "seq_id": 2, "frame_id": 3},
         "scene_level_tags": {"weather": ["Sunny", "Cloudy"], "daytime": None},
         "gps": {"lat": 1.0, "lon": 2.0},
     }
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     (record,) = open_parquet(tmp_path / "a.parquet", None, name="a").records()
-    assert record.values["group"] == "s"
+    assert record.values["group"] == "v"
     assert record.values["weather"] == ["Sunny", "Cloudy"]
     assert record.values["gps"] == {"lat": 1.0, "lon": 2.0}
-    assert record.extra == {"video_info.frame_id": "3"}
+    assert record.extra == {"video_info.seq_id": "2", "video_info.frame_id": "3"}
 
 
 def test_other_names_by_mapping_and_bytes_found_alone(tmp_path):

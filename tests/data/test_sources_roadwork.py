@@ -7,11 +7,14 @@ import json
 import pytest
 from PIL import Image
 
+from workzone.data.importing import import_source
+from workzone.data.manifest import read_manifest
 from workzone.data.masks import load_masks
 from workzone.data.sources.roadwork import open_roadwork
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef
 
+DRIVE = "cfcd208495d565ef66e7dff9f98764da"
 CATEGORIES = [
     {"id": 1, "name": "Police Officer"},
     {"id": 3, "name": "Cone"},
@@ -23,14 +26,14 @@ CATEGORIES = [
 def image(number, *, travel=None, text="", **more):
     return {
         "id": number,
-        "file_name": f"pgh01_{number:05}.jpg",
+        "file_name": f"pittsburgh_000001_{DRIVE}_{number:05}.jpg",
         "width": 32,
         "height": 24,
         "license": 1,
         "gps": [40.4 + number / 100, -79.9],
         "city_name": "pittsburgh",
         "date_captured": "2023-04-05 06:07:08",
-        "video_info": {"vid_id": "v", "seq_id": f"s{number}", "frame_id": number},
+        "video_info": {"vid_id": DRIVE, "seq_id": f"{number:06}", "frame_id": f"{number:05}.jpg"},
         "scene_level_tags": {
             "travel_alteration": travel,
             "weather": ["Sunny"],
@@ -84,17 +87,26 @@ def test_labels(source):
         3: 1,  # travel is altered
         4: 1,  # described
         5: None,  # nothing is said
-        6: 0,  # a category that nobody knows
+        6: None,  # a category that nobody knows may be road work
     }
+
+
+def test_lists_in_text_label_like_lists(tmp_path):
+    images = [image(1, travel="['None']"), image(2, travel="['Lane Shift']"), image(3, travel="[]")]
+    make(tmp_path, "train", images, [])
+    records = by_number(open_roadwork(tmp_path, None))
+    assert [records[number].values["label"] for number in (1, 2, 3)] == [0, 1, None]
 
 
 def test_fields(source, tmp_path):
     record = by_number(source)[3]
-    assert record.image == ImageRef(str(tmp_path / "scene/images/pgh01_00003.jpg"))
+    assert record.image == ImageRef(
+        str(tmp_path / f"scene/images/pittsburgh_000001_{DRIVE}_00003.jpg")
+    )
     assert record.values == {
-        "id": "pgh01_00003",
+        "id": f"pittsburgh_000001_{DRIVE}_00003",
         "label": 1,
-        "group": "s3",
+        "group": DRIVE,
         "gps": [40.43, -79.9],
         "time": "2023-04-05 06:07:08",
         "weather": ["Sunny"],
@@ -159,3 +171,86 @@ def test_annotations_without_polygons_and_images_without_name(tmp_path):
     assert [record.problem and record.problem[0] for record in source.records()] == [
         *(None, "missing")
     ]
+
+
+def test_ids_as_text_keep_labels_and_masks(tmp_path):
+    cone = annotation("1", "3") | {"segmentation": [[[2, 2], [8, 2], [8, 8], [2, 8]]]}
+    make(tmp_path, "train", [image(1, travel=["None"]), image(2, travel=["None"])], [cone])
+    one, two = open_roadwork(tmp_path, None).records()
+    assert (one.values["label"], two.values["label"]) == (1, 0)
+    assert load_masks(one.values["masks"], tmp_path, 24, 32)[0, 2:9, 2:9].all()
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        ({"category_id": None}, "an annotation has no category that the file lists"),
+        ({"category_id": 50}, "an annotation has no category that the file lists"),
+        ({"category_id": 99}, "the category 'Unicorn' of an annotation is unknown"),
+        ({"image_id": "x"}, "not one annotation of the file fits an image"),
+    ],
+)
+def test_what_may_be_road_work_is_no_label_0(tmp_path, change, doubt):
+    make(tmp_path, "train", [image(1, travel=["None"])], [annotation(1, 3) | change])
+    (record,) = open_roadwork(tmp_path, None).records()
+    assert record.values["label"] is None
+    ((code, reason),) = record.cleared
+    assert code == "label-uncertain" and doubt in reason
+
+
+def test_an_id_of_two_images_gives_neither_a_label(tmp_path):
+    twins = [image(1, travel=["None"]), image(2, travel=["None"]) | {"id": "1"}]
+    make(tmp_path, "train", [*twins, image(3, travel=["Lane Shift"])], [annotation(1, 3)])
+    summary = import_source(str(tmp_path / "scene"), tmp_path / "m.parquet")
+    assert [(s.label, s.masks) for s in read_manifest(summary.manifest)] == [
+        *((None, None), (None, None), (1, None))
+    ]
+    assert any("2 images have an id that others have too" in w for w in summary.warnings)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [[[None, 1, 2, 3, 4, 5]], {"counts": [1], "size": [24, 32]}, None, [[2, 2, 900, 2, 900, 9]]],
+)
+def test_road_work_without_an_outline_keeps_its_label_and_loses_its_masks(tmp_path, segmentation):
+    cones = [annotation(1, 3), annotation(1, 3) | {"segmentation": segmentation}]
+    make(tmp_path, "train", [image(1, travel=["None"])], cones)
+    summary = import_source(str(tmp_path / "scene"), tmp_path / "m.parquet")
+    (sample,) = read_manifest(summary.manifest)
+    assert (sample.label, sample.masks) == (1, None)
+    (entry,) = summary.entries
+    assert entry.code == "masks-incomplete" and "1 Cone" in entry.reason
+
+
+def test_categories_are_known_in_any_case(tmp_path):
+    file = make(tmp_path, "train", [image(1, travel=["None"])], [annotation(1, 3)])
+    file.write_text(file.read_text().replace('"Cone"', '"tubular_marker"'))
+    (record,) = open_roadwork(tmp_path, None).records()
+    assert record.values["label"] == 1
+
+
+def test_frames_of_several_clips_with_one_name_are_all_kept(tmp_path):
+    names = ["boston/clip1/0001.jpg", "boston\\clip2\\0001.jpg", "boston/clip2/0002.jpg", "x/a.jpg"]
+    images = [image(n) | {"file_name": name} for n, name in enumerate([*names, "x/a.png"])]
+    file = make(tmp_path, "train", [], [])
+    file.write_text(json.dumps({"images": images, "annotations": [], "categories": CATEGORIES}))
+    for item in images:
+        path = tmp_path / "scene/images" / item["file_name"].replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 24), (item["id"], 0, 0)).save(path)
+    summary = import_source(str(tmp_path / "scene"), tmp_path / "m.parquet")
+    assert [sample.id for sample in read_manifest(summary.manifest)] == [
+        *("boston/clip1/0001", "boston/clip2/0001", "0002", "x/a.jpg", "x/a.png")
+    ]
+
+
+def test_images_that_are_no_objects_are_left_out(tmp_path):
+    file = make(tmp_path, "train", [image(1, travel=["None"])], [])
+    data = json.loads(file.read_text())
+    data["images"] += ["b.jpg", None, {"id": None, "file_name": "c.jpg"}, {"id": 5}]
+    file.write_text(json.dumps(data))
+    problems = [record.problem for record in open_roadwork(tmp_path, None).records()]
+    assert problems == [None, *[("missing", "no id or file_name")] * 4]
+    file.write_text(json.dumps(data | {"images": ["a.jpg", "b.jpg"]}))
+    with pytest.raises(ManifestError, match="not one entry of images has a file_name"):
+        open_roadwork(tmp_path, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workzone.data.sources.columns import map_columns
+from workzone.data.sources.detect import open_source
 from workzone.data.sources.table import open_table
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef
@@ -103,11 +104,59 @@ def test_unknown_field_column_and_no_image():
         map_columns(["a", "b"], None, where="t")
 
 
-def test_the_sequence_falls_back_to_the_video_row_by_row():
-    columns = ["image", "video_info.seq_id", "video_info.vid_id"]
-    mapping = map_columns(columns, None, where="t")
-    values, extra = mapping.apply(dict(zip(columns, ("a", "s", "v"), strict=True)))
-    assert (values["group"], extra) == ("s", {"video_info.vid_id": "v"})
-    values, extra = mapping.apply(dict(zip(columns, ("a", None, "v"), strict=True)))
-    assert (values["group"], extra) == ("v", {})
-    assert mapping.source_columns()["group"] == "video_info.seq_id or video_info.vid_id"
+def test_tables_as_spreadsheet_programs_write_them(tmp_path):
+    text = (
+        "sep=;\nfile;label;lat;lon;note;;\na.jpg;1;51,5;-0,12;x;;\n;;;;;;\n\nb.jpg;0;;;;;\n;;;;;;\n"
+    )
+    source = open_table(write(tmp_path / "t.csv", text, "utf-8-sig"), None)
+    first, second = source.records()
+    assert source.total == 2
+    assert (first.values["latitude"], first.extra) == ("51,5", {"note": "x"})
+    assert (first.where, second.where) == ("t.csv line 3", "t.csv line 6")
+    assert (first.problem, second.problem) == (None, None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_byte_order_marks_name_the_encoding(tmp_path, encoding):
+    text = '\ufeff file \tLabel\tText\r\nplößberg.jpg\t1\t"two\r\nlines"\r\n'
+    (record,) = open_table(write(tmp_path / "t.txt", text, encoding), None).records()
+    assert record.default_id == "plößberg.jpg"
+    assert record.values == {"label": "1", "text": "two\r\nlines"}
+
+
+def test_the_separator_is_the_one_that_gives_known_columns(tmp_path):
+    text = "file;label;notes, long, free, text\na.jpg;1;x, y\n"
+    (record,) = open_table(write(tmp_path / "t.csv", text), None).records()
+    assert (record.values["label"], record.problem) == ("1", None)
+    text = '"file, of the frame";"File Name";label\nx;a.jpg;1\n'
+    (record,) = open_table(write(tmp_path / "t.csv", text), None).records()
+    assert record.image == ImageRef(str(tmp_path / "a.jpg"))
+
+
+def test_columns_without_a_name(tmp_path):
+    text = ",file,,label\n0,a.jpg,,1\n1,b.jpg,x,0\n"
+    first, second = open_table(write(tmp_path / "t.csv", text), None).records()
+    assert first.extra == {"column 1": "0"}
+    assert second.extra == {"column 1": "1", "column 3": "x"}
+
+
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_workbooks_are_to_be_saved_as_text(tmp_path, head):
+    for name in ("t.csv", "t.xlsx"):
+        (tmp_path / name).write_bytes(head + bytes(100))
+        with pytest.raises(
+            (ManifestError, UsageError), match=r"workbook.*save its sheet as 'CSV UTF-8'"
+        ):
+            open_source(str(tmp_path / name), kind="auto", columns=None, split=None, store=tmp_path)
+
+
+def test_text_that_lacks_its_mark(tmp_path):
+    path = write(tmp_path / "t.csv", "file\na.jpg\n", "utf-16-le")
+    with pytest.raises(ManifestError, match="save it as UTF-8"):
+        open_table(path, None)
+
+
+def test_a_quote_that_is_not_closed_takes_no_rows_with_it(tmp_path):
+    path = write(tmp_path / "t.csv", 'file,text\na.jpg,"note\nb.jpg,x\n')
+    with pytest.raises(ManifestError, match="not a readable table: unexpected end of data"):
+        open_table(path, None)

@@ -1,21 +1,21 @@
-"""Labels, times and places in the spellings that data sets use."""
+"""Text, labels and splits in the spellings that data sets use."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from workzone.data.sources.values import (
     FieldError,
+    as_number,
+    as_tag,
     as_text,
+    as_word,
+    is_read_split,
     parse_label,
-    parse_place,
     parse_split,
-    parse_time,
+    quoted,
     split_of_path,
 )
 
@@ -23,7 +23,10 @@ from workzone.data.sources.values import (
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        *((v, 1) for v in (1, 1.0, True, "1", "1.0", "Yes", "TRUE", "road-work", "Road Work")),
+        *(
+            (v, 1)
+            for v in (1, 1.0, True, "1", "1.0", "1,0", "Yes", "TRUE", "road-work", "Road Work")
+        ),
         *((v, 0) for v in (0, 0.0, False, "0", "no", "False", "none", "no_roadwork", "Negative")),
         *((v, None) for v in (None, "", " ", math.nan, "NaN", "n/a")),
     ],
@@ -34,7 +37,9 @@ def test_labels(value, expected):
 
 @pytest.mark.parametrize("value", [2, -1, 0.5, "maybe", "roadwrok"])
 def test_unknown_labels(value):
-    with pytest.raises(FieldError, match=f"label '{value}' is unknown; .*allowed: 0, 1") as caught:
+    with pytest.raises(
+        FieldError, match=f"label '{value}' is unknown; .*write 1 or roadwork, 0 or none"
+    ) as caught:
         parse_label(value)
     assert caught.value.code == "label-unknown"
 
@@ -42,111 +47,6 @@ def test_unknown_labels(value):
 def test_unknown_label_names_the_nearest():
     with pytest.raises(FieldError, match="did you mean 'roadwork'"):
         parse_label("roadwrok")
-
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *("2024-05-01T12:00:00Z", "2024-05-01 12:00:00", "2024:05:01 12:00:00"),
-        *("2024/05/01 12:00", "2024-05-01T14:00:00+02:00", "1714564800", "1714564800000"),
-        *(1714564800, 1714564800.0, 1714564800000, NOON.replace(tzinfo=None), NOON),
-        NOON.astimezone(timezone(timedelta(hours=-7))),
-    ],
-)
-def test_times(value):
-    assert parse_time(value) == NOON
-    assert parse_time(value).tzinfo is UTC
-
-
-def test_a_date_is_its_midnight():
-    assert parse_time(date(2024, 5, 1)) == datetime(2024, 5, 1, tzinfo=UTC)
-    assert parse_time("20240501") == datetime(2024, 5, 1, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("value", [None, "", math.nan, 0, "0", "NaT", "None"])
-def test_missing_times(value):
-    assert parse_time(value) is None
-
-
-@pytest.mark.parametrize(
-    "value", ["01/05/2024", "2024", "noon", "2024-13-01", 17, "99999999999999"]
-)
-def test_unreadable_times(value):
-    with pytest.raises(FieldError, match=f"time '{value}'") as caught:
-        parse_time(value)
-    assert caught.value.code == "time-unreadable"
-
-
-@pytest.mark.parametrize(
-    "gps",
-    [
-        *("51.5,-0.12", "51.5, -0.12", "51.5 -0.12", "51.5;-0.12", "(51.5, -0.12)"),
-        *("[51.5, -0.12]", "['51.5', '-0.12']", '{"lat": 51.5, "lon": -0.12}'),
-        *("{'lng': -0.12, 'lat': 51.5}", "lat=51.5, lon=-0.12", "51.5N, 0.12W", "0.12W 51.5N"),
-        *("51.5° N, 0.12° W", "latitude: 51.5; longitude: -0.12"),
-        *([51.5, -0.12], ("51.5", "-0.12"), {"lat": 51.5, "lon": -0.12}),
-        {"longitude": -0.12, "latitude": 51.5},
-    ],
-)
-def test_places_in_one_value(gps):
-    assert parse_place({"gps": gps}) == pytest.approx((51.5, -0.12))
-
-
-@given(st.floats(-90, 90), st.floats(-180, 180))
-def test_places_come_back_as_written(latitude, longitude):
-    if latitude == 0 and longitude == 0:
-        return
-    assert parse_place({"gps": f"{latitude!r},{longitude!r}"}) == (latitude, longitude)
-    assert parse_place({"latitude": str(latitude), "longitude": longitude}) == (latitude, longitude)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{}, {"gps": None}, {"gps": ""}, {"gps": "None"}, {"latitude": None, "longitude": ""}],
-)
-def test_missing_places(values):
-    assert parse_place(values) is None
-
-
-def test_two_columns_win_over_one():
-    assert parse_place({"latitude": 1, "longitude": 2, "gps": "3,4"}) == (1, 2)
-    assert parse_place({"latitude": None, "longitude": None, "gps": "3,4"}) == (3, 4)
-
-
-@pytest.mark.parametrize(
-    ("latitude", "longitude", "code"),
-    [
-        (math.nan, math.nan, "coordinates-nan"),
-        (51.5, "nan", "coordinates-nan"),
-        (0, 0.0, "coordinates-null-island"),
-        (-118.2, 34.1, "coordinates-swapped"),
-        (-90.001, 10, "coordinates-swapped"),
-        (95, 95, "coordinates-range"),
-        (10, 180.5, "coordinates-range"),
-        (math.inf, 10, "coordinates-range"),
-        (51.5, None, "coordinates-incomplete"),
-        ("51°30'", "0", "coordinates-unreadable"),
-    ],
-)
-def test_bad_places(latitude, longitude, code):
-    with pytest.raises(FieldError, match=r"latitude|only one of") as caught:
-        parse_place({"latitude": latitude, "longitude": longitude})
-    assert caught.value.code == code
-
-
-@pytest.mark.parametrize("edge", [(90, 180), (-90, -180), (0, 1), (1, 0)])
-def test_edges_of_the_range_are_in_it(edge):
-    assert parse_place({"latitude": edge[0], "longitude": edge[1]}) == edge
-
-
-@pytest.mark.parametrize("gps", ["somewhere", "1,2,3", "POINT(1 2)", "51.5,", "7"])
-def test_unreadable_places(gps):
-    with pytest.raises(FieldError, match="cannot be read") as caught:
-        parse_place({"gps": gps})
-    assert caught.value.code == "coordinates-unreadable"
 
 
 @pytest.mark.parametrize(
@@ -174,3 +74,48 @@ def test_splits():
     assert split_of_path(("data", "train-00000-of-00002.parquet")) == "train"
     assert split_of_path(("validation", "0000.parquet")) == "val"
     assert split_of_path(("latest.parquet",)) is None  # not the "test" in it
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("['Sunny']", "Sunny"),
+        ('["Sunny", "Rain"]', "Sunny, Rain"),
+        ("['Sunny' 'Rain']", "Sunny, Rain"),  # as NumPy writes it
+        ("('Sunny',)", "Sunny"),
+        ("[Sunny, Light Rain]", "Sunny, Light Rain"),
+        ("[\"driver's view\", 'Rain']", "driver's view, Rain"),
+        ("[]", None),
+        ("['None']", "None"),
+        (["None"], "None"),
+        ("[1, 2]", "[1, 2]"),
+        ("[Sunny", "[Sunny"),
+        ("Sunny", "Sunny"),
+    ],
+)
+def test_lists_in_text_are_the_words_of_the_list(text, expected):
+    assert as_tag(text) == expected
+
+
+def test_words_numbers_and_long_values():
+    assert [as_word(value) for value in ("None", "none", None, "a", 0)] == [
+        *(None, None, None, "a", "0")
+    ]
+    assert [as_number(text) for text in ("000002", "2.0", "2.5", "a2", "-1")] == [
+        *(2, 2, None, None, None)
+    ]
+    assert quoted("x" * 61) == repr("x" * 57 + "...")
+    with pytest.raises(FieldError) as caught:
+        parse_label("x" * 100_000)
+    assert len(str(caught.value)) < 200
+
+
+def test_folds():
+    assert [parse_split(text) for text in ("Fold 1", "fold_02", "cv-fold-3", "1")] == [
+        *("fold-1", "fold-2", "fold-3", "1")
+    ]
+    assert [parse_split(text, folds=True) for text in ("0", "1.0", "test", "-1")] == [
+        *("fold-0", "fold-1", "test", "-1")
+    ]
+    names = ("train", "val", "test", "fold-12", "not-fold-0", "1", "holdout")
+    assert [is_read_split(name) for name in names] == [True] * 5 + [False] * 2

@@ -15,7 +15,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from workzone.data.manifest import Manifest
 from workzone.data.places import haversine
-from workzone.data.splits import check_split, join_scenes, split_manifest
+from workzone.data.split_proof import check_split
+from workzone.data.split_scenes import join_scenes
+from workzone.data.splits import split_manifest
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef, Sample
 
@@ -276,32 +278,6 @@ def test_wrong_requests_are_refused(wrong: dict[str, object], message: str) -> N
 def test_an_empty_manifest_is_refused() -> None:
     with pytest.raises(ManifestError, match="no rows to split"):
         split_manifest(manifest_of([]))
-
-
-def test_the_proof_sees_every_kind_of_leak() -> None:
-    samples = [
-        sample(0, 1, split="train", group="g", latitude=50.0, longitude=8.0),
-        sample(1, 0, split="test", group="g", latitude=50.0, longitude=8.001),
-        sample(2, 1, split="train", content_hash="h"),
-        sample(3, 0, split="test", content_hash="h"),
-        sample(4, None),
-    ]
-    proof = check_split(manifest_of(samples), place_metres=100.0)
-    assert proof.shared_groups == ("g",)
-    assert proof.shared_hashes == ("h",)
-    assert proof.least_metres == pytest.approx(float(haversine(50, 8, 50, 8.001)), rel=1e-9)
-    assert (proof.without_split, proof.without_group, proof.without_position) == (1, 3, 3)
-    assert [(s.name, s.rows, s.positives, s.groups) for s in proof.splits] == [
-        ("test", 2, 0, 1),
-        ("train", 2, 2, 1),
-    ]
-    assert proof.problems == [
-        "1 rows are in no split",
-        "1 group is on both sides",
-        "1 image is on both sides as copies",
-        "images of different splits are only 71.5 m apart; at least 100 m are asked for",
-    ]
-    assert proof.to_json()["problems"] == proof.problems
 
 
 def test_a_split_that_does_not_hold_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:

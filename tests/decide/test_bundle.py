@@ -71,6 +71,27 @@ def test_a_bundle_comes_back_as_it_was(folder: Path) -> None:
     assert read.identity() == written.identity()
 
 
+def without_share(folder: Path, threshold: float) -> Bundle:
+    """A bundle as they were before a calibration told its share."""
+    file = folder / "bundle.json"
+    description = json.loads(file.read_text())
+    description["calibration"] = {"threshold": threshold, "slope": 1.7}
+    file.write_text(json.dumps(description))
+    return read_bundle(folder)
+
+
+def test_an_older_bundle_whose_cut_was_chosen_is_not_moved_to_another_share(folder: Path) -> None:
+    bundle = without_share(folder, 0.3)
+    assert bundle.calibration.share is None
+    assert float(bundle.calibration.apply(0.31)) > 0.5
+    with pytest.raises(UsageError, match=r"made before .*: train again, or leave --share out"):
+        bundle.with_share(0.02)
+
+
+def test_an_older_bundle_whose_cut_was_kept_holds_for_one_half(folder: Path) -> None:
+    assert without_share(folder, 0.5).with_share(0.02).calibration.share == 0.02
+
+
 def test_nothing_in_it_is_pickled(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == FILES
     for name in ("bundle.json", "training.json"):

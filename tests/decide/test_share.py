@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from workzone.decide.calibration import Calibration, fit_calibration
 from workzone.decide.share import estimate_share
@@ -67,8 +67,8 @@ def test_odds_change_by_the_ratio_of_prior_odds(p: float, assumed: float, share:
 @given(st.floats(0.05, 0.95), st.floats(0.3, 3), shares)
 def test_there_and_back_is_where_it_was(threshold: float, slope: float, share: float) -> None:
     back = Calibration(threshold, slope).at_share(share).at_share(0.5)
-    assert back.threshold == pytest.approx(threshold)
-    assert (back.slope, back.share) == (slope, 0.5)
+    assert back.cut == pytest.approx(logit(threshold), abs=1e-9)
+    assert (back.threshold, back.slope, back.share) == (threshold, slope, 0.5)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
@@ -79,9 +79,18 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
         Calibration(share=share)
 
 
-def test_a_share_at_which_nothing_could_be_road_work_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no image's probability could pass 0\.5"):
-        Calibration(slope=0.2).at_share(1e-9)
+@pytest.mark.parametrize("slope", [0.15, 0.3, 1.0])
+@pytest.mark.parametrize("share", [0.01, 1e-4, 1e-6])
+def test_a_tiny_share_of_a_timid_model(slope: float, share: float) -> None:
+    """Its cut, as a probability, would be 1: it is kept in log-odds."""
+    moved = Calibration(0.4, slope).at_share(share)
+    p = np.array([0.0, 0.3, 0.9, 0.999, 1.0])
+    with np.errstate(divide="ignore"):
+        expected = expit(slope * (logit(p) - logit(0.4)) + logit(share))
+    np.testing.assert_allclose(moved.apply(p), expected.clip(1e-6, 1 - 1e-6), rtol=1e-9)
+    assert moved.cut > 0
+    back = moved.at_share(0.5)
+    np.testing.assert_allclose(back.apply(p), Calibration(0.4, slope).apply(p), rtol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])

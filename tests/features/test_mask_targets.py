@@ -11,9 +11,9 @@ import torch
 
 from workzone.data.augmentation import Augmentation, augment
 from workzone.data.masks import write_masks
-from workzone.data.scenes import draw_scene
 from workzone.errors import ManifestError, UsageError
 from workzone.features.masks import mask_targets, masks_in_views
+from workzone.scenes import draw_scene
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
 

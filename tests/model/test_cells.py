@@ -23,13 +23,13 @@ from workzone.model.cells import (
     mix_style,
 )
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.encoder import EncoderConfig
+from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.evidence import cell_box, strongest_cell, view_shares
-from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks import MaskHeadConfig
-from workzone.model.metadata_config import MetadataConfig
-from workzone.model.pruning import PrunerConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.pruning import PrunerConfig
 from workzone.types import DetectorOutput
 
 SIZE = (3, 3)

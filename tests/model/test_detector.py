@@ -10,12 +10,12 @@ import torch
 
 from workzone.errors import UsageError
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.encoder import EncoderConfig
-from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig, place_grids
-from workzone.model.metadata_batch import no_metadata
-from workzone.model.metadata_config import MetadataConfig
-from workzone.model.pruning import PrunerConfig
+from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.masks.head import MaskHeadConfig, place_grids
+from workzone.model.metadata.batch import no_metadata
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.pruning import PrunerConfig
 
 B, V, D = 6, 4, 5
 

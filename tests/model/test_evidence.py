@@ -7,10 +7,10 @@ import torch
 from workzone.backbones import pool
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.evidence import cell_evidence, shares, view_evidence, view_shares
-from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch, encode_samples
-from workzone.model.metadata_config import MetadataConfig
+from workzone.model.metadata.batch import MetadataBatch, encode_samples
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
 from workzone.types import BackboneOutput, ImageRef, Sample
 
 B, V, D = 7, 4, 5

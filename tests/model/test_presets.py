@@ -20,8 +20,8 @@ from workzone.errors import UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.cost import meta_backbone
 from workzone.model.detector import Detector
-from workzone.model.mask_loss import mask_loss
-from workzone.model.metadata_batch import no_metadata
+from workzone.model.masks.loss import mask_loss
+from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import PRESETS, preset
 from workzone.train.settings import TrainConfig
 from workzone.types import BackboneOutput, DetectorOutput

@@ -23,8 +23,8 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.files import hold
-from workzone.run import bulk
-from workzone.run.bulk import find_images, predict_many, stream
+from workzone.run import bulk, sources
+from workzone.run.bulk import predict_many, stream
 from workzone.run.predictor import Predictor, Scored
 from workzone.run.share import at_estimated_share
 from workzone.types import ImageRef, Sample
@@ -137,16 +137,6 @@ def test_a_share_is_not_found_where_nothing_can_be_read(
     assert at_estimated_share(list(stream(predictor, tmp_path / "bad")))[1] is None
 
 
-def test_folders_are_searched_to_any_depth_in_order(photos: Path) -> None:
-    found, ignored = find_images(photos)
-    names = [name for name, _ in found]
-    assert {"0.png"} <= {Path(name).name for name in names}
-    assert len(names) == len(set(names)) == 12
-    assert "b/deep/1.png" in names
-    assert ignored == 1
-    assert names == [name for name, _ in find_images(photos)[0]]
-
-
 def test_a_folder_that_cannot_be_listed_is_reported(
     predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,47 +168,6 @@ def test_names_that_are_not_utf8_are_scored(predictor: Predictor, tmp_path: Path
         predict_many(predictor, folder, output)
         assert {row["id"] for row in read_output(output)} == {"plain.png", r"stra\xdfe.png"}
         assert set(read_quarantine(output)) == {r"stra\xdfe-bad.png"}
-
-
-def test_different_names_have_different_ids(predictor: Predictor, tmp_path: Path) -> None:
-    names = [b"\xff.png", rb"\xff.png", rb"\\xff.png", b"\\\xff.png", rb"back\slash.png"]
-    for name in names:
-        try:
-            Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"no image")
-        except OSError:
-            pytest.skip("this file system takes UTF-8 names only")
-    found = {os.fsencode(item.ref.path): name for name, item in find_images(tmp_path)[0]}
-    assert len(set(found.values())) == len(found) == len(names)
-    assert found[b"\xff.png"] == r"\xff.png"
-    assert found[rb"\xff.png"] == r"\\xff.png"
-    assert found[rb"back\slash.png"] == r"back\slash.png"
-    output = tmp_path / "scores.jsonl"
-    assert predict_many(predictor, tmp_path, output).quarantined == len(names)
-    assert set(read_quarantine(output)) == set(found.values())
-
-
-def test_a_folder_named_like_an_image_that_cannot_be_listed_is_reported_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "album.jpg").mkdir()
-    scandir = os.scandir
-
-    def refuse(path: Any) -> Any:
-        if Path(path).name == "album.jpg":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert [name for name, _ in find_images(tmp_path)[0]] == ["album.jpg"]
-
-
-@pytest.mark.parametrize("name", ["my list.csv", "frames.ZIP", "frames.tar.gz"])
-def test_a_data_set_is_to_be_imported_first(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("file,label")
-    with pytest.raises(UsageError, match=r"import it first: workzone data import .* -o manifest\."):
-        find_images(tmp_path / name)
-    with pytest.raises(UsageError, match=r"gone\.csv does not exist"):
-        find_images(tmp_path / "gone.csv")
 
 
 def test_a_journal_with_a_result_twice_is_refused(
@@ -273,13 +222,13 @@ def test_nothing_is_read_twice(
     predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: Counter[str] = Counter()
-    real = bulk.read_bytes
+    real = sources.read_bytes
 
     def counted(ref: ImageRef, root: Path) -> bytes:
         read[str(ref)] += 1
         return real(ref, root)
 
-    monkeypatch.setattr(bulk, "read_bytes", counted)
+    monkeypatch.setattr(sources, "read_bytes", counted)
     predict_many(predictor, photos, tmp_path / "scores.csv")
     assert len(read) == 12
     assert set(read.values()) == {1}
@@ -319,9 +268,9 @@ def test_a_stopped_job_goes_on_without_scoring_again(
     predict_many(predictor, photos, tmp_path / "whole.csv")
     output = tmp_path / "scores.csv"
     partial(predictor, photos, output, monkeypatch)
-    real = bulk.read_bytes
+    real = sources.read_bytes
     read: list[Any] = []
-    monkeypatch.setattr(bulk, "read_bytes", lambda *a: read.append(a) or real(*a))
+    monkeypatch.setattr(sources, "read_bytes", lambda *a: read.append(a) or real(*a))
     summary = predict_many(predictor, photos, output)
     assert summary.resumed == 5
     assert len(read) == 12 - 5
@@ -388,6 +337,27 @@ def test_the_journal_of_another_model_is_refused(
     assert journal.read_bytes() == before
 
 
+def test_a_job_of_several_sources_goes_on_with_the_same_in_order_only(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scores.csv"
+    named = [photos / "a", photos / "b", photos / "2.png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "FLUSH_EVERY", 1)
+        stop_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            predict_many(predictor, named, output)
+    for others in (named[::-1], named[:2], photos / "a"):
+        with pytest.raises(WorkzoneError, match="is left from another model or source"):
+            predict_many(predictor, others, output)
+    summary = predict_many(predictor, named, output)
+    assert summary.resumed == 3
+    ids = [row["id"] for row in read_output(output)]
+    assert len(ids) == len(set(ids)) == summary.scored
+    assert f"{photos}/2.png" in ids
+    assert all(Path(name).is_file() for name in ids)
+
+
 def test_two_jobs_do_not_share_an_output(
     predictor: Predictor, photos: Path, tmp_path: Path
 ) -> None:
@@ -439,7 +409,7 @@ def test_a_place_that_cannot_be_written_is_told(
 
 def test_an_empty_folder_is_told(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(UsageError, match=r"no images in .*; known suffixes: \.bmp, \.gif"):
+    with pytest.raises(UsageError, match=r"no images in .*: 1 other file passed over; known suf"):
         predict_many(predictor, tmp_path, tmp_path / "scores.csv")
 
 

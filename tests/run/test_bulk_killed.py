@@ -19,17 +19,17 @@ from workzone.run.predictor import Predictor
 JOB = """
     import sys, time
     from pathlib import Path
-    from workzone.run import bulk
+    from workzone.run import bulk, sources
     from workzone.run.predictor import load
 
     bulk.FLUSH_EVERY = 2
-    real = bulk.read_bytes
+    real = sources.read_bytes
 
     def slow(*arguments, **options):
         time.sleep(0.02)  # so that there is a middle to be killed in
         return real(*arguments, **options)
 
-    bulk.read_bytes = slow
+    sources.read_bytes = slow
     bulk.predict_many(load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 

@@ -15,8 +15,8 @@ from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.model.detector import DetectorConfig
 from workzone.model.evidence import view_shares
-from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.views.glance import GlanceConfig
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.images import encoded

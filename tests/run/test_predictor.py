@@ -160,7 +160,7 @@ def cut_off() -> Image.Image:
     ("bad", "code", "message"),
     [
         (Path("gone/street.jpg"), "missing", "gone/street.jpg: no such file"),
-        (b"no image", "unreadable", "image 1: not an image in a known format"),
+        (b"no image", "unreadable", "image 1: not an image but text: 'no image'"),
         (b"", "unreadable", "image 1: not an image"),
         (np.zeros((64, 64), np.uint8), "unreadable", r"image 1: .* not uint8 \[64, 64\]"),
         (np.zeros((64, 64, 3)), "unreadable", r"image 1: .* not float64 \[64, 64, 3\]"),

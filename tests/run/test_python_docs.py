@@ -45,15 +45,27 @@ def commands() -> list[str]:
     return [line for block in blocks("cli.md", "sh") for line in block.splitlines()]
 
 
-@pytest.mark.parametrize("line", commands())
-def test_commands_of_the_page_exist_with_their_options(line: str) -> None:
+def commands_of_all_pages() -> list[str]:
+    """Command lines of every fenced block."""
+    found = []
+    for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))):
+        for block in re.findall(
+            r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [line.removeprefix("$ ") for line in lines]
+    return sorted({line for line in found if line.startswith("workzone ")})
+
+
+@pytest.mark.parametrize("line", commands_of_all_pages())
+def test_commands_of_the_docs_exist_with_their_options(line: str) -> None:
     program, *words = shlex.split(line, comments=True)
     assert program == "workzone"
     command: Any = typer.main.get_command(app)
     while words and hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     known = {name for part in command.params for name in (*part.opts, *part.secondary_opts)}
-    assert {word for word in words if word.startswith("-")} <= known
+    assert {word for word in words if word.startswith("-") and word != "-"} <= known
 
 
 def test_every_command_has_an_example_on_the_page() -> None:

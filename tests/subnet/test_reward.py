@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ def test_the_reference_table_of_errors_in_a_hundred(
 def test_with_balanced_classes_and_errors_it_has_a_closed_form(errors: int) -> None:
     labels, answers = history(positives=50, missed=errors // 2, false_alarms=errors // 2)
     assert reward(labels, answers) == pytest.approx((1 - errors / 100) ** 3)
+
+
+def test_the_documented_table_says_for_which_share_it_holds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "challenge.md").read_text(encoding="utf-8")
+    assert "| errors in 100 | 50 with road work | 44 with road work |" in page
+    for errors in (0, 2, 5, 10, 20):
+        missed = errors - errors // 2
+        paid = (
+            reward(*history(positives=share, missed=missed, false_alarms=errors // 2))
+            for share in (50, 44)
+        )
+        assert f"| {errors} | {' | '.join(f'{value:.3f}' for value in paid)} |" in page
 
 
 def slow_reward(labels: np.ndarray, answers: np.ndarray) -> float:

@@ -16,12 +16,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from workzone.config import from_mapping
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
+from workzone.train.keep.run_folder import RunFolder
 from workzone.train.losses import Objective
-from workzone.train.optimizers import make_optimizer
+from workzone.train.optim.optimizers import make_optimizer
 from workzone.train.processes import LaunchedProcesses, processes
-from workzone.train.run_folder import RunFolder
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 

@@ -24,9 +24,9 @@ from workzone.model.detector import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
-from workzone.train.augment import AugmentConfig
 from workzone.train.batches import Batch, cut
-from workzone.train.examples import GRID_NUMBERS, Examples, images_at_once
+from workzone.train.feed.augment import AugmentConfig
+from workzone.train.feed.examples import GRID_NUMBERS, Examples, images_at_once
 from workzone.train.fit import Fit, fit
 from workzone.train.job import train
 from workzone.train.losses import BARE, COVERED, cell_loss, cell_truth

@@ -174,6 +174,17 @@ def test_copies_are_extracted_and_change_the_model(
     assert len(trained.samples) == sum(s.split != "test" for s in samples)
 
 
+def test_rows_that_a_model_labelled_are_told_by_where_they_come_from(
+    tiny: Tiny, learn: Callable[..., Trained]
+) -> None:
+    samples = list(tiny.manifest)
+    for row, former in ((0, {"pseudo_source": "dashcam"}), (1, {})):
+        assert samples[row].split == "train"
+        samples[row] = dataclasses.replace(samples[row], source="pseudo", extra=former)
+    sources = learn(samples).bundle.provenance["sources"]
+    assert sources == ["dashcam (labelled by a model)", "made", "pseudo"]
+
+
 def test_where_the_model_comes_from_is_written_down(
     tiny: Tiny, learn: Callable[..., Trained]
 ) -> None:

@@ -12,19 +12,19 @@ import pytest
 from conftest import LAYOUT, Tiny
 from workzone.backbones import Backbone
 from workzone.data.manifest import read_manifest
-from workzone.data.scenes.write import write_scenes
 from workzone.data.splits import split_manifest
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.detector import DetectorConfig
-from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig
-from workzone.model.metadata_config import MetadataConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
+from workzone.scenes.write import write_scenes
+from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.job import Trained, train
-from workzone.train.optimizers import OptimizerConfig
-from workzone.train.sampling import SamplingConfig
+from workzone.train.optim.optimizers import OptimizerConfig
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 

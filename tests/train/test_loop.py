@@ -12,53 +12,34 @@ import torch
 import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
+from made_rows import PLAIN, D, V, examples_of, made_data, two_folds
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.encoder import EncoderConfig
-from workzone.model.glance import Glance, GlanceConfig
+from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks import MaskHeadConfig
-from workzone.model.metadata_config import MetadataConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import Glance, GlanceConfig
 from workzone.train import fit as fitting
 from workzone.train import judging, loop, losses
-from workzone.train.augment import AugmentConfig
 from workzone.train.batches import cut, load
-from workzone.train.examples import Examples
+from workzone.train.feed.augment import AugmentConfig
+from workzone.train.feed.examples import Examples
+from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.fit import Fit
 from workzone.train.judging import predict_probabilities
-from workzone.train.optimizers import OptimizerConfig
-from workzone.train.sampling import SamplingConfig
-from workzone.train.schedules import ScheduleConfig
+from workzone.train.optim.optimizers import OptimizerConfig
+from workzone.train.optim.schedules import ScheduleConfig
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
-from workzone.train.tracking import Tracker, read_log
+from workzone.train.watch.tracking import Tracker, read_log
 from workzone.types import ImageRef, Sample
 
-V, D = 3, 6
-PLAIN = DetectorConfig()
 FAST = OptimizerConfig(learning_rate=0.02)
 QUICK = TrainConfig(epochs=12, batch=32, optimizer=FAST, detector=PLAIN)
-
-
-def made_data(
-    rows: int = 160,
-    *,
-    positives: float = 0.5,
-    copies: int = 1,
-    seed: int = 0,
-    shift: float = 6.0,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise; in a positive, one view of the three is shifted in one dimension."""
-    random = torch.Generator().manual_seed(seed)
-    labels = (torch.arange(rows) < round(rows * positives)).long()
-    labels = labels[torch.randperm(rows, generator=random)]
-    features = torch.randn(rows, copies, V, D, generator=random)
-    view = torch.randint(V, (rows,), generator=random)
-    features[torch.arange(rows), :, view, 0] += shift * labels[:, None]
-    return features, labels
 
 
 def fit(
@@ -71,24 +52,8 @@ def fit(
     return fitting.fit(examples_of(features, labels, **more), folds, config)
 
 
-def examples_of(features: torch.Tensor, labels: torch.Tensor, **more: Any) -> Examples:
-    """Of features ``[n, C, V, D]``; boxes and grids likewise."""
-    images, copies = features.shape[:2]
-    arrays = {"features": features} | {n: more.pop(n) for n in ("boxes", "grid") if n in more}
-    return Examples(
-        labels=labels,
-        rows=torch.arange(images * copies).view(images, copies),
-        **{name: array.flatten(0, 1) for name, array in arrays.items()},
-        **more,
-    )
-
-
 def probabilities(detector: Detector, features: torch.Tensor, **more: Any) -> np.ndarray:
     return predict_probabilities(detector, DetectorInput(features=features, **more))
-
-
-def two_folds(rows: int) -> list[np.ndarray]:
-    return [np.arange(0, rows, 2), np.arange(1, rows, 2)]
 
 
 def state(detector: Detector) -> bytes:

@@ -25,16 +25,16 @@ from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.model.cells import CellHeadConfig
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.glance import GlanceConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks import MaskHeadConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.views.glance import GlanceConfig
 from workzone.run.predictor import Predictor, load
 from workzone.train.batches import cut
 from workzone.train.batches import load as load_batches
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.train.job import Trained, train
 from workzone.train.judging import predict_probabilities
-from workzone.train.optimizers import OptimizerConfig, make_optimizer, parameters_by_role
+from workzone.train.optim.optimizers import OptimizerConfig, make_optimizer, parameters_by_role
 from workzone.train.pixels import PixelDetector, PixelExamples, PixelInput
 from workzone.train.processes import Processes
 from workzone.train.settings import RunConfig, TrainConfig

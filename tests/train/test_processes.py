@@ -21,10 +21,10 @@ from workzone.data.weather import WeatherConfig
 from workzone.errors import UsageError
 from workzone.model.detector import DetectorConfig
 from workzone.train import processes as module
-from workzone.train.augment import AugmentConfig
 from workzone.train.batches import cut
+from workzone.train.feed.augment import AugmentConfig
 from workzone.train.fit import fit
-from workzone.train.optimizers import OptimizerConfig
+from workzone.train.optim.optimizers import OptimizerConfig
 from workzone.train.processes import LaunchedProcesses, Processes, processes
 from workzone.train.settings import RunConfig, TrainConfig
 

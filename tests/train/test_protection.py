@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from test_loop import PLAIN, examples_of, made_data, two_folds
 
+from made_rows import PLAIN, examples_of, made_data, two_folds
 from workzone.errors import TrainingError
-from workzone.model.metadata_config import MetadataConfig
+from workzone.model.metadata.config import MetadataConfig
 from workzone.train import fit as fitting
-from workzone.train.examples import Rows
-from workzone.train.optimizers import OptimizerConfig
+from workzone.train.feed.examples import Rows
+from workzone.train.optim.optimizers import OptimizerConfig
 from workzone.train.protection import (
     check_classes,
     check_divergence,

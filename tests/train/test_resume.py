@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -24,16 +25,17 @@ import yaml
 from train.resume_job import made_examples
 from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
 from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.encoder import EncoderConfig
+from workzone.model.encoder.encoder import EncoderConfig
 from workzone.train import loop, losses
-from workzone.train import state as states
-from workzone.train.checkpoints import Checkpoints, read_state
+from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.fit import Fit, fit
-from workzone.train.optimizers import OptimizerConfig
+from workzone.train.judging import Validation
+from workzone.train.keep import state as states
+from workzone.train.keep.checkpoints import Checkpoints, read_state
+from workzone.train.keep.run_folder import RunFolder
+from workzone.train.optim.optimizers import OptimizerConfig
+from workzone.train.optim.schedules import ScheduleConfig
 from workzone.train.processes import Processes
-from workzone.train.run_folder import RunFolder
-from workzone.train.sampling import SamplingConfig
-from workzone.train.schedules import ScheduleConfig
 from workzone.train.session import Session
 from workzone.train.settings import RunConfig, TrainConfig
 
@@ -340,7 +342,14 @@ def test_what_is_not_finite_is_named_and_its_batch_kept(
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "validate", lambda *_: (float("nan"), np.full(48, 0.5)))
+    seen = Validation(
+        loss=math.nan,
+        cross_entropy=math.nan,
+        mask_loss=None,
+        mask_iou=None,
+        probabilities=np.full(48, 0.5),
+    )
+    monkeypatch.setattr(loop, "validate", lambda *_: seen)
     with pytest.raises(DivergedError, match="validation loss became nan in epoch 0; lower the le"):
         run(settings("adamw"))
 

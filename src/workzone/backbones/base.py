@@ -50,7 +50,11 @@ class Backbone(nn.Module):
         licence: of the weights.
         has_cls: whether the architecture has a class token.
         channels_last: compute in channels-last memory (convolutional networks are faster so).
+        architecture: what neither the name nor the weights tell of it; part of the weight hash.
     """
+
+    source: str | None = None
+    """The name of the folder that the weights were read from, where a folder was named."""
 
     _scale: torch.Tensor
     _shift: torch.Tensor
@@ -68,6 +72,7 @@ class Backbone(nn.Module):
         licence: str,
         has_cls: bool,
         channels_last: bool = False,
+        architecture: str = "",
     ) -> None:
         super().__init__()
         self.name = name
@@ -78,6 +83,7 @@ class Backbone(nn.Module):
         self.default_size = default_size
         self.licence = licence
         self.has_cls = has_cls
+        self._architecture = architecture
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # (x / 255 - mean) / std as one multiplication and one addition
         deviation = torch.tensor(std).view(1, 3, 1, 1)
@@ -139,7 +145,7 @@ class Backbone(nn.Module):
         Buffers that are not saved with the weights (tables of frequencies) are left out: they
         follow from the architecture and may differ in the last bit between machines.
         """
-        return _hash(self.model.state_dict())
+        return _hash(self.model.state_dict(), self._architecture)
 
     @cached_property
     def parameter_count(self) -> int:

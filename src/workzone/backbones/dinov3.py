@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from workzone.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from workzone.backbones.dinov3_folder import (
+    RGB,
+    architecture,
+    check_tensors,
+    model_class,
+    read_folder,
+    read_weights,
+)
 from workzone.backbones.hub import hub_failure
 from workzone.errors import BackboneError
 
+ANY_SIZE = "dinov3"
+"""The name of those whose architecture is told by their folder's ``config.json`` alone."""
 LICENCE = "DINOv3 License"
 DEFAULT_SIZE = 224
 
@@ -29,6 +39,7 @@ class ViTSize:
     gated: bool = False  # SwiGLU instead of GELU
     query_value_bias: bool = True
     multiple = 16
+    model_type = "dinov3_vit"
 
     def configuration(self) -> dict[str, Any]:
         """As fields of ``DINOv3ViTConfig``."""
@@ -52,6 +63,7 @@ class ConvNeXtSize:
     widths: tuple[int, int, int, int]
     depths: tuple[int, int, int, int]
     multiple = 32
+    model_type = "dinov3_convnext"
 
     @property
     def width(self) -> int:
@@ -85,18 +97,21 @@ def hub_id(name: str) -> str:
 class DINOv3ViT(Backbone):
     """Wraps ``transformers.DINOv3ViTModel``; its tokens are class, registers, patches."""
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(
+        self, model: nn.Module, name: str, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+    ) -> None:
         config: Any = model.config
         super().__init__(
             model,
             name=name,
             width=config.hidden_size,
             multiple=config.patch_size,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            default_size=DEFAULT_SIZE,
+            mean=mean,
+            std=std,
+            default_size=_default_size(config.patch_size),
             licence=LICENCE,
             has_cls=True,
+            architecture=_beside_weights(name, config),
         )
         self._prefix = 1 + config.num_register_tokens
 
@@ -113,19 +128,23 @@ class DINOv3ConvNeXt(Backbone):
     the mean of the normed cells that ``mean`` pooling gives here.
     """
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(
+        self, model: nn.Module, name: str, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+    ) -> None:
         config: Any = model.config
+        multiple = 4 * 2 ** (len(config.hidden_sizes) - 1)  # the stem, then each further stage
         super().__init__(
             model,
             name=name,
             width=config.hidden_sizes[-1],
-            multiple=32,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            default_size=DEFAULT_SIZE,
+            multiple=multiple,
+            mean=mean,
+            std=std,
+            default_size=_default_size(multiple),
             licence=LICENCE,
             has_cls=False,
             channels_last=True,
+            architecture=_beside_weights(name, config),
         )
 
     def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
@@ -133,86 +152,98 @@ class DINOv3ConvNeXt(Backbone):
         return None, self.model(normalised).last_hidden_state[:, 1:]
 
 
+def _default_size(multiple: int) -> int:
+    """The multiple next below `DEFAULT_SIZE`, which all published models take."""
+    return max(1, DEFAULT_SIZE // multiple) * multiple
+
+
+def _beside_weights(name: str, config: Any) -> str:
+    """What a weight hash has to know of the architecture: all, where the name does not tell it."""
+    return json.dumps(architecture(config), sort_keys=True) if name == ANY_SIZE else ""
+
+
 def random_model(name: str) -> nn.Module:
     """The true architecture with random weights, on the current default device."""
-    from transformers import (
-        DINOv3ConvNextConfig,
-        DINOv3ConvNextModel,
-        DINOv3ViTConfig,
-        DINOv3ViTModel,
-    )
-
-    size = SIZES[name]
-    model: nn.Module
-    if isinstance(size, ViTSize):
-        model = DINOv3ViTModel(DINOv3ViTConfig(**size.configuration()))
-    else:
-        model = DINOv3ConvNextModel(DINOv3ConvNextConfig(**size.configuration()))
+    kind = model_class(SIZES[name].model_type)
+    model: nn.Module = kind(_published(name))
     return model
 
 
+def _published(name: str) -> Any:
+    """The configuration behind a canonical name."""
+    size = SIZES[name]
+    return model_class(size.model_type).config_class(**size.configuration())
+
+
 def load_dinov3(name: str, *, weights: Path | None = None, random: bool = False) -> Backbone:
-    """A DINOv3 backbone by its canonical name.
+    """A DINOv3 backbone by its canonical name, or of the size that its folder tells.
 
     Args:
-        name: a key of :data:`SIZES`.
+        name: a key of :data:`SIZES`, or :data:`ANY_SIZE`. A folder of a published size gets that
+            size's name either way.
         weights: a folder with ``config.json`` and safetensors; None for the hub or its cache.
-        random: random weights instead.
+        random: random weights instead; not of :data:`ANY_SIZE`.
 
     Raises:
         BackboneError: the weights cannot be had, are incomplete, or are of another size.
     """
-    is_vit = isinstance(SIZES[name], ViTSize)
-    model = random_model(name) if random else _pretrained(name, weights)
-    return DINOv3ViT(model, name) if is_vit else DINOv3ConvNeXt(model, name)
-
-
-def _pretrained(name: str, weights: Path | None) -> nn.Module:
-    from transformers import DINOv3ConvNextModel, DINOv3ViTModel
-
-    source = hub_id(name)
     if weights is not None:
-        if not (weights / "config.json").is_file():
-            raise BackboneError(
-                f"no weights of {name!r} at {weights}: a folder with config.json and "
-                "model.safetensors is needed (as downloaded from the hub)"
-            )
-        source = str(weights)
-    kind = DINOv3ViTModel if isinstance(SIZES[name], ViTSize) else DINOv3ConvNextModel
+        return _from_folder(name, weights)
+    if name == ANY_SIZE:
+        raise BackboneError(
+            f"backbone {name!r} may be of any size: name the folder with its config.json and "
+            "model.safetensors with --weights"
+        )
+    model = random_model(name) if random else _from_hub(name)
+    return _wrap(model, name)
+
+
+def _wrap(model: nn.Module, name: str, **normalisation: RGB) -> Backbone:
+    config: Any = model.config
+    kind = DINOv3ViT if config.model_type == ViTSize.model_type else DINOv3ConvNeXt
+    return kind(model, name, **normalisation)
+
+
+def _from_folder(name: str, path: Path) -> Backbone:
+    folder = read_folder(path)
+    if name == ANY_SIZE:
+        found = architecture(folder.config)
+        same = (known for known in SIZES if architecture(_published(known)) == found)
+        name = next(same, ANY_SIZE)
+    else:
+        _check_architecture(name, folder.config, str(path))
+    backbone = _wrap(read_weights(folder), name, mean=folder.mean, std=folder.std)
+    backbone.source = path.resolve().name
+    return backbone
+
+
+def _from_hub(name: str) -> nn.Module:
+    source = hub_id(name)
     try:
         # float32 whatever the file holds, and never a pickle
-        model, loading = kind.from_pretrained(
+        model, loading = model_class(SIZES[name].model_type).from_pretrained(
             source,
             dtype=torch.float32,
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below, with a way out
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if weights is None:
-            raise hub_failure(name, source, error) from error
-        raise BackboneError(
-            f"the weights of {name!r} at {weights} cannot be read: {error}. "
-            "Download the folder again."
-        ) from error
-    _check_architecture(name, model, source)
-    mismatched = [key for key, *_ in loading["mismatched_keys"]]
-    wrong = sorted([*loading["missing_keys"], *mismatched])
-    if wrong:
-        raise BackboneError(
-            f"{source} does not hold the weights of {name!r}: {len(wrong)} tensors are missing or "
-            f"of another shape, the first is {wrong[0]}. Download the folder again."
-        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise hub_failure(name, source, error) from error
+    _check_architecture(name, model.config, source)
+    check_tensors(model, loading, source)
     network: nn.Module = model
     return network
 
 
-def _check_architecture(name: str, model: Any, source: str) -> None:
+def _check_architecture(name: str, config: Any, source: str) -> None:
     """Compare with the table, so that a folder of another size is not taken for this one."""
-    for field, expected in SIZES[name].configuration().items():
-        found = getattr(model.config, field)
+    other = f"give --backbone {source} to take it as it is, or another folder"
+    if config.model_type != SIZES[name].model_type:
+        raise BackboneError(f"{source} is not {name!r}: it is a {config.model_type}; {other}")
+    for field, expected in architecture(_published(name)).items():
+        found = getattr(config, field)
         if found != expected:
             raise BackboneError(
-                f"{source} is not {name!r}: its {field} is {found}, expected {expected}. "
-                "Name the backbone that it is, or give another folder."
+                f"{source} is not {name!r}: its {field} is {found}, expected {expected}; {other}"
             )

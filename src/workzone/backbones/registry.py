@@ -20,7 +20,7 @@ EMBEDDED = {
 """Those whose weights come with a package."""
 
 BACKBONES = (*EMBEDDED, *dinov3.SIZES)
-"""Canonical names; ``timm:<model>`` opens timm's beside them."""
+"""Canonical names; ``timm:<model>`` opens timm's beside them, ``dinov3`` a folder of any size."""
 
 _BY_HUB_ID = {dinov3.hub_id(name): name for name in dinov3.SIZES}
 
@@ -44,11 +44,18 @@ def canonical_name(name: str) -> str:
         UsageError: unknown, with the nearest right spelling.
     """
     name = _BY_HUB_ID.get(name, name)
-    if name in BACKBONES or name.startswith(timm_models.PREFIX):
+    if name in (*BACKBONES, dinov3.ANY_SIZE) or name.startswith(timm_models.PREFIX):
         return name
     raise UsageError(
-        f"unknown backbone {name!r}; {nearest(name, BACKBONES)}, or timm:<model> for any of timm's"
+        f"unknown backbone {name!r}; {nearest(name, BACKBONES)}, timm:<model> for any of timm's, "
+        "or a folder with DINOv3 weights (there is none of that name)"
     )
+
+
+def _is_path(name: str) -> bool:
+    """Whether it names a place on this machine; a folder called as a backbone is the backbone."""
+    known = name in ("", *BACKBONES, dinov3.ANY_SIZE, *_BY_HUB_ID)
+    return not known and (Path(name).is_absolute() or name.startswith(".") or Path(name).exists())
 
 
 def load_backbone(
@@ -57,23 +64,28 @@ def load_backbone(
     """A frozen backbone on the CPU, ready to extract.
 
     Args:
-        name: one of :data:`BACKBONES`, a DINOv3 hub id, or ``timm:<model>``.
+        name: one of :data:`BACKBONES`, a DINOv3 hub id, ``timm:<model>``, or the path of a folder
+            with DINOv3 weights of any size; with ``weights`` that is ``dinov3``.
         weights: local weights instead of the hub's: for DINOv3 a folder with ``config.json`` and
             safetensors, for timm a safetensors file or a state dict.
         random: random weights of the true architecture, for tests and timing.
 
     Raises:
         BackboneError: weights that cannot be had or do not fit.
-        UsageError: an unknown name, ``weights`` together with ``random``, or ``weights`` for the
-            embedded backbone.
+        UsageError: an unknown name, ``weights`` together with ``random`` or with another path, or
+            ``weights`` for the embedded backbone.
     """
+    if _is_path(name):
+        if weights is not None:
+            raise UsageError(f"backbone {name!r} is a path: name its weights once, not twice")
+        name, weights = dinov3.ANY_SIZE, name
     name = canonical_name(name)
     if weights is not None and random:
         raise UsageError(f"backbone {name!r}: give weights or ask for random ones, not both")
     path = None if weights is None else Path(weights)
     if name.startswith(timm_models.PREFIX):
         return timm_models.load_timm(name, weights=path, random=random)
-    if name in dinov3.SIZES:
+    if name in (*dinov3.SIZES, dinov3.ANY_SIZE):
         return dinov3.load_dinov3(name, weights=path, random=random)
     if path is not None:
         raise UsageError(

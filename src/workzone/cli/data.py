@@ -16,10 +16,10 @@ from workzone.data.manifest import read_manifest, write_manifest
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
-    from workzone.data.audit import AuditReport
+    from workzone.data.audit_report import AuditReport
     from workzone.data.importing import ImportSummary
     from workzone.data.leaks import ColumnLeak
-    from workzone.data.splits import SplitProof
+    from workzone.data.split_proof import SplitProof
 
 app = typer.Typer(
     help="Import, audit, split and look at data.",
@@ -35,6 +35,11 @@ ManifestArgument = Annotated[
 PlaceOption = Annotated[
     float,
     typer.Option("--place-metres", help="Images at most this far apart show the same place."),
+]
+
+NearOption = Annotated[
+    int,
+    typer.Option(help="Bits of 64 in which the perceptual hashes of two copies may differ."),
 ]
 
 _VERDICT_STYLES = {"leak": "bold red", "suspicious": "yellow", "fine": "green"}
@@ -103,17 +108,15 @@ def audit(
     manifest: ManifestArgument,
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on problems.")] = False,
-    near_distance: Annotated[
-        int,
-        typer.Option(help="Bits of 64 in which the perceptual hashes of one picture may differ."),
-    ] = 4,
+    near_distance: NearOption = 6,
     place_metres: PlaceOption = 100.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Look for what makes a score worth less than it looks.
 
-    Unreadable images, duplicates, images with two labels, sequences and places on both sides of a
-    split, and columns (and image sizes) that give the label away.
+    Unreadable images, copies (re-encoded, resized, mirrored, cropped about the centre), images with
+    two labels, sequences and places on both sides of a split, coordinates that do not fit those of
+    their group, and columns (and image sizes) that give the label away.
     """
     from workzone.data.audit import audit as run_audit
 
@@ -153,24 +156,38 @@ def split(
         str | None,
         typer.Option(metavar="SOURCES", help="Sources that never validate or test, by commas."),
     ] = None,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look/--no-look",
+            help="Read the images, to keep together what looks alike; without, only files of the "
+            "same bytes are.",
+        ),
+    ] = True,
+    near_distance: NearOption = 6,
     as_json: JsonFlag = False,
 ) -> None:
     """Assign rows to splits so that no sequence, place or copy is on two sides.
 
-    Rows that share a group, lie within 100 m, or have the same image stay together. An earlier
-    split is replaced. The finished split is measured again before it is written.
+    Rows that share a group, lie within 100 m, or show the same picture (re-encoded, resized,
+    mirrored, cropped about the centre) stay together. An earlier split is replaced. The finished
+    split is measured again before it is written, and says what it did not look for.
     """
+    from workzone.data.prints import fingerprints
     from workzone.data.splits import split_manifest
 
     given = {"train": train, "val": val, "test": test}
     proportions = {name: share for name, share in given.items() if share is not None}
+    listed = read_manifest(manifest)
     done, proof = split_manifest(
-        read_manifest(manifest),
+        listed,
         proportions=proportions or None,
         folds=folds,
         seed=seed,
         place_metres=place_metres,
         train_only=[name.strip() for name in train_only.split(",")] if train_only else (),
+        seen=fingerprints(listed) if look else None,
+        near_distance=near_distance,
     )
     write_manifest(moved(done, output.parent), output)
     if as_json:
@@ -331,20 +348,10 @@ def _show_split(output: Path, proof: SplitProof) -> None:
     )
     if not any(s.positives + s.negatives for s in proof.splits):
         _say("warning: no row has a label: the splits are even in rows only.", style="yellow")
-    least = "no positions" if proof.least_metres is None else f"{proof.least_metres:,.0f} m"
-    _say(
-        f"Measured again: {len(proof.shared_groups)} groups and {len(proof.shared_hashes)} images "
-        f"on two sides; nearest images of different splits: {least}."
-    )
-    for count, what in (
-        (proof.without_group, "a group"),
-        (proof.without_position, "a position"),
-        (proof.without_hash, "a content hash"),
-    ):
-        if count:
-            _say(
-                f"{count} rows are without {what}: nothing is known of them there.", style="yellow"
-            )
+    for sentence in proof.sentences:
+        _say(sentence)
+    for sentence in proof.warnings:
+        _say(sentence, style="yellow")
     _say(f"Written: {output}")
 
 

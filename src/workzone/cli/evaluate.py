@@ -105,6 +105,7 @@ def evaluate(
     if share == AUTO_SHARE:
         readable = in_store(features, samples)
         bundle = with_estimated_share(bundle, features, readable)
+        assert bundle.calibration.share is not None  # it was just estimated
         say_share(bundle.calibration.share, len(readable))
     evaluation = evaluate_job(
         bundle,

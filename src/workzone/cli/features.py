@@ -53,11 +53,13 @@ def backbones(as_json: JsonFlag = False) -> None:
         table.add_row(*[f"{v:,}" if isinstance(v, int) else str(v) for v in values])
     out.print(table)
     out.print("Anything in timm works too, as timm:NAME.", style="dim")
+    out.print("So do DINOv3 weights of any size, as the path of their folder.", style="dim")
 
 
 EXAMPLES_EXTRACT = examples(
     "workzone extract manifest.parquet",
     "workzone extract manifest.parquet --backbone dinov3-vitb16 --weights ./dinov3-vitb16",
+    "workzone extract manifest.parquet --backbone ./my-dinov3",
     "workzone extract manifest.parquet --copies 4 --no-grid",
     "workzone extract manifest.parquet --copies 4 --augment challenge",
 )

@@ -50,7 +50,10 @@ ManifestArgument = Annotated[
     Path, typer.Argument(help="A manifest, made by `workzone data import`.")
 ]
 BackboneOption = Annotated[
-    str, typer.Option(help="Backbone by name; `workzone backbones` lists them.")
+    str,
+    typer.Option(
+        help="Backbone by name, see `workzone backbones`, or a folder with DINOv3 weights."
+    ),
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Local file or folder with the backbone's weights.")

@@ -6,13 +6,11 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from workzone.cli.console import FAILED, command, err, examples, out
 from workzone.cli.options import (
@@ -27,21 +25,22 @@ from workzone.cli.options import (
     say_share,
     with_share,
 )
+from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
+    from workzone.errors import ImageError
     from workzone.run.predictor import Predictor, Scored
+    from workzone.run.sources import Found
+    from workzone.types import Prediction
 
 TABLE_ROWS = 40
 """Longer results go to a file; the terminal gets the first rows."""
-_OUTSIDE = ""
-"""In place of a first folder: the id leads out of any folder it is joined to."""
-_LONGEST_NAME = 200
-"""In bytes; file systems take 255, and the overlay's name is longer than the image's."""
-
 
 EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg",
     "workzone predict street.jpg --size 768",
+    "workzone predict one.jpg two.jpg dashcam/",
+    "curl -s https://example.org/street.jpg | workzone predict -",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
     "workzone predict street.jpg --model model --tta 4",
@@ -54,7 +53,14 @@ EXAMPLES_PREDICT = examples(
 
 @command
 def predict(
-    source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Images, folders of images, or a manifest; - is one image from standard input.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOption = None,
     output: Annotated[
         Path | None,
@@ -96,48 +102,90 @@ def predict(
     The model that comes with workzone is calibrated for as many images with road work as without.
     Where it is rarer, say how rare with --share, or let all of the images tell it: --share auto.
     """
-    from workzone.run.bulk import predict_many
+    from workzone.errors import UsageError
+    from workzone.run.explaining import explain_each
     from workzone.run.predictor import Predictor, load
+    from workzone.run.sources import find_images
 
+    if not sources:
+        raise UsageError(
+            "name an image, several, a folder or a manifest, such as: workzone predict street.jpg; "
+            "- reads one image from standard input; --help tells more"
+        )
+    found = find_images(sources)
+    missed = found.passed_over.missed or found.remarks
+    for note in found.notes():
+        err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
     predictor = load(model_folder(model), weights=weights, device=device)
     bundle = with_share(predictor.bundle.with_test_time(tta).with_view_size(size), share)
     predictor = Predictor(bundle, predictor.backbone)
-    find_share = share == AUTO_SHARE
+    auto = share == AUTO_SHARE
+    found_share: float | None = None
+    explained = False
     if output is not None:
-        summary = predict_many(
-            predictor, source, output, image_only=image_only, find_share=find_share
-        )
-        found = summary.share
-        scored, bad = summary.scored, summary.quarantined
-        if as_json:
-            typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
-        else:
-            out.print(
-                f"{scored:,} images scored ({summary.resumed:,} results were there), "
-                f"{summary.roadwork:,} with road work: {summary.output}",
-                markup=False,
-                soft_wrap=True,
-            )
-        if bad:
-            err.print(
-                f"{bad:,} could not be read: {summary.quarantine}",
-                style="yellow",
-                markup=False,
-                soft_wrap=True,
-            )
+        scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
     else:
-        scored, bad, found = _print_each(
-            predictor, source, image_only=image_only, find_share=find_share, as_json=as_json
-        )
-    if found is not None:
-        say_share(found, scored)
+        results: Iterable[tuple[str, Prediction | ImageError]]
+        if explain is not None and not auto:
+            explained = True
+            results = explain_each(predictor, found, explain, image_only=image_only)
+        else:
+            results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
+        scored, bad = _print_each(results, as_json=as_json, takes_metadata=predictor.takes_metadata)
+    if found_share is not None:
+        say_share(found_share, scored)
     if explain is not None:
-        if found is not None:
-            predictor = Predictor(bundle.with_share(found), predictor.backbone)
-        written = _write_overlays(predictor, source, explain, image_only=image_only)
-        err.print(f"{written:,} overlays in {explain}", markup=False, soft_wrap=True)
+        if found_share is not None:
+            predictor = Predictor(bundle.with_share(found_share), predictor.backbone)
+        if not explained:  # images that cannot be read were told by the scoring
+            for _ in explain_each(predictor, found, explain, image_only=image_only):
+                pass
+        err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
+
+
+def _write(
+    predictor: Predictor, found: Found, output: Path, image_only: bool, auto: bool, as_json: bool
+) -> tuple[int, int, float | None]:
+    """Score into a file and say so; how many were scored, were not, and the share found."""
+    from workzone.report.answer import printable
+    from workzone.run.bulk import predict_many
+
+    summary = predict_many(predictor, found, output, image_only=image_only, find_share=auto)
+    if as_json:
+        typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
+    else:
+        out.print(
+            f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
+            f"{summary.roadwork:,} with road work: {summary.output}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if summary.quarantined:
+        lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
+        lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]
+        for line in lines:
+            err.print(line, style="yellow", markup=False, soft_wrap=True)
+    return summary.scored, summary.quarantined, summary.share
+
+
+def _scored(
+    predictor: Predictor, found: Found, *, image_only: bool, auto: bool
+) -> tuple[Iterable[tuple[str, Prediction | ImageError]], float | None]:
+    """Results as they come, or, where the share of road work is to be found, once all are there."""
+    from workzone.errors import ImageError
+    from workzone.run.bulk import stream
+    from workzone.run.share import at_estimated_share
+
+    results: Iterable[tuple[str, Scored | ImageError]]
+    results, share = stream(predictor, found, image_only=image_only), None
+    if auto:
+        results, share = at_estimated_share(list(results))
+    return (
+        (name, result if isinstance(result, ImageError) else result.prediction)
+        for name, result in results
+    ), share
 
 
 def _plain(value: object) -> object:
@@ -145,112 +193,43 @@ def _plain(value: object) -> object:
 
 
 def _print_each(
-    predictor: Predictor, source: Path, *, image_only: bool, find_share: bool, as_json: bool
-) -> tuple[int, int, float | None]:
-    """Print as results come, or, where the share of road work is to be found, when all have.
+    results: Iterable[tuple[str, Prediction | ImageError]], *, as_json: bool, takes_metadata: bool
+) -> tuple[int, int]:
+    """Print results: JSON lines as they come; else a sentence, or a table of several, at the end.
 
     Returns:
-        How many images were scored, how many could not be read, and the share.
+        How many images were scored, and how many could not be read.
     """
+    from workzone.cli.results import WIDE, table_of
     from workzone.errors import ImageError
-    from workzone.run.bulk import flat, flat_error, stream
-    from workzone.run.share import at_estimated_share
+    from workzone.report.answer import printable, sentence
+    from workzone.run.bulk import flat, flat_error
 
-    names = predictor.bundle.spec.layout.names()
-    table = Table("road work", "probability", "strongest view", "its share")
-    if predictor.takes_metadata:
-        table.add_column("inputs", no_wrap=True)
-    table.add_column("image", overflow="fold")
+    shown: list[tuple[str, Prediction]] = []
     good = bad = 0
-    results: Iterable[tuple[str, Scored | ImageError]]
-    results = stream(predictor, source, image_only=image_only)
-    found = None
-    if find_share:
-        results, found = at_estimated_share(list(results))
     for name, result in results:
         if isinstance(result, ImageError):
             bad += 1
-            sys.stderr.write(f"not scored: {result}\n")  # not by rich: it would break the bar
+            # Not by rich: it would break the bar.
+            sys.stderr.write(f"not scored: {printable(str(result))}\n")
             if as_json:
                 sys.stdout.write(json.dumps(flat_error(name, result)) + "\n")
             continue
         good += 1
-        prediction = result.prediction
         if as_json:
-            sys.stdout.write(json.dumps(flat(prediction), allow_nan=False) + "\n")
+            sys.stdout.write(json.dumps(flat(result), allow_nan=False) + "\n")
         elif good <= TABLE_ROWS:
-            table.add_row(
-                "[bold red]yes[/]" if prediction.decision == "roadwork" else "no",
-                f"{prediction.probability:.3f}",
-                names[prediction.view],
-                f"{prediction.view_weight:.0%}",
-                *([prediction.inputs] if predictor.takes_metadata else []),
-                Text(name),
-            )
-    if not as_json and good:
-        out.print(table)
+            shown.append((name, result))
+    if good == 1 and not as_json:
+        ((name, prediction),) = shown
+        name = "standard input" if name == "-" else name
+        text = sentence(name, prediction, takes_metadata=takes_metadata)
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+    elif shown:
+        width = out.width if out.is_terminal else None
+        table = table_of(shown, width=width, takes_metadata=takes_metadata)
+        # In a pipe names stay whole, one image to a line.
+        (out if width else Console(width=WIDE)).print(table)
         if good > TABLE_ROWS:
             out.print(f"... and {good - TABLE_ROWS:,} more; write them all with -o scores.csv")
-    return good, bad, found
-
-
-def _write_overlays(predictor: Predictor, source: Path, folder: Path, *, image_only: bool) -> int:
-    """An overlay for every image that can be read; how many there are."""
-    from workzone.data.images import read_bytes
-    from workzone.errors import ImageError
-    from workzone.files import writing
-    from workzone.progress import track
-    from workzone.run.bulk import find_images
-    from workzone.run.metadata import mapping_of
-
-    image_only |= not predictor.takes_metadata
-    found, _ = find_images(source)
-    places = overlay_places([name for name, _ in found])
-    written = 0
-    for (_, item), place in track(zip(found, places, strict=True), "explaining", len(found)):
-        try:
-            sample = None if image_only else item.sample
-            _, overlay = predictor.explain(
-                read_bytes(item.ref, item.root), None if sample is None else mapping_of(sample)
-            )
-        except ImageError:
-            continue  # was said by the scoring
-        with writing(folder / place) as aside:
-            overlay.save(aside, format="JPEG", quality=90)
-        written += 1
-    return written
-
-
-def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
-    """A relative path for the overlay of each id, no two alike and none outside the folder.
-
-    Ids may be any text. Relative ones keep their folders; of absolute ones, and of those that
-    climb up, the folders are kept that tell them apart from each other.
-    """
-    parts_of = [_parts(name) for name in ids]
-    climbing = [parts[1:-1] for parts in parts_of if parts[0] == _OUTSIDE]
-    levels = zip(*climbing, strict=False)
-    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
-    places: list[PurePosixPath] = []
-    taken: set[str] = set()
-    for parts in parts_of:
-        inside = parts[1 + shared :] if parts[0] == _OUTSIDE else parts
-        path = stem = PurePosixPath(*inside)
-        number = 1
-        while str(path).casefold() in taken:  # some disks do not tell cases apart
-            number += 1
-            path = stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
-        taken.add(str(path).casefold())
-        places.append(path.with_name(path.name + ".overlay.jpg"))
-    return places
-
-
-def _parts(name: str) -> list[str]:
-    """The folders and the file of an id as names that can be written, see `_OUTSIDE`."""
-    path = PurePosixPath(name.replace("\0", ""))
-    kept = [part for part in path.parts if part != ".." and part.strip("/")] or ["image"]
-    shortened = [
-        part.encode(errors="replace")[-_LONGEST_NAME:].decode(errors="ignore") for part in kept
-    ]
-    leads_out = path.is_absolute() or ".." in path.parts
-    return [_OUTSIDE, *shortened] if leads_out else shortened
+    return good, bad

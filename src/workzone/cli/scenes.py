@@ -39,7 +39,7 @@ def scenes(
 ) -> None:
     """Draw street scenes with and without road work: images, masks and a manifest."""
     from workzone.data.manifest import read_manifest
-    from workzone.data.scenes import write_scenes
+    from workzone.scenes import write_scenes
 
     path = write_scenes(output, count=count, seed=seed, positive_share=positive_share)
     samples = read_manifest(path).samples
@@ -90,7 +90,7 @@ def composites(
     passed_over.csv.
     """
     from workzone.data.manifest import read_manifest
-    from workzone.data.scenes.composites import write_composites
+    from workzone.scenes.composites import write_composites
 
     done = write_composites(
         read_manifest(manifest),

@@ -95,7 +95,8 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Backbone by name (default: the preset's, or lite0); see `workzone backbones`."
+            help="Backbone by name (default: the preset's, or lite0), see `workzone backbones`, or "
+            "a folder with DINOv3 weights."
         ),
     ] = None,
     weights: WeightsOption = None,
@@ -149,7 +150,7 @@ def train(
     from workzone.train.job import train as train_job
     from workzone.train.job import without_idle_masks
     from workzone.train.processes import processes
-    from workzone.train.services import check_services
+    from workzone.train.watch.services import check_services
 
     together = processes(device)
     if not together.is_main:  # it alone talks
@@ -245,6 +246,7 @@ def train(
                 "report": str(report),
                 "rows": len(trained.samples),
                 "epochs": trained.fit.epochs,
+                "mask_epochs": trained.fit.mask_epochs,
                 "threshold": dataclasses.asdict(trained.fit.threshold),
                 "validation": metrics.to_json(),
                 "validation_with_metadata": with_metadata and with_metadata.to_json(),
@@ -288,7 +290,7 @@ def _find_learning_rate(
 
     from workzone.train.job import begin_session
     from workzone.train.job import prepare as prepare_job
-    from workzone.train.range_test import range_test, write_range_test
+    from workzone.train.search.range_test import range_test, write_range_test
 
     prepared = prepare_job(
         manifest, network, spec, folder, settings, copies=copies, test_split=test

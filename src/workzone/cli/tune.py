@@ -41,7 +41,7 @@ from workzone.cli.settings import (
 )
 
 if TYPE_CHECKING:
-    from workzone.train.search import Tried
+    from workzone.train.search.study import Tried
 
 
 class MetricChoice(enum.StrEnum):
@@ -80,7 +80,8 @@ def tune(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Backbone by name (default: the preset's, or lite0); see `workzone backbones`."
+            help="Backbone by name (default: the preset's, or lite0), see `workzone backbones`, or "
+            "a folder with DINOv3 weights."
         ),
     ] = None,
     weights: WeightsOption = None,
@@ -108,14 +109,14 @@ def tune(
     from workzone.report.search import draw_history, draw_slices, search_table
     from workzone.train.job import prepare as prepare_job
     from workzone.train.job import without_idle_masks
-    from workzone.train.search import (
+    from workzone.train.search.space import default_space, read_space
+    from workzone.train.search.study import (
         best_of,
         check_optuna,
         refuse_adapters,
         search,
         settings_of,
     )
-    from workzone.train.search_space import default_space, read_space
 
     check_optuna()
     chosen = choose(

@@ -1,0 +1,1 @@
+"""Samples, from data sets to a manifest that can be trusted; no model is asked here."""

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tarfile
+import stat
 import warnings
-import zipfile
 import zlib
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import simplejpeg
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
+from workzone.data import kinds
+from workzone.data.archives import ARCHIVE_ERRORS, read_member
+from workzone.data.deep_pixels import (
+    bits_of,
+    check_deep_colours,
+    check_signs,
+    is_deep,
+    is_thumbnail,
+    to_eight_bits,
+)
+from workzone.data.exif import ORIENTATION_TAG, orientation_of, turn_upright
+from workzone.data.heic import open_heic
+from workzone.data.jpegs import JPEG_START, decode_jpeg
+from workzone.data.parquet_cells import read_cell
+from workzone.data.png_chunks import PNG_START, bare_png
+from workzone.data.tiff_tags import without_damaged_notes
 from workzone.errors import ImageError
 from workzone.types import ImageRef
+
+if TYPE_CHECKING:  # an import of pictures needs none of it, and it takes hundreds of megabytes
+    import torch
 
 MIN_SIDE = 16
 """Pixels; below this there is nothing to see."""
@@ -33,13 +45,9 @@ MAX_PIXELS = 100_000_000
 """Pixels; above this an image is refused before it is decoded (a decompression bomb)."""
 MAX_BYTES = 256 * 1024 * 1024
 """Bytes of one encoded image."""
+IMAGE_SUFFIXES = kinds.IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".mpo"}
-)
-
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError)
-_EXIF_ORIENTATION = 0x0112
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 _TRANSPARENT_BACKGROUND = (127, 127, 127)
 
 
@@ -55,98 +63,36 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
     """
     path = root / ref.path
     try:
+        _check_file(path, ref)
         if ref.row is not None:
-            data = _parquet_bytes(path, ref)
+            data = read_cell(path, ref)
         elif ref.member is not None:
-            data = _archive_bytes(path, ref.member)
-        elif path.stat().st_size > MAX_BYTES:
-            raise ImageError("too-large", f"{ref}: over {MAX_BYTES >> 20} MiB encoded")
+            data = read_member(path, ref.member, most=MAX_BYTES)
         else:
             data = path.read_bytes()
     except FileNotFoundError as error:
+        if kinds.is_address(ref.path):
+            raise ImageError("missing", kinds.address_advice(str(ref))) from error
         raise ImageError("missing", f"{ref}: no such file") from error
     except (KeyError, IndexError) as error:
         raise ImageError("missing", f"{ref}: no such member or row") from error
     except PermissionError as error:
         raise ImageError("denied", f"{ref}: no permission to read it") from error
-    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, *_ARCHIVE_ERRORS) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, *ARCHIVE_ERRORS) as error:
         raise ImageError("unreadable", f"{ref}: {error}") from error
     if not data:
         raise ImageError("empty", f"{ref}: zero bytes")
     return data
 
 
-@dataclass
-class _RowGroup:
-    first: int  # row number of its first row
-    values: pa.ChunkedArray
-
-
-_parquet_lock = Lock()  # pyarrow's readers are not made for several threads at once
-
-
-@lru_cache(maxsize=2)  # each holds a row group of images
-def _parquet(path: str, _modified: int) -> tuple[pq.ParquetFile, dict[str, _RowGroup]]:
-    return pq.ParquetFile(path), {}
-
-
-def _parquet_bytes(path: Path, ref: ImageRef) -> bytes:
-    """One cell of an image column: bytes, or a struct with ``bytes``."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    column = ref.member or "image"
-    assert ref.row is not None
-    with _parquet_lock:
-        file, cache = _parquet(str(path), path.stat().st_mtime_ns)
-        held = cache.get(column)
-        if held is None or not held.first <= ref.row < held.first + len(held.values):
-            held = _read_row_group(file, column, ref.row)
-            cache[column] = held  # one row group per file: images are read in order
-    value = held.values[ref.row - held.first].as_py()
-    if isinstance(value, dict):
-        value = value.get("bytes")
-    return value or b""
-
-
-def _read_row_group(file: pq.ParquetFile, column: str, row: int) -> _RowGroup:
-    first = 0
-    for number in range(file.num_row_groups):
-        count = file.metadata.row_group(number).num_rows
-        if first <= row < first + count:
-            table = file.read_row_group(number, columns=[column])
-            return _RowGroup(first, table.column(column))
-        first += count
-    raise IndexError(row)
-
-
-@lru_cache(maxsize=8)
-def _tar_members(path: str, _modified: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of each file of an uncompressed tar; sequential readers need no second."""
-    with tarfile.open(path, "r:") as archive:
-        return {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
-
-
-@lru_cache(maxsize=8)
-def _zip(path: str, _modified: int, _process: int) -> zipfile.ZipFile:
-    """Kept open: reading a large archive's directory again for each member takes minutes.
-
-    One per process: forked processes would share the position in the file.
-    """
-    return zipfile.ZipFile(path)
-
-
-def _archive_bytes(path: Path, member: str) -> bytes:
-    if path.suffix == ".tar":
-        offset, size = _tar_members(str(path), path.stat().st_mtime_ns)[member]
-        if size > MAX_BYTES:
-            raise ImageError("too-large", f"{path}!{member}: over {MAX_BYTES >> 20} MiB encoded")
-        with path.open("rb") as handle:
-            handle.seek(offset)
-            return handle.read(size)
-    archive = _zip(str(path), path.stat().st_mtime_ns, os.getpid())
-    if archive.getinfo(member).file_size > MAX_BYTES:
-        raise ImageError("too-large", f"{path}!{member}: over {MAX_BYTES >> 20} MiB encoded")
-    return archive.read(member)
+def _check_file(path: Path, ref: ImageRef) -> None:
+    """Before it is opened: reading a named pipe or a device may wait for ever."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a named pipe, socket or device"
+        raise ImageError("unreadable", f"{ref}: {kind}, not a file")
+    if ref.row is None and ref.member is None and state.st_size > MAX_BYTES:
+        raise ImageError("too-large", f"{ref}: over {MAX_BYTES >> 20} MiB encoded")
 
 
 def content_hash(data: bytes) -> str:
@@ -155,10 +101,28 @@ def content_hash(data: bytes) -> str:
 
 
 def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") -> torch.Tensor:
+    """As `decode_pixels`, for torch.
+
+    Returns:
+        uint8 ``[3, H, W]`` in channels-last memory.
+
+    Raises:
+        ImageError: see `decode_pixels`.
+    """
+    import torch
+
+    pixels = decode_pixels(data, enough_side=enough_side, name=name)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def decode_pixels(
+    data: bytes, *, enough_side: int | None = None, name: str = "image"
+) -> npt.NDArray[np.uint8]:
     """Decode to an upright RGB frame.
 
     Palette, grey, CMYK and 16-bit images become 8-bit RGB; transparency is laid over mid grey; of
-    an animation the first frame is taken; the EXIF orientation is applied.
+    an animation or several pages the first is taken; the orientation is applied, whatever state
+    other tags are in. Colour profiles are not applied.
 
     Args:
         data: the encoded bytes.
@@ -167,28 +131,74 @@ def decode(data: bytes, *, enough_side: int | None = None, name: str = "image") 
         name: what to call the image in errors.
 
     Returns:
-        uint8 ``[3, H, W]`` in channels-last memory.
+        uint8 ``[H, W, 3]``, row by row in memory.
 
     Raises:
-        ImageError: not an image, truncated, smaller than `MIN_SIDE`, larger than `MAX_PIXELS`.
+        ImageError: not an image, truncated, damaged, smaller than `MIN_SIDE`, larger than
+            `MAX_PIXELS`, or of values whose scale cannot be told.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(data))
-            _check_size(image.size, name)
-            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-                return _decode_jpeg(data, image, enough_side)
-            return _to_tensor(_to_rgb(image))
+        with warnings.catch_warnings():  # odd tags, and sizes that are checked here
+            warnings.simplefilter("ignore")
+            return _decode(data, enough_side, name)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError("too-large", f"{name}: {error}") from error
     except UnidentifiedImageError as error:
-        raise ImageError("unreadable", f"{name}: not an image in a known format") from error
+        what = kinds.what_is(data) or "not an image in a known format, or its header is damaged"
+        raise ImageError("unreadable", f"{name}: {what}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         code = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ImageError(code, f"{name}: {error}") from error
+        raise ImageError(code, f"{name}: damaged or cut off ({error}); fetch it again") from error
+
+
+def _decode(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
+    if data.startswith(PNG_START):
+        return _decode_png(data, name)
+    if data.startswith(JPEG_START):  # by far the most: no other question first
+        return _decode_jpeg(data, enough_side, name)
+    if kinds.is_heic(data):
+        heic = open_heic(data, name, lambda size: _check_size(size, name))
+        return _to_array(_to_rgb(heic, name))
+    if kinds.is_raw(data):  # what Pillow reads of it is a thumbnail
+        raise ImageError("unreadable", f"{name}: {kinds.RAW}")
+    image = _open(without_damaged_notes(data), name)
+    if image.format == "TIFF":
+        return _decode_tiff(image, name)
+    return turn_upright(_to_array(_to_rgb(image, name)), orientation_of(image))
+
+
+def _decode_jpeg(data: bytes, enough_side: int | None, name: str) -> npt.NDArray[np.uint8]:
+    image = _open(data, name, ("JPEG",))
+    cmyk = image.mode == "CMYK"
+    pixels = decode_jpeg(data, "CMYK" if cmyk else "RGB", enough_side, name)
+    if pixels is None:
+        pixels = _to_array(_to_rgb(image, name))
+    elif cmyk:  # stored inverted, as Adobe does
+        pixels = _to_array(Image.fromarray(255 - pixels, mode="CMYK").convert("RGB"))
+    return turn_upright(pixels, orientation_of(image))
+
+
+def _open(data: bytes, name: str, formats: tuple[str, ...] = _FORMATS) -> Image.Image:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
+    _check_size(image.size, name)
+    return image
+
+
+def exif_orientation(data: bytes) -> int:
+    """The orientation by which `decode` turns an image upright, 1 to 8; 1: it does not."""
+    if data.startswith(PNG_START):
+        return bare_png(data)[1]
+    if kinds.is_heic(data):  # its decoder turns it, as annotation tools see it too
+        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(without_damaged_notes(data)), formats=_FORMATS)
+    if image.format != "TIFF":
+        return orientation_of(image)
+    found = image.getexif().get(ORIENTATION_TAG, 1)
+    return found if found in range(1, 9) else 1
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:
@@ -203,44 +213,45 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _decode_jpeg(data: bytes, image: Image.Image, enough_side: int | None) -> torch.Tensor:
-    """libjpeg-turbo without Pillow's detour: the same pixels, more than twice as fast.
-
-    Pillow decides where it gives up: it reads files that only lack their end marker.
-    """
-    least = enough_side or 0
-    try:  # 7/8 to 5/8 of the size would take longer than all of it: half is the first that pays
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_height=least, min_width=least, min_factor=2 if least else 1
-        )
-    except ValueError:
-        return _to_tensor(_to_rgb(image))
-    frame = torch.from_numpy(pixels).permute(2, 0, 1)
-    return _turn_upright(frame, image.getexif().get(_EXIF_ORIENTATION, 1))
+def _decode_png(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    data, orientation = bare_png(data)
+    image = _open(data, name)
+    image.load()
+    check_deep_colours(image, name, bits=data[24])
+    return turn_upright(_to_array(_to_rgb(image, name)), orientation)
 
 
-def _turn_upright(frame: torch.Tensor, orientation: int) -> torch.Tensor:
-    """Undo the camera's turn (Exif 2.32, tag Orientation): rows and columns swapped, then flips."""
-    if orientation in (5, 6, 7, 8):
-        frame = frame.transpose(1, 2)
-    flipped = {2: [2], 3: [1, 2], 4: [1], 6: [2], 7: [1, 2], 8: [1]}.get(orientation)
-    return frame.flip(flipped) if flipped else frame
+def _decode_tiff(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """Its first page that is no thumbnail; Pillow turns it upright."""
+    page = 0
+    try:
+        while is_thumbnail(image):
+            page += 1
+            image.seek(page)
+    except EOFError:
+        image.seek(0)
+    _check_size(image.size, name)
+    check_signs(image, name)
+    bits = bits_of(image)
+    image.load()
+    check_deep_colours(image, name, bits=bits)
+    return _to_array(_to_rgb(image, name))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        return Image.fromarray(
-            (values / (257 if deep else 1)).clip(0, 255).astype(np.uint8)
-        ).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    transparency = image.info.get("transparency")
+    if is_deep(image):
+        grey = to_eight_bits(image, name)
+        rgb = np.repeat(grey[..., None], 3, axis=2)
+        if isinstance(transparency, int):  # of a PNG: the one value that is not to be seen
+            rgb[np.asarray(image) == transparency] = _TRANSPARENT_BACKGROUND
+        return Image.fromarray(rgb)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or transparency is not None:
         layered = image.convert("RGBA")
         background = Image.new("RGBA", image.size, (*_TRANSPARENT_BACKGROUND, 255))
         return Image.alpha_composite(background, layered).convert("RGB")
     return image.convert("RGB")
 
 
-def _to_tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+def _to_array(image: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.array(image)

@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
-from workzone.data.images import content_hash, decode, read_bytes
+from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import split_reference
+from workzone.data.mask_fit import Frame, fit_masks
+from workzone.data.masks import stated_orientation, with_path
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
+from workzone.data.repeats import Collected
+from workzone.data.sources.columns import split_warnings
+from workzone.data.sources.coordinates import parse_place
 from workzone.data.sources.detect import SourceKind, open_source
+from workzone.data.sources.groups import Certainty, as_group, group_warnings
+from workzone.data.sources.paths import missing_hint
 from workzone.data.sources.record import Record, Source
+from workzone.data.sources.times import parse_time
 from workzone.data.sources.values import (
     FieldError,
+    as_tag,
     as_text,
+    as_word,
     parse_label,
-    parse_place,
     parse_split,
-    parse_time,
 )
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.parallel import map_ahead
@@ -92,21 +99,19 @@ def import_source(
     store = root / f"{output.stem}.images"
     found = open_source(source, kind=kind, columns=columns, split=split, store=store)
 
-    samples: list[Sample] = []
-    entries: list[QuarantineEntry] = []
-    seen: set[str] = set()
+    collected = Collected()
     rows_read = 0
+    groups: Counter[Certainty] = Counter()
     for checked in _checked_rows(found, root):
         rows_read += 1
-        sample = checked.sample
-        if sample is not None and sample.id in seen:
-            reason = f"the id {sample.id!r} occurred before; the first row is kept"
-            entries.append(_left_out(sample.id, str(sample.image), "duplicate-id", reason))
-            continue
-        entries += checked.entries
-        if sample is not None:
-            seen.add(sample.id)
-            samples.append(sample)
+        collected.entries += checked.entries
+        if checked.sample is not None:
+            unread = any(
+                entry.code in ("label-unknown", "label-uncertain") for entry in checked.entries
+            )
+            collected.add(checked.sample, checked.where, label_unread=unread)
+            groups[checked.group_from] += 1
+    samples, entries = collected.samples, collected.entries
     left_out = sum(entry.action == "row left out" for entry in entries)
     assert rows_read == len(samples) + left_out, "a row was lost"
 
@@ -115,8 +120,8 @@ def import_source(
     if not samples:
         counts = ", ".join(f"{code} {count}" for code, count in count_by_code(entries).items())
         raise ManifestError(
-            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}); "
-            f"see {quarantine}"
+            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}"
+            f"{f', such as {entries[0].reason}' if entries else ''}); see {quarantine}"
         )
     write_manifest(Manifest(samples, root, found.source_columns), output)
     counted = Counter(_LABEL_NAMES[sample.label] for sample in samples)
@@ -127,14 +132,30 @@ def import_source(
         rows_kept=len(samples),
         label_counts={name: counted[name] for name in _LABEL_NAMES.values()},
         entries=tuple(entries),
-        warnings=found.warnings,
+        warnings=(
+            *found.warnings,
+            *_turned(samples),
+            *group_warnings(groups),
+            *split_warnings(samples),
+        ),
     )
+
+
+def _turned(samples: Sequence[Sample]) -> Iterator[str]:
+    count = sum(stated_orientation(sample.masks or "") is not None for sample in samples)
+    if count:
+        yield (
+            f"the masks of {count} images are of the pixels as stored; they are turned upright "
+            "with the image, by its EXIF orientation"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
+    where: str
     sample: Sample | None
     entries: tuple[QuarantineEntry, ...]
+    group_from: Certainty = "drive"
 
 
 def _checked_rows(source: Source, root: Path) -> Iterator[_Checked]:
@@ -162,29 +183,43 @@ def _read(record: Record, root: Path) -> _Row:
     try:
         return _Row(record, image, read_bytes(image, root))
     except ImageError as error:
+        if error.code == "missing" and record.image is not None:
+            error = ImageError(error.code, f"{error}{missing_hint(record.image.path)}")
         return _Row(record, image, error)
 
 
-def _inspect(row: _Row) -> str | ImageError:
-    """The hash of an image that can be decoded, or why it cannot."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    content_hash: str
+    frame: Frame
+
+
+def _inspect(row: _Row) -> _Seen | ImageError:
+    """What an image that can be decoded is like, or why it cannot."""
     if isinstance(row.data, ImageError):
         return row.data
     try:
-        decode(row.data, name=str(row.image))
+        height, width, _ = decode_pixels(row.data, name=str(row.image)).shape
     except ImageError as error:
         return error
-    return content_hash(row.data)
+    masked = as_word(row.record.values.get("masks")) is not None
+    orientation = exif_orientation(row.data) if masked else 1
+    return _Seen(content_hash(row.data), Frame(height, width, orientation))
 
 
-def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path) -> _Checked:
+def _check(row: _Row, outcome: _Seen | ImageError, *, source_name: str, root: Path) -> _Checked:
     record = row.record
     if isinstance(outcome, ImageError) or row.image is None:
         error = outcome if isinstance(outcome, ImageError) else ImageError("missing", "no image")
         image = "" if row.image is None else str(row.image)
         reason = f"{record.where}: {error}"
-        return _Checked(None, (_left_out(_id(record), image, error.code, reason),))
+        return _Checked(record.where, None, (_left_out(_id(record), image, error.code, reason),))
     values = record.values
-    entries: list[QuarantineEntry] = []
+    entries = [
+        QuarantineEntry(_id(record), str(row.image), "field cleared", code, reason)
+        for code, reason in record.cleared
+    ]
+    frame = outcome.frame
 
     def parsed(parse: Callable[[Any], T], value: Any) -> T | None:
         try:
@@ -201,21 +236,22 @@ def _check(row: _Row, outcome: str | ImageError, *, source_name: str, root: Path
         id=_id(record),
         image=row.image,
         label=parsed(parse_label, values.get("label")),
-        group=_word(values.get("group")),
+        group=as_group(values.get("group")),
         latitude=place[0] if place else None,
         longitude=place[1] if place else None,
         time=parsed(parse_time, values.get("time")),
-        weather=_word(values.get("weather")),
-        daytime=_word(values.get("daytime")),
-        scene=_word(values.get("scene")),
-        text=_word(values.get("text")),
-        masks=_masks(values.get("masks"), root),
-        source=_word(values.get("source")) or source_name,
-        content_hash=outcome,
-        split=parse_split(_word(values.get("split"))),
+        weather=as_word(as_tag(values.get("weather"))),
+        daytime=as_word(as_tag(values.get("daytime"))),
+        scene=as_word(as_tag(values.get("scene"))),
+        text=as_word(values.get("text")),
+        masks=parsed(lambda reference: _masks(reference, root, frame), values.get("masks")),
+        source=as_word(values.get("source")) or source_name,
+        content_hash=outcome.content_hash,
+        split=parse_split(as_word(values.get("split"))),
         extra=dict(record.extra),
     )
-    return _Checked(sample, tuple(entries))
+    group_from = values.get("group_from", "drive")
+    return _Checked(record.where, sample, tuple(entries), group_from)
 
 
 def _left_out(sample_id: str, image: str, code: str, reason: str) -> QuarantineEntry:
@@ -226,18 +262,11 @@ def _id(record: Record) -> str:
     return as_text(record.values.get("id")) or record.default_id
 
 
-def _word(value: Any) -> str | None:
-    """Text; ``None`` as text, which Python programs leave in tables, counts as missing."""
-    text = as_text(value)
-    return None if text is None or text.lower() == "none" else text
-
-
-def _masks(reference: Any, root: Path) -> str | None:
-    text = _word(reference)
+def _masks(reference: Any, root: Path, frame: Frame) -> str | None:
+    text = as_word(reference)
     if text is None:
         return None
-    path, image_id = split_reference(text)
-    return _relative(path, root) + (f"#{image_id}" if image_id is not None else "")
+    return fit_masks(with_path(text, lambda path: _relative(path, root)), root, frame)
 
 
 def _relative(path: str, root: Path) -> str:

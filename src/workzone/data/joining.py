@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workzone.data.manifest import Manifest
+from workzone.data.masks import with_path
 from workzone.data.pseudo_labels import SOURCE
 from workzone.errors import ManifestError, UsageError
 from workzone.types import Sample
@@ -84,7 +85,7 @@ def moved(manifest: Manifest, folder: Path) -> Manifest:
 
     def moved_sample(sample: Sample) -> Sample:
         image = dataclasses.replace(sample.image, path=moved_path(sample.image.path))
-        masks = None if sample.masks is None else moved_path(sample.masks)
+        masks = None if sample.masks is None else with_path(sample.masks, moved_path)
         return dataclasses.replace(sample, image=image, masks=masks)
 
     samples = [moved_sample(sample) for sample in manifest]

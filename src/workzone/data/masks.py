@@ -4,23 +4,25 @@ A reference is one of
 
 * ``file.png``: an 8-bit image in which bit ``k`` of a pixel is class ``k`` of
   :data:`workzone.types.OBJECT_CLASSES`, so that classes may overlap;
-* ``annotations.json#IMAGE_ID``: COCO polygons; run-length masks are not supported.
+* ``annotations.json#IMAGE_ID``: COCO polygons; run-length masks are not supported;
+
+either with ``#orientation=N`` behind it where the masks are of the pixels as the image's file
+stores them and its EXIF orientation N turns these upright.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from workzone.data.coco import CocoImage, as_id, read_coco
+from workzone.data.exif import turn_upright
 from workzone.errors import ManifestError
 from workzone.files import writing
 from workzone.types import OBJECT_CLASSES
@@ -46,20 +48,33 @@ CATEGORY_CLASSES: Mapping[str, str | None] = {
 }
 """ROADWork's categories to ours; None: known, but no object of a work zone."""
 
-_SIGN = "Temporary Traffic Control Sign"
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange width and height."""
+
+_ORIENTATION = re.compile(r"#orientation=([1-8])$")
+_NO_BITS = f"pixels must be 8-bit, bit k standing for class k of {', '.join(OBJECT_CLASSES)}"
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name.strip().casefold()))
+
+
+_CLASSES = {_plain(name): owner for name, owner in CATEGORY_CLASSES.items()}
+_SIGN = _plain("Temporary Traffic Control Sign")
 
 
 def is_known_category(name: str) -> bool:
     """Whether a category of the annotations has a place in :data:`CATEGORY_CLASSES`."""
-    return name in CATEGORY_CLASSES or name.startswith(_SIGN)
+    return _plain(name) in _CLASSES or _plain(name).startswith(_SIGN)
 
 
 def class_of_category(name: str) -> str | None:
     """Which of our classes a category belongs to; None: none, or unknown.
 
-    The files ``*_with_signs.json`` carry one category per kind of sign; all begin alike.
+    Letter case, ``_`` and ``-`` are free. The files ``*_with_signs.json`` carry one category per
+    kind of sign; all begin alike.
     """
-    return "sign" if name.startswith(_SIGN) else CATEGORY_CLASSES.get(name)
+    return "sign" if _plain(name).startswith(_SIGN) else _CLASSES.get(_plain(name))
 
 
 def load_masks(reference: str, root: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -78,27 +93,52 @@ def load_masks(reference: str, root: Path, height: int, width: int) -> npt.NDArr
         ManifestError: a file that is missing or is no mask, or an image it does not know.
     """
     path, image_id = split_reference(reference)
-    if image_id is None:
-        return _from_png(root / path, height, width)
-    return _from_annotations(root / path, image_id, height, width)
+    orientation = stated_orientation(reference) or 1
+    stored = (width, height) if orientation in SIDEWAYS else (height, width)
+    masks = (
+        _from_png(root / path, *stored)
+        if image_id is None
+        else _from_annotations(root / path, image_id, *stored)
+    )
+    return _upright(masks, orientation)
 
 
 def mask_size(reference: str, root: Path) -> tuple[int, int]:
-    """Height and width of the image that masks are of, in pixels: of a bit image, its own.
+    """Height and width of the upright image that masks are of, in pixels: of a bit image, its own.
 
     Raises:
         ManifestError: a file that is missing or is no mask, or an image it does not know.
     """
     path, image_id = split_reference(reference)
     if image_id is not None:
-        outlines = _outlines_of(root / path, image_id)
-        return outlines.height, outlines.width
-    with _mask_image(root / path) as image:
-        return image.height, image.width
+        height, width = _size(annotated_image(root / path, image_id), root / path)
+    else:
+        with _mask_image(root / path) as image:
+            height, width = image.height, image.width
+    return (width, height) if stated_orientation(reference) in SIDEWAYS else (height, width)
+
+
+def stated_orientation(reference: str) -> int | None:
+    """The EXIF orientation that a reference states, 1 to 8."""
+    found = _ORIENTATION.search(reference)
+    return int(found[1]) if found else None
+
+
+def with_orientation(reference: str, orientation: int) -> str:
+    """The reference with another orientation; 1, upright, goes without saying."""
+    plain = _ORIENTATION.sub("", reference)
+    return plain if orientation == 1 else f"{plain}#orientation={orientation}"
+
+
+def with_path(reference: str, move: Callable[[str], str]) -> str:
+    """The reference with another path, which ``move`` makes of the one that it has."""
+    path, _ = split_reference(reference)
+    return move(path) + reference.removeprefix(path)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
     """The path of a reference, and the image's id where it points into annotations."""
+    reference = _ORIENTATION.sub("", reference)
     path, mark, image_id = reference.rpartition("#")
     if mark and path.lower().endswith(".json"):
         return path, image_id
@@ -124,6 +164,8 @@ def write_masks(masks: npt.NDArray[np.bool_], path: Path) -> None:
 def _mask_image(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
+            if image.mode not in ("L", "P"):
+                raise ManifestError(f"{path} is not a mask: {_NO_BITS}; got mode {image.mode}")
             yield image
     except FileNotFoundError as error:
         raise ManifestError(f"no mask file at {path}; clear the masks column or add it") from error
@@ -133,75 +175,60 @@ def _mask_image(path: Path) -> Iterator[Image.Image]:
 
 def _from_png(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
     with _mask_image(path) as image:
-        mode = image.mode
         bits = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
-    if mode not in ("L", "P") or bits.max() >= 1 << len(OBJECT_CLASSES):
-        raise ManifestError(
-            f"{path} is not a mask: pixels must be 8-bit, bit k standing for class k of "
-            f"{', '.join(OBJECT_CLASSES)}; got mode {mode}, largest value {bits.max()}"
-        )
+    if bits.max() >= 1 << len(OBJECT_CLASSES):
+        raise ManifestError(f"{path} is not a mask: {_NO_BITS}; got largest value {bits.max()}")
     channels = np.arange(len(OBJECT_CLASSES), dtype=np.uint8)[:, None, None]
     return (bits[None] >> channels & 1).astype(bool)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlines:
-    width: int
-    height: int
-    polygons: tuple[tuple[int, tuple[float, ...]], ...]  # class, x0, y0, x1, y1, ...
+def annotated_image(path: Path, image_id: str) -> CocoImage:
+    """An image of a COCO file.
 
-
-def _outlines_of(path: Path, image_id: str) -> _Outlines:
+    Raises:
+        ManifestError: no such file, no COCO file, or not exactly one image with this id.
+    """
     try:
-        outlines = _outlines(str(path), path.stat().st_mtime_ns).get(image_id)
+        image = read_coco(path).by_id.get(as_id(image_id) or "")
     except FileNotFoundError as error:
         raise ManifestError(f"no annotations at {path}; clear the masks column") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"{path} is not a COCO file: {error!r}") from error
-    if outlines is None:
-        raise ManifestError(f"{path} has no image with id {image_id!r}; import the set again")
-    return outlines
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+    if image is None:
+        raise ManifestError(
+            f"{path} has no image with id {image_id!r}, or several; import the set again"
+        )
+    return image
+
+
+def _size(image: CocoImage, path: Path) -> tuple[int, int]:
+    if image.size is None:
+        raise ManifestError(
+            f"{path} tells no width and height of the image with id {image.id!r}; add them, or "
+            "clear the masks column"
+        )
+    return image.size
 
 
 def _from_annotations(path: Path, image_id: str, height: int, width: int) -> npt.NDArray[np.bool_]:
-    outlines = _outlines_of(path, image_id)
+    image = annotated_image(path, image_id)
+    rows, columns = _size(image, path)
+    scale = np.array([width / columns, height / rows])
+    canvases: dict[str, Image.Image] = {}
+    for item in image.objects:
+        name = None if item.category is None else class_of_category(item.category)
+        if name is not None:
+            canvas = canvases.setdefault(name, Image.new("1", (width, height)))
+            for polygon in item.polygons:
+                corners = [(x, y) for x, y in (polygon * scale).tolist()]
+                ImageDraw.Draw(canvas).polygon(corners, fill=1)
     masks = np.zeros((len(OBJECT_CLASSES), height, width), np.bool_)
-    scale = np.array([width / outlines.width, height / outlines.height])
-    for channel in sorted({channel for channel, _ in outlines.polygons}):
-        canvas = Image.new("1", (width, height))
-        draw = ImageDraw.Draw(canvas)
-        for owner, corners in outlines.polygons:
-            if owner == channel:
-                points = np.asarray(corners).reshape(-1, 2) * scale
-                draw.polygon([(x, y) for x, y in points.tolist()], fill=1)
-        masks[channel] = np.asarray(canvas)
+    for name, canvas in canvases.items():
+        masks[OBJECT_CLASSES.index(name)] = np.asarray(canvas)
     return masks
 
 
-@lru_cache(maxsize=4)
-def _outlines(path: str, _modified: int) -> dict[str, _Outlines]:
-    """By image id; parsed once per version of the file."""
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    classes = {c["id"]: class_of_category(c["name"]) for c in data["categories"]}
-    polygons: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
-    for annotation in data["annotations"]:
-        name = classes.get(annotation["category_id"])
-        if name is None:
-            continue
-        held = polygons.setdefault(str(annotation["image_id"]), [])
-        held += [(OBJECT_CLASSES.index(name), corners) for corners in polygons_of(annotation)]
-    return {
-        str(image["id"]): _Outlines(
-            image["width"], image["height"], tuple(polygons.get(str(image["id"]), ()))
-        )
-        for image in data["images"]
-    }
-
-
-def polygons_of(annotation: Mapping[str, Any]) -> Iterator[tuple[float, ...]]:
-    """The polygons of a COCO annotation with at least three corners, as x0, y0, x1, y1, ..."""
-    segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, list):
-        for corners in segmentation:
-            if isinstance(corners, list) and len(corners) >= 6 and len(corners) % 2 == 0:
-                yield tuple(map(float, corners))
+def _upright(masks: npt.NDArray[np.bool_], orientation: int) -> npt.NDArray[np.bool_]:
+    """Masks ``[6, H, W]`` of stored pixels, turned as EXIF has it."""
+    turned = turn_upright(masks.view(np.uint8).transpose(1, 2, 0), orientation)
+    return np.ascontiguousarray(turned.transpose(2, 0, 1)).view(np.bool_)

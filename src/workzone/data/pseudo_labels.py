@@ -25,6 +25,8 @@ from workzone.types import Sample
 SOURCE = "pseudo"
 """Of the rows whose label is a model's, so that a split can keep them out of validation and test.
 """
+FORMER_SOURCE = "pseudo_source"
+"""The column that keeps where such a row comes from: whose licence binds it."""
 SURE = 0.9
 """Probability from which on a label is taken over; of none from 1 - this one down."""
 
@@ -78,7 +80,7 @@ def pseudo_label(
         elif max(probability, 1 - probability) >= sure:
             extra = sample.extra | {"pseudo_probability": f"{probability:.6f}"}
             if sample.source is not None:
-                extra["pseudo_source"] = sample.source
+                extra[FORMER_SOURCE] = sample.source
             label = int(probability > 0.5)
             rows.append(
                 dataclasses.replace(sample, label=label, source=SOURCE, split=None, extra=extra)

@@ -11,6 +11,8 @@ from typing import Literal
 
 from workzone.files import writing
 
+_LONGEST = {"id": 200, "image": 200, "reason": 400}  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
@@ -21,6 +23,13 @@ class QuarantineEntry:
     action: Literal["row left out", "field cleared"]
     code: str  # a short stable word, such as "truncated" or "coordinates-swapped"
     reason: str  # the whole sentence
+
+    def __post_init__(self) -> None:
+        """Cut what a row says endlessly: the table is to be read, and no larger than its source."""
+        for name, longest in _LONGEST.items():
+            text = getattr(self, name)
+            if len(text) > longest:
+                object.__setattr__(self, name, text[: longest - 3] + "...")
 
 
 def write_quarantine(entries: Iterable[QuarantineEntry], path: Path) -> None:

@@ -4,85 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
+from workzone.data.duplicates import NEAR_DISTANCE
 from workzone.data.manifest import Manifest
-from workzone.data.places import EARTH_RADIUS, distinct, near_pairs, positions
+from workzone.data.prints import Fingerprints
+from workzone.data.split_proof import APART, SplitProof, check_split
+from workzone.data.split_scenes import (
+    PLACE_METRES,
+    LookalikeScenes,
+    join_lookalikes,
+    join_scenes,
+)
 from workzone.errors import ManifestError, UsageError, nearest
 from workzone.types import Sample
 
 DEFAULT_PROPORTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
-PLACE_METRES = 100.0
-"""Images nearer than this show the same place."""
 
 TRAIN = "train"
-APART = "not-"
-"""Before a split's name: rows that train unless that split validates or tests."""
 
 _LISTED = 4  # splits that a message names
-_MILLIMETRE = 1e-3  # two formulas of one distance may differ by rounding
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """What one split holds."""
-
-    name: str
-    rows: int
-    positives: int
-    negatives: int
-    unlabelled: int
-    groups: int
-
-
-@dataclass(frozen=True)
-class SplitProof:
-    """A finished assignment, measured anew from the samples alone.
-
-    ``least_metres`` is the least distance on the ground between images of two splits, None where
-    no two splits have positions.
-    """
-
-    splits: tuple[SplitCounts, ...]
-    shared_groups: tuple[str, ...]  # groups in more than one split
-    shared_hashes: tuple[str, ...]  # content hashes in more than one split
-    least_metres: float | None
-    place_metres: float  # what is asked for
-    without_split: int  # rows
-    without_group: int  # rows that nothing but place and content could join
-    without_position: int
-    without_hash: int
-
-    @property
-    def problems(self) -> list[str]:
-        """Plain sentences; empty where the split holds."""
-        found = []
-        if self.without_split:
-            found.append(f"{self.without_split} rows are in no split")
-        if self.shared_groups:
-            found.append(_several(self.shared_groups, "group is", "groups are") + " on both sides")
-        if self.shared_hashes:
-            found.append(
-                _several(self.shared_hashes, "image is", "images are") + " on both sides as copies"
-            )
-        if self.least_metres is not None and self.least_metres < self.place_metres - _MILLIMETRE:
-            found.append(
-                f"images of different splits are only {self.least_metres:.1f} m apart; "
-                f"at least {self.place_metres:g} m are asked for"
-            )
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values, with the problems."""
-        return asdict(self) | {"problems": self.problems}
 
 
 def split_manifest(
@@ -93,13 +37,17 @@ def split_manifest(
     seed: int = 0,
     place_metres: float = PLACE_METRES,
     train_only: Collection[str] = (),
+    seen: Fingerprints | None = None,
+    near_distance: int = NEAR_DISTANCE,
 ) -> tuple[Manifest, SplitProof]:
     """Assign every sample to a split, whole scenes at a time.
 
     Samples are joined into one scene where they share a group, lie at most ``place_metres`` apart,
-    or have equal content hashes, and so on from each to the next. Whole scenes are assigned, the
-    hardest to place first, each to the split that lacks most of what it holds (road work, none,
-    unlabelled). The result depends on the samples and the seed, not on the order of the rows.
+    have equal content hashes, or (with ``seen``) show the same picture, re-encoded, resized,
+    mirrored or cropped about its centre, and so on from each to the next. Whole scenes are
+    assigned, the hardest to place first, each to the split that lacks most of what it holds (road
+    work, none, unlabelled). The result depends on the samples and the seed, not on the order of
+    the rows.
 
     Args:
         manifest: samples, labelled or not; a split that they have is replaced.
@@ -110,6 +58,9 @@ def split_manifest(
         train_only: sources whose rows never validate or test, as made images should not. They are
             in ``train``, unless their scene is in another split: ``val``, say. Then they are in
             ``not-val``, of which nothing is learned while ``val`` validates or is left alone.
+        seen: `fingerprints` of the manifest. Without them nobody looks at the pictures, and the
+            proof says so.
+        near_distance: bits in which copies may differ, see `near_copies`.
 
     Returns:
         the manifest with ``split`` filled in, and its proof.
@@ -130,6 +81,9 @@ def split_manifest(
         if source not in sources:
             raise UsageError(f"no row has the source {source!r}; {nearest(source, sources)}")
     scenes = join_scenes(manifest.samples, place_metres=place_metres)
+    lookalikes = None
+    if seen is not None:
+        scenes, lookalikes = join_lookalikes(scenes, manifest.samples, seen, near_distance)
     judging = [row for row, s in enumerate(manifest) if s.source not in train_only]
     if not judging:
         raise ManifestError("all rows are of sources that only train; add photographs to judge by")
@@ -146,52 +100,14 @@ def split_manifest(
             for row, sample in enumerate(manifest)
         ]
     )
-    proof = check_split(done, place_metres=place_metres)
-    _require_every_part([done.samples[row] for row in judging], scenes[judging], names)
+    proof = dataclasses.replace(
+        check_split(done, place_metres=place_metres, seen=seen, near_distance=near_distance),
+        lookalikes=lookalikes,
+    )
+    _require_every_part([done.samples[row] for row in judging], scenes[judging], names, lookalikes)
     if proof.problems:
         raise ManifestError(f"the split does not hold: {'; '.join(proof.problems)}. Please report.")
     return done, proof
-
-
-def join_scenes(
-    samples: Sequence[Sample], *, place_metres: float = PLACE_METRES
-) -> npt.NDArray[np.int64]:
-    """Scene number of each sample, int64 ``[n]``: connected by group, place or content hash."""
-    scenes = np.arange(len(samples))
-    for value in (lambda s: s.group, lambda s: s.content_hash):
-        scenes = _joined(scenes, _links(samples, value))
-    placed, degrees = positions(samples)
-    points, which = distinct(degrees)
-    scenes = _joined(scenes, np.stack([placed[points][which], placed], axis=1))
-    for pairs in near_pairs(degrees[points], place_metres):
-        scenes = _joined(scenes, placed[points][pairs])
-    return scenes
-
-
-def check_split(manifest: Manifest, *, place_metres: float = PLACE_METRES) -> SplitProof:
-    """Measure a finished split from its samples, by other means than those that made it.
-
-    Rows in ``not-val``, say, count as on one side with ``val``.
-    """
-    samples = manifest.samples
-    sides = [dataclasses.replace(sample, split=side_of(sample.split)) for sample in samples]
-    names = sorted({sample.split for sample in samples if sample.split is not None})
-    return SplitProof(
-        tuple(_counts(name, samples) for name in names),
-        _shared((sample.group, sample.split) for sample in sides),
-        _shared((sample.content_hash, sample.split) for sample in sides),
-        _least_distance(sides),
-        place_metres,
-        without_split=sum(sample.split is None for sample in samples),
-        without_group=sum(sample.group is None for sample in samples),
-        without_position=len(samples) - len(positions(samples)[0]),
-        without_hash=sum(sample.content_hash is None for sample in samples),
-    )
-
-
-def side_of(split: str | None) -> str | None:
-    """The split with which rows of ``split`` never part: ``val`` for ``not-val``."""
-    return None if split is None else split.removeprefix(APART)
 
 
 def _beside(split: str) -> str:
@@ -214,30 +130,6 @@ def _shares(proportions: Mapping[str, float] | None, folds: int | None) -> dict[
             f"(sum {sum(shares.values()):g}); leave out the splits that you do not want"
         )
     return shares
-
-
-def _links(
-    samples: Sequence[Sample], value: Callable[[Sample], str | None]
-) -> npt.NDArray[np.int64]:
-    """Pairs of samples of equal value: each with the first that has it."""
-    first: dict[str, int] = {}
-    pairs = [
-        (first.setdefault(key, index), index)
-        for index, sample in enumerate(samples)
-        if (key := value(sample)) is not None
-    ]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _joined(scenes: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Scene numbers after the scenes of each pair of samples have become one."""
-    ends = scenes[pairs]
-    graph = coo_array(
-        (np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), (len(scenes),) * 2
-    )
-    numbers = connected_components(graph, directed=False)[1]
-    joined: npt.NDArray[np.int64] = numbers[scenes].astype(np.int64)
-    return joined
 
 
 def _assign(
@@ -301,7 +193,10 @@ def _chance(seed: int, name: str) -> bytes:
 
 
 def _require_every_part(
-    samples: Sequence[Sample], scenes: npt.NDArray[np.int64], names: list[str]
+    samples: Sequence[Sample],
+    scenes: npt.NDArray[np.int64],
+    names: list[str],
+    lookalikes: LookalikeScenes | None,
 ) -> None:
     """No split of labelled samples is without one of the labels, and no other is empty."""
     labels = [sample.label for sample in samples]
@@ -325,61 +220,21 @@ def _require_every_part(
                 f"only {apart} {'scene' if apart == 1 else 'scenes'} that may not be parted (one "
                 f"group, one place, or the same image), and {len(names)} splits are asked for. Ask "
                 "for fewer folds or splits, add images from elsewhere, or lower the distance "
-                "between places."
+                f"between places.{_hint(lookalikes)}"
             )
+
+
+def _hint(lookalikes: LookalikeScenes | None) -> str:
+    if lookalikes is None or not lookalikes.joined:
+        return ""
+    one, other, kind = lookalikes.examples[0]
+    return (
+        f" {lookalikes.joined} scenes were joined to others since their pictures look alike, "
+        f"{one!r} and {other!r} ({kind}) for one; a lower near distance joins fewer."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
     if len(names) <= _LISTED:
         return ", ".join(names)
     return f"{', '.join(names[:_LISTED])} and {len(names) - _LISTED} more"
-
-
-def _counts(name: str, samples: Sequence[Sample]) -> SplitCounts:
-    inside = [sample for sample in samples if sample.split == name]
-    labels = [sample.label for sample in inside]
-    groups = {sample.group for sample in inside if sample.group is not None}
-    return SplitCounts(
-        name, len(inside), labels.count(1), labels.count(0), labels.count(None), len(groups)
-    )
-
-
-def _shared(values: Iterable[tuple[str | None, str | None]]) -> tuple[str, ...]:
-    """The values that occur in more than one split."""
-    splits: dict[str, set[str]] = {}
-    for value, split in values:
-        if value is not None and split is not None:
-            splits.setdefault(value, set()).add(split)
-    return tuple(sorted(value for value, inside in splits.items() if len(inside) > 1))
-
-
-def _least_distance(samples: Sequence[Sample]) -> float | None:
-    """Metres between the nearest two samples of different splits.
-
-    Through chords of the unit sphere in three dimensions, not through the haversine that joined
-    them.
-    """
-    placed, degrees = positions(samples)
-    splits = np.array([samples[index].split or "" for index in placed])
-    latitude, longitude = np.radians(degrees).T
-    points = np.stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ],
-        axis=1,
-    )
-    chords = []
-    for name in set(splits.tolist()) - {""}:
-        others = points[(splits != name) & (splits != "")]
-        if len(others):
-            here = np.unique(points[splits == name], axis=0)
-            chords.append(cKDTree(np.unique(others, axis=0)).query(here)[0].min())
-    if not chords:
-        return None
-    return float(2 * EARTH_RADIUS * np.arcsin(min(min(chords) / 2, 1.0)))
-
-
-def _several(values: Sequence[str], one: str, many: str) -> str:
-    return f"{len(values)} {one if len(values) == 1 else many}"

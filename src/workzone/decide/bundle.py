@@ -29,6 +29,7 @@ from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.decide.test_time import TestTimeConfig
+from workzone.decide.threshold import HALF
 from workzone.errors import BundleError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
@@ -177,6 +178,14 @@ def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | 
     return None if value is None else from_mapping(kind, value, where=name)
 
 
+def _read_calibration(description: Mapping[str, Any], name: str) -> Calibration | None:
+    """A calibration; a cut that was chosen before it told its share holds for an unknown one."""
+    found = _read_part(Calibration, description, name)
+    if found is None or "share" in description[name] or found.threshold == HALF:
+        return found
+    return dataclasses.replace(found, share=None)
+
+
 def _read_file(folder: Path, description: Mapping[str, Any], name: str) -> bytes:
     """The bytes of one of `_FILES`; none, where the bundle was made without it."""
     if name == "backbone" and description.get("backbone_blake2b") is None:
@@ -228,12 +237,12 @@ def parse_description(
     seen = json.loads(training)
     return config, {
         "spec": spec,
-        "calibration": from_mapping(Calibration, held["calibration"], where="calibration"),
+        "calibration": _read_calibration(held, "calibration") or Calibration(),
         "backbone_licence": held["backbone_licence"],
         "provenance": held["provenance"],
         "training_images": frozenset(seen["images"]),
         "training_groups": frozenset(seen["groups"]),
-        "metadata_calibration": _read_part(Calibration, held, "metadata_calibration"),
+        "metadata_calibration": _read_calibration(held, "metadata_calibration"),
         "text_model": _read_part(TextSpec, held, "text_model"),
         # Bundles made before it was there have none.
         "test_time": _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time"),

@@ -27,43 +27,54 @@ _CLOSEST_TO_CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone map of probabilities: ``sigmoid(slope * (logit p - logit threshold))``."""
+    """A monotone map: ``sigmoid(slope * (logit p - logit threshold) + shift)``."""
 
-    threshold: float = 0.5  # is sent to 0.5; in (0, 1)
+    threshold: float = 0.5  # is sent to 0.5, where nothing is shifted; in (0, 1)
     slope: float = 1.0  # above 0; above 1: the detector was too timid
-    share: float = BALANCED  # of road work, among the images that the results hold for
+    share: float | None = BALANCED  # of road work, among the images that the results hold for
+    shift: float = 0.0  # in log-odds: what another share than that of the cut gives or takes
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 0 < self.slope < math.inf):
             raise UsageError(
                 f"a calibration has a threshold between 0 and 1 and a slope above 0: got {self}"
             )
-        check_share(self.share)
+        if not math.isfinite(self.shift):
+            raise UsageError(f"a calibration's shift is a finite number: got {self}")
+        if self.share is not None:
+            check_share(self.share)
+
+    @property
+    def cut(self) -> float:
+        """The log-odds, before calibration, above which an image is road work."""
+        return float(logit(self.threshold)) - self.shift / self.slope
 
     def at_share(self, share: float) -> Calibration:
         """The same evidence, for images of which another share shows road work.
 
         Raises:
-            UsageError: not above 0 and below 1, or so far out that no probability is above the cut.
+            UsageError: not above 0 and below 1, or it is not known for which share this one holds.
         """
-        step = prior_step(share, self.share)
-        threshold = float(expit(logit(self.threshold) - step / self.slope))
-        if not 0 < threshold < 1:
-            raise UsageError(f"share {share}: at this one no image's probability could pass 0.5")
-        return Calibration(threshold, self.slope, share)
+        if self.share is None:
+            raise UsageError(
+                "this model was made before a chosen cut told the share of road work that it "
+                "fits, so it cannot be moved to another one: train again, or leave --share out"
+            )
+        shift = self.shift + prior_step(share, self.share)
+        return dataclasses.replace(self, share=share, shift=shift)
 
     def apply(self, probabilities: npt.ArrayLike) -> Probabilities:
         """Map probabilities of any shape; always finite, within 1e-6..1-1e-6.
 
-        A probability ends above 0.5 if and only if it was above the threshold.
+        Where nothing is shifted, one ends above 0.5 if and only if it was above the threshold.
         """
         at_half = map_to_half(probabilities, self.threshold)
         with np.errstate(divide="ignore"):
-            scaled = expit(self.slope * logit(at_half))
-        scaled = np.clip(scaled, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
-        above = at_half > 0.5  # decided before rounding
+            log_odds = self.slope * logit(at_half) + self.shift
+        scaled = np.clip(expit(log_odds), _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
+        above = at_half > HALF if self.shift == 0 else log_odds > 0  # decided before rounding
         decided: Probabilities = np.where(
-            above, np.maximum(scaled, np.nextafter(0.5, 1)), np.minimum(scaled, 0.5)
+            above, np.maximum(scaled, np.nextafter(HALF, 1)), np.minimum(scaled, HALF)
         )
         return decided
 

@@ -15,7 +15,7 @@ from workzone.features.spec import FeatureSpec
 if TYPE_CHECKING:
     from workzone.features.text_model import TextSpec
     from workzone.model.detector import DetectorConfig
-    from workzone.model.metadata_config import MetadataConfig
+    from workzone.model.metadata.config import MetadataConfig
 
 
 @dataclass(frozen=True, kw_only=True)

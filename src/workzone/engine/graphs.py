@@ -18,7 +18,7 @@ from workzone.backbones import Backbone, pool
 from workzone.model.cells import OUTSIDE, beyond_frame
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.types import BackboneOutput, DetectorOutput
 
 

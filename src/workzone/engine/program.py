@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from workzone.decide.description import Description
-from workzone.decide.log_odds import logit
 from workzone.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
-    from workzone.model.metadata_config import MetadataConfig
+    from workzone.model.metadata.config import MetadataConfig
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -74,11 +73,11 @@ class Seen:
 
     pixels: npt.NDArray[np.uint8]
     boxes: Floats
-    metadata: Arrays | None = None  # rows of one, see workzone.model.metadata_batch
+    metadata: Arrays | None = None  # rows of one, see workzone.model.metadata.batch
 
 
 def no_metadata(config: MetadataConfig) -> dict[str, Array]:
-    """One row of metadata of which nothing is known, see `workzone.model.metadata_batch`."""
+    """One row of metadata of which nothing is known, see `workzone.model.metadata.batch`."""
     nothing: dict[str, Array] = {
         "position": np.zeros((1, config.position_width), dtype=np.float32),
         "text": np.zeros((1, config.text), dtype=np.float32),
@@ -206,7 +205,7 @@ class Program:
                 "damaged: export or train again"
             )
         probabilities = calibration.apply(raw)
-        cut = np.float32(logit(calibration.threshold))
+        cut = np.float32(calibration.cut)
         answers = []
         for row in range(len(rows)):
             cells = tuple(said[n][row] - cut for n in ("cells", "half_cells") if n in said)

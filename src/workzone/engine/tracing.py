@@ -26,7 +26,7 @@ from workzone.engine.graphs import ViewsJudge
 from workzone.engine.program import GraphName
 from workzone.engine.torch_engine import graphs_of
 from workzone.errors import MissingExtraError
-from workzone.model.metadata_batch import no_metadata
+from workzone.model.metadata.batch import no_metadata
 
 OPSET = 20
 

@@ -3,7 +3,7 @@
 The backbone is nearly all of the cost, so leaving views out saves work only where it is done before
 the backbone sees them: it reads the global view first, which is the whole frame at low resolution;
 each cell of that view's patch grid gets a score, a view's score is the mean over the cells it
-covers, and the backbone reads the best views only (:class:`workzone.model.glance.Glance`).
+covers, and the backbone reads the best views only (:class:`workzone.model.views.glance.Glance`).
 """
 
 from __future__ import annotations

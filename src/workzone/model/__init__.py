@@ -1,0 +1,1 @@
+"""The detector, features to logits; how it is trained is the part of `workzone.train`."""

@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workzone.backbones import EMBEDDED, Backbone, load_backbone, pool
 from workzone.model.detector import Detector
-from workzone.model.mask_loss import mask_loss
-from workzone.model.metadata_batch import no_metadata
+from workzone.model.masks.loss import mask_loss
+from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import Preset
 from workzone.types import OBJECT_CLASSES
 

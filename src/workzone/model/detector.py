@@ -17,18 +17,18 @@ from torch import nn
 
 from workzone.errors import UsageError, nearest
 from workzone.features.tiles import take_views
-from workzone.model.attention import RMSNorm
 from workzone.model.cells import CellHead, CellHeadConfig, by_scale
-from workzone.model.encoder import EncoderConfig, ViewEncoder
-from workzone.model.fusion import FusionConfig, GatedAttentionFusion
-from workzone.model.glance import Glance, GlanceConfig
+from workzone.model.encoder.attention import RMSNorm
+from workzone.model.encoder.encoder import EncoderConfig, ViewEncoder
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks import MaskHead, MaskHeadConfig, mask_evidence, place_grids
-from workzone.model.metadata import MetadataEncoder
-from workzone.model.metadata_batch import MetadataBatch
-from workzone.model.metadata_config import MetadataConfig
-from workzone.model.pooling import AttentionAndMaximum, MeanPooling
-from workzone.model.pruning import PrunerConfig, ViewPruner, on_all_views
+from workzone.model.masks.head import MaskHead, MaskHeadConfig, mask_evidence, place_grids
+from workzone.model.metadata.batch import MetadataBatch
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.metadata.encoder import MetadataEncoder
+from workzone.model.views.fusion import FusionConfig, GatedAttentionFusion
+from workzone.model.views.glance import Glance, GlanceConfig
+from workzone.model.views.pooling import AttentionAndMaximum, MeanPooling
+from workzone.model.views.pruning import PrunerConfig, ViewPruner, on_all_views
 from workzone.types import OBJECT_CLASSES, DetectorOutput
 from workzone.views import ViewLayout
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 
 Rows = slice | torch.Tensor
 

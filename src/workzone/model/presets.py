@@ -11,11 +11,11 @@ from workzone.backbones import dinov3, lite
 from workzone.errors import UsageError, nearest
 from workzone.model.cells import CellHeadConfig
 from workzone.model.detector import DetectorConfig
-from workzone.model.encoder import EncoderConfig
-from workzone.model.glance import GlanceConfig
-from workzone.model.masks import MaskHeadConfig
-from workzone.model.metadata_config import MetadataConfig
-from workzone.model.pruning import PrunerConfig
+from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.pruning import PrunerConfig
 from workzone.views import ViewLayout
 
 

@@ -62,7 +62,7 @@ def challenge_table(report: ChallengeReport) -> Table:
     table = Table(
         title="Subnet challenge, image only",
         caption=f"{overall.rows:,} challenge images of seed {report.seed}, "
-        f"{overall.positives:,} with road work",
+        f"{overall.positives:,} with road work; the expected reward is that of half with road work",
     )
     table.add_column("level", no_wrap=True)
     for title in report.titles:

@@ -47,6 +47,19 @@ CURVES = (
         "Validation MCC",
         "Of the same rows, after each epoch, at the cut 0.5 before the threshold is chosen.",
     ),
+    (
+        "epoch",
+        "validation_mask_loss",
+        "Validation loss of masks",
+        "Cross-entropy and Dice of the masks of the same rows. A mask head that shares no weights "
+        "with the classifier is kept as it was at the lowest point of this curve.",
+    ),
+    (
+        "epoch",
+        "validation_mask_iou",
+        "Validation IoU of masks",
+        "Intersection over union, 0 to 1, mean over the classes, after each epoch.",
+    ),
     ("step", "learning_rate", "Learning rate", "As the schedule has it."),
     (
         "step",
@@ -65,7 +78,7 @@ def draw_curves(records: Sequence[Record]) -> list[Chart]:
     of a curve with more than `MOST_POINTS` points, means over equal stretches are drawn.
 
     Args:
-        records: of `workzone.train.tracking.read_log`; those of other names are of no concern.
+        records: of `workzone.train.watch.tracking.read_log`; other names are of no concern.
     """
     steps = _by_stage(records, "step")
     epochs = _by_stage(records, "epoch")

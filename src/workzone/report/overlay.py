@@ -8,21 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from workzone.decide.threshold import HALF
 from workzone.errors import UsageError
+from workzone.report.captions import DARK, caption_strip, outline_boxes
 
 Floats = npt.NDArray[np.floating]
-Colour = tuple[int, int, int]
 
 _COLOUR_MAP = "inferno"  # perceptually even, and its order survives in grey
 _STRONGEST = 0.75  # opacity of the heat map where the evidence is 1; the frame still shows
-_OUTLINE: Colour = (86, 180, 233)  # sky blue of Okabe & Ito: not among the heat map's colours
-_DARK: Colour = (20, 22, 26)
-_LIGHT: Colour = (240, 240, 240)
-_ROADWORK: Colour = (230, 159, 0)
-_NONE: Colour = (86, 180, 233)
 
 _SHORTEST, _LONGEST = 360, 1600  # pixels of the drawn frame's longer side
 
@@ -100,7 +94,8 @@ def draw_overlay(
 
     Returns:
         RGB. The frame is drawn with its longer side between 360 and 1,600 pixels, so that the
-        caption can be read whatever the size of the frame.
+        caption, in a strip below, can be read whatever the size of the frame. Labels lie beside
+        their boxes; those that find no room there are in the strip.
 
     Raises:
         UsageError: shapes that do not fit, or a probability or heat out of range.
@@ -114,18 +109,23 @@ def draw_overlay(
         raise UsageError(f"heat of shape {heat.shape}: give [h, w] with values in 0..1")
     picture = _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)
     picture = _blend(picture, heat)
-    text_size = max(15, round(max(picture.size) / 45))
+    text_size = min(36, max(13, round(max(picture.size) / 40)))
     if labels is None:
-        whole = (edges == (0, 0, 1, 1)).all(axis=1)  # shares its corner with the first tile
+        whole = (edges == (0, 0, 1, 1)).all(axis=1)
         labels = [
             f"{'whole frame ' if one else ''}{share:.0%}"
             for one, share in zip(whole, shares, strict=True)
         ]
-    _outline_views(picture, edges, shares, labels=labels, top=top, text_size=text_size)
-    bar = _caption_bar(max(picture.width, _SHORTEST), probability, text_size)
-    canvas = Image.new("RGB", (bar.width, picture.height + bar.height), _DARK)
-    canvas.paste(picture, ((bar.width - picture.width) // 2, 0))
-    canvas.paste(bar, (0, picture.height))
+    chosen = heaviest(shares, top)
+    left_over = outline_boxes(
+        picture, edges[chosen], [labels[view] for view in chosen], text_size=text_size
+    )
+    strip = caption_strip(
+        max(picture.width, _SHORTEST), probability, left_over, text_size=text_size, ramp=_colours
+    )
+    canvas = Image.new("RGB", (strip.width, picture.height + strip.height), DARK)
+    canvas.paste(picture, ((strip.width - picture.width) // 2, 0))
+    canvas.paste(strip, (0, picture.height))
     return canvas
 
 
@@ -206,83 +206,3 @@ def _colours(evidence: Floats) -> Floats:
 
     colours: Floats = colormaps[_COLOUR_MAP](evidence)[..., :3]
     return colours
-
-
-def _outline_views(
-    picture: Image.Image,
-    boxes: npt.NDArray[np.float64],
-    shares: npt.NDArray[np.float64],
-    *,
-    labels: Sequence[str],
-    top: int,
-    text_size: int,
-) -> None:
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(text_size)
-    thick = max(2, text_size // 6)
-    scale = np.tile(picture.size, 2)
-    chosen = heaviest(shares, top)
-    for rank, view in reversed(list(enumerate(chosen))):  # the heaviest lies on top
-        x0, y0, x1, y1 = (boxes[view].clip(0, 1) * scale).round().astype(int).tolist()
-        width = max(1, thick - rank)
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=_DARK, width=width + 2)
-        draw.rectangle(
-            (x0 + 1, y0 + 1, max(x1 - 2, x0 + 1), max(y1 - 2, y0 + 1)),
-            outline=_OUTLINE,
-            width=width,
-        )
-    taken: list[tuple[float, float, float, float]] = []
-    for view in chosen:
-        x0, y0 = (boxes[view].clip(0, 1)[:2] * picture.size).round().tolist()
-        _place_label(
-            draw, labels[view], (x0 + 3, y0 + 3), font=font, size=picture.size, taken=taken
-        )
-
-
-def _place_label(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    corner: tuple[float, float],
-    *,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    size: tuple[int, int],
-    taken: list[tuple[float, float, float, float]],
-) -> None:
-    """Write ``text`` on a patch near ``corner``, below the labels that are there already."""
-    _, _, width, height = draw.textbbox((0, 0), text, font=font)
-    width, height = width + 6, height + 6
-    x = max(0, min(corner[0], size[0] - width))
-    y = max(0, min(corner[1], size[1] - height))
-    while any(
-        x < right and left < x + width and y < low and high < y + height
-        for left, high, right, low in taken
-    ):
-        y += height + 1
-    taken.append((x, y, x + width, y + height))
-    draw.rectangle((x, y, x + width, y + height), fill=_DARK)
-    draw.text((x + 3, y + 2), text, font=font, fill=_OUTLINE)
-
-
-def _caption_bar(width: int, probability: float, text_size: int) -> Image.Image:
-    """The decision on the left, the legend of the heat map on the right."""
-    large, small = ImageFont.load_default(round(text_size * 1.4)), ImageFont.load_default(text_size)
-    bar = Image.new("RGB", (width, round(text_size * 2.6)), _DARK)
-    draw = ImageDraw.Draw(bar)
-    middle, margin = bar.height / 2, text_size * 0.8
-    above = probability > HALF
-    colour = _ROADWORK if above else _NONE
-    decision = f"{'road work' if above else 'none'} {probability:.2f}"
-    draw.rectangle((0, 0, round(margin / 3), bar.height), fill=colour)
-    draw.text((margin, middle), decision, font=large, fill=colour, anchor="lm")
-
-    ramp_width, ramp_height = round(text_size * 4), round(text_size * 0.8)
-    right = width - margin - draw.textlength("most", font=small)
-    draw.text((right, middle), "most", font=small, fill=_LIGHT, anchor="lm")
-    levels = _colours(np.linspace(0, 1, ramp_width))[None] * 255
-    ramp = Image.fromarray(np.repeat(levels.astype(np.uint8), ramp_height, axis=0))
-    left = round(right - ramp_width - text_size * 0.4)
-    bar.paste(ramp, (left, round(middle - ramp_height / 2)))
-    draw.text(
-        (left - text_size * 0.4, middle), "evidence: least", font=small, fill=_LIGHT, anchor="rm"
-    )
-    return bar

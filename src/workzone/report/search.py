@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from workzone.files import writing
-from workzone.train.search import MetricName, Tried, best_of
-from workzone.train.search_space import Space
+from workzone.train.search.space import Space
+from workzone.train.search.study import MetricName, Tried, best_of
 
 BEST_SHOWN = 10
 

@@ -1,0 +1,1 @@
+"""The jobs that put the other rooms together; what one room can do alone stays there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workzone.backbones import Backbone, load_backbone
+from workzone.backbones.dinov3 import ANY_SIZE
 from workzone.decide.bundle import Bundle
 from workzone.errors import BackboneError, BundleError, UsageError
 
@@ -25,6 +26,12 @@ def bundle_backbone(
         BundleError: what was learned does not fit these weights.
         UsageError: no such device.
     """
+    folder = bundle.provenance.get("backbone_folder")
+    if weights is None and bundle.spec.backbone == ANY_SIZE:
+        raise BackboneError(
+            f"the model works on DINOv3 weights of a size of their own (hash "
+            f"{bundle.spec.weight_hash}), which lay in a folder {folder!r}: name it with --weights"
+        )
     backbone = load_backbone(bundle.spec.backbone, weights=weights)
     if bundle.backbone_weights:
         try:

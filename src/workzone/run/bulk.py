@@ -12,9 +12,8 @@ import csv
 import hashlib
 import json
 import os
-import re
-import shlex
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -22,29 +21,27 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workzone.data.images import IMAGE_SUFFIXES, read_bytes
-from workzone.data.manifest import read_manifest
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
+from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, hold, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
-from workzone.run.images import Encoded
 from workzone.run.metadata import mapping_of
 from workzone.run.predictor import Predictor, Scored
 from workzone.run.share import decided
-from workzone.types import ImageRef, Prediction, Sample
+from workzone.run.sources import Item, Sources, as_text, find_images
+from workzone.types import Prediction
 
 FLUSH_EVERY = 32
 """Images between two flushes of the journal: the most that a stop can lose."""
 
+_TOLD_REASONS = 5
+
 OutputKind = Literal["jsonl", "csv", "parquet"]
 _SUFFIXES: dict[str, OutputKind] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-
-_DATA_SETS = {".csv", ".tsv", ".zip", ".tar", ".tgz", ".gz"}
-_ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
 
 _COLUMNS = pa.schema(
     [
@@ -71,80 +68,11 @@ class BulkSummary:
     scored: int
     roadwork: int
     quarantined: int
+    reasons: dict[str, int]  # the most frequent ones why not, and of how many images
     resumed: int  # results that an earlier run had left
-    ignored: int  # files that are no images by their name
+    ignored: int  # files that were passed over
+    passed_over: dict[str, int]  # the same by kind: a suffix such as .mp4, or a few words
     share: float | None = None  # of road work, as estimated; None: not asked for
-
-
-@dataclass(frozen=True)
-class _Item:
-    ref: ImageRef
-    root: Path
-    sample: Sample | None = None  # what a manifest says of the image
-
-
-def find_images(source: Path) -> tuple[list[tuple[str, _Item]], int]:
-    """Images of a file, folder or manifest.
-
-    Folders are searched to any depth; links to folders are not followed.
-
-    Returns:
-        Ids, no two alike, with references, and how many files of a folder are no images by their
-        suffix. Folders that are named like an image or cannot be listed are among the former, to
-        be reported.
-
-    Raises:
-        UsageError: nothing there, or a data set that is not imported yet.
-    """
-    if source.suffix == ".parquet" and source.is_file():
-        manifest = read_manifest(source)
-        return [(s.id, _Item(s.image, manifest.root, s)) for s in manifest], 0
-    if source.is_dir():
-        images: dict[str, _Item] = {}  # a folder may be met twice: by its name and by an error
-        ignored = 0
-
-        def add(path: Path) -> None:
-            path = path.relative_to(source)
-            images[_text(path.as_posix())] = _Item(ImageRef(str(path)), source)
-
-        for folder, subfolders, files in os.walk(source, onerror=lambda e: add(Path(e.filename))):
-            subfolders.sort()
-            named_like_images = [name for name in subfolders if _is_image(name)]
-            for name in sorted([*files, *named_like_images]):
-                if _is_image(name):
-                    add(Path(folder) / name)
-                else:
-                    ignored += 1
-        if not images:
-            raise UsageError(
-                f"no images in {source}; known suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}"
-            )
-        return list(images.items()), ignored
-    if not source.exists() and not source.is_symlink():
-        raise UsageError(f"{source} does not exist: name an image, a folder or a manifest")
-    if source.suffix.lower() in _DATA_SETS:
-        raise UsageError(
-            f"{source} is neither an image nor a manifest; import it first: "
-            f"workzone data import {shlex.quote(str(source))} -o manifest.parquet"
-        )
-    return [(_text(source.as_posix()), _Item(ImageRef(str(source)), Path()))], 0
-
-
-def _text(path: str) -> str:
-    """A path that any table can hold: bytes that are not UTF-8 are written as ``\\xff``.
-
-    Different paths stay different: where the result would hold such an escape, real or literal,
-    backslashes of the path are doubled.
-    """
-    raw = os.fsencode(path)
-    text = raw.decode("utf-8", "backslashreplace")
-    if not _ESCAPED_BYTE.search(text):
-        return text
-    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def output_kind(output: Path) -> OutputKind:
@@ -161,17 +89,17 @@ def output_kind(output: Path) -> OutputKind:
 
 
 def stream(
-    predictor: Predictor, source: Path, *, image_only: bool = False
+    predictor: Predictor, source: Sources, *, image_only: bool = False
 ) -> Iterator[tuple[str, Scored | ImageError]]:
-    """Score all images of a source, one by one, without writing anything.
+    """Score all images of one or more sources, one by one, without writing anything.
 
     A manifest's metadata are used if the model was trained with such, unless ``image_only``.
     """
-    found, _ = find_images(source)
+    found = find_images(source).images
     return track(_score(predictor, found, image_only), "scoring", total=len(found))
 
 
-def _inputs(found: list[tuple[str, _Item]]) -> str:
+def _inputs(found: Sequence[tuple[str, Item]]) -> str:
     """Changes with what is known of any image."""
     digest = hashlib.blake2b(digest_size=8)
     for name, item in found:
@@ -181,27 +109,26 @@ def _inputs(found: list[tuple[str, _Item]]) -> str:
 
 
 def _score(
-    predictor: Predictor, found: Iterable[tuple[str, _Item]], image_only: bool
+    predictor: Predictor, found: Iterable[tuple[str, Item]], image_only: bool
 ) -> Iterator[tuple[str, Scored | ImageError]]:
-    def load(item: _Item) -> Encoded:
-        return Encoded(read_bytes(item.ref, item.root), str(item.ref))
-
-    return predictor.score(found, load, sample_of=None if image_only else lambda item: item.sample)
+    sample_of = None if image_only else Item.known
+    return predictor.score(found, Item.load, sample_of=sample_of)
 
 
 def predict_many(
     predictor: Predictor,
-    source: Path,
+    source: Sources,
     output: Path,
     *,
     image_only: bool = False,
     find_share: bool = False,
 ) -> BulkSummary:
-    """Score a folder or manifest into a file; bad images go to ``<output>.quarantine.csv``.
+    """Score images into a file; bad ones go to ``<output>.quarantine.csv``.
 
     Args:
         predictor: the model.
-        source: an image, a folder (searched to any depth) or a manifest.
+        source: an image, a folder (searched to any depth) or a manifest, several of these, or what
+            :func:`workzone.run.sources.find_images` found.
         output: ``.jsonl``, ``.csv`` or ``.parquet``.
         image_only: do not use the metadata of a manifest; only where the model was trained with
             metadata does that matter.
@@ -218,11 +145,12 @@ def predict_many(
     if find_share:
         balanced = predictor.bundle.with_share(BALANCED)
         predictor = Predictor(balanced, predictor.backbone)
-    found, ignored = find_images(source)
+    sources = find_images(source)
+    found = sources.images
     journal = output.with_name(f".{output.name}.journal")
     identity = {
         "model": predictor.bundle.identity(),
-        "source": str(source.absolute()),
+        "source": "\n".join(sources.sources),
         "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }
     wanted = {name for name, _ in found}
@@ -258,12 +186,20 @@ def predict_many(
         output=output,
         quarantine=quarantine,
         scored=len(good),
-        roadwork=sum(p > moved.threshold for p in good),
+        roadwork=int((moved.apply(good) > HALF).sum()),
         quarantined=len(entries),
+        reasons=_frequent_reasons(entries),
         resumed=len(done),
-        ignored=ignored,
+        ignored=sources.passed_over.total,
+        passed_over=dict(sources.passed_over.kinds),
         share=share,
     )
+
+
+def _frequent_reasons(entries: Iterable[QuarantineEntry]) -> dict[str, int]:
+    """Reasons without the names of images, most frequent first."""
+    reasons = Counter(entry.reason.partition(": ")[2] or entry.reason for entry in entries)
+    return dict(reasons.most_common(_TOLD_REASONS))
 
 
 @contextlib.contextmanager
@@ -298,13 +234,13 @@ def flat(prediction: Prediction) -> dict[str, Any]:
 
 def flat_error(name: str, error: ImageError) -> dict[str, str]:
     """What stands in place of :func:`flat` for an image that cannot be read."""
-    return {"id": name, "error": _text(str(error)), "code": error.code}
+    return {"id": name, "error": as_text(str(error)), "code": error.code}
 
 
 def _record(name: str, result: Scored | ImageError) -> dict[str, Any]:
     if isinstance(result, Scored):
         return flat(result.prediction)
-    entry = QuarantineEntry(name, name, "row left out", result.code, _text(str(result)))
+    entry = QuarantineEntry(name, name, "row left out", result.code, as_text(str(result)))
     return {"bad": asdict(entry)}
 
 

@@ -16,7 +16,7 @@ from workzone.data.audit import audit
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.preview import contact_sheet
-from workzone.data.scenes import write_scenes
+from workzone.data.prints import fingerprints
 from workzone.data.splits import split_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import UsageError
@@ -26,6 +26,7 @@ from workzone.report.html import write_report
 from workzone.report.metrics import to_table
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
+from workzone.scenes import write_scenes
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
 
@@ -77,15 +78,19 @@ def run_demo(
     manifest = read_manifest(output / "manifest.parquet")
 
     step("auditing: unreadable images, duplicates, leaks")
-    findings = audit(manifest)
+    seen = fingerprints(manifest)
+    findings = audit(manifest, seen=seen)
     write_text(output / "audit.json", json.dumps(findings.to_json(), indent=2) + "\n")
     for problem in findings.problems:
         say(f"- {problem}")
     say(findings.verdict)
 
-    step("splitting by group and place, and drawing a contact sheet")
+    step("splitting by group, place and looks, and drawing a contact sheet")
     manifest, proof = split_manifest(
-        manifest, proportions={"train": 0.6, "val": 0.2, "test": 0.2}, folds=None, seed=seed
+        manifest,
+        proportions={"train": 0.6, "val": 0.2, "test": 0.2},
+        seed=seed,
+        seen=seen,
     )
     write_manifest(manifest, output / "split.parquet")
     contact_sheet(manifest, output / "preview.png", seed=seed)

@@ -14,13 +14,14 @@ import numpy.typing as npt
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
+from workzone.decide.log_odds import expit
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.metadata_batch import MetadataBatch, encode_samples
+from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport
@@ -36,7 +37,7 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.run.mistakes import stored_input, worst
-from workzone.train.examples import images_at_once
+from workzone.train.feed.examples import images_at_once
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
@@ -354,7 +355,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "precision": spec.precision,
         "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
         "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
-        "threshold mapped onto 0.5": bundle.calibration.threshold,
+        "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
         "slope of the calibration": bundle.calibration.slope,
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
@@ -362,7 +363,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
     if metadata is not None and told is not None:
         facts["metadata fields"] = list(metadata.fields)
         facts["metadata fed although they leak"] = list(metadata.allow_leaking)
-        facts["with metadata, threshold mapped onto 0.5"] = told.threshold
+        facts["with metadata, threshold mapped onto 0.5"] = float(expit(told.cut))
         facts["with metadata, slope of the calibration"] = told.slope
     return facts
 

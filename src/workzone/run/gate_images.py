@@ -9,12 +9,12 @@ from pathlib import Path
 from PIL import Image
 
 from workzone.data.manifest import read_manifest
-from workzone.data.scenes.scene import draw_scene
 from workzone.decide.description import Description
 from workzone.engine.gate import GateImage
 from workzone.engine.program import Seen
 from workzone.errors import ImageError
 from workzone.progress import track
+from workzone.scenes.scene import draw_scene
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from workzone.data.exif import ORIENTATION_TAG, orientation_of
 from workzone.data.images import read_bytes
 from workzone.errors import ImageError, UsageError
 from workzone.types import ImageRef
@@ -19,6 +20,15 @@ ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,30 @@ def encoded(image: ImageLike, name: str) -> Encoded:
 
 
 def _as_file(image: Image.Image, name: str) -> bytes:
-    """As a lossless file, so that every image takes the one way through `decode`."""
+    """As a lossless file, so that every image takes the one way through `decode`.
+
+    Its orientation is applied as `PIL.ImageOps.exif_transpose` would; no other tag is read.
+    """
     buffer = io.BytesIO()
     try:
-        exif = image.getexif()  # its orientation, which `decode` applies
-        if image.mode in _TIFF_MODES:
-            image.save(buffer, format="TIFF", exif=exif)
+        image.load()  # TIFFs are turned here, and some PNGs tell their orientation after it
+        method = _TURNS.get(_orientation(image))
+        plain = image.copy() if method is None else image.transpose(method)
+        plain.info = {k: v for k, v in image.info.items() if k == "transparency"}
+        if plain.mode in _TIFF_MODES:
+            plain.save(buffer, format="TIFF")
         else:
-            plain = image if image.mode in _PNG_MODES else image.convert("RGB")
-            plain.save(buffer, format="PNG", compress_level=0, exif=exif)
+            plain = plain if plain.mode in _PNG_MODES else plain.convert("RGB")
+            plain.save(buffer, format="PNG", compress_level=0)
     except Exception as error:  # Pillow reads lazily: here a damaged file shows
         raise ImageError("unreadable", f"image {name}: {error}") from error
     return buffer.getvalue()
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of the tags that the image has now: who has turned its pixels may have deleted it."""
+    try:
+        orientation = image.getexif().get(ORIENTATION_TAG)
+    except Exception:  # damaged tags
+        return orientation_of(image)
+    return orientation if isinstance(orientation, int) else 1

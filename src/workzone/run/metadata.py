@@ -20,7 +20,7 @@ from workzone.features.text import (
     text_vectors,
 )
 from workzone.features.text_model import SentenceModel, load_sentence_model
-from workzone.model.metadata_batch import MetadataBatch, encode_samples
+from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.types import ImageRef, Sample
 
 POSITION_KEYS = ("latitude", "longitude")

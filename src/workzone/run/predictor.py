@@ -17,15 +17,14 @@ from PIL import Image
 from workzone.backbones import Backbone, pool
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, default_model, read_bundle
-from workzone.decide.log_odds import logit
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import decision_of
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.reading import read_views
-from workzone.model.attention import log_attention_kernel
 from workzone.model.evidence import cell_evidence, strongest_cell, view_shares
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.kernels import log_attention_kernel
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
 from workzone.run.backbone import bundle_backbone
@@ -83,6 +82,12 @@ class Predictor:
                 f"the detector was trained on {bundle.spec.backbone} with weights "
                 f"{bundle.spec.weight_hash}, these are {backbone.weight_hash}; "
                 "load the same weights (--weights)"
+            )
+        if (backbone.mean, backbone.std) != (bundle.spec.mean, bundle.spec.std):
+            raise BundleError(
+                f"the detector was trained on images normalised with mean {bundle.spec.mean} and "
+                f"deviation {bundle.spec.std}, these weights want {backbone.mean} and "
+                f"{backbone.std}: name their folder with its old preprocessor_config.json"
             )
         self.bundle, self.backbone = bundle, backbone
         self._encoder = SampleEncoder(bundle)
@@ -288,7 +293,7 @@ class Predictor:
         if output.half_cells is not None:
             halves = output.half_cells[0].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
             cells = torch.maximum(cells, halves)
-        cut = np.float32(logit(self.bundle.calibration.threshold))
+        cut = np.float32(self.bundle.calibration.cut)
         above: npt.NDArray[np.float32] = cells.numpy() - cut
         return above
 
@@ -307,7 +312,16 @@ class Predictor:
         """
         name = name_of(image, 0)
         (sample,) = self._samples([name], None if metadata is None else [metadata])
-        file = encoded(image, name)
+        return self.explain_file(name, encoded(image, name), sample)
+
+    def explain_file(
+        self, name: str, file: Encoded, sample: Sample | None
+    ) -> tuple[Prediction, Image.Image]:
+        """As `explain`, of an image's file and of what is known of it.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
         layout = self.bundle.spec.layout
         frame = decode(file.data, enough_side=enough_side(layout), name=file.name)
         views, *copies = self._looks(file)

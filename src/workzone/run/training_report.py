@@ -11,7 +11,7 @@ from workzone.report.html import write_report
 from workzone.report.metrics import Metrics
 from workzone.run.evaluate import judged_report, manifest_facts
 from workzone.train.job import Trained
-from workzone.train.tracking import read_log
+from workzone.train.watch.tracking import read_log
 
 CHOSEN_ON = (
     "These rows chose when to stop and the threshold, so the figures are a little too good; "
@@ -39,7 +39,7 @@ def write_training_report(
         trained: the model and its fit.
         manifest: it was trained on, for where its images are.
         metrics: of the validation rows, from their images alone.
-        log: see `workzone.train.tracking`.
+        log: see `workzone.train.watch.tracking`.
         title: of the page.
         metadata_metrics: of the same rows with their metadata.
 

@@ -1,0 +1,1 @@
+"""NATIX StreetVision's validator and its rewards; the model itself knows neither."""

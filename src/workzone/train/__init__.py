@@ -1,0 +1,1 @@
+"""From samples to a bundle; what only predicts must not need it."""

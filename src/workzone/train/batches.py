@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from workzone.data.weather import WeatherConfig, weather, weather_seed
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
-from workzone.train.augment import augment_batch
-from workzone.train.examples import Examples
+from workzone.model.metadata.batch import MetadataBatch
+from workzone.train.feed.augment import augment_batch
+from workzone.train.feed.examples import Examples
 from workzone.train.pixels import PixelInput
 from workzone.train.settings import TrainConfig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,14 +13,15 @@ from workzone.decide.calibration import Calibration, apply_where_known, fit_cali
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
 from workzone.model.detector import Detector
-from workzone.model.mask_loss import MaskOverlap
+from workzone.model.masks.loss import MaskOverlap
 from workzone.progress import Bar, bar
-from workzone.train.display import Display
-from workzone.train.examples import Examples, Rows
+from workzone.train.feed.examples import Examples, Rows
 from workzone.train.judging import Scores, judge
 from workzone.train.loop import train_detector
+from workzone.train.parts import MASKS, Ending, part_names
 from workzone.train.session import Learned, Session, Stage
 from workzone.train.settings import TrainConfig
+from workzone.train.watch.display import Display
 from workzone.types import OBJECT_CLASSES
 
 
@@ -31,13 +32,14 @@ class Fit:
     detector: Detector
     calibration: Calibration  # of the image alone
     threshold: Threshold
-    epochs: int  # of the final training
+    epochs: int  # of the final training, after which what decides was kept
     validation_rows: Rows  # rows that were in a validation fold, once each
     validation_probabilities: Scores  # calibrated, image only, by models that never saw the rows
     metadata_calibration: Calibration | None = None  # where the detector takes metadata
     metadata_threshold: Threshold | None = None  # likewise
     metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
     mask_overlap: MaskOverlap | None = None  # of the validation rows that have masks
+    mask_epochs: int | None = None  # of the final training, where the mask head is kept by itself
     validation_losses: list[list[float]] = field(default_factory=list)  # per fold, per epoch
 
     def mask_iou(self) -> dict[str, float | None] | None:
@@ -68,6 +70,10 @@ def fit(
     detector is trained, on all rows. Categories of metadata and the glance's probe are learned anew
     from each set of training rows.
 
+    A mask head is stopped by a loss of its own, or, where it shares weights with what decides,
+    counts in one loss with it, see `workzone.train.parts`. A head of its own of which no validation
+    row has masks learns for all epochs.
+
     Args:
         examples: of an image's C copies one is drawn at random each epoch, and the first (the image
             as it is) serves validation.
@@ -85,7 +91,7 @@ def fit(
     _check(examples, validation_folds)
     session = session or Session()
     everything = np.arange(len(examples))
-    best_epochs, losses, judged, averaged = [], [], [], []
+    stages, judged = [], []
     with (
         bar("training", (len(validation_folds) + 1) * config.epochs) as progress,
         torch.random.fork_rng(devices=[]),  # the caller's random numbers stay what they were
@@ -99,25 +105,21 @@ def fit(
                 config,
                 progress,
                 session.stage(f"fold-{number + 1}-of-{len(validation_folds)}", config.run),
-                epochs=config.epochs,
                 validation=fold,
             )
-            best_epochs.append(int(np.argmin(learned.losses)) + 1)
-            losses.append(learned.losses)
-            averaged.append(learned.averaged)
+            stages.append(learned)
             judged.append(judge(learned.detector, examples, fold))
             if after_fold is not None:
                 after_fold(number, min(learned.losses))
-        epochs = int(np.median(best_epochs))
+        endings = _endings(stages, part_names(config, examples), config)
         detector = _learn(
             examples,
             everything,
             config,
             progress,
             session.stage("everything", config.run),
-            epochs=epochs,
             validation=None,
-            averaged=2 * sum(averaged) > len(averaged),
+            endings=endings,
         ).detector
     rows = np.concatenate(validation_folds)
     labels = examples.labels[rows].numpy()
@@ -139,15 +141,30 @@ def fit(
         detector=detector,
         calibration=calibration,
         threshold=threshold,
-        epochs=epochs,
+        epochs=next(iter(endings.values())).epochs,
         validation_rows=rows,
         validation_probabilities=probabilities,
         metadata_calibration=metadata_calibration,
         metadata_threshold=metadata_threshold,
         metadata_probabilities=metadata_probabilities,
         mask_overlap=sum(overlaps[1:], start=overlaps[0]) if overlaps else None,
-        validation_losses=losses,
+        mask_epochs=endings[MASKS].epochs if MASKS in endings else None,
+        validation_losses=[learned.losses for learned in stages],
     )
+
+
+def _endings(
+    stages: Sequence[Learned], names: Sequence[str], config: TrainConfig
+) -> dict[str, Ending]:
+    """The median of the folds' best epochs of each part, and what most of them kept."""
+    endings = {}
+    for name in names:
+        judged = [stage.parts[name] for stage in stages if stage.parts[name].losses]
+        endings[name] = Ending(
+            int(np.median([part.best_epochs for part in judged])) if judged else config.epochs,
+            2 * sum(part.averaged for part in judged) > len(judged),
+        )
+    return endings
 
 
 def _learn(
@@ -157,9 +174,8 @@ def _learn(
     progress: Bar,
     stage: Stage,
     *,
-    epochs: int,
     validation: Rows | None,
-    averaged: bool = False,
+    endings: Mapping[str, Ending] | None = None,
 ) -> Learned:
     """Train, unless this was done before the run was stopped."""
     learned = stage.finished(lambda: examples.sized(config.detector, rows))
@@ -170,12 +186,11 @@ def _learn(
             config,
             progress,
             stage,
-            epochs=epochs,
             validation=validation,
-            averaged=averaged,
+            endings=endings,
         )
         stage.finish(learned)
-        done = len(learned.losses) or epochs
+        done = len(learned.losses) or max(e.epochs for e in (endings or {}).values())
     else:
         done = 0
     progress.advance(config.epochs - done)  # what stopping early saved

@@ -19,7 +19,9 @@ import workzone
 from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
 from workzone.data.manifest import Manifest
-from workzone.data.splits import check_split, side_of
+from workzone.data.pseudo_labels import FORMER_SOURCE
+from workzone.data.pseudo_labels import SOURCE as PSEUDO
+from workzone.data.split_proof import check_split, side_of
 from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
 from workzone.errors import TrainingError, UsageError, nearest
@@ -29,15 +31,15 @@ from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.features.text import clean, text_vectors
 from workzone.features.text_model import load_sentence_model
-from workzone.model.attention import log_attention_kernel
-from workzone.model.metadata_config import refuse_leaking
-from workzone.train.examples import Examples, Rows, copy_rows
+from workzone.model.kernels import log_attention_kernel
+from workzone.model.metadata.config import refuse_leaking
+from workzone.train.feed.examples import Examples, Rows, copy_rows
+from workzone.train.feed.sampling import SamplingConfig, sampling_weights
 from workzone.train.fit import Fit, fit
+from workzone.train.keep.run_folder import RunFolder
 from workzone.train.pixels import PixelDetector, PixelExamples
 from workzone.train.processes import Processes
 from workzone.train.protection import check_classes, check_grid, imbalance_warning
-from workzone.train.run_folder import RunFolder
-from workzone.train.sampling import SamplingConfig, sampling_weights
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
@@ -95,7 +97,7 @@ def train(
         test_split: the split to leave alone.
         run_folder: where the run is kept, so that it can go on after a stop; None: nowhere.
         restart: drop a run that was stopped in ``run_folder``.
-        services: who else is told of steps and epochs, see `workzone.train.services`.
+        services: who else is told of steps and epochs, see `workzone.train.watch.services`.
         together: the processes that train; None: this one.
 
     Raises:
@@ -141,7 +143,8 @@ def train(
         test_time=config.test_time,
         backbone_weights=weights,
         backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies) | {"warnings": warnings},
+        provenance=_provenance(samples, config, result, copies)
+        | {"backbone_folder": backbone.source, "warnings": warnings},
         training_images=frozenset(s.content_hash for s in samples if s.content_hash),
         training_groups=frozenset(s.group for s in samples if s.group),
     )
@@ -350,6 +353,13 @@ def manifest_hash(samples: list[Sample]) -> str:
     return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
 
 
+def _source(sample: Sample) -> str | None:
+    """Where a row comes from, as its licence does; whose word its label is."""
+    if sample.source == PSEUDO and (former := sample.extra.get(FORMER_SOURCE)):
+        return f"{former} (labelled by a model)"
+    return sample.source
+
+
 def _provenance(
     samples: list[Sample], config: TrainConfig, result: Fit, copies: int
 ) -> dict[str, object]:
@@ -366,7 +376,7 @@ def _provenance(
         "rows": len(samples),
         "positives": sum(s.label == 1 for s in samples),
         "groups": len({s.group for s in samples if s.group}),
-        "sources": sorted({s.source for s in samples if s.source}),
+        "sources": sorted({source for s in samples if (source := _source(s))}),
         "manifest": manifest_hash(samples),
         "threshold": dataclasses.asdict(result.threshold),
         "metadata_threshold": result.metadata_threshold

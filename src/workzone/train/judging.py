@@ -12,10 +12,10 @@ import torch.nn.functional as F
 
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.mask_loss import MaskOverlap, mask_overlap
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.masks.loss import MaskOverlap, mask_loss_sums, mask_overlap
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.train.batches import moved
-from workzone.train.examples import Examples, Rows
+from workzone.train.feed.examples import Examples, Rows
 from workzone.train.losses import Objective
 from workzone.types import DetectorOutput
 
@@ -35,20 +35,47 @@ class Judged:
     masks: MaskOverlap | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a model in training says of rows that it does not learn from."""
+
+    loss: float  # cross-entropy, and the masks' loss by its weight
+    cross_entropy: float
+    mask_loss: float | None  # None: no row has masks, or they weigh nothing
+    mask_iou: float | None  # mean over the classes that were predicted or are there
+    probabilities: Scores
+
+
 @torch.no_grad()
 def validate(
     model: Objective, examples: Examples, rows: torch.Tensor, metadata: MetadataBatch | None
-) -> tuple[float, Scores]:
-    """Cross-entropy and probabilities of some rows; leaves the model in evaluation mode."""
+) -> Validation:
+    """Judge some rows by what is minimised but penalties; the model is left in evaluation mode."""
     model.eval()
     device = model.class_weights.device
-    parts = []
+    parts, losses, overlaps = [], [], []
     for part in rows.split(examples.read_at_once):
         given = moved(examples.batch(part, metadata=metadata), device)
-        parts.append(cast(DetectorOutput, model(given)).logits.float())
+        output = cast(DetectorOutput, model(given))
+        parts.append(output.logits.float())
+        if output.masks is not None and examples.masks is not None and model.config.mask_weight:
+            targets, annotated = (t.to(device) for t in examples.masks.batch(part.numpy()))
+            losses.append(mask_loss_sums(output.masks, targets, row_mask=annotated))
+            overlaps.append(mask_overlap(output.masks, targets, row_mask=annotated))
     logits, labels = torch.cat(parts), examples.labels[rows].to(device)
-    loss = F.cross_entropy(logits, labels, weight=model.class_weights)
-    return float(loss), torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
+    cross_entropy = float(F.cross_entropy(logits, labels, weight=model.class_weights))
+    loss, masks, iou = cross_entropy, None, None
+    if losses and (sums := sum(losses[1:], start=losses[0])).entries > 0:
+        masks = float(sums.mean)
+        loss += model.config.mask_weight * masks
+        iou = float(sum(overlaps[1:], start=overlaps[0]).iou.nanmean())
+    return Validation(
+        loss=loss,
+        cross_entropy=cross_entropy,
+        mask_loss=masks,
+        mask_iou=iou,
+        probabilities=torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy(),
+    )
 
 
 @torch.no_grad()

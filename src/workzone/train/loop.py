@@ -5,33 +5,37 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from workzone.errors import DivergedError
 from workzone.model.detector import Detector
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.progress import Bar
-from workzone.train.averaging import WeightAverage
 from workzone.train.batches import Part, cut, load
-from workzone.train.examples import Examples, Rows
-from workzone.train.figures import gradient_norm, validation_metrics
-from workzone.train.judging import BATCH, validate
+from workzone.train.feed.examples import Examples, Rows
+from workzone.train.feed.sampling import SamplingConfig, draw, sampling_weights
+from workzone.train.judging import BATCH, Validation, validate
+from workzone.train.keep.state import State, whole
 from workzone.train.losses import Objective
-from workzone.train.optimizers import (
+from workzone.train.optim.averaging import WeightAverage
+from workzone.train.optim.optimizers import (
     differentiable_twice,
     evaluation_weights,
     make_optimizer,
     set_learning_rate,
 )
+from workzone.train.parts import CLASSIFIER, MASKS, Ending, Kept, loss_of, part_names
 from workzone.train.processes import Processes
 from workzone.train.protection import check_divergence
-from workzone.train.sampling import SamplingConfig, draw, sampling_weights
 from workzone.train.session import Learned, Stage
 from workzone.train.settings import TrainConfig
-from workzone.train.state import State, whole
+from workzone.train.watch.figures import gradient_norm, validation_metrics
 
 STATISTICS_IMAGES = 8192
 """Most images from which features are standardised: 1 GB of lite0's four views in float32."""
@@ -44,15 +48,14 @@ def train_detector(
     progress: Bar,
     stage: Stage,
     *,
-    epochs: int,
     validation: Rows | None,
-    averaged: bool = False,
+    endings: Mapping[str, Ending] | None = None,
 ) -> Learned:
-    """Train one detector; with validation rows, keep it as it was at its lowest loss there.
+    """Train one detector; with validation rows, keep each of its parts as it was at its best.
 
     Where there is a moving average of the weights it is judged beside them, and the better of the
-    two is kept; without validation rows ``averaged`` tells which. From a checkpoint of ``stage`` it
-    goes on as if it had never stopped.
+    two is kept. Without validation rows ``endings`` tells how long each part learns, and which of
+    the two is kept. From a checkpoint of ``stage`` it goes on as if it had never stopped.
     """
     processes = stage.session.processes
     generator = torch.Generator().manual_seed(config.seed)
@@ -76,7 +79,7 @@ def train_detector(
         optimizer=optimizer,
         average=average,
         generator=generator,
-        averaged=averaged,
+        parts={name: Kept() for name in part_names(config, examples)},
     )
     if processes.rank:
         torch.manual_seed(config.seed + processes.rank)  # dropout differs, weights do not
@@ -84,6 +87,8 @@ def train_detector(
     progress.advance(state.epoch)
     steps = math.ceil(len(rows) / config.batch)  # of an epoch
     unseen = None if validation is None else torch.from_numpy(validation)
+    endings = endings or {}
+    epochs = max((ending.epochs for ending in endings.values()), default=config.epochs)
     while state.epoch < epochs and not state.out_of_patience(config.patience):
         objective.train()
         state.begin_epoch()
@@ -146,13 +151,21 @@ def train_detector(
         state.end_epoch()
         progress.advance()
         check_divergence(state.trained, config.optimizer.learning_rate)
+        for name, ending in endings.items():
+            if ending.epochs == state.epoch:
+                _keep(state, name, averaged=ending.averaged)
         stage.between_steps(state)
-    if not state.best:
-        with dict(_kept_weights(state))["average" if averaged else "weights"]:
-            state.keep(averaged=averaged)
+    for name in state.parts:
+        if not state.has_kept(name):  # no row tells of it
+            _keep(state, name, averaged=state.deciding.averaged)
     learned = make_detector(detector.config)
     learned.load_state_dict(state.best)
-    return Learned(detector=learned.eval(), losses=state.history, averaged=state.averaged)
+    return Learned(detector=learned.eval(), parts=state.parts)
+
+
+def _keep(state: State, name: str, *, averaged: bool) -> None:
+    with dict(_kept_weights(state))["average" if averaged else "weights"]:
+        state.keep(name, averaged=averaged)
 
 
 def _parts(
@@ -180,29 +193,49 @@ def _validate(
     rows: torch.Tensor,
     metadata: MetadataBatch | None,
 ) -> dict[str, Any]:
-    """Judge the weights, and their average beside them; keep the better if it is the best yet.
+    """Judge the weights, and their average beside them; keep of each part the best yet.
 
     Returns:
         What to tell of the better of the two, without metadata.
     """
-    best, candidates, told = state.best_loss, [], {}
     labels = examples.labels[rows].numpy()
-    for name, weights in _kept_weights(state):
+    losses: dict[str, list[float]] = {name: [] for name in state.parts}
+    told: dict[str, Any] = {}
+    for kind, weights in _kept_weights(state):
         with weights:
             modes = [None] if metadata is None else [None, metadata]  # used without and with
             seen = [validate(model, examples, rows, mode) for mode in modes]
-            candidates.append(sum(loss for loss, _ in seen) / len(seen))
-            if candidates[-1] <= min(candidates):
-                told = validation_metrics(labels, seen[0][1]) | {"averaged": name == "average"}
-            if candidates[-1] < min([best, *candidates[:-1]]):
-                state.keep(averaged=name == "average")
-    if not any(map(math.isfinite, candidates)):
-        raise DivergedError(
-            f"the validation loss became {candidates[0]} in epoch {state.epoch}; lower the "
-            "learning rate or set gradient_clip"
-        )
-    state.history.append(min(filter(math.isfinite, candidates)))
-    return {"validation_loss": state.history[-1], **told, "best": state.best_loss}
+            for name, part in state.parts.items():
+                each = [loss for one in seen if (loss := loss_of(name, one)) is not None]
+                if not each:
+                    continue
+                loss = sum(each) / len(each)
+                if loss < min([part.best_loss, *losses[name]]):
+                    state.keep(name, averaged=kind == "average")
+                losses[name].append(loss)
+                if loss <= min(losses[name]):
+                    told |= _told(name, seen[0], labels, averaged=kind == "average")
+    for name, candidates in losses.items():
+        if candidates and not any(map(math.isfinite, candidates)):
+            raise DivergedError(
+                f"the validation loss became {candidates[0]} in epoch {state.epoch}; lower the "
+                "learning rate or set gradient_clip"
+            )
+        state.parts[name].losses += sorted(filter(math.isfinite, candidates))[:1]
+    deciding = state.deciding
+    return {"validation_loss": deciding.losses[-1], **told, "best": deciding.best_loss}
+
+
+def _told(
+    part: str, seen: Validation, labels: npt.NDArray[np.int64], *, averaged: bool
+) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if part != MASKS:
+        told |= validation_metrics(labels, seen.probabilities) | {"averaged": averaged}
+    if part != CLASSIFIER and seen.mask_loss is not None:
+        told["validation_mask_loss"] = seen.mask_loss
+        told["validation_mask_iou"] = seen.mask_iou
+    return told
 
 
 def _order(

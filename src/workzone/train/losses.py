@@ -9,12 +9,12 @@ from torch import nn
 from workzone.features.masks import masks_in_views
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.mask_loss import mask_loss
-from workzone.model.pooling import AttentionAndMaximum
-from workzone.train.augment import AugmentConfig
+from workzone.model.masks.loss import mask_loss
+from workzone.model.views.pooling import AttentionAndMaximum
 from workzone.train.batches import Batch
-from workzone.train.figures import expert_load, kept_views
+from workzone.train.feed.augment import AugmentConfig
 from workzone.train.settings import TrainConfig
+from workzone.train.watch.figures import expert_load, kept_views
 from workzone.types import DetectorOutput
 
 COVERED = 0.12
@@ -45,8 +45,8 @@ class Objective(nn.Module):
 
         Returns:
             of a `Batch`, ``loss``, a scalar whose mean over the parts of a step is the step's, and,
-            without gradients, what it is made of and the figures of `workzone.train.figures`. Of a
-            `DetectorInput`, its `DetectorOutput`.
+            without gradients, what it is made of and the figures of
+            `workzone.train.watch.figures`. Of a `DetectorInput`, its `DetectorOutput`.
         """
         device = self.class_weights.device
         mixed = self.config.precision == "bfloat16"

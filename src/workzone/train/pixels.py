@@ -16,9 +16,9 @@ from workzone.features.reading import halved, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.parallel import map_ahead
-from workzone.train.examples import Examples
+from workzone.train.feed.examples import Examples
 from workzone.types import BackboneOutput, DetectorOutput, Views
 from workzone.views import sample_bytes, sample_views
 

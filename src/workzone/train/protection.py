@@ -15,8 +15,8 @@ from workzone.features.spec import FeatureSpec
 from workzone.files import write_text, writing
 from workzone.model.detector import DetectorConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.metadata_batch import MetadataBatch
-from workzone.train.examples import Examples, Rows, rows_apart
+from workzone.model.metadata.batch import MetadataBatch
+from workzone.train.feed.examples import Examples, Rows, rows_apart
 from workzone.types import Sample
 
 DIVERGING_EPOCHS = 3

@@ -15,15 +15,16 @@ import torch
 from workzone.errors import DivergedError, TrainingError
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.train.batches import Batch
-from workzone.train.checkpoints import Checkpoints
-from workzone.train.examples import Examples
-from workzone.train.interruption import Interruption
+from workzone.train.feed.examples import Examples
+from workzone.train.keep.checkpoints import Checkpoints
+from workzone.train.keep.interruption import Interruption
+from workzone.train.keep.run_folder import RunFolder
+from workzone.train.keep.state import State
+from workzone.train.parts import Kept
 from workzone.train.processes import Processes, set_generators, state_of_generators
 from workzone.train.protection import save_bad_batch
-from workzone.train.run_folder import RunFolder
 from workzone.train.settings import RunConfig, TrainConfig
-from workzone.train.state import State
-from workzone.train.tracking import Listener, Tracker
+from workzone.train.watch.tracking import Listener, Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,12 @@ class Learned:
     """A detector in evaluation mode, and how it came about."""
 
     detector: Detector
-    losses: list[float]  # on the validation rows, per epoch
-    averaged: bool  # whether its weights are the moving average
+    parts: Mapping[str, Kept]  # how good they were on the validation rows; what was kept
+
+    @property
+    def losses(self) -> list[float]:
+        """On the validation rows, per epoch, of the part that decides on road work."""
+        return next(iter(self.parts.values())).losses
 
 
 @dataclass(kw_only=True)
@@ -180,9 +185,8 @@ class Stage:
         self.session.log_end = values["log"]
         detector = self.session.make_detector(size())
         detector.load_state_dict(tensors)
-        return Learned(
-            detector=detector.eval(), losses=values["losses"], averaged=values["averaged"]
-        )
+        parts = {name: Kept(**part) for name, part in values["parts"].items()}
+        return Learned(detector=detector.eval(), parts=parts)
 
     def finish(self, learned: Learned) -> None:
         """Keep what this training came to, and drop its checkpoints."""
@@ -191,8 +195,7 @@ class Stage:
         if self.session.folder is not None and processes.is_main:
             state: dict[str, torch.Tensor] = dict(learned.detector.state_dict())
             values = {
-                "losses": learned.losses,
-                "averaged": learned.averaged,
+                "parts": {name: dataclasses.asdict(part) for name, part in learned.parts.items()},
                 "log": self.session.log_end,
             }
             self.session.folder.write_result(self.name, state, values)

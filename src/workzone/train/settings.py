@@ -11,11 +11,11 @@ from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
 from workzone.model.detector import DetectorConfig
-from workzone.model.glance import GlanceConfig
-from workzone.train.augment import AugmentConfig
-from workzone.train.optimizers import OptimizerConfig
-from workzone.train.sampling import SamplingConfig
-from workzone.train.schedules import ScheduleConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.train.feed.augment import AugmentConfig
+from workzone.train.feed.sampling import SamplingConfig
+from workzone.train.optim.optimizers import OptimizerConfig
+from workzone.train.optim.schedules import ScheduleConfig
 
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -76,7 +76,7 @@ class TrainConfig:
     compile: bool = False  # with torch.compile
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # of a batch, and of the loss
     epochs: int = 60  # at most
-    patience: int = 8  # epochs without a better validation loss before stopping
+    patience: int = 8  # epochs without a better validation loss, of masks too, before stopping
     classifier_penalty: float = 0.4  # L2 on the classifier's weights, added to the loss
     attention_penalty: float = 0.3  # L2 on the gate of "attention+maximum", added to the loss
     balance_weight: float = 0.01  # of the experts' load-balancing loss

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.find_files import find_files, nearest_name
+from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
 from workzone.data.sources.parquet import (
@@ -21,14 +20,17 @@ from workzone.data.sources.parquet import (
 )
 from workzone.data.sources.record import Source
 from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
-from workzone.data.sources.table import TABLE_SUFFIXES, open_table
+from workzone.data.sources.table import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
+from workzone.data.sources.text_files import WORKBOOK_SUFFIXES, workbook_advice
 from workzone.errors import UsageError, nearest
 
 SourceKind = Literal["auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILE_SUFFIXES = frozenset(
-    {".parquet", ".json", ".jsonl", ".gz", ".tgz", *TABLE_SUFFIXES, *ARCHIVE_SUFFIXES}
+    {".parquet", ".json", ".jsonl", ".gz", ".tgz", *TABLE_SUFFIXES, *TEXT_SUFFIXES}
+    | ARCHIVE_SUFFIXES
+    | WORKBOOK_SUFFIXES
     | IMAGE_SUFFIXES
 )
 """Endings that no data set on the hub has: a missing file is mistyped, not to be fetched."""
@@ -65,7 +67,7 @@ def open_source(
     if found == "huggingface":
         return open_huggingface(source, store, columns)
     if not path.exists():
-        raise UsageError(f"nothing at {path}{_similar(path)}")
+        raise UsageError(f"nothing at {path}{nearest_name(path)}")
     if found == "table":
         return open_table(path, columns)
     if found == "roadwork":
@@ -91,13 +93,15 @@ def detect_kind(source: str) -> SourceKind:
     named_like_a_file = path.suffix.lower() in _FILE_SUFFIXES
     if _HUB_ID.fullmatch(source) and not named_like_a_file and not path.parent.exists():
         return "huggingface"
-    raise UsageError(f"nothing at {path}{_similar(path)}")
+    raise UsageError(f"nothing at {path}{nearest_name(path)}")
 
 
 def _kind_of_file(path: Path) -> SourceKind:
     suffix = path.suffix.lower()
-    if suffix in TABLE_SUFFIXES:
+    if suffix in TABLE_SUFFIXES | TEXT_SUFFIXES:
         return "table"
+    if suffix in WORKBOOK_SUFFIXES:
+        raise UsageError(workbook_advice(path))
     if suffix == ".parquet":
         return "natix" if is_natix(path) else "parquet"
     if suffix in ARCHIVE_SUFFIXES:
@@ -132,14 +136,16 @@ def _kind_of_folder(path: Path) -> SourceKind:
             f"{path} holds tables ({', '.join(tables)}): give the one that lists the images, or "
             "kind folder to take the images alone"
         )
-    suffixes = Counter(file.suffix.lower() for file in path.rglob("*") if file.suffix)
-    if IMAGE_SUFFIXES & set(suffixes):
+    found = find_files(path)
+    if found.images:
         _refuse_listed(path)
         return "folder"
-    found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+    workbooks = sorted(f for f in path.iterdir() if f.suffix.lower() in WORKBOOK_SUFFIXES)
+    if workbooks:
+        raise UsageError(workbook_advice(workbooks[0]))
     raise UsageError(
-        f"{path}: no data set found. It holds {found or 'nothing'}; expected are images, parquet "
-        "files, a saved Hugging Face data set, or ROADWork annotations"
+        f"{path}: no data set found; expected are images, parquet files, a saved Hugging Face data "
+        f"set, or ROADWork annotations. In it: {found.holdings()}"
     )
 
 
@@ -152,10 +158,3 @@ def _refuse_listed(folder: Path) -> None:
             f"{folder} holds a manifest already: use {listed}, or give kind folder to take the "
             "images alone"
         )
-
-
-def _similar(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; {path.parent} is not there either"
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workzone.data.images import IMAGE_SUFFIXES
+from workzone.data.find_files import FoundFiles, find_files, find_in_names
+from workzone.data.kinds import IMAGE_SUFFIXES
+from workzone.data.sources.paths import with_slashes
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
 from workzone.errors import ManifestError, UsageError, nearest
@@ -34,13 +36,15 @@ def open_folder(path: Path) -> Source:
 
     The group is the folder between the class and the image, if there is one; sequences are not
     guessed from file names. Without any class folder the images are unlabelled. The id is the
-    path below ``path``. Symbolic links to folders are followed; hidden files are passed over.
+    path below ``path``. Which files count is said by :mod:`workzone.data.find_files`.
 
     Raises:
         UsageError: no images, or a folder beside class folders that is not one.
     """
-    names = sorted(_walk(path))
-    return _source(path, names, lambda name: ImageRef(str(path / name)))
+    found = find_files(path)
+    stored = _by_name(found.images)
+    found = dataclasses.replace(found, images=tuple(sorted(stored)))
+    return _source(path, found, lambda name: ImageRef(str(path / stored[name])))
 
 
 def open_archive(path: Path) -> Source:
@@ -53,14 +57,16 @@ def open_archive(path: Path) -> Source:
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
-                members = [info.filename for info in archive.infolist() if not info.is_dir()]
+                members = [
+                    info.filename for info in archive.infolist() if not _is_folder(info.filename)
+                ]
         else:
             with tarfile.open(path, "r:") as archive:
                 members = [member.name for member in archive if member.isfile()]
     except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
         raise ManifestError(f"{path} is not a readable archive: {error}") from error
-    stored = {str(PurePosixPath(member)): member for member in members if not _hidden(member)}
-    return _source(path, sorted(stored), lambda name: ImageRef(str(path), stored[name]))
+    stored = _by_name(members)
+    return _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
 
 
 def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]:
@@ -119,16 +125,18 @@ def _folder_below(name: str, depth: int) -> str | None:
     return "/".join(PurePosixPath(name).parts[depth:-1]) or None
 
 
-def _source(path: Path, names: Sequence[str], image: Callable[[str], ImageRef]) -> Source:
-    images = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
+def _source(path: Path, found: FoundFiles, image: Callable[[str], ImageRef]) -> Source:
+    if not found.images:
         raise UsageError(
-            f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); found {len(names)} "
-            "other files"
+            f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}): {found.holdings()}"
         )
-    placed, warnings = place(images, where=str(path))
-    if len(images) < len(names):
-        warnings.append(f"{path}: {len(names) - len(images)} files are no images: passed over")
+    placed, warnings = place(found.images, where=str(path))
+    if found.passed_over.total:
+        warnings.append(f"{path}: {found.passed_over}")
+    warnings += [
+        f"{path}: the folder {name} cannot be listed: its images are left out"
+        for name in found.unlisted
+    ]
 
     def records() -> Iterator[Record]:
         for item in placed:
@@ -138,23 +146,20 @@ def _source(path: Path, names: Sequence[str], image: Callable[[str], ImageRef]) 
     return Source(path.stem, len(placed), records, {}, tuple(warnings))
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+def _by_name(stored: Iterable[str]) -> dict[str, str]:
+    """Names as they are stored, by their path with slashes.
+
+    Archives made on Windows may hold backslashes, and so do the files that some programs unpack
+    from them. A name that has both forms beside it keeps its own.
+    """
+    plain = list(stored)
+    taken = {str(PurePosixPath(name)) for name in plain}
+    names = {}
+    for name in plain:
+        path = str(PurePosixPath(with_slashes(name)))
+        names[str(PurePosixPath(name)) if path in taken else path] = name
+    return names
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Files below ``root`` as relative paths; an empty folder named like an image counts as one."""
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back up
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not _hidden(name))
-        below = Path(folder).relative_to(root)
-        yield from ((below / name).as_posix() for name in files if not _hidden(name))
-        for name in subfolders:
-            child = Path(folder) / name
-            if child.suffix.lower() in IMAGE_SUFFIXES and not any(child.iterdir()):
-                yield (below / name).as_posix()
+def _is_folder(member: str) -> bool:
+    return member.endswith(("/", "\\"))

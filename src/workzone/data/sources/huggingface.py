@@ -6,7 +6,9 @@ parquet. Needs the extra ``huggingface``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ _BATCH = 100  # images written, and later read, at once
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether ``datasets.save_to_disk`` wrote this folder."""
-    return (path / "dataset_dict.json").is_file() or (
+    return _has_splits(path) or (
         (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
     )
 
@@ -41,10 +43,13 @@ def open_huggingface(source: str, folder: Path, columns: Mapping[str, str] | Non
 
     Raises:
         MissingExtraError: the package ``datasets`` is not installed.
-        WorkzoneError: the data set cannot be loaded.
+        WorkzoneError: the data set cannot be loaded, or is empty.
     """
+    splits = _load(source)
+    if not splits:
+        raise WorkzoneError(f"the data set {source!r} has no rows")
     files = []
-    for split, dataset in _load(source).items():
+    for split, dataset in splits.items():
         files.append(folder / f"{split}.parquet")
         if not _is_current(files[-1], dataset._fingerprint):
             _write(dataset, files[-1])
@@ -60,13 +65,35 @@ def _load(source: str) -> dict[str, Any]:
         raise MissingExtraError("datasets", "huggingface", f"reading {source}") from error
     saved = is_saved_dataset(Path(source))
     try:
-        loaded = datasets.load_from_disk(source) if saved else datasets.load_dataset(source)
+        if not saved:
+            loaded = datasets.load_dataset(source)
+        elif _has_splits(Path(source)):
+            loaded = {
+                folder.name: datasets.load_from_disk(str(folder))
+                for folder in _filled_splits(Path(source))
+            }
+        else:
+            loaded = datasets.load_from_disk(source)
     except Exception as error:  # network, hub, and format errors of many libraries
         raise WorkzoneError(
             f"the data set {source!r} cannot be loaded: {error}. Give a folder written by "
             "save_to_disk, or an id such as organisation/name and a connection to the hub."
         ) from error
     return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "all"): loaded}
+
+
+def _has_splits(folder: Path) -> bool:
+    return (folder / "dataset_dict.json").is_file()
+
+
+def _filled_splits(folder: Path) -> list[Path]:
+    """The folders of a saved set's splits; `datasets` cannot load one without rows again."""
+    names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    states = {
+        name: json.loads((folder / name / "state.json").read_text(encoding="utf-8"))
+        for name in names
+    }
+    return [folder / name for name, state in states.items() if state["_data_files"]]
 
 
 def _is_current(file: Path, fingerprint: str) -> bool:
@@ -91,4 +118,6 @@ def _write(dataset: Any, file: Path) -> None:
         starts = range(0, len(dataset), _BATCH)
         for start in progress.track(starts, f"writing {file.name}"):
             table = arrow[start : start + _BATCH].cast(dataset.features.arrow_schema)
-            writer.write_table(embed_table_storage(table).cast(schema))
+            with suppress(OSError):  # a file is gone: the import finds, or lists, what paths name
+                table = embed_table_storage(table)
+            writer.write_table(table.cast(schema))

@@ -15,7 +15,8 @@ class Record:
 
     ``image`` holds an absolute path, or is None where the row names no image. ``values`` maps our
     field names (those of ``Sample``, and ``gps`` for a place in one value) to raw values.
-    ``problem`` is a code and a reason where the row itself cannot be used.
+    ``problem`` is a code and a reason where the row itself cannot be used; ``cleared`` are those of
+    fields that the reader left empty because nothing tells them for sure.
     """
 
     default_id: str  # the id where the source gives none
@@ -24,6 +25,7 @@ class Record:
     values: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
     problem: tuple[str, str] | None = None
+    cleared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,28 +9,30 @@ An image is labelled
 * 1 where an object of a work zone is annotated (police alone is none), travel is said to be
   altered, or the scene is described (the set describes work zones only);
 * 0 where none of these holds and ``travel_alteration`` says ``None``;
-* not at all where the file says neither.
+* not at all where the file says neither, or where an annotation that cannot be understood (of no
+  category, or of an unknown one) may show road work.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workzone.data.masks import class_of_category, is_known_category, polygons_of
+from workzone.data.coco import Coco, CocoImage, CocoObject, read_coco
+from workzone.data.masks import class_of_category, is_known_category
 from workzone.data.sources.columns import ColumnMap, map_columns
+from workzone.data.sources.paths import resolve_image, with_slashes
 from workzone.data.sources.record import Record, Source
-from workzone.data.sources.values import as_text
+from workzone.data.sources.values import as_tag, as_text
 from workzone.errors import ManifestError, UsageError, nearest
 from workzone.types import ImageRef
 
 PUBLISHED_SPLITS = ("gps_split", "pittsburgh_only")
 """100 m apart in all cities; trained on Pittsburgh and validated on the other cities."""
 
-_POLICE = frozenset({"Police Officer", "Police Vehicle"})
+_TRIED = 50  # images looked for in a folder
 _TRAVEL = "scene_level_tags.travel_alteration"
 
 
@@ -65,51 +67,79 @@ def open_roadwork(path: Path, split: str | None) -> Source:
         for part in ("train", "val")
         if part not in files
     ]
-    parts = {part: _load(file) for part, file in files.items()}
+    parts = {part: _read(file) for part, file in files.items()}
     for part, data in parts.items():
         warnings += _check(data, files[part])
-    columns = _columns(next(iter(parts.values())), path)
+    images = [image for data in parts.values() for image in data.images]
+    columns = _columns(images, path)
+    ids = unique_ids([name for image in images if (name := _name(image)) is not None])
 
     def records() -> Iterator[Record]:
         for part, data in parts.items():
-            yield from _records(data, part=part, file=files[part], source=path, columns=columns)
+            folder = _image_folder(data, files[part], path)
+            for number, image in enumerate(data.images):
+                where = f"{files[part].name} image {number}"
+                yield _record(
+                    data,
+                    image,
+                    columns,
+                    ids,
+                    part=part,
+                    where=where,
+                    file=files[part],
+                    folder=folder,
+                )
 
-    total = sum(len(data["images"]) for data in parts.values())
     named = columns.source_columns() | {
         "id": "file_name",
         "label": f"annotations, {_TRAVEL}, scene_description",
     }
-    return Source("roadwork", total, records, named, tuple(warnings))
+    return Source("roadwork", len(images), records, named, tuple(warnings))
 
 
-def _load(file: Path) -> dict[str, Any]:
+def unique_ids(names: Sequence[str]) -> dict[str, str]:
+    """By image name, its shortest form that no other image has.
+
+    That is the name without folders and suffix; where clips in several folders have frames of one
+    name, the path without suffix; where suffixes alone differ, the path.
+    """
+    paths = {PurePosixPath(with_slashes(name)) for name in names}
+    stems = Counter(path.stem for path in paths)
+    bare = Counter(path.with_suffix("") for path in paths)
+    ids = {}
+    for name in names:
+        path = PurePosixPath(with_slashes(name))
+        short = path.with_suffix("")
+        ids[name] = path.stem if stems[path.stem] == 1 else str(short if bare[short] == 1 else path)
+    return ids
+
+
+def _read(file: Path) -> Coco:
     try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ManifestError(f"{file} is not readable JSON: {error}") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise ManifestError(f"{file} has no list {key!r}; it is not a COCO file")
-    return data
+        return read_coco(file)
+    except OSError as error:
+        raise ManifestError(f"{file} cannot be read: {error}") from error
 
 
-def _check(data: Mapping[str, Any], file: Path) -> list[str]:
-    unknown = sorted(c["name"] for c in data["categories"] if not is_known_category(c["name"]))
+def _check(data: Coco, file: Path) -> list[str]:
+    unknown = [name for name in data.categories if not is_known_category(name)]
     warnings = [f"{file}: category {name!r} is unknown and gives no masks" for name in unknown]
-    bare = sum(1 for a in data["annotations"] if not any(polygons_of(a)))
-    if bare:
-        warnings.append(f"{file}: {bare} annotations have no polygon and give no masks")
+    warnings += data.warnings
+    if data.lost:
+        warnings.append(f"{file}: not one annotation fits an image, so that no image has label 0")
     return warnings
 
 
-def _columns(data: Mapping[str, Any], path: Path) -> ColumnMap:
-    names = dict.fromkeys(name for image in data["images"] for name in _flat(image))
-    return map_columns(names, {"image": "file_name"} if names else None, where=str(path))
+def _columns(images: Sequence[CocoImage], path: Path) -> ColumnMap:
+    names = dict.fromkeys(name for image in images for name in _flat(image.row))
+    if "file_name" not in names:
+        raise ManifestError(f"{path}: not one entry of images has a file_name")
+    return map_columns(names, {"image": "file_name"}, where=str(path))
 
 
-def _flat(image: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for name, value in image.items():
+    for name, value in row.items():
         if isinstance(value, Mapping) and name != "gps":
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         else:
@@ -117,37 +147,48 @@ def _flat(image: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _records(
-    data: Mapping[str, Any], *, part: str, file: Path, source: Path, columns: ColumnMap
-) -> Iterator[Record]:
-    categories = {c["id"]: c["name"] for c in data["categories"]}
-    objects: dict[Any, Counter[str]] = defaultdict(Counter)
-    for annotation in data["annotations"]:
-        name = categories.get(annotation["category_id"], "unknown")
-        objects[annotation["image_id"]][name] += 1
-    folder = _image_folder(data, file, source)
-    for number, image in enumerate(data["images"]):
-        row = _flat(image)
-        values, extra = columns.apply(row)
-        name = as_text(values.pop("image", None))
-        where = f"{file.name} image {number}"
-        if name is None or "id" not in image:
-            yield Record(where, where, None, problem=("missing", "no id or file_name"))
-            continue
-        seen = objects[image["id"]]
-        if any(class_of_category(category) for category in seen):
-            values["masks"] = f"{file}#{image['id']}"
-        values |= {"id": Path(name).stem, "split": part, "label": _label(row, seen)}
-        extra["image_id"] = str(image["id"])
-        if seen:
-            extra["objects"] = ", ".join(f"{n} {c}" for c, n in sorted(seen.items()))
-        yield Record(name, where, ImageRef(str(folder / name)), values, extra)
+def _name(image: CocoImage) -> str | None:
+    return as_text(image.row.get("file_name"))
 
 
-def _label(row: Mapping[str, Any], objects: Mapping[str, int]) -> int | None:
-    travel = as_text(row.get(_TRAVEL))
+def _record(
+    data: Coco,
+    image: CocoImage,
+    columns: ColumnMap,
+    ids: Mapping[str, str],
+    *,
+    part: str,
+    where: str,
+    file: Path,
+    folder: Path,
+) -> Record:
+    row = _flat(image.row)
+    values, extra = columns.apply(row)
+    values.pop("image", None)
+    name = _name(image)
+    if name is None or image.id is None:
+        return Record(where, where, None, problem=("missing", "no id or file_name"))
+    cleared = []
+    if any(item.category and class_of_category(item.category) for item in image.objects):
+        values["masks"] = f"{file}#{image.id}"
+    label = _label(row, image)
+    doubt = _doubt(data, image)
+    if doubt is not None and (label == 0 or (label is None and image.ambiguous)):
+        cleared.append(("label-uncertain", f"{where}: whether it shows road work: {doubt}"))
+        label = None
+    values |= {"id": ids[name], "split": part, "label": label}
+    extra["image_id"] = image.id
+    if image.objects:
+        seen = Counter(item.category or "unknown" for item in image.objects)
+        extra["objects"] = ", ".join(f"{n} {c}" for c, n in sorted(seen.items()))
+    source = ImageRef(resolve_image(folder, name))
+    return Record(name, where, source, values, extra, cleared=tuple(cleared))
+
+
+def _label(row: Mapping[str, Any], image: CocoImage) -> int | None:
+    travel = as_tag(row.get(_TRAVEL))
     if (
-        any(class_of_category(name) and name not in _POLICE for name in objects)
+        (not image.ambiguous and any(map(_is_roadwork, image.objects)))
         or (travel is not None and travel != "None")
         or as_text(row.get("scene_description")) is not None
     ):
@@ -155,14 +196,37 @@ def _label(row: Mapping[str, Any], objects: Mapping[str, int]) -> int | None:
     return 0 if travel == "None" else None
 
 
-def _image_folder(data: Mapping[str, Any], file: Path, source: Path) -> Path:
+def _is_roadwork(item: CocoObject) -> bool:
+    """Police alone is no road work."""
+    name = item.category
+    return name is not None and class_of_category(name) is not None and not _is_police(name)
+
+
+def _is_police(name: str) -> bool:
+    return name.casefold().startswith("police")
+
+
+def _doubt(data: Coco, image: CocoImage) -> str | None:
+    """Why annotations may show road work where none was understood."""
+    if image.ambiguous and image.objects:
+        return f"annotations are of image {image.id!r}, and several images have this id"
+    for item in image.objects:
+        if item.category is None:
+            return "an annotation has no category that the file lists"
+        if not is_known_category(item.category):
+            return f"the category {item.category!r} of an annotation is unknown"
+    return "not one annotation of the file fits an image" if data.lost else None
+
+
+def _image_folder(data: Coco, file: Path, source: Path) -> Path:
     """Where the images lie: beside the annotations' folder, in it, or below the source."""
     candidates = [
         *(file.parent.parent / "images", file.parent / "images", source / "images"),
         *(file.parent.parent, source),
     ]
-    names = [image["file_name"] for image in data["images"][:20] if image.get("file_name")]
+    names = [name for image in data.images if (name := _name(image)) is not None]
+    tried = names[:: max(1, len(names) // _TRIED)]  # from all over: a part may not be unpacked
     for folder in candidates:
-        if any((folder / name).is_file() for name in names):
+        if any(Path(resolve_image(folder, name)).is_file() for name in tried):
             return folder
     return candidates[0]

@@ -1,15 +1,13 @@
-"""From raw values, as data sets spell them, to labels, times, places and text."""
+"""From raw values, as data sets spell them, to text, labels and splits."""
 
 from __future__ import annotations
 
+import difflib
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
-
-from workzone.errors import nearest
 
 LABEL_WORDS: Mapping[str, int] = {
     **dict.fromkeys(
@@ -42,10 +40,13 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([NSEWnsew])?")
-_PLACE_PART = re.compile(r"(?:(lat|latitude|lon|lng|long|longitude)\s*[:=]\s*)?(.*)", re.IGNORECASE)
-_EPOCH = re.compile(r"\d{9,14}(?:\.\d+)?")
-_YEARS = range(1970, 2101)
+_FOLD = re.compile(r"(?:cv|k)?[\s_-]*folds?[\s_-]*0*(\d+)(?:\.0*)?", re.IGNORECASE)
+_WHOLE = re.compile(r"0*(\d+)(?:\.0*)?")
+_LIST = re.compile(r"[\[({]\s*(.*?)\s*[\])}]", re.DOTALL)
+_QUOTED = r"'[^']*'|\"[^\"]*\"|None|null|nan"
+_LIST_OF_TEXTS = re.compile(rf"(?:{_QUOTED})(?:[\s,]+(?:{_QUOTED}))*,?")
+_LIST_OF_WORDS = re.compile(r"[^\W\d_][\w -]*(?:,\s*[^\W\d_][\w -]*)*")
+_SHOWN = 60  # characters of a value in a message
 
 
 class FieldError(ValueError):
@@ -77,6 +78,41 @@ def as_text(value: Any) -> str | None:
     return None if text.lower() in _MISSING else text
 
 
+def as_word(value: Any) -> str | None:
+    """Text; ``None`` as text, which Python programs leave in tables, counts as missing."""
+    text = as_text(value)
+    return None if text is None or text.lower() == "none" else text
+
+
+def as_tag(value: Any) -> str | None:
+    """A tag's text, a list in text as the list itself: ``"['Rain', 'Fog']"`` is ``Rain, Fog``.
+
+    Tables hold such lists as Python, JSON or NumPy write them, the last without commas.
+    """
+    text = as_text(value)
+    found = _LIST.fullmatch(text or "")
+    if found is None:
+        return text
+    inside = found[1]
+    if not inside:
+        return None
+    if _LIST_OF_TEXTS.fullmatch(inside):
+        return as_text([part.strip("'\"") for part in re.findall(_QUOTED, inside)])
+    return as_text(inside.split(",")) if _LIST_OF_WORDS.fullmatch(inside) else text
+
+
+def as_number(text: str) -> int | None:
+    """The whole number that a text is (``000002``, ``2.0``), or None."""
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match and len(match[1]) <= 18 else None
+
+
+def quoted(value: Any) -> str:
+    """A value as messages show it: in quotes, and cut where it is long."""
+    text = str(value)
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+
+
 def normalise_word(text: str) -> str:
     """Lower case without the spaces, underscores and hyphens between words (``-1`` keeps its)."""
     return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", "", text.strip().lower())
@@ -91,17 +127,35 @@ def parse_label(value: Any) -> int | None:
     text = as_text(value)
     if text is None:
         return None
-    word = normalise_word(text.removesuffix(".0"))
+    word = normalise_word(text.removesuffix(".0").removesuffix(",0"))
     if word not in LABEL_WORDS:
-        raise FieldError(
-            "label-unknown", f"label {text!r} is unknown; {nearest(word, LABEL_WORDS)}"
-        )
+        raise FieldError("label-unknown", f"label {quoted(text)} is unknown; {_right_label(word)}")
     return LABEL_WORDS[word]
 
 
-def parse_split(text: str | None) -> str | None:
-    """The usual names of splits in one spelling (``validation`` becomes ``val``)."""
-    return None if text is None else _SPLITS.get(text.lower(), text)
+def _right_label(word: str) -> str:
+    close = difflib.get_close_matches(word[:_SHOWN], LABEL_WORDS, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}write 1 or roadwork, 0 or none"
+
+
+def parse_split(text: str | None, *, folds: bool = False) -> str | None:
+    """The usual names of splits in one spelling: ``validation`` is ``val``, ``Fold 1`` ``fold-1``.
+
+    Args:
+        text: the name.
+        folds: whether it stands in a column of folds, where a number is that of a fold.
+    """
+    if text is None:
+        return None
+    fold = _FOLD.fullmatch(text) or (_WHOLE.fullmatch(text) if folds else None)
+    return f"fold-{int(fold[1])}" if fold else _SPLITS.get(text.lower(), text)
+
+
+def is_read_split(split: str) -> bool:
+    """Whether training or evaluation looks at a split of this name unasked."""
+    name = split.removeprefix("not-")
+    return name in _SPLITS.values() or re.fullmatch(r"fold-\d+", name) is not None
 
 
 def split_of_path(parts: tuple[str, ...]) -> str | None:
@@ -111,114 +165,3 @@ def split_of_path(parts: tuple[str, ...]) -> str | None:
             if word in _SPLITS:
                 return _SPLITS[word]
     return None
-
-
-def parse_time(value: Any) -> datetime | None:
-    """A moment in UTC; a time without a zone is taken as UTC. None where it is missing.
-
-    Read are ISO 8601, the EXIF form ``2024:05:01 10:00:00``, and seconds or milliseconds since
-    1970. Days before months or months before days are not guessed.
-
-    Raises:
-        FieldError: ``time-unreadable``.
-    """
-    text = as_text(value)
-    if text is None or text in ("0", "None"):
-        return None
-    try:
-        if _EPOCH.fullmatch(text):
-            seconds = float(text)
-            moment = datetime.fromtimestamp(seconds / (1000 if seconds > 1e11 else 1), UTC)
-        else:
-            moment = datetime.fromisoformat(
-                re.sub(r"^(\d{4})[:/](\d{2})[:/](\d{2})", r"\1-\2-\3", text)
-            )
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise FieldError(
-            "time-unreadable",
-            f"time {text!r} cannot be read; write it as ISO 8601, such as 2024-05-01T10:00:00Z",
-        ) from error
-    if moment.year not in _YEARS:
-        raise FieldError("time-unreadable", f"time {text!r} lies outside the years 1970 to 2100")
-    return moment
-
-
-def parse_place(values: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Latitude and longitude in degrees, from ``latitude`` and ``longitude`` or from ``gps``.
-
-    ``gps`` may read ``51.5,-0.12``, ``(51.5; -0.12)``, ``[51.5, -0.12]``,
-    ``{"lat": 51.5, "lon": -0.12}`` or ``51.5N 0.12W``, latitude first unless it says otherwise.
-
-    Returns:
-        None where nothing is given.
-
-    Raises:
-        FieldError: ``coordinates-`` and ``unreadable``, ``incomplete``, ``nan``, ``null-island``,
-            ``swapped`` or ``range``.
-    """
-    latitude, longitude = values.get("latitude"), values.get("longitude")
-    if _blank(latitude) and _blank(longitude):
-        if _blank(values.get("gps")) or as_text(values["gps"]) in (None, "None"):
-            return None
-        latitude, longitude = _halves(values["gps"])
-    elif _blank(latitude) or _blank(longitude):
-        raise FieldError("coordinates-incomplete", f"only one of {latitude!r}, {longitude!r} given")
-    pair = f"latitude {latitude}, longitude {longitude}"
-    return _checked(_degrees(latitude, pair), _degrees(longitude, pair), pair)
-
-
-def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _halves(value: Any) -> tuple[str, str]:
-    """Latitude and longitude as text, cut out of one value."""
-    if isinstance(value, Mapping):
-        value = ", ".join(f"{key}: {part}" for key, part in value.items())
-    elif isinstance(value, (list, tuple)):
-        value = ", ".join(map(str, value))
-    text = re.sub(r"[()\[\]{}'\"°]", "", str(value)).strip()
-    parts = re.split(r"\s*[,;|]\s*", text)
-    if len(parts) == 1:
-        parts = text.split()
-    matches = [_PLACE_PART.fullmatch(part.strip()) for part in parts]
-    if len(matches) != 2 or matches[0] is None or matches[1] is None:
-        raise FieldError(
-            "coordinates-unreadable",
-            f"place {value!r} cannot be read; write it as latitude,longitude in degrees",
-        )
-    first, second = matches[0], matches[1]
-    key, letter = (first[1] or "").lower(), first[2][-1:].upper()
-    longitude_first = key.startswith(("lo", "ln")) or letter in ("E", "W")
-    return (second[2], first[2]) if longitude_first else (first[2], second[2])
-
-
-def _degrees(value: Any, pair: str) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    text = str(value).strip()
-    if text.lower() in ("nan", "none", "null"):
-        return math.nan
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise FieldError(
-            "coordinates-unreadable", f"{pair}: {text!r} cannot be read as decimal degrees"
-        )
-    return float(match[1]) * (-1 if (match[2] or "").upper() in ("S", "W") else 1)
-
-
-def _checked(latitude: float, longitude: float, pair: str) -> tuple[float, float]:
-    if math.isnan(latitude) or math.isnan(longitude):
-        raise FieldError("coordinates-nan", f"{pair}: not a number")
-    if latitude == 0 and longitude == 0:
-        raise FieldError(
-            "coordinates-null-island", f"{pair}: 0, 0 is what devices write without a fix"
-        )
-    if abs(latitude) <= 90 and abs(longitude) <= 180:
-        return latitude, longitude
-    if abs(longitude) <= 90 and abs(latitude) <= 180:
-        raise FieldError(
-            "coordinates-swapped", f"{pair}: out of range, but in range when exchanged"
-        )
-    raise FieldError("coordinates-range", f"{pair}: outside -90..90 and -180..180 degrees")

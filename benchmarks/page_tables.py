@@ -1,0 +1,126 @@
+"""Tables of the README and the docs whose benchmark has no script of its own for them.
+
+python benchmarks/page_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+METHODS = {
+    "logistic regression, whole frame": "logistic, global view",
+    "logistic regression, maximum over 12 views": "logistic, maximum over 12 views",
+    "logistic regression, both": "logistic, global + maximum",
+    "the detector, all 12 views read": "detector, all 12 views read",
+    "**the detector, 4 of 12 views read** (default)": "detector",
+}
+"""Rows of the README's first table, with the record's names."""
+LOOKS = {
+    "one": "one look",
+    "five, the surest one (`keep: 0.2`)": "keep 0.2",
+    "five, the surest three (`keep: 0.5`)": "keep 0.5",
+    "five, all (`keep: 1`)": "keep 1",
+}
+
+
+def over_seeds(protocol: dict[str, Any], name: str) -> float:
+    """The mean of a figure."""
+    return float(np.mean([seed[name] for seed in protocol["seeds"]]))
+
+
+def photographs_table(results: dict[str, Any]) -> str:
+    """The README's first table: AUC / MCC."""
+    rows = []
+    for shown, name in METHODS.items():
+        method = results["methods"][name]
+        folds = method["five folds"]
+        first = f"{over_seeds(folds, 'auc'):.3f} / {over_seeds(folds, 'mcc'):.2f}"
+        cells = [f"**{first}**" if shown.startswith("**") else first]
+        for protocol in (method["five folds, collections joined"], *method["left out"].values()):
+            cells.append(f"{over_seeds(protocol, 'auc'):.2f} / {over_seeds(protocol, 'mcc'):.2f}")
+        rows.append(f"| {shown} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def looks_table(results: dict[str, Any]) -> str:
+    """Several looks at an image, docs/evaluation.md."""
+    rows = []
+    for shown, name in LOOKS.items():
+        found = results["looks"][name]
+        cells = []
+        for figure in ("auc", "mcc"):
+            cell = f"{found[figure]:.3f}"
+            if "minus one look" in found:
+                gained = found["minus one look"][figure]
+                cell += f", {gained['value']:+.3f} [{gained['low']:+.3f}, {gained['high']:+.3f}]"
+            cells.append(cell)
+        rows.append(f"| {shown} | {' | '.join(cells)} | {found['log loss']:.3f} |")
+    return "\n".join(rows)
+
+
+def latency_table(results: dict[str, Any]) -> str:
+    """One photograph, docs/performance.md, in milliseconds."""
+    parts = ("whole", "decode", "views", "backbone")
+    return "\n".join(
+        f"| {name} | {' | '.join(f'{row[part]:.0f}' for part in parts)} |"
+        for name, row in results.items()
+        if isinstance(row, dict)
+    )
+
+
+def tokens_table(results: dict[str, Any]) -> str:
+    """Linear beside softmax attention, docs/pruning.md."""
+    return "\n".join(
+        f"| {row['tokens']:,} | {1e3 * row['softmax seconds']:,.1f} "
+        f"| {1e3 * row['linear seconds']:,.1f} | {row['softmax / linear']:.2f} |"
+        for row in results["rows"]
+    )
+
+
+def views_table(results: dict[str, Any]) -> str:
+    """Bytes to views, docs/features.md, in milliseconds."""
+    names = {
+        "a frame (decoding)": "package: decode",
+        "views, from a decoded frame": "package: views",
+        "**views**": "package: bytes to views",
+        "normalised float32 views": "package: bytes to normalised floats",
+        "the same by a plain script that opens the image for each view (Pillow, numpy)": (
+            "plain: decoded for each view"
+        ),
+        "the same by a plain script that opens it once": "plain: decoded once",
+    }
+    rows = []
+    for shown, name in names.items():
+        figure = f"{results['median core milliseconds'][name]:.1f}"
+        rows.append(f"| {shown} | {f'**{figure}**' if '**' in shown else figure} |")
+    return "\n".join(rows)
+
+
+def extraction_table(results: dict[str, Any]) -> str:
+    """Extraction, docs/features.md."""
+    return "\n".join(
+        f"| {shown} | {results[f'{name}, core milliseconds per image']:.0f} "
+        f"| {results[f'{name}, images per second']:.2f} |"
+        for shown, name in (("`workzone extract`", "package"), ("plain script", "plain script"))
+    )
+
+
+TABLES = {
+    "photographs": photographs_table,
+    "test_time": looks_table,
+    "latency": latency_table,
+    "linear_attention": tokens_table,
+    "images": views_table,
+    "extraction": extraction_table,
+}
+"""By the record that each is made from."""
+
+
+if __name__ == "__main__":
+    for record, table in TABLES.items():
+        print(table(json.loads((RESULTS / f"{record}.json").read_text())["results"]), end="\n\n")

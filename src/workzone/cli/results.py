@@ -1,0 +1,59 @@
+"""The table of several predictions, made to fit the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from workzone.report.answer import printable, shortened, shown_probability, where
+from workzone.types import Prediction
+
+WIDE = 10_000
+"""Columns, where a table need not fit a terminal."""
+
+_NAME = 24
+"""Columns that a name should have; other columns go first."""
+_LEAST = 8
+
+
+def table_of(
+    results: Sequence[tuple[str, Prediction]], *, width: int | None, takes_metadata: bool = False
+) -> Table:
+    """One line for each image, its name being cut in the middle where there is no room.
+
+    Args:
+        results: names and predictions.
+        width: of the terminal, in columns; None: names stay whole.
+        takes_metadata: add what the model looked at.
+    """
+    columns = {
+        "road work": ["yes" if p.decision == "roadwork" else "no" for _, p in results],
+        "probability": [shown_probability(p.probability, digits=3) for _, p in results],
+        "strongest": [where(p.box) for _, p in results],
+    }
+    if takes_metadata:
+        columns["inputs"] = [p.inputs for _, p in results]
+    names = [printable(name) for name, _ in results]
+    room = max(map(cell_len, names))
+    if width is not None:
+        for column in ("strongest", "inputs"):
+            if width - _taken(columns) < min(room, _NAME):
+                columns.pop(column, None)
+        room = max(_LEAST, width - _taken(columns))
+    table = Table()
+    for heading in (*columns, "image"):
+        table.add_column(heading, no_wrap=True)
+    styles = {"yes": "bold red"}
+    for cells, name in zip(zip(*columns.values(), strict=True), names, strict=True):
+        texts = [Text(cell, style=styles.get(cell, "")) for cell in cells]
+        table.add_row(*texts, Text(shortened(name, room)))
+    return table
+
+
+def _taken(columns: dict[str, list[str]]) -> int:
+    """Columns of the terminal that a table takes beside its names: cells, and lines and gaps."""
+    cells = sum(max(map(cell_len, [name, *texts])) for name, texts in columns.items())
+    return cells + 3 * len(columns) + 4

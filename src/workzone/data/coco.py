@@ -1,0 +1,268 @@
+"""Annotations in COCO's form, read once for labels and for masks.
+
+Files come out of many tools: ids are text here and numbers there, corners come flat or as pairs,
+and something is always missing. What can be read for sure is read; the rest is passed over and
+counted, and an image knows whether all that is annotated of it was understood.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.errors import ManifestError
+
+LISTS = ("images", "annotations", "categories")
+OUTSIDE = 0.1
+"""Of the frame's side: a corner that lies further outside belongs to a picture of another size."""
+
+_WHOLE = re.compile(r"(-?\d+)\.0+")
+_EXAMPLES = 3  # of a fault, in its warning
+_LONGEST = 60  # characters of a value in a message
+
+Polygon = npt.NDArray[np.float64]  # [corners, 2]: x and y in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class CocoObject:
+    """One annotation that fits an image."""
+
+    category: str | None  # its name; None: the file does not tell it
+    polygons: tuple[Polygon, ...]
+    complete: bool  # whether the polygons are all there is of it
+
+
+@dataclass(frozen=True, slots=True)
+class CocoImage:
+    """One entry of ``images`` with what is annotated of it."""
+
+    row: Mapping[str, Any]  # as the file has it
+    id: str | None  # see `as_id`
+    size: tuple[int, int] | None  # height and width in pixels; None: not told
+    objects: tuple[CocoObject, ...]
+    ambiguous: bool  # whether other images, of other files, have the same id
+
+
+@dataclass(frozen=True, slots=True)
+class Coco:
+    """What a file holds, in its order."""
+
+    images: tuple[CocoImage, ...]
+    by_id: Mapping[str, CocoImage]  # those whose id is theirs alone
+    categories: tuple[str, ...]  # names
+    lost: bool  # whether there are annotations and not one fits an image
+    warnings: tuple[str, ...]
+
+
+def as_id(value: Any) -> str | None:
+    """An id as text that is the same for 7, 7.0, "7" and "7.0"; None: it is no id."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        value = int(value) if value.is_integer() else value
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return (whole[1] if whole else text) or None
+
+
+def read_coco(path: Path) -> Coco:
+    """Read a file, once per version of it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ManifestError: it is not COCO-like JSON.
+    """
+    status = path.stat()
+    return _read(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, _modified: int, _size: int) -> Coco:
+    data = _load(Path(path))
+    faults = _Faults(Path(path))
+    names = dict(_categories(data["categories"], faults))
+    files: dict[str | None, set[str]] = defaultdict(set)  # by id, of its images
+    for image in data["images"]:
+        files[as_id(_get(image, "id"))].add(str(_get(image, "file_name")))
+    sizes = {as_id(_get(image, "id")): _size_of(image) for image in data["images"]}
+    objects: dict[str, list[CocoObject]] = defaultdict(list)
+    for number, annotation in enumerate(data["annotations"]):
+        image_id = as_id(_get(annotation, "image_id"))
+        where = f"annotation {number}"
+        if image_id is None:
+            faults.add("annotations name no image (image_id) and are passed over", where)
+        elif image_id not in files:
+            shown = f"{where} (image_id {_short(image_id)})"
+            faults.add("annotations fit no image of the file and are passed over", shown)
+        else:
+            made = _object(annotation, names, sizes[image_id], faults, where)
+            objects[image_id].append(made)
+    for image_id, owners in files.items():
+        if image_id is not None and len(owners) > 1:
+            shown = f"id {_short(image_id)} of {' and '.join(map(_short, sorted(owners)[:3]))}"
+            faults.add("images have an id that others have too", shown, len(owners))
+    images = tuple(
+        CocoImage(
+            row=image if isinstance(image, Mapping) else {},
+            id=(image_id := as_id(_get(image, "id"))),
+            size=_size_of(image),
+            objects=tuple(objects.get(image_id or "", ())),
+            ambiguous=len(files[image_id]) > 1,
+        )
+        for image in data["images"]
+    )
+    return Coco(
+        images=images,
+        by_id={i.id: i for i in images if i.id is not None and not i.ambiguous},
+        categories=tuple(sorted(set(names.values()))),
+        lost=bool(data["annotations"]) and not objects,
+        warnings=tuple(faults.sentences()),
+    )
+
+
+def _load(path: Path) -> dict[str, list[Any]]:
+    content = path.read_bytes()
+    if not content.strip():
+        raise ManifestError(f"{path} is empty; fetch or unpack it again")
+    try:
+        data = json.loads(content)  # of bytes, the encoding is told by their beginning
+    except (ValueError, RecursionError) as error:
+        lines = content.split(b"\n", 2)
+        if "Extra data" in str(error) and all(line.strip()[:1] == b"{" for line in lines[:2]):
+            raise ManifestError(
+                f"{path} holds an object a line (JSON Lines); a COCO file is one object with the "
+                f"lists {', '.join(LISTS)}"
+            ) from error
+        raise ManifestError(
+            f"{path} is not readable JSON: {error}; fetch or unpack it again"
+        ) from error
+    for key in LISTS:
+        if not isinstance(data, dict) or not isinstance(data.get(key), list):
+            raise ManifestError(f"{path} has no list {key!r}; it is not a COCO file")
+    return {key: data[key] for key in LISTS}
+
+
+@dataclass
+class _Faults:
+    """What is wrong in a file: how often, and where first."""
+
+    file: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, fault: str, where: str, count: int = 1) -> None:
+        self.counts[fault] += count
+        if len(self.examples[fault]) < _EXAMPLES:
+            self.examples[fault].append(where)
+
+    def sentences(self) -> Iterator[str]:
+        for fault, count in self.counts.items():
+            yield f"{self.file}: {count} {fault}: {', '.join(self.examples[fault])}"
+
+
+def _categories(entries: list[Any], faults: _Faults) -> Iterator[tuple[str, str]]:
+    for number, entry in enumerate(entries):
+        key, name = as_id(_get(entry, "id")), _get(entry, "name")
+        if key is None or not isinstance(name, str) or not name.strip():
+            faults.add("categories have no id or no name", f"category {number}")
+        else:
+            yield key, name.strip()
+
+
+def _object(
+    annotation: Mapping[str, Any],
+    names: Mapping[str, str],
+    size: tuple[int, int] | None,
+    faults: _Faults,
+    where: str,
+) -> CocoObject:
+    key = as_id(annotation.get("category_id"))
+    category = None if key is None else names.get(key)
+    if category is None:
+        shown = f"{where} (category_id {_short(annotation.get('category_id'))})"
+        faults.add("annotations have no category that the file lists", shown)
+    polygons, complete = [], True
+    for corners in _outlines(annotation.get("segmentation")):
+        polygon = _polygon(corners)
+        if polygon is None or (size is not None and _is_outside(polygon, size)):
+            complete = False
+        elif len(polygon) >= 3:
+            polygons.append(polygon)
+    if not complete:
+        faults.add("annotations have polygons that cannot be read and give no masks", where)
+    elif not polygons:
+        faults.add("annotations have no polygon and give no masks", where)
+    return CocoObject(category, tuple(polygons), complete and bool(polygons))
+
+
+def _outlines(segmentation: Any) -> list[Any]:
+    """The outlines of a segmentation, each to be read by `_polygon`; none of run lengths."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return []
+    single = all(not isinstance(part, list) for part in segmentation)
+    pairs = len(segmentation) >= 3 and all(
+        isinstance(part, list) and len(part) == 2 and not any(isinstance(v, list) for v in part)
+        for part in segmentation
+    )
+    return [segmentation] if single or pairs else segmentation
+
+
+def _polygon(corners: Any) -> Polygon | None:
+    """Corners ``[n, 2]`` of x0, y0, x1, y1, ... or of pairs; None: they cannot be read."""
+    if not isinstance(corners, list):
+        return None
+    if corners and all(isinstance(pair, list) and len(pair) == 2 for pair in corners):
+        corners = [value for pair in corners for value in pair]
+    if len(corners) % 2 or not all(
+        isinstance(value, int | float | str) and not isinstance(value, bool) for value in corners
+    ):
+        return None
+    try:
+        polygon = np.array([float(value) for value in corners]).reshape(-1, 2)
+    except (ValueError, OverflowError):
+        return None
+    return polygon if np.isfinite(polygon).all() else None
+
+
+def _is_outside(polygon: Polygon, size: tuple[int, int]) -> bool:
+    """Whether corners are of a picture of another size, or in fractions of one."""
+    if not len(polygon):
+        return False
+    height, width = size
+    limits = np.array([width, height])
+    far = OUTSIDE * limits
+    return bool((polygon < -far).any() or (polygon > limits + far).any() or polygon.max() <= 1)
+
+
+def _size_of(image: Any) -> tuple[int, int] | None:
+    sides = []
+    for name in ("height", "width"):
+        try:
+            side = float(_get(image, name))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if not (side.is_integer() and 0 < side < 2**31):
+            return None
+        sides.append(int(side))
+    return sides[0], sides[1]
+
+
+def _get(entry: Any, name: str) -> Any:
+    return entry.get(name) if isinstance(entry, Mapping) else None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

@@ -1,0 +1,211 @@
+"""From what a user names to the images meant: files, folders, manifests, standard input."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workzone.data.find_files import find_files, nearest_name
+from workzone.data.images import MAX_BYTES, read_bytes
+from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice
+from workzone.data.manifest import read_manifest
+from workzone.data.passed_over import PassedOver, counted
+from workzone.errors import UsageError
+from workzone.run.images import Encoded
+from workzone.types import ImageRef, Sample
+
+STANDARD_INPUT = "-"
+"""Named in place of a file: one image comes through standard input."""
+
+SourceLike = str | Path
+"""An image, a folder, a manifest, or `STANDARD_INPUT`."""
+
+_DATA_SETS = {".csv", ".tsv", ".xlsx", ".zip", ".tar", ".tgz", ".gz", ".jsonl"}
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image that was found."""
+
+    ref: ImageRef
+    root: Path
+    sample: Sample | None = None  # what a manifest says of the image
+    data: bytes | None = None  # of standard input
+
+    def load(self) -> Encoded:
+        """The image's file.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        data = read_bytes(self.ref, self.root) if self.data is None else self.data
+        return Encoded(data, str(self.ref))
+
+    def known(self) -> Sample | None:
+        """What is known of the image beside its pixels."""
+        return self.sample
+
+    def place(self) -> tuple[str, str | None, int | None]:
+        """Where the image is, alike for all ways of naming the same file."""
+        folder, name = os.path.split(self.root / self.ref.path)
+        return f"{os.path.realpath(folder)}/{name}", self.ref.member, self.ref.row
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of one or more sources."""
+
+    images: Sequence[tuple[str, Item]]  # ids, no two alike
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    sources: tuple[str, ...] = ()  # what was named, in order, so that another job can be told apart
+    remarks: tuple[str, ...] = ()  # what else a user should know of the sources
+
+    def notes(self) -> list[str]:
+        """What a user should know of it, in sentences."""
+        return [*([str(self.passed_over)] if self.passed_over.total else []), *self.remarks]
+
+
+Sources = SourceLike | Iterable[SourceLike] | Found
+"""One or more sources, or what was found in them."""
+
+
+def find_images(sources: Sources) -> Found:
+    """The images of files, folders, manifests and standard input, in the order given.
+
+    Folders are searched as :func:`workzone.data.find_files.find_files` says. The id of an image is
+    its path below the folder, or the path by which it was named; of several sources, the path that
+    begins with the folder's name. Folders that cannot be listed are among the images, to be
+    reported. An image that several sources hold is found once, at its first place.
+
+    Raises:
+        UsageError: no images, nothing at a path, a data set that is not imported yet, or two
+            images with one id.
+        WorkzoneError: a folder that cannot be listed.
+    """
+    if isinstance(sources, Found):
+        return sources
+    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not named:
+        raise UsageError("no source: name an image, a folder or a manifest")
+    parts = [_one(source, alone=len(named) == 1) for source in named]
+    found = parts[0] if len(parts) == 1 else _joined(parts)
+    if not found.images:
+        (first, *more) = [str(source) for source in named]
+        where = f"{first} and {len(more)} other sources" if more else first
+        raise UsageError(
+            f"no images in {where}: {found.passed_over.holdings()}; known suffixes: "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return found
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    images: dict[str, Item] = {}
+    places: set[tuple[str, str | None, int | None]] = set()
+    passed_over = PassedOver()
+    remarks = []
+    for part in parts:
+        passed_over.merge(part.passed_over)
+        if not part.images:
+            remarks.append(f"no images in {', '.join(part.sources)}")
+        for name, item in part.images:
+            place = item.place()
+            if place in places:
+                continue
+            if name in images:
+                raise UsageError(
+                    f"two images have the id {name!r}: {images[name].ref} and {item.ref}; score "
+                    "these sources one by one"
+                )
+            places.add(place)
+            images[name] = item
+    if repeated := sum(len(part.images) for part in parts) - len(images):
+        remarks.append(f"{counted(repeated, 'image')} named again: scored once")
+    sources = tuple(source for part in parts for source in part.sources)
+    return Found(list(images.items()), passed_over, sources, tuple(remarks))
+
+
+def _one(source: SourceLike, *, alone: bool) -> Found:
+    if str(source) == STANDARD_INPUT:
+        return _standard_input()
+    path = Path(source)
+    named = (str(path.absolute()),)
+    _check(str(source), path)
+    if path.suffix.lower() == ".parquet" and path.is_file():
+        manifest = read_manifest(path)
+        return Found([(s.id, Item(s.image, manifest.root, s)) for s in manifest], sources=named)
+    if not path.is_dir():
+        return Found([(as_text(path.as_posix()), Item(ImageRef(str(path)), Path()))], sources=named)
+    files = find_files(path)
+    lead = "" if alone or path == Path() else f"{path.as_posix().rstrip('/')}/"
+    images = [
+        (as_text(f"{lead}{name}"), Item(ImageRef(name), path))
+        for name in sorted((*files.images, *files.unlisted))
+    ]
+    return Found(images, files.passed_over, named)
+
+
+def _check(source: str, path: Path) -> None:
+    """Refuse what is no image, folder or manifest, as far as its name and place say it."""
+    if not path.exists() and not path.is_symlink():
+        if _ADDRESS.match(source):
+            raise UsageError(address_advice(source))
+        if re.search(r"[*?[]", source):
+            raise UsageError(
+                f"{source} is a pattern: nothing matches it, or it stands in quotes; leave them "
+                "away, or name the folder"
+            )
+        raise UsageError(
+            f"{source} does not exist: name an image, a folder or a manifest{nearest_name(path)}"
+        )
+    if path.suffix.lower() in _DATA_SETS and path.is_file():
+        raise UsageError(
+            f"{source} is neither an image nor a manifest; import it first: "
+            f"workzone data import {shlex.quote(source)} -o manifest.parquet"
+        )
+    if (kind := NOT_READ.get(path.suffix.lower())) and path.is_file():
+        raise UsageError(f"{source} is {kind}")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{source} is a named pipe or device, not a file; send one image through standard "
+            f"input: ... | workzone predict {STANDARD_INPUT}"
+        )
+
+
+def _standard_input() -> Found:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            f"{STANDARD_INPUT} reads one image from standard input, which is a terminal; send one: "
+            f"cat street.jpg | workzone predict {STANDARD_INPUT}"
+        )
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not data:
+        raise UsageError("standard input is empty: the command before it gave no image")
+    if len(data) > MAX_BYTES:
+        raise UsageError(
+            f"standard input: over {MAX_BYTES >> 20} MiB encoded; one image is read from it"
+        )
+    item = Item(ImageRef("standard input"), Path(), data=data)
+    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+    return Found([(STANDARD_INPUT, item)], sources=(f"standard input {digest}",))
+
+
+def as_text(path: str) -> str:
+    """A path that any table can hold: bytes that are not UTF-8 are written as ``\\xff``.
+
+    Different paths stay different: where the result would hold such an escape, real or literal,
+    backslashes of the path are doubled.
+    """
+    raw = os.fsencode(path)
+    text = raw.decode("utf-8", "backslashreplace")
+    if not _ESCAPED_BYTE.search(text):
+        return text
+    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")

@@ -1,0 +1,3 @@
+"""The log of a training, its figures, and who else is told;
+nothing here changes what is learned.
+"""
