@@ -130,3 +130,5 @@ class Prediction:
     view_weight: float  # its share, 0..1
     box: Box  # where that view lies in the frame, fractions
     inputs: InputsName  # what the model looked at
+    engine: str  # onnx, openvino or torch
+    precision: str  # that the engine computed in

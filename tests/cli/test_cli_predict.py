@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
 from workzone import progress
 from workzone.cli import app
@@ -225,8 +226,8 @@ def test_the_share_of_road_work_is_said_or_found(
         blob_image(number, 0).save(street.parent / f"{number}.png")
     plain = predictor.predict(street)[0].probability
     rare = predict(street, "--model", tiny.bundle, "--share", "0.01", "--json")
-    bundle = predictor.bundle.with_share(0.01)
-    expected = Predictor(bundle, predictor.backbone).predict(street)[0].probability
+    bundle = bundle_of(predictor).with_share(0.01)
+    expected = bundle_predictor(bundle, backbone_of(predictor)).predict(street)[0].probability
     assert json.loads(rare.stdout)["probability"] == expected < plain
 
     lines = predict(street.parent, "--model", tiny.bundle, "--share", "auto", "--json")
@@ -393,7 +394,7 @@ def test_help_teaches_with_an_example() -> None:
 @pytest.fixture
 def told(predictor: Predictor, tmp_path: Path) -> Path:
     """A bundle that takes daytime."""
-    write_bundle(told_bundle(predictor.bundle), tmp_path / "told")
+    write_bundle(told_bundle(bundle_of(predictor)), tmp_path / "told")
     return tmp_path / "told"
 
 

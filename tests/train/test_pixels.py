@@ -14,6 +14,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
 from conftest import Tiny
+from predictors import bundle_predictor
 from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
@@ -28,7 +29,7 @@ from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.views.glance import GlanceConfig
-from workzone.run.predictor import Predictor, load
+from workzone.run.predictor import load
 from workzone.train.batches import cut
 from workzone.train.batches import load as load_batches
 from workzone.train.feed.examples import Examples
@@ -383,7 +384,7 @@ def test_a_bundle_predicts_what_the_model_in_memory_does(
     backbone = load_backbone("lite0")
     backbone.replace_weights(result.bundle.backbone_weights)
     loaded = load(root / "model")
-    memory = Predictor(result.bundle, backbone).predict(paths(few))
+    memory = bundle_predictor(result.bundle, backbone).predict(paths(few))
     assert loaded.predict(paths(few)) == memory
     assert len({p.probability for p in memory}) > 1
     # and what it says of features stored with its own backbone

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError
 
@@ -117,6 +118,14 @@ class Program:
                 order += rows.tolist()
         return [answers[order.index(row)] for row in range(len(images))]
 
+    def calibration(self, with_metadata: bool) -> Calibration:
+        """Of probabilities given with metadata, or on the image alone."""
+        description = self.description
+        if not with_metadata:
+            return description.calibration
+        assert description.metadata_calibration is not None  # a Description checks that
+        return description.metadata_calibration
+
     def _check(self, images: Sequence[Seen]) -> None:
         layout = self.description.spec.layout
         wanted = (layout.count, 3, layout.size, layout.size)
@@ -193,10 +202,7 @@ class Program:
                 f"metadata_{name}": np.concatenate([row[name] for row in told]) for name in told[0]
             }
         said = self.engine.run("judge", inputs)
-        calibration = description.calibration
-        if with_metadata:
-            assert description.metadata_calibration is not None
-            calibration = description.metadata_calibration
+        calibration = self.calibration(with_metadata)
         logits = said["logits"].astype(np.float64)
         raw = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
         if not np.isfinite(raw).all():  # a broken model must never answer NaN

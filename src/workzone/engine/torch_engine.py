@@ -16,7 +16,6 @@ from workzone.backbones.base import CPU_PIXELS_AT_ONCE
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import CellsJudge, Chooser, Reader, ViewsJudge
 from workzone.engine.program import Array, Arrays, GraphName, Program
-from workzone.features.spec import Precision
 
 _NAMES = "names.json"
 
@@ -108,9 +107,7 @@ class TorchEngine:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def torch_program(
-    bundle: Bundle, backbone: Backbone, *, precision: Precision | None = None
-) -> Program:
+def torch_program(bundle: Bundle, backbone: Backbone, *, precision: str | None = None) -> Program:
     """A bundle as a program of the reference engine.
 
     Args:
