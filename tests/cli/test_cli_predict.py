@@ -20,6 +20,8 @@ from workzone.cli import app
 from workzone.cli.predict import TABLE_ROWS
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import write_bundle
+from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.torch_engine import TorchEngine
 from workzone.report.answer import shown_probability, where
 from workzone.run.predictor import Predictor, load
 from workzone.types import ImageRef, Prediction, Sample
@@ -326,13 +328,13 @@ def test_the_backbone_looks_once_for_a_result_and_its_overlay(
     tiny: Tiny, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []
-    output = Predictor._output
+    plain = TorchEngine.run
 
-    def counted(self: Predictor, pixels: Any) -> Any:
-        looks.append(len(pixels))
-        return output(self, pixels)
+    def counted(engine: TorchEngine, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        looks.append(len(next(iter(inputs.values()))))
+        return plain(engine, graph, inputs)
 
-    monkeypatch.setattr(Predictor, "_output", counted)
+    monkeypatch.setattr(TorchEngine, "run", counted)
     predict(street, "-m", tiny.bundle)
     alone = looks.copy()
     looks.clear()

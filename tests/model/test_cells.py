@@ -24,13 +24,12 @@ from workzone.model.cells import (
 )
 from workzone.model.detector import Detector, DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.evidence import cell_box, strongest_cell, view_shares
+from workzone.model.evidence import view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.model.views.pruning import PrunerConfig
-from workzone.types import DetectorOutput
 
 SIZE = (3, 3)
 
@@ -279,22 +278,3 @@ def test_a_dense_detector_says_where() -> None:
     assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {"cells"}
     with pytest.raises(UsageError, match="give grid and grid_size"):
         detector.run(dataclasses.replace(given, grid=None))
-
-
-def test_the_box_of_a_cell_is_in_fractions_of_the_frame() -> None:
-    whole = (0.0, 0.0, 1.0, 1.0)
-    assert cell_box(0, (2, 4), whole) == (0, 0, 0.25, 0.5)
-    assert cell_box(6, (2, 4), whole) == (0.5, 0.5, 0.75, 1)
-    assert cell_box(3, (2, 2), (0.5, 0.0, 1.0, 0.5)) == (0.75, 0.25, 1, 0.5)
-    assert cell_box(1, (2, 2), (0.0, -0.5, 1.0, 1.5)) == (0.5, 0, 1, 0.5)  # half in the padding
-
-
-def test_the_strongest_cell_is_of_either_scale() -> None:
-    boxes = np.array([(0, 0, 1, 1), (0, 0, 0.5, 1)], np.float32)
-    cells, halves = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 2, 2)
-    cells[0, 0, 1, 2], halves[0, 1, 0, 1] = 1, 2
-    nothing = torch.zeros(1, 2)
-    output = DetectorOutput(nothing, nothing, nothing.sum(), cells=cells, half_cells=halves)
-    assert strongest_cell(output, boxes) == (1, (0.25, 0, 0.5, 0.5))
-    alone = dataclasses.replace(output, half_cells=None)
-    assert strongest_cell(alone, boxes) == (0, (0.5, 0.25, 0.75, 0.5))

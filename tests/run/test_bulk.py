@@ -45,6 +45,9 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+TEXTS = ("id", "decision", "inputs", "engine", "precision")
+
+
 def read_output(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
@@ -53,7 +56,7 @@ def read_output(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in handle]
         return [
-            {k: v if k in ("id", "decision", "inputs") else json.loads(v) for k, v in row.items()}
+            {name: cell if name in TEXTS else json.loads(cell) for name, cell in row.items()}
             for row in csv.DictReader(handle)
         ]
 

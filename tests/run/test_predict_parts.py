@@ -6,14 +6,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from conftest import LAYOUT, Tiny
 from predictors import bundle_predictor
 from workzone.backbones import Backbone
 from workzone.decide.bundle import Bundle
+from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.torch_engine import TorchEngine
 from workzone.features.extract import Extraction, make_spec
-from workzone.features.spec import FeatureSpec
 from workzone.model.detector import DetectorConfig
 from workzone.model.evidence import view_shares
 from workzone.model.masks.head import MaskHeadConfig
@@ -24,7 +24,6 @@ from workzone.run.images import encoded
 from workzone.run.mistakes import stored_input
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
-from workzone.types import BackboneOutput
 
 KEEP = 3
 
@@ -44,13 +43,14 @@ def bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
 def read_views(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many views each call of the backbone read."""
     counts: list[int] = []
-    plain = module.read_views
+    plain = TorchEngine.run
 
-    def counting(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
-        counts.append(len(pixels))
-        return plain(backbone, pixels, spec)
+    def counting(engine: TorchEngine, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        if graph == "reader":
+            counts.append(len(inputs["pixels"]))
+        return plain(engine, graph, inputs)
 
-    monkeypatch.setattr(module, "read_views", counting)
+    monkeypatch.setattr(TorchEngine, "run", counting)
     return counts
 
 

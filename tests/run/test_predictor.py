@@ -313,7 +313,7 @@ def test_a_broken_model_gives_an_error_and_never_nan(
     tiny: Tiny, lite0: Backbone, picture: Image.Image
 ) -> None:
     broken = workzone.load(tiny.bundle)
-    broken.bundle.detector.head[-1].weight.data.fill_(float("nan"))
+    bundle_of(broken).detector.head[-1].weight.data.fill_(float("nan"))
     with pytest.raises(BundleError, match="0: the model gave a probability that is not a finite"):
         broken.predict(picture)
 

@@ -145,6 +145,8 @@ class Program:
         if keep >= count:
             return self._read_chosen(images, everything, boxes)
         first = self._read_chosen(images, everything[:, :1], boxes)
+        if keep == 1:
+            return first
         kept = self.engine.run(
             "chooser",
             {"grid": first.grid[:, 0], "boxes": boxes, "view_ids": everything},
