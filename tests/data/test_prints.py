@@ -60,7 +60,7 @@ def test_a_crop_that_shows_nothing_is_zeros_and_the_rest_is_not() -> None:
 
 
 def test_a_damaged_image_names_itself() -> None:
-    with pytest.raises(ImageError, match=r"night\.jpg: text, not an image"):
+    with pytest.raises(ImageError, match=r"night\.jpg: not an image but text"):
         fingerprint(b"no image at all", name="night.jpg")
 
 
