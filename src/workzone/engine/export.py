@@ -15,7 +15,7 @@ from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
 from workzone.engine.program import Program
 from workzone.engine.torch_engine import save_graph, torch_program
-from workzone.engine.tracing import Graph, trace, write_onnx
+from workzone.engine.tracing import Graph, quiet, trace, write_onnx
 from workzone.errors import BundleError, MissingExtraError, UsageError, nearest
 from workzone.files import replacing_folder, write_text, writing
 
@@ -91,7 +91,8 @@ def _write(graph: Graph, engine: str, path: Path) -> Path:
     """Write a graph in the form of an engine; the file."""
     file = path.with_suffix(GRAPH_FILES[engine])
     if engine == "torch":
-        save_graph(graph.program, graph.inputs, graph.outputs, file)
+        with quiet():
+            save_graph(graph.program, graph.inputs, graph.outputs, file)
     elif engine == "onnx":
         write_onnx(graph, file)
     else:

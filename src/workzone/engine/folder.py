@@ -18,12 +18,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from workzone.decide.bundle import describe, parse_description, read_json
 from workzone.decide.description import Description
 from workzone.engine.program import GraphName
-from workzone.errors import BundleError
+from workzone.errors import BundleError, UsageError
 from workzone.model.detector import DetectorConfig
 
 FORMAT = 1
@@ -56,6 +56,19 @@ class ExportedModel(Description):
         facts = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
         digest.update(json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()
+
+    def with_view_size(self, size: int | None) -> Self:
+        """See `Description.with_view_size`; a graph asks for as many cells as decide."""
+        changed = super().with_view_size(size)
+        if changed.shape.cells is not None:
+            layout, (rows, columns) = changed.spec.layout, changed.spec.grid_size
+            cells = layout.count * rows * columns // (4 if layout.halves else 1)
+            if cells < changed.shape.cells.top:
+                raise UsageError(
+                    f"--size {size}: views this small have {cells} cells, and the "
+                    f"{changed.shape.cells.top} strongest decide: take larger ones"
+                )
+        return changed
 
     def graphs(self) -> dict[GraphName, Path]:
         """The files of the graphs, by name."""

@@ -134,7 +134,10 @@ class CellsJudge(nn.Module):
             judged = head.judged(part.flatten(2, 3), size)
             cells = head.score(judged, head.scale)
             cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
-            strongest = cells.flatten(1).topk(head.config.top, dim=1)
+            top = head.config.top
+            if not torch.compiler.is_exporting():  # a graph has as many cells: see its folder
+                top = min(top, cells.shape[1] * cells.shape[2])
+            strongest = cells.flatten(1).topk(top, dim=1)
             views = strongest.indices // cells.shape[2]
             numbers = torch.arange(boxes.shape[1], device=views.device)
             logits.append(strongest.values.mean(dim=1))

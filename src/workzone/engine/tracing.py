@@ -51,7 +51,7 @@ def trace(bundle: Bundle, backbone: Backbone) -> dict[GraphName, Graph]:
     traced: dict[GraphName, Graph] = {}
     for name, module in graphs_of(bundle, backbone).items():
         inputs, shapes = _example(name, bundle, backbone)
-        with _quiet():
+        with quiet():
             with torch.no_grad():
                 outputs = tuple(module(**inputs))
             program = _traced(module, inputs, shapes)
@@ -70,7 +70,7 @@ def write_onnx(graph: Graph, path: Path) -> None:
             __import__(package)
         except ModuleNotFoundError as error:
             raise MissingExtraError(package, "train", "export to ONNX") from error
-    with _quiet():
+    with quiet():
         made = torch.onnx.export(
             graph.program,
             dynamo=True,
@@ -196,7 +196,7 @@ def _dense_example(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's talk: what matters of it ends in an error, or in the gate."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
