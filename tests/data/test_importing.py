@@ -226,7 +226,10 @@ def test_annotation_references_are_relative_too(tmp_path):
 
 def test_nothing_usable_writes_no_manifest(tmp_path):
     path = table(tmp_path, "image", "gone1.png", "gone2.png")
-    with pytest.raises(ManifestError, match=r"none of its 2 rows can be used \(missing 2, such as table.csv line 2: gone1"):
+    with pytest.raises(
+        ManifestError,
+        match=r"none of its 2 rows can be used \(missing 2, such as table.csv line 2: gone1",
+    ):
         import_source(str(path), tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
     assert (tmp_path / "m.quarantine.csv").exists()
