@@ -22,10 +22,8 @@ from workzone.model.cells import (
     by_scale,
     mix_style,
 )
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.evidence import view_shares
-from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig
@@ -241,40 +239,3 @@ def test_cells_are_parted_by_scale() -> None:
     assert [size for _, size in by_scale(packed[:, :, :1], (1, 1))] == [(1, 1)]  # without a half
     with pytest.raises(UsageError, match=r"grid of 8 x 8 has 64 or 80 cells .* not 79"):
         by_scale(packed[:, :, :79], (8, 8))
-
-
-def test_a_dense_detector_tells_the_cells_of_both_scales() -> None:
-    torch.manual_seed(0)
-    detector = Detector(dense()).eval()
-    grid = torch.randn(2, 3, 10, 6)
-    given = DetectorInput(features=torch.zeros(2, 3, 6), grid=grid, grid_size=(2, 4))
-    output = detector.run(given)
-    assert output.cells is not None and output.half_cells is not None
-    assert (output.cells.shape, output.half_cells.shape) == ((2, 3, 2, 4), (2, 3, 1, 2))
-    alone = [
-        detector.run(dataclasses.replace(given, grid=part, grid_size=size))
-        for part, size in ((grid[:, :, :8], (2, 4)), (grid[:, :, 8:], (1, 2)))
-    ]
-    torch.testing.assert_close(output.logits, (alone[0].logits + alone[1].logits) / 2)
-    weights = (alone[0].view_weights + alone[1].view_weights) / 2
-    torch.testing.assert_close(output.view_weights, weights)
-
-
-def test_a_dense_detector_says_where() -> None:
-    torch.manual_seed(0)
-    detector = Detector(dense()).eval()
-    given = DetectorInput(
-        features=torch.zeros(2, 3, 6), grid=torch.randn(2, 3, 6, 6), grid_size=(2, 3)
-    )
-    output = detector.run(given)
-    assert output.cells is not None
-    assert output.cells.shape == (2, 3, 2, 3)
-    strongest = output.cells.flatten(1).topk(4).values.mean(dim=1)
-    torch.testing.assert_close(output.logits[:, 1] - output.logits[:, 0], strongest)
-    deciding = output.cells.flatten(1).topk(4).indices // 6
-    shares = [[(row == view).sum() / 4 for view in range(3)] for row in deciding]
-    assert output.view_weights.tolist() == shares
-    assert view_shares(detector, given, views=3).tolist() == shares
-    assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {"cells"}
-    with pytest.raises(UsageError, match="give grid and grid_size"):
-        detector.run(dataclasses.replace(given, grid=None))

@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
-from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.evidence import shares, view_evidence, view_shares
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
+from workzone.model.evidence import shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.model.metadata.config import MetadataConfig
@@ -43,7 +44,7 @@ def test_evidence_adds_up_to_the_logit() -> None:
     features = made_features()
     average = detector.feature_mean.expand(1, V, D)
     expected = difference(detector, features) - difference(detector, average)
-    evidence = view_evidence(detector, DetectorInput(features=features))
+    evidence = detector.view_evidence(DetectorInput(features=features))
     assert evidence.shape == (B, V)
     torch.testing.assert_close(evidence.sum(1), expected.detach(), atol=1e-4, rtol=1e-4)
     assert expected.abs().max() > 1
@@ -58,7 +59,7 @@ def test_each_view_has_its_own_part_in_closed_form() -> None:
     features = torch.tensor([[[4.0, 1.0], [-2.0, 7.0], [0.0, 0.0]]])
     # 2 * x0 / 3 for each, and 10 * 7 for the second, which holds the maximum of dimension 1
     expected = torch.tensor([[8 / 3, -4 / 3 + 70, 0.0]])
-    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), expected)
+    torch.testing.assert_close(detector.view_evidence(DetectorInput(features=features)), expected)
 
 
 def test_images_of_a_batch_do_not_mix() -> None:
@@ -66,17 +67,17 @@ def test_images_of_a_batch_do_not_mix() -> None:
     torch.nn.init.normal_(detector.fusion.attention.score.weight)
     alone = torch.cat(
         [
-            view_evidence(detector, DetectorInput(features=features[row : row + 1]))
+            detector.view_evidence(DetectorInput(features=features[row : row + 1]))
             for row in range(B)
         ]
     )
-    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), alone)
+    torch.testing.assert_close(detector.view_evidence(DetectorInput(features=features)), alone)
 
 
 def test_explaining_leaves_no_gradients_behind() -> None:
     detector, features = linear_detector(), made_features()
     with torch.no_grad():
-        view_evidence(detector, DetectorInput(features=features))
+        detector.view_evidence(DetectorInput(features=features))
     assert not features.requires_grad
     assert all(parameter.grad is None for parameter in detector.parameters())
 
@@ -95,7 +96,7 @@ def test_views_that_the_glance_leaves_out_have_no_share() -> None:
         features=made_features(1), boxes=boxes, grid=torch.randn(1, 4, 3), grid_size=(2, 2)
     )
     expected = torch.tensor([[0.5, 0.5, 0.0, 0.0]])  # an unfitted probe keeps the lowest ids
-    torch.testing.assert_close(view_shares(detector, given, views=V), expected)
+    torch.testing.assert_close(detector.view_shares(given, views=V), expected)
 
 
 def test_shares_of_the_faintest_evidence_sum_to_one() -> None:
@@ -130,7 +131,7 @@ def slope(detector: Detector, at: torch.Tensor, along: torch.Tensor, known: Meta
 def test_evidence_is_of_the_score_with_metadata() -> None:
     detector, known = told_detector()
     features = made_features().double()
-    evidence = view_evidence(detector, DetectorInput(features=features, metadata=known))
+    evidence = detector.view_evidence(DetectorInput(features=features, metadata=known))
     expected = slope(detector, features, features - detector.feature_mean, known)
     torch.testing.assert_close(evidence.sum(1), expected, rtol=1e-4, atol=1e-6)
-    assert (evidence - view_evidence(detector, DetectorInput(features=features))).abs().max() > 1e-2
+    assert (evidence - detector.view_evidence(DetectorInput(features=features))).abs().max() > 1e-2

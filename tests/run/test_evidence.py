@@ -8,7 +8,8 @@ import torch
 
 from workzone.backbones import pool
 from workzone.engine.program import Answer
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.run.evidence import cell_box, cell_evidence, heat, merged, strongest
 from workzone.types import BackboneOutput

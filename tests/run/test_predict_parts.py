@@ -14,8 +14,7 @@ from workzone.decide.bundle import Bundle
 from workzone.engine.program import Array, Arrays, GraphName
 from workzone.engine.torch_engine import TorchEngine
 from workzone.features.extract import Extraction, make_spec
-from workzone.model.detector import DetectorConfig
-from workzone.model.evidence import view_shares
+from workzone.model.config import DetectorConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.run import predictor as module
@@ -113,7 +112,7 @@ def test_views_that_were_not_read_have_no_share(
         assert scored.view_shares.shape == (LAYOUT.count,)
         assert np.count_nonzero(scored.view_shares) <= KEEP
         given = stored_input(bundle, store, [store.row(hashes[name])])
-        stored = view_shares(bundle.detector, given, views=LAYOUT.count)[0]
+        stored = bundle.detector.view_shares(given, views=LAYOUT.count)[0]
         np.testing.assert_allclose(scored.view_shares, stored.numpy(), atol=0.03)
         assert scored.view_shares.sum() == pytest.approx(1)
         x0, y0, x1, y1 = scored.boxes[scored.prediction.view]

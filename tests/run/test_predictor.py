@@ -22,7 +22,7 @@ from workzone.data.manifest import Manifest
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.extract import make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.report.overlay import draw_overlay
 from workzone.run.images import Encoded, encoded
 from workzone.run.predictor import Predictor, Scored

@@ -21,7 +21,7 @@ from workzone.errors import UsageError
 from workzone.features.extract import make_spec
 from workzone.features.masks import MaskTargets
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.run.evaluate import evaluate
 from workzone.train.batches import Batch, cut

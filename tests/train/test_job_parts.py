@@ -16,7 +16,7 @@ from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import Extraction, make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig

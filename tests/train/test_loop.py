@@ -17,7 +17,8 @@ from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig

@@ -25,7 +25,8 @@ from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.views.glance import GlanceConfig
@@ -105,13 +106,10 @@ def detector_of(
     torch.manual_seed(0)
     sized = examples.sized(config, np.arange(len(examples)))
     detector = PixelDetector(sized, backbone, spec, ADAPTERS)
-    for parameter in detector.head.parameters():
+    for parameter in detector.detector.head.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    everything = torch.arange(len(examples))
-    given = examples.stored(everything)
-    if detector.glance is not None and given.grid is not None:
-        detector.glance.fit(given.grid.mean(dim=1), examples.labels)
-    detector.fit_scaler(detector.choose_views(given).features)
+    given = examples.stored(torch.arange(len(examples)))
+    detector.fit(lambda: [given], examples.labels)
     return detector.eval()
 
 
@@ -134,14 +132,15 @@ def test_features_that_hardly_differ_are_not_blown_up(
     detector = detector_of(examples, backbone, spec, DetectorConfig())
     features = torch.randn(50, 5, 64, generator=torch.Generator().manual_seed(4))
     features[..., 7] *= 1e-3
-    detector.fit_scaler(features)
+    detector.fit(lambda: [DetectorInput(features=features)], torch.zeros(50))
     plain = Detector(detector.config)
     plain.fit_scaler(features)
-    assert float(detector.feature_scale[7]) == pytest.approx(
+    scale = detector.detector.feature_scale
+    assert float(scale[7]) == pytest.approx(
         0.1 * float(features.mean(dim=1).std(dim=0, correction=0).median())
     )
     others = torch.arange(64) != 7
-    assert torch.equal(detector.feature_scale[others], plain.feature_scale[others])
+    assert torch.equal(scale[others], plain.feature_scale[others])
 
 
 @pytest.mark.parametrize("config", [GLANCE, DetectorConfig()], ids=["glance", "all views"])
@@ -245,7 +244,7 @@ def test_the_state_holds_what_learns(
 ) -> None:
     detector = moved(detector_of(examples, backbone, spec))
     state = detector.state_dict()
-    plain = Detector(detector.config).state_dict().keys()
+    plain = {f"detector.{name}" for name in Detector(detector.config).state_dict()}
     assert {name for name in state if not name.startswith("backbone.")} == plain
     assert all("lora_" in name for name in state.keys() - plain)
     assert len(state.keys() - plain) == 2 * 6 * 3
@@ -254,8 +253,8 @@ def test_the_state_holds_what_learns(
     given = examples.batch(ALL[:4])
     with torch.no_grad():
         assert torch.equal(other.run(given).logits, detector.run(given).logits)
-    del state["head.1.bias"]
-    with pytest.raises(RuntimeError, match=r"Missing key.*head\.1\.bias"):
+    del state["detector.head.1.bias"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*detector\.head\.1\.bias"):
         other.load_state_dict(state)
 
 

@@ -24,7 +24,8 @@ import yaml
 
 from train.resume_job import made_examples
 from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.train import loop, losses
 from workzone.train.feed.sampling import SamplingConfig

@@ -34,7 +34,9 @@ from workzone.errors import BundleError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
 from workzone.files import replacing_folder, write_text, writing
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.base import AnyDetector
+from workzone.model.config import DetectorConfig
+from workzone.model.make import make_detector
 from workzone.views import PREPROCESSING_VERSION
 
 T = TypeVar("T")
@@ -54,7 +56,7 @@ _FILES = {"weights": _NAMES[1], "training": _NAMES[2], "backbone": "backbone.saf
 class Bundle(Description):
     """A detector with what it needs to be used, and where it comes from."""
 
-    detector: Detector
+    detector: AnyDetector
     backbone_weights: Mapping[str, torch.Tensor] = field(default_factory=dict)  # learned, by name
 
     @property
@@ -265,7 +267,7 @@ def read_bundle(folder: Path) -> Bundle:
         description = read_json(folder)
         data = {name: _read_file(folder, description, name) for name in _FILES}
         config, parts = parse_description(folder, description, data["training"])
-        detector = Detector(config)
+        detector = make_detector(config)
         detector.load_state_dict(safetensors.torch.load(data["weights"]))
         learned = safetensors.torch.load(data["backbone"]) if data["backbone"] else {}
         for name, state in (("weights", detector.state_dict()), ("backbone", learned)):

@@ -14,7 +14,7 @@ from workzone.features.spec import FeatureSpec
 
 if TYPE_CHECKING:
     from workzone.features.text_model import TextSpec
-    from workzone.model.detector import DetectorConfig
+    from workzone.model.config import DetectorConfig
     from workzone.model.metadata.config import MetadataConfig
 
 
@@ -64,7 +64,7 @@ class Description:
     @property
     def dense(self) -> bool:
         """Whether every cell of the views is judged."""
-        return self.config.cells is not None
+        return self.config.dense
 
     @property
     def metadata(self) -> MetadataConfig | None:
@@ -74,8 +74,7 @@ class Description:
     @property
     def views_read(self) -> int:
         """k, the views of an image that the backbone reads: all, where there is no glance."""
-        glance, count = self.config.glance, self.spec.layout.count
-        return count if glance is None else min(glance.keep, count)
+        return self.config.views_read(self.spec.layout.count)
 
     @property
     def grids_judged(self) -> Literal["none", "first", "all"]:

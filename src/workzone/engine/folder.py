@@ -24,7 +24,7 @@ from workzone.decide.bundle import describe, parse_description, read_json
 from workzone.decide.description import Description
 from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 
 FORMAT = 1
 """Of what stands under "program"; a folder of another one is refused."""

@@ -15,10 +15,14 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workzone.backbones import Backbone, pool
+from workzone.engine.program import GraphName
+from workzone.model.base import AnyDetector
 from workzone.model.cells import OUTSIDE, beyond_frame
+from workzone.model.dense import DenseDetector
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch
+from workzone.model.views.glance import Glance
 from workzone.types import BackboneOutput, DetectorOutput
 
 
@@ -89,10 +93,9 @@ def _halved_rows(pixels: torch.Tensor) -> torch.Tensor:
 class Chooser(nn.Module):
     """The glance: which views are worth reading, from the global view's grid."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, glance: Glance) -> None:
         super().__init__()
-        assert detector.glance is not None
-        self.glance = detector.glance
+        self.glance = glance
 
     def forward(
         self, grid: torch.Tensor, boxes: torch.Tensor, view_ids: torch.Tensor
@@ -106,9 +109,8 @@ class Chooser(nn.Module):
 class CellsJudge(nn.Module):
     """The dense detector: cells to logits."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: DenseDetector) -> None:
         super().__init__()
-        assert detector.cells is not None
         self.head = detector.cells
 
     def forward(
@@ -226,3 +228,21 @@ def _batch(fields: dict[str, torch.Tensor]) -> MetadataBatch | None:
     if not fields:
         return None
     return MetadataBatch(**{name.removeprefix("metadata_"): v for name, v in fields.items()})
+
+
+def judging_graphs(
+    detector: AnyDetector, *, grid_size: tuple[int, int]
+) -> dict[GraphName, nn.Module]:
+    """The chooser, of a detector that has a glance, and the judge.
+
+    Args:
+        detector: in evaluation mode.
+        grid_size: rows and columns of a view's grid.
+    """
+    if isinstance(detector, DenseDetector):
+        return {"judge": CellsJudge(detector)}
+    assert isinstance(detector, Detector)
+    judge = ViewsJudge(detector, grid_size=grid_size)
+    if detector.glance is None:
+        return {"judge": judge}
+    return {"chooser": Chooser(detector.glance), "judge": judge}

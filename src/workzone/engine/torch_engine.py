@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from workzone.backbones import Backbone
 from workzone.backbones.base import CPU_PIXELS_AT_ONCE
 from workzone.decide.bundle import Bundle
-from workzone.engine.graphs import CellsJudge, Chooser, Reader, ViewsJudge
+from workzone.engine.graphs import Reader, judging_graphs
 from workzone.engine.program import Array, Arrays, GraphName, Program
 
 _NAMES = "names.json"
@@ -22,18 +22,13 @@ _NAMES = "names.json"
 
 def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, nn.Module]:
     """The graphs of a bundle, in evaluation mode."""
-    dense, spec = bundle.dense, bundle.spec
-    pooling = None if dense else spec.pooling
+    spec = bundle.spec
+    pooling = None if bundle.dense else spec.pooling
     graphs: dict[GraphName, nn.Module] = {
         "reader": Reader(backbone, pooling=pooling, halves=spec.layout.halves)
     }
-    if bundle.detector.glance is not None:
-        graphs["chooser"] = Chooser(bundle.detector)
-    if dense:
-        graphs["judge"] = CellsJudge(bundle.detector)
-    else:
-        grid_size = backbone.grid_size(spec.layout.size)
-        graphs["judge"] = ViewsJudge(bundle.detector, grid_size=grid_size)
+    grid_size = backbone.grid_size(spec.layout.size)
+    graphs |= judging_graphs(bundle.detector, grid_size=grid_size)
     return {name: graph.eval() for name, graph in graphs.items()}
 
 

@@ -34,6 +34,9 @@ LEAST_SPREAD = 0.1
 OUTSIDE = -30.0
 """The logit of cells beyond the frame."""
 
+CELL_MASKS = 2
+"""How much finer, a side, than a view's grid the frame's masks are: views show parts of it."""
+
 FIRST_BIAS = -2.0
 """Of a cell before training: most cells of most frames show no road work."""
 

@@ -44,7 +44,7 @@ def open_program(
         )
     bundle = read_bundle(folder)
     backbone = bundle_backbone(bundle, weights=weights, device=device)
-    log_attention_kernel(bundle.config, bundle.detector.feature_mean.device)
+    log_attention_kernel(bundle.config, bundle.detector.device)
     return bundle_program(bundle, backbone, precision=precision)
 
 
