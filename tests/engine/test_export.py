@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import workzone
+from cli_invoke import invoke
+from conftest import Tiny
 from engine.made_models import CASES, images, made
 from workzone.decide.bundle import Bundle
 from workzone.engine.choose import load_program
@@ -18,6 +22,7 @@ from workzone.engine.export import Export, export
 from workzone.engine.program import Floats, Program
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import BundleError, UsageError
+from workzone.scenes.scene import draw_scene
 
 
 def joined(shares: Floats) -> Floats:
@@ -192,3 +197,44 @@ def test_a_bundle_is_run_by_torch_alone(tmp_path: Path) -> None:
         workzone.load(engine="onnx")
     with pytest.raises(UsageError, match="engine torch does not compute in 'int8'"):
         workzone.load(precision="int8")
+
+
+def test_the_documented_program_needs_no_workzone(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
+    found = re.search(r"run by a test -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    assert "import workzone" not in found[1]
+    (tmp_path / "model-onnx").symlink_to(folder)
+    scene = draw_scene(4, label=1)
+    Image.fromarray(scene.image).save(tmp_path / "street.jpg", quality=95)
+    monkeypatch.chdir(tmp_path)
+    exec(found[1].replace(", 512\n", ", 128\n"), {})
+    told = float(capsys.readouterr().out.removeprefix("road work: "))
+    expected = workzone.load("model-onnx").predict("street.jpg")[0]
+    assert expected.engine == "onnx"
+    assert told == pytest.approx(expected.probability, abs=0.03)
+
+
+def test_the_command_exports_and_predict_takes_the_folder(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "model"
+    said = invoke("export", tiny.bundle, "-o", place, "--images", tiny.manifest_path, "--json")
+    report = json.loads(said.stdout)["gate"]
+    assert (report["flips"], report["engine"]) == (0, "onnx")
+    photo = tiny.root / "01.png"
+    by_onnx = json.loads(invoke("predict", photo, "--model", place, "--json").stdout)
+    by_torch = json.loads(invoke("predict", photo, "--model", tiny.bundle, "--json").stdout)
+    assert (by_onnx["engine"], by_onnx["precision"]) == ("onnx", "float32")
+    assert by_torch["engine"] == "torch"
+    assert by_onnx["probability"] == pytest.approx(by_torch["probability"], abs=1e-4)
+    explained = invoke("predict", photo, "--model", place, "--explain", tmp_path / "overlays")
+    assert explained.exit_code == 0
+    refused = invoke("predict", photo, "--model", tiny.bundle, "--engine", "onnx")
+    assert refused.exit_code == 2
+    assert "workzone export" in refused.stderr
