@@ -36,8 +36,36 @@ def test_without_a_drive_city_and_day_stand_beside_the_clip(drive, clip):
     assert groups(row, city_name="None", date_captured="?") == ("1", "clip")
 
 
-def test_a_clip_that_has_a_name_stands_for_itself():
-    assert groups({"seq_id": "drive-7-clip-2"}, city="boston") == ("drive-7-clip-2", None)
+def test_a_clip_in_words_may_occur_in_every_drive_too():
+    row = {"seq_id": "clip_1", "date": "2023-04-05 06:07:08"}
+    assert groups(row, city="boston") == ("boston 2023-04-05 clip_1", "place")
+    assert groups(row | {"date": None}, city="bonn") == ("bonn clip_1", "place")
+    assert groups(row | {"date": None}, city="unknown") == ("clip_1", "clip")
+    assert groups({"seq_id": "unknown"}, city="bonn") == (None, None)
+
+
+@pytest.mark.parametrize("drive", ["unknown", "Unknown", "-", "-1", -1, -1.0, "0", 0, "none"])
+def test_a_placeholder_is_no_drive(drive):
+    row = {"vid_id": drive, "seq_id": "c", "city": "bonn"}
+    assert groups(row) == ("bonn c", "place")
+
+
+def test_a_drive_of_a_bare_number_may_occur_in_every_city():
+    assert groups({"drive": 1.0}, city="bonn") == ("bonn drive 1", "number")
+    assert groups({"drive": "01"}, city="boston") == ("boston drive 1", "number")
+    assert groups({"drive": 1}, city=None) == ("1", "number")
+    assert groups({"drive": 0}) == ("0", "number")  # no clip: drives may be counted from 0
+    assert groups({"drive": 20240501120000}, city="bonn") == ("20240501120000", None)
+
+
+def test_where_the_own_group_is_empty_the_drive_tells_it():
+    row = {"sequence": None, "group": "", "vid_id": DRIVE, "seq_id": 2, "city": "bonn"}
+    assert groups(row) == (DRIVE, None)
+    assert groups(row | {"vid_id": None}) == ("bonn clip 2", "place")
+    assert groups(row | {"sequence": "s"}) == ("s", None)
+    mapping = map_columns(["image", *row], None, where="t")
+    assert mapping.source_columns()["group"] == "group or sequence or vid_id or city and seq_id"
+    assert {mapping.field_of(name) for name in ("group", "sequence", "vid_id")} == {"group"}
 
 
 @pytest.mark.parametrize("column", ["group", "sequence", "Sequence_ID"])
@@ -85,8 +113,18 @@ def test_groups_without_a_drive_are_told(tmp_path):
     assert found == [DRIVE, "boston clip 1", "1", "1"]
     assert [warning.split(":")[0] for warning in summary.warnings] == [
         "1 rows name no drive",
-        "2 rows have the number of a clip, but no drive, city or day",
+        "2 rows name a clip, but no drive, city or day",
     ]
+
+
+def test_clips_and_numbers_of_drives_in_several_cities_stay_apart(tmp_path):
+    rows = ("a.png,,clip_1,bonn", "b.png,,clip_1,boston", "c.png,1,,bonn", "d.png,1,,boston")
+    summary = table(tmp_path, "file,vid_id,seq_id,city", *rows)
+    found = [sample.group for sample in read_manifest(summary.manifest)]
+    assert found == ["bonn clip_1", "boston clip_1", "bonn drive 1", "boston drive 1"]
+    first, second = summary.warnings
+    assert "2 rows name their drive by a bare number" in first
+    assert "2 rows name no drive" in second
 
 
 @pytest.mark.parametrize("column", ["fold", "cv_fold", "kfold", "K Fold"])

@@ -77,6 +77,12 @@ def test_a_folder_that_is_no_class_names_the_nearest(tmp_path):
         open_folder(tmp_path)
 
 
+def test_a_folder_that_is_no_class_is_not_taken_for_its_opposite(tmp_path):
+    fill(tmp_path, "none/a.jpg", "under construction/b.jpg")
+    with pytest.raises(UsageError, match="'under construction' is not a class; allowed: 0, 1, con"):
+        open_folder(tmp_path)
+
+
 def test_other_files_are_told_and_hidden_ones_passed_over(tmp_path):
     fill(tmp_path, "none/a.jpg", "none/notes.txt", "loose.jpg", ".cache/x.jpg", "none/.b.jpg")
     source = open_folder(tmp_path)

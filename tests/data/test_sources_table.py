@@ -24,7 +24,8 @@ def test_usual_names_map_by_themselves_and_the_rest_is_kept(tmp_path):
     source = open_table(path, None)
     (record,) = source.records()
     assert record.image == ImageRef(str(tmp_path / "a/1.jpg"))
-    assert record.values == {"label": "yes", "group": "s1", "latitude": "1.5", "longitude": "2.5"}
+    group = {"group": "s1", "group_from": "clip"}
+    assert record.values == {"label": "yes", **group, "latitude": "1.5", "longitude": "2.5"}
     assert record.extra == {"licence": "CC-BY"}
     assert (record.default_id, record.where) == ("a/1.jpg", "labels.csv line 2")
     assert source.source_columns == {

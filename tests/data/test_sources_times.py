@@ -18,7 +18,7 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
     "value",
     [
         *("2024-05-01T12:00:00Z", "2024-05-01 12:00:00", "2024:05:01 12:00:00"),
-        *("20240501120000", "202405011200", "2024050112", "240501120000", "20240501120000000"),
+        *("20240501120000", "202405011200", "2024050112", "20240501120000000"),
         *(20240501120000, 202405011200.0, "202405011200.0", "20240501_120000", "2024.05.01 12:00"),
         *(
             "2024-05-01 12-00-00",
@@ -47,7 +47,8 @@ def test_times(value):
 def test_a_date_is_its_midnight():
     assert parse_time(date(2024, 5, 1)) == datetime(2024, 5, 1, tzinfo=UTC)
     assert parse_time("20240501") == datetime(2024, 5, 1, tzinfo=UTC)
-    assert parse_time("2405011000") == datetime(2024, 5, 1, 10, tzinfo=UTC)
+    assert parse_time("0005011000") == datetime(2000, 5, 1, 10, tzinfo=UTC)
+    assert parse_time("000501100000") == datetime(2000, 5, 1, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", [None, "", math.nan, 0, "0", "NaT", "None"])
@@ -70,10 +71,38 @@ def test_unreadable_times(value):
 
 
 def test_digits_that_may_be_two_times_are_not_guessed():
-    with pytest.raises(FieldError, match=r"may be 2012-05-01 10:00.* or 2020-12-05 01:10"):
+    with pytest.raises(FieldError, match=r"may be .*2012-05-01 10:00.* or 2020-12-05 01:10"):
         parse_time("201205011000")
-    with pytest.raises(FieldError, match=r"may be 2014-05-01 10:00.* or 2014-07-10"):
+    with pytest.raises(FieldError, match=r"may be .*2014-05-01 10:00.* or 2014-07-10"):
         parse_time("1405011000")  # seconds since 1970, or YYMMDDhhmm
+
+
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [
+        ("01052024103045", "2024-01-05 10:30:45.* or 2024-05-01 10:30:45"),
+        (1052024103045, "2003-05-04 .* or 2024-01-05 10:30:45.* or 2024-05-01"),  # lost its zero
+        ("01052024103045250", "2024-01-05 10:30:45.* or 2024-05-01 10:30:45"),
+        ("1105202410304500", "2005-01-08 .* or 2024-05-11 10:30:45.* or 2024-11-05"),
+        ("010520241030", "2024-01-05 10:30:00.* or 2024-05-01 10:30:00"),
+        ("0105202310", "2001-05-20 23:10:00.* or 2023-01-05 10:00:00.* or 2023-05-01"),
+        ("010524103045", "2001-05-24 10:30:45.* or 2024-01-05 10:30:45.* or 2024-05-01"),
+        ("0105241030", "2001-05-24 10:30:00.* or 2024-01-05 10:30:00.* or 2024-05-01"),
+        ("240501103045", "2001-05-24 10:30:45.* or 2024-05-01 10:30:45"),
+        ("25122024103045", "2024-12-25 10:30:45.*, its day or month first"),
+        ("01012024103045", "2024-01-01 10:30:45.*, its day or month first"),
+        ("01052024", "2024-01-05 00:00:00.* or 2024-05-01 00:00:00"),
+    ],
+)
+def test_digits_that_may_have_the_day_or_month_first_are_not_guessed(value, listed):
+    with pytest.raises(FieldError, match=f"may be {listed}"):
+        parse_time(value)
+
+
+def test_seconds_since_1970_have_no_zero_before_them():
+    with pytest.raises(FieldError, match="is no time"):
+        parse_time("01714557600")
+    assert parse_time("1714557600") == NOON - timedelta(hours=2)
 
 
 def test_parts_of_seconds():

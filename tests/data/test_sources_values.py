@@ -13,6 +13,7 @@ from workzone.data.sources.values import (
     as_text,
     as_word,
     is_read_split,
+    label_hint,
     parse_label,
     parse_split,
     quoted,
@@ -47,6 +48,28 @@ def test_unknown_labels(value):
 def test_unknown_label_names_the_nearest():
     with pytest.raises(FieldError, match="did you mean 'roadwork'"):
         parse_label("roadwrok")
+    assert [label_hint(word) for word in ("noroadwrok", "fasle", "constructoin")] == [
+        *(f"did you mean {label!r}? " for label in ("noroadwork", "false", "construction"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("under construction", "new roadwork", "without construction", "roadwork free"),
+        *("reconstruct", "on", "-1", "-0"),
+    ],
+)
+def test_a_word_that_may_mean_the_opposite_is_not_suggested(value):
+    with pytest.raises(FieldError) as caught:
+        parse_label(value)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_minus_one_is_told_to_mean_two_things():
+    for value in (-1, "-1", -1.0, "-1.0"):
+        with pytest.raises(FieldError, match=r"stands for no label in some .* leave .* empty"):
+            parse_label(value)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +109,19 @@ def test_splits():
         ("[Sunny, Light Rain]", "Sunny, Light Rain"),
         ("[\"driver's view\", 'Rain']", "driver's view, Rain"),
         ("[]", None),
+        ("array(['Sunny'], dtype=object)", "Sunny"),
+        ("array(['Sunny', 'Rain'],\n      dtype='<U5')", "Sunny, Rain"),
+        ("[array(['Sunny'], dtype=object), array(['Rain'])]", "Sunny, Rain"),
+        ("np.array([])", None),
+        ("[['Sunny']]", "Sunny"),
+        ("[['Sunny'], ['Rain']]", "Sunny, Rain"),
+        ("[[Sunny],[Rain]]", "Sunny, Rain"),
+        ("[[]]", None),
+        ("Sunny,", "Sunny"),
+        ("Sunny, Rain,", "Sunny, Rain"),
+        ("[Sunny,]", "Sunny"),
+        ("array([1, 2])", "array([1, 2])"),
+        ("[[1, 2], [3]]", "[[1, 2], [3]]"),
         ("['None']", "None"),
         (["None"], "None"),
         ("[1, 2]", "[1, 2]"),

@@ -42,7 +42,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 class ColumnMap:
     """Our fields with the columns that fill them.
 
-    ``group`` stands here where it is read off the columns of drives and clips.
+    ``group`` is among the fields only where its column was named: else several may tell it.
     """
 
     fields: Mapping[str, str]
@@ -70,7 +70,7 @@ class ColumnMap:
 
     def field_of(self, column: str) -> str | None:
         """The field that a column fills."""
-        if self.group is not None and column in (self.group.drive, self.group.clip):
+        if self.group is not None and self.group.fills(column):
             return "group"
         return next((field for field, name in self.fields.items() if name == column), None)
 
@@ -118,9 +118,10 @@ def map_columns(
         found = next((alias for alias in aliases if alias in free), None)
         if field in fields or found is None:
             continue
-        if field == "group" and found not in OWN:
+        if field == "group":
+            own = tuple(free.pop(column) for column in OWN if column in free)
             drive, clip = (_first(free, columns, take=True) for columns in (DRIVES, CLIPS))
-            group = GroupColumns(drive, clip, _first(free, CITIES), None)
+            group = GroupColumns(own, drive, clip, _first(free, CITIES), None)
         else:
             fields[field] = free.pop(found)
     if group is not None:

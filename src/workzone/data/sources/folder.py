@@ -13,8 +13,8 @@ from workzone.data.find_files import FoundFiles, find_files, find_in_names
 from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.sources.paths import with_slashes
 from workzone.data.sources.record import Record, Source
-from workzone.data.sources.values import LABEL_WORDS, normalise_word, parse_split
-from workzone.errors import ManifestError, UsageError, nearest
+from workzone.data.sources.values import LABEL_WORDS, label_hint, normalise_word, parse_split
+from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef
 
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar"})
@@ -95,9 +95,10 @@ def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]
             continue
         word = normalise_word(folders[depth])
         if word not in LABEL_WORDS:
+            allowed = ", ".join(sorted(LABEL_WORDS))
             raise UsageError(
                 f"{where}: the folder {folders[depth]!r} is not a class; "
-                f"{nearest(word, LABEL_WORDS)}. Rename it or move it away."
+                f"{label_hint(word)}allowed: {allowed}. Rename it or move it away."
             )
         group = _folder_below(name, depth + 1)
         known_split = split if split in _SPLIT_NAMES else None

@@ -20,14 +20,20 @@ CLIPS = ("video_info.seq_id", "video_info_seq_id", "seq_id", "seq")
 """Columns that may only number the clips within a drive."""
 CITIES = ("city_name", "city")
 
-Certainty = Literal["drive", "place", "clip"]
-"""What a group rests on: a drive, a city or day beside the clip's number, or that number alone."""
+PLACEHOLDERS = frozenset({"unknown", "unk", "undefined", "-", "--", "-1", "?", "none"})
+"""Texts that stand for a drive, clip or city that is missing; a drive of 0 is one beside a clip."""
+
+Certainty = Literal["drive", "number", "place", "clip"]
+"""What a group rests on: a drive, its bare number, a clip with its city or day, a clip alone."""
+
+_SMALL = 10**6  # numbers below count drives; longer ones are made to name one drive
 
 
 @dataclass(frozen=True, slots=True)
 class GroupColumns:
-    """The columns that tell the group of a row: of its drive, else of its clip, city and time."""
+    """The columns that tell the group: its own, that of the drive, or clip, city and time."""
 
+    own: tuple[str, ...]
     drive: str | None
     clip: str | None
     city: str | None
@@ -36,27 +42,43 @@ class GroupColumns:
     def apply(self, row: Mapping[str, Any]) -> tuple[str | None, str | None, Certainty]:
         """The group of a row, the column that fills it, and what it rests on.
 
-        A clip's number alone, such as 1 or ``000001``, occurs in every drive: the city and the day
-        are put before it. Another text names a clip by itself.
+        A group of its own stays what it is. A drive that is a bare number may occur in every city,
+        which is put before it. A clip, such as 1 or ``clip_1``, may occur in every drive: city
+        and day are put before it.
         """
-        drive = None if self.drive is None else as_group(row.get(self.drive))
-        clip = None if self.clip is None else as_word(row.get(self.clip))
-        if drive is not None or clip is None:
-            return drive, self.drive, "drive"
+        for column in self.own:
+            group = as_group(row.get(column))
+            if group is not None:
+                return group, column, "drive"
+        city = self._name(row, self.city)
+        drive, clip = as_group(self._name(row, self.drive)), self._name(row, self.clip)
+        number = None if drive is None else as_number(drive)
+        if drive is not None and not (number == 0 and clip is not None):
+            if number is None or number >= _SMALL:
+                return drive, self.drive, "drive"
+            return drive if city is None else f"{city} drive {number}", self.drive, "number"
+        if clip is None:
+            return None, None, "drive"
         number = as_number(clip)
-        if number is None:
-            return clip, self.clip, "drive"
-        city = None if self.city is None else as_word(row.get(self.city))
         where = " ".join(part for part in (city, self._day(row)) if part is not None)
         if not where:
-            return str(number), self.clip, "clip"
-        return f"{where} clip {number}", self.clip, "place"
+            return clip if number is None else str(number), self.clip, "clip"
+        return f"{where} {clip if number is None else f'clip {number}'}", self.clip, "place"
 
     def source(self) -> str:
         """The columns, for the manifest's metadata."""
         beside = [column for column in (self.city, self.time, self.clip) if column is not None]
         clip = None if self.clip is None else " and ".join(beside)
-        return " or ".join(column for column in (self.drive, clip) if column is not None)
+        columns = (*self.own, self.drive, clip)
+        return " or ".join(column for column in columns if column is not None)
+
+    def fills(self, column: str) -> bool:
+        """Whether a group may be read off this column alone."""
+        return column in (*self.own, self.drive, self.clip)
+
+    def _name(self, row: Mapping[str, Any], column: str | None) -> str | None:
+        text = None if column is None else as_word(row.get(column))
+        return None if text is None or text.lower() in PLACEHOLDERS else text
 
     def _day(self, row: Mapping[str, Any]) -> str | None:
         try:
@@ -78,15 +100,21 @@ def as_group(value: Any) -> str | None:
 def group_warnings(counts: Mapping[Certainty, int]) -> list[str]:
     """What the user should know of groups that no drive tells."""
     warnings = []
+    if counts.get("number"):
+        warnings.append(
+            f"{counts['number']} rows name their drive by a bare number, which each city may count "
+            "anew: grouped by city, where one is named, and number; if the number alone names a "
+            "drive, say so by group=COLUMN"
+        )
     if counts.get("place"):
         warnings.append(
-            f"{counts['place']} rows name no drive: grouped by city, day and number of the clip, "
-            "so that clips of one drive may part; name a column of drives by group=COLUMN"
+            f"{counts['place']} rows name no drive: grouped by city, day and clip, so that clips "
+            "of one drive may part; name a column of drives by group=COLUMN"
         )
     if counts.get("clip"):
         warnings.append(
-            f"{counts['clip']} rows have the number of a clip, but no drive, city or day: grouped "
-            "by that number, which may join clips of different drives and part one drive; name a "
-            "column of drives by group=COLUMN"
+            f"{counts['clip']} rows name a clip, but no drive, city or day: grouped by that clip, "
+            "which may join clips of different drives and part one drive; name a column of drives "
+            "by group=COLUMN"
         )
     return warnings

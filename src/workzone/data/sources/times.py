@@ -30,7 +30,8 @@ def parse_time(value: Any) -> datetime | None:
     Read are ISO 8601, dates and times parted in other ways if the year comes first, and digits
     alone: ``YYYYMMDD`` with ``hh``, ``hhmm`` or ``hhmmss``, ``YYMMDDhhmm`` or ``YYMMDDhhmmss``, and
     seconds, milli-, micro- or nanoseconds since 1970. Digits that give a time between 2000 and next
-    year in more than one of these ways, days before months and numbers of days are not guessed.
+    year in more than one of these ways, or with the day or month first, are not guessed; nor are
+    days before months and numbers of days.
 
     Raises:
         FieldError: ``time-unreadable``.
@@ -61,10 +62,16 @@ def _unreadable(text: str, why: str = "cannot be read") -> FieldError:
 
 def _from_digits(text: str, digits: str, fraction: str) -> datetime:
     latest = datetime.now(UTC).year + 1
-    found = {moment for moment in _readings(digits, fraction) if 2000 <= moment.year <= latest}
-    if len(found) > 1:
-        listed = " or ".join(str(moment) for moment in sorted(found))
-        raise _unreadable(text, f"may be {listed}")
+
+    def plausible(moments: Iterator[datetime]) -> set[datetime]:
+        return {moment for moment in moments if 2000 <= moment.year <= latest}
+
+    found = plausible(_readings(digits, fraction))
+    year_last = plausible(_year_last_readings(digits))
+    if len(found | year_last) > 1 or year_last - found:
+        listed = " or ".join(str(moment) for moment in sorted(found | year_last))
+        why = "" if found else ", its day or month first"
+        raise _unreadable(text, f"may be {listed}{why}")
     if not found:
         if len(digits) == 5:
             raise _unreadable(text, "may be a spreadsheet's number of days, or no date at all")
@@ -73,8 +80,8 @@ def _from_digits(text: str, digits: str, fraction: str) -> datetime:
 
 
 def _readings(digits: str, fraction: str) -> Iterator[datetime]:
-    """Every moment that digits alone may mean."""
-    if len(digits) >= 9:
+    """Every moment that digits alone may mean, the year first or counted since 1970."""
+    if len(digits) >= 9 and not digits.startswith("0"):
         seconds, below = int(digits), float(f"0.{fraction or 0}")
         for scale in _SCALES:
             if seconds // scale < 10**10:  # later ones are beyond what can be said
@@ -91,6 +98,18 @@ def _readings(digits: str, fraction: str) -> Iterator[datetime]:
     if 14 <= len(digits) <= 20:
         for moment in _parsed(digits[:14], "%Y%m%d%H%M%S"):
             yield moment + timedelta(seconds=float(f"0.{digits[14:] or 0}"))
+
+
+def _year_last_readings(digits: str) -> Iterator[datetime]:
+    """Every moment that digits may mean with the day or month first: reasons to doubt, no times."""
+    if len(digits) in (7, 9, 11, 13):  # a column of numbers drops the zero of the 1st to 9th
+        digits = f"0{digits}"
+    if 14 <= len(digits) <= 20:
+        digits = digits[:14]
+    clocks = {8: ("%Y",), 10: ("%Y%H", "%y%H%M"), 12: ("%Y%H%M", "%y%H%M%S"), 14: ("%Y%H%M%S",)}
+    for clock in clocks.get(len(digits), ()):
+        for order in ("%d%m", "%m%d"):
+            yield from _parsed(digits, f"{order}{clock}")
 
 
 def _parsed(digits: str, form: str) -> Iterator[datetime]:

@@ -46,6 +46,7 @@ _LIST = re.compile(r"[\[({]\s*(.*?)\s*[\])}]", re.DOTALL)
 _QUOTED = r"'[^']*'|\"[^\"]*\"|None|null|nan"
 _LIST_OF_TEXTS = re.compile(rf"(?:{_QUOTED})(?:[\s,]+(?:{_QUOTED}))*,?")
 _LIST_OF_WORDS = re.compile(r"[^\W\d_][\w -]*(?:,\s*[^\W\d_][\w -]*)*")
+_ARRAY = re.compile(r"(?:numpy\.|np\.)?array\((\[[^()]*?\])(?:,\s*dtype=[^()\[\],]*)?\)")
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -87,18 +88,24 @@ def as_word(value: Any) -> str | None:
 def as_tag(value: Any) -> str | None:
     """A tag's text, a list in text as the list itself: ``"['Rain', 'Fog']"`` is ``Rain, Fog``.
 
-    Tables hold such lists as Python, JSON or NumPy write them, the last without commas.
+    Tables hold such lists as Python, JSON or NumPy write them, the last without commas or as
+    ``array(...)``, also a list in a list, and leave a comma at the end.
     """
     text = as_text(value)
-    found = _LIST.fullmatch(text or "")
+    if text is None:
+        return None
+    found = _LIST.fullmatch(_ARRAY.sub(r"\1", text))
     if found is None:
-        return text
+        return as_text(text.removesuffix(","))
     inside = found[1]
+    if inside.startswith("[") and inside.endswith("]"):
+        inside = re.sub(r"\][\s,]*\[", ", ", inside[1:-1]).strip()
     if not inside:
         return None
     if _LIST_OF_TEXTS.fullmatch(inside):
         return as_text([part.strip("'\"") for part in re.findall(_QUOTED, inside)])
-    return as_text(inside.split(",")) if _LIST_OF_WORDS.fullmatch(inside) else text
+    words = inside.removesuffix(",")
+    return as_text(words.split(",")) if _LIST_OF_WORDS.fullmatch(words) else text
 
 
 def as_number(text: str) -> int | None:
@@ -133,10 +140,27 @@ def parse_label(value: Any) -> int | None:
     return LABEL_WORDS[word]
 
 
+def label_hint(word: str) -> str:
+    """A question that names the label of which a word is a misspelling; else nothing.
+
+    A label within a longer word, such as ``underconstruction``, is no misspelling: what stands
+    around it may turn its meaning. No word for road work begins like one for none, so that the
+    same first letter keeps a misspelling on its side.
+    """
+    if any(len(label) > 2 and label in word for label in LABEL_WORDS):
+        return ""
+    same_side = [label for label in LABEL_WORDS if label[0] == word[:1]]
+    close = difflib.get_close_matches(word[:_SHOWN], same_side, n=1, cutoff=0.75)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
 def _right_label(word: str) -> str:
-    close = difflib.get_close_matches(word[:_SHOWN], LABEL_WORDS, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}write 1 or roadwork, 0 or none"
+    if word == "-1":
+        return (
+            "it stands for no label in some data sets and for none in others: leave rows without a "
+            "label empty, else write 1 or roadwork, 0 or none"
+        )
+    return f"{label_hint(word)}write 1 or roadwork, 0 or none"
 
 
 def parse_split(text: str | None, *, folds: bool = False) -> str | None:
