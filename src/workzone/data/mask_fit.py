@@ -14,6 +14,7 @@ from pathlib import Path
 from workzone.data.masks import (
     SIDEWAYS,
     annotated_image,
+    check_bit_image,
     class_of_category,
     mask_size,
     split_reference,
@@ -46,7 +47,7 @@ def fit_masks(reference: str, root: Path, frame: Frame) -> str:
             frame, or of which nothing tells whether EXIF turns them.
     """
     try:
-        _check_annotations(reference, root)
+        _check_content(reference, root)
         size = mask_size(reference, root)
     except ManifestError as error:
         raise FieldError("masks-unreadable", str(error)) from error
@@ -77,9 +78,10 @@ def fit_masks(reference: str, root: Path, frame: Frame) -> str:
     return with_orientation(reference, fitting.pop())
 
 
-def _check_annotations(reference: str, root: Path) -> None:
+def _check_content(reference: str, root: Path) -> None:
     path, image_id = split_reference(reference)
     if image_id is None:
+        check_bit_image(root / path)
         return
     image = annotated_image(root / path, image_id)
     if image.size is None:

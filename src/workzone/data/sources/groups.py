@@ -18,7 +18,8 @@ DRIVES = (
 """Columns that name a drive."""
 CLIPS = ("video_info.seq_id", "video_info_seq_id", "seq_id", "seq")
 """Columns that may only number the clips within a drive."""
-CITIES = ("city_name", "city")
+CITIES = ("city_name", "city", "town", "municipality")
+"""Columns that say where an image is, written as `columns.map_columns` compares them."""
 
 Certainty = Literal["drive", "place", "clip"]
 """What a group rests on: a drive, a city or day beside the clip's number, or that number alone."""
