@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_counted_and_makes_the_object_incomplete(
     good, bad = coco.images[0].objects
     assert good.complete and not bad.complete and bad.category == "Cone"
     (told,) = coco.warnings
-    assert warning in told and told.endswith("give no masks: annotation 1")
+    assert f"1 annotation has {warning}" in told and told.endswith("gives no masks: annotation 1")
 
 
 def test_what_fits_nothing_is_counted_with_examples(tmp_path):
@@ -125,7 +125,7 @@ def test_what_fits_nothing_is_counted_with_examples(tmp_path):
         r"\(image_id '5'\), annotation 1 \(image_id 'x'\), annotation 2 \(image_id '6'\)",
         told,
     )
-    assert "5 annotations name no image (image_id) and are passed over: annotation 4" in told
+    assert "5 annotations have no image_id and are passed over: annotation 4" in told
     assert "2 annotations have no category that the file lists: annotation 9 (category" in told
     assert "4 categories have no id or no name: category 1, category 2, category 3" in told
     assert (len(coco.orphans), coco.annotations) == (9, 11)

@@ -71,7 +71,7 @@ def test_polygons_of_stored_pixels_turn_with_the_photograph(tmp_path, orientatio
     manifest = read_manifest(summary.manifest)
     assert stated_orientation(manifest.samples[0].masks) == orientation
     assert overlap(manifest) > 0.9
-    assert "the masks of 1 images are of the pixels as stored" in summary.warnings[-1]
+    assert "the masks of 1 image are of the pixels as stored" in summary.warnings[-1]
     (tmp_path / "far").mkdir()
     assert overlap(moved(manifest, tmp_path / "far")) > 0.9
 

@@ -167,7 +167,9 @@ def test_annotations_without_polygons_and_images_without_name(tmp_path):
     data["images"].append({"id": 2})
     file.write_text(json.dumps(data))
     source = open_roadwork(tmp_path, None)
-    assert any("1 annotations have no polygon" in warning for warning in source.warnings)
+    assert any(
+        "1 annotation has no polygon and gives no masks" in warning for warning in source.warnings
+    )
     assert [record.problem and record.problem[0] for record in source.records()] == [
         *(None, "missing")
     ]

@@ -28,6 +28,11 @@ OUTSIDE = 0.1
 
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _PADDED = re.compile(r"0+(?=\d+$)", re.ASCII)
+_ONE = {
+    **{"annotations": "annotation", "categories": "category"},
+    **{"have": "has", "fit": "fits", "are": "is", "give": "gives"},
+}
+"""Words of a fault, as they are said of one."""
 _EXAMPLES = 3  # of a fault, in its warning
 _LONGEST = 60  # characters of a value in a message
 
@@ -138,7 +143,7 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
         if image_id is None:
             orphans.append(Orphan(named, category))
         if named is None:
-            faults.add("annotations name no image (image_id) and are passed over", where)
+            faults.add("annotations have no image_id and are passed over", where)
         elif image_id is None:
             shown = f"{where} (image_id {_short(named)})"
             faults.add("annotations fit no image of the file and are passed over", shown)
@@ -206,7 +211,8 @@ class _Faults:
 
     def sentences(self) -> Iterator[str]:
         for fault, count in self.counts.items():
-            yield f"{self.file}: {count} {fault}: {', '.join(self.examples[fault])}"
+            told = fault if count != 1 else " ".join(_ONE.get(w, w) for w in fault.split(" "))
+            yield f"{self.file}: {count} {told}: {', '.join(self.examples[fault])}"
 
 
 def _categories(entries: list[Any], faults: _Faults) -> Iterator[tuple[str, str]]:

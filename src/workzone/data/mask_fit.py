@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from workzone.data.kinds import address_advice, is_address
 from workzone.data.masks import (
     SIDEWAYS,
     annotated_image,
@@ -46,6 +47,8 @@ def fit_masks(reference: str, root: Path, frame: Frame) -> str:
         FieldError: masks that are missing, unreadable, incomplete, of another shape than the
             frame, or of which nothing tells whether EXIF turns them.
     """
+    if is_address(reference):
+        raise FieldError("masks-unreadable", address_advice(reference))
     try:
         _check_content(reference, root)
         size = mask_size(reference, root)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workzone.data.passed_over import counted
 from workzone.data.sources.times import parse_time
 from workzone.data.sources.values import FieldError, as_number, as_word
 
@@ -81,13 +82,13 @@ def group_warnings(counts: Mapping[Certainty, int]) -> list[str]:
     warnings = []
     if counts.get("place"):
         warnings.append(
-            f"{counts['place']} rows name no drive: grouped by city, day and number of the clip, "
-            "so that clips of one drive may part; name a column of drives by group=COLUMN"
+            f"{counted(counts['place'], 'row')} without a drive: grouped by city, day and number of "
+            "the clip, so that clips of one drive may part; name a column of drives by group=COLUMN"
         )
     if counts.get("clip"):
         warnings.append(
-            f"{counts['clip']} rows have the number of a clip, but no drive, city or day: grouped "
-            "by that number, which may join clips of different drives and part one drive; name a "
-            "column of drives by group=COLUMN"
+            f"{counted(counts['clip'], 'row')} with the number of a clip, but no drive, city or "
+            "day: grouped by that number, which may join clips of different drives and part one "
+            "drive; name a column of drives by group=COLUMN"
         )
     return warnings
