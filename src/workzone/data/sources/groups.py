@@ -82,8 +82,9 @@ def group_warnings(counts: Mapping[Certainty, int]) -> list[str]:
     warnings = []
     if counts.get("place"):
         warnings.append(
-            f"{counted(counts['place'], 'row')} without a drive: grouped by city, day and number of "
-            "the clip, so that clips of one drive may part; name a column of drives by group=COLUMN"
+            f"{counted(counts['place'], 'row')} without a drive: grouped by city, day and number "
+            "of the clip, so that clips of one drive may part; name a column of drives by "
+            "group=COLUMN"
         )
     if counts.get("clip"):
         warnings.append(
