@@ -105,8 +105,8 @@ def group_warnings(counts: Mapping[Certainty, int]) -> list[str]:
     if counts.get("number"):
         warnings.append(
             f"{counted(counts['number'], 'row')} with a bare number for a drive, which each city "
-            "may count anew: grouped by city, where one is named, and number; if the number alone names a "
-            "drive, say so by group=COLUMN"
+            "may count anew: grouped by city, where one is named, and number; if the number alone "
+            "names a drive, say so by group=COLUMN"
         )
     if counts.get("place"):
         warnings.append(
