@@ -29,6 +29,14 @@ def annotation(segmentation=(SQUARE,), **more):
     return {"image_id": 1, "category_id": 7, "segmentation": segmentation, **more}
 
 
+def test_zeros_in_front_count_only_where_they_tell_ids_apart(tmp_path):
+    images = [{"id": i, "file_name": f"{n}.jpg"} for n, i in enumerate(["000001", "02", 2, "000"])]
+    given = [annotation(image_id=i) for i in (1, 2, "02", "002", 0, "a01")]
+    coco = read_coco(write(tmp_path / "c.json", given, images=images))
+    assert [len(image.objects) for image in coco.images] == [1, 1, 1, 1]
+    assert [orphan.image_id for orphan in coco.orphans] == ["002", "a01"]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -41,8 +49,8 @@ def test_ids_are_the_same_as_numbers_and_as_text(value, expected):
     assert as_id(value) == expected
 
 
-@pytest.mark.parametrize("image_id", [1, "1", 1.0, "1.0"])
-@pytest.mark.parametrize("category_id", [7, "7", 7.0])
+@pytest.mark.parametrize("image_id", [1, "1", 1.0, "1.0", "000001", "01.0"])
+@pytest.mark.parametrize("category_id", [7, "7", 7.0, "007"])
 def test_annotations_find_their_image_and_category(tmp_path, image_id, category_id):
     given = annotation(image_id=image_id, category_id=category_id)
     coco = read_coco(write(tmp_path / "c.json", [given]))
@@ -95,7 +103,7 @@ def test_what_cannot_be_read_is_counted_and_makes_the_object_incomplete(
     good, bad = coco.images[0].objects
     assert good.complete and not bad.complete and bad.category == "Cone"
     (told,) = coco.warnings
-    assert warning in told and told.endswith("give no masks: annotation 1")
+    assert f"1 annotation has {warning}" in told and told.endswith("gives no masks: annotation 1")
 
 
 def test_what_fits_nothing_is_counted_with_examples(tmp_path):
@@ -117,10 +125,11 @@ def test_what_fits_nothing_is_counted_with_examples(tmp_path):
         r"\(image_id '5'\), annotation 1 \(image_id 'x'\), annotation 2 \(image_id '6'\)",
         told,
     )
-    assert "5 annotations name no image (image_id) and are passed over: annotation 4" in told
+    assert "5 annotations have no image_id and are passed over: annotation 4" in told
     assert "2 annotations have no category that the file lists: annotation 9 (category" in told
     assert "4 categories have no id or no name: category 1, category 2, category 3" in told
-    assert not coco.lost
+    assert (len(coco.orphans), coco.annotations) == (9, 11)
+    assert {orphan.category for orphan in coco.orphans} == {"Cone", None}
 
 
 def test_an_id_of_several_images_is_told(tmp_path):

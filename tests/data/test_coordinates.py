@@ -43,8 +43,9 @@ def test_a_row_is_held_against_the_rest_of_its_group(
     assert found.kilometres is not None and found.kilometres > 500
 
 
-def test_a_row_without_a_group_is_held_against_its_city() -> None:
-    city = {"extra": {"City": "Munich"}}
+@pytest.mark.parametrize("column", ["City", "city_name", "City Name"])
+def test_a_row_without_a_group_is_held_against_its_city(column: str) -> None:
+    city = {"extra": {column: "Munich"}}
     samples = [at(f"{n}", (48.1 + n / 100, 11.5), **city) for n in range(5)]
     (found,) = misplaced([*samples, at("wrong", (11.5, 48.1), **city)])
     assert (found.id, found.among, found.reading) == ("wrong", "city Munich", EXCHANGED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections import Counter
 from datetime import UTC, datetime
@@ -276,6 +277,52 @@ def test_a_mistyped_path_is_no_set_on_the_hub(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=f"nothing at .*/{source}"):
         detect_kind(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("https://x.org/set.zip", "^https://x.org/set.zip is a web address: download it first"),
+        ("s3://bucket/set", "^s3://bucket/set is a web address: download it first"),
+        ("https://huggingface.co/datasets/a/b-c", "the id of the data set instead, a/b-c$"),
+        ("https://huggingface.co/datasets/a/b/tree/main", "the id of the data set instead, a/b$"),
+        ("hf://datasets/a/b", "the id of the data set instead, a/b$"),
+        ("hf://datasets/a/b/c.parquet", "^hf://datasets/a/b/c.parquet is .*: download it first"),
+        ("pipe", "/pipe is a named pipe, socket or device, not a file: save what it gives"),
+        ("a.jpg", r"/a\.jpg is one image: give the folder .* by `workzone predict /.*/a\.jpg`"),
+    ],
+)
+def test_what_is_no_data_set_is_told_with_the_fix(tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(pictures(tmp_path, "a.jpg"))
+    os.mkfifo("pipe")
+    with pytest.raises(UsageError, match=message):
+        import_source(source, tmp_path / "m.parquet")
+
+
+def test_a_file_address_of_a_data_set_is_its_path(tmp_path):
+    pictures(tmp_path / "set", "a.png", "b.png")
+    assert import_source(f"file://{tmp_path}/set", tmp_path / "m.parquet").rows_kept == 2
+
+
+def test_addresses_in_a_table(tmp_path, monkeypatch):
+    pictures(tmp_path, "tab/c.png", "a b.png", "home/d.png")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    rows = f"https://x.org/1.jpg,\nfile://{tmp_path}/a%20b.png,\n~/d.png,\nc.png,s3://b/m.png\n"
+    (tmp_path / "tab" / "t.csv").write_text(f"image,masks\n{rows}")
+    summary = import_source(str(tmp_path / "tab" / "t.csv"), tmp_path / "out" / "m.parquet")
+    images = [s.image.path for s in read_manifest(summary.manifest)]
+    assert images == ["../a b.png", "../home/d.png", "../tab/c.png"]
+    assert [(entry.image, entry.reason) for entry in summary.entries] == [
+        (
+            "https://x.org/1.jpg",
+            "t.csv line 2: https://x.org/1.jpg is a web address: download it first and name the "
+            "file",
+        ),
+        (
+            "../tab/c.png",
+            "t.csv line 5: s3://b/m.png is a web address: download it first and name the file",
+        ),
+    ]
 
 
 def test_a_folder_with_a_manifest_of_its_own_is_not_imported_anew(tmp_path):

@@ -71,7 +71,7 @@ def test_polygons_of_stored_pixels_turn_with_the_photograph(tmp_path, orientatio
     manifest = read_manifest(summary.manifest)
     assert stated_orientation(manifest.samples[0].masks) == orientation
     assert overlap(manifest) > 0.9
-    assert "the masks of 1 images are of the pixels as stored" in summary.warnings[-1]
+    assert "the masks of 1 image are of the pixels as stored" in summary.warnings[-1]
     (tmp_path / "far").mkdir()
     assert overlap(moved(manifest, tmp_path / "far")) > 0.9
 
@@ -146,6 +146,21 @@ def test_nearly_square_pictures_are_told_apart_to_the_pixel(tmp_path):
     with pytest.raises(FieldError, match="nothing tells whether its masks are of the turned one"):
         fit_masks("a.png", tmp_path, Frame(200, 202, 6))
     assert fit_masks("a.png", tmp_path, Frame(1000, 1010)) == "a.png"
+
+
+def test_masks_of_0_and_255_are_no_bit_images(tmp_path):
+    photograph(tmp_path / "a.jpg", 1)
+    mask = Image.new("L", (96, 64))
+    mask.paste(255, (8, 4, 9, 5))
+    mask.save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image,label,masks\na.jpg,1,a.png\n")
+    summary = import_source(str(tmp_path / "t.csv"), tmp_path / "m.parquet")
+    assert [s.masks for s in read_manifest(summary.manifest)] == [None]
+    assert codes(summary) == ["masks-unreadable"]
+    assert (
+        "it has the value 255, but each 8-bit pixel must be the sum of its classes (1 cone, "
+        in (summary.entries[0].reason)
+    )
 
 
 def test_masks_that_cannot_be_used_are_listed_at_import(tmp_path):

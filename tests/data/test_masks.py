@@ -52,8 +52,8 @@ def test_write_masks_wants_six_channels(tmp_path):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (Image.new("L", (2, 2), 255), "is not a mask: .*largest value 255"),
-        (Image.new("RGB", (2, 2)), "is not a mask: .*got mode RGB"),
+        (Image.new("L", (2, 2), 255), "is no mask: it has the value 255, but .* sum"),
+        (Image.new("RGB", (2, 2)), "is no mask: it is of mode RGB, but .* sum"),
     ],
 )
 def test_pictures_are_not_masks(tmp_path, image, message):

@@ -112,8 +112,8 @@ def test_groups_without_a_drive_are_told(tmp_path):
     found = [sample.group for sample in read_manifest(summary.manifest)]
     assert found == [DRIVE, "boston clip 1", "1", "1"]
     assert [warning.split(":")[0] for warning in summary.warnings] == [
-        "1 rows name no drive",
-        "2 rows name a clip, but no drive, city or day",
+        "1 row without a drive",
+        "2 rows with a clip, but no drive, city or day",
     ]
 
 
@@ -123,7 +123,7 @@ def test_clips_and_numbers_of_drives_in_several_cities_stay_apart(tmp_path):
     found = [sample.group for sample in read_manifest(summary.manifest)]
     assert found == ["bonn clip_1", "boston clip_1", "bonn drive 1", "boston drive 1"]
     first, second = summary.warnings
-    assert "2 rows name their drive by a bare number" in first
+    assert "2 rows with a bare number for a drive" in first
     assert "2 rows name no drive" in second
 
 
@@ -141,7 +141,7 @@ def test_splits_that_nothing_reads_are_told(tmp_path):
     assert found == ["train", "holdout", "holdout", "1"]
     first, second = summary.warnings
     assert "column 'fold' is kept beside another split" in first
-    assert "split 'holdout' (2 rows), '1' (1 rows): no training reads it" in second
+    assert "split 'holdout' (2 rows), '1' (1 row): no training reads it" in second
 
 
 def test_lists_in_text_are_the_words_of_the_list(tmp_path):

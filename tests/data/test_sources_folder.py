@@ -87,7 +87,7 @@ def test_other_files_are_told_and_hidden_ones_passed_over(tmp_path):
     fill(tmp_path, "none/a.jpg", "none/notes.txt", "loose.jpg", ".cache/x.jpg", "none/.b.jpg")
     source = open_folder(tmp_path)
     assert rows(source) == {"none/a.jpg": (0, None, None), "loose.jpg": (None, None, None)}
-    assert "1 images lie in no class folder" in source.warnings[0]
+    assert "1 image in no class folder" in source.warnings[0]
     assert "1 other file passed over" in source.warnings[1]
 
 

@@ -167,7 +167,9 @@ def test_annotations_without_polygons_and_images_without_name(tmp_path):
     data["images"].append({"id": 2})
     file.write_text(json.dumps(data))
     source = open_roadwork(tmp_path, None)
-    assert any("1 annotations have no polygon" in warning for warning in source.warnings)
+    assert any(
+        "1 annotation has no polygon and gives no masks" in warning for warning in source.warnings
+    )
     assert [record.problem and record.problem[0] for record in source.records()] == [
         *(None, "missing")
     ]
@@ -187,7 +189,7 @@ def test_ids_as_text_keep_labels_and_masks(tmp_path):
         ({"category_id": None}, "an annotation has no category that the file lists"),
         ({"category_id": 50}, "an annotation has no category that the file lists"),
         ({"category_id": 99}, "the category 'Unicorn' of an annotation is unknown"),
-        ({"image_id": "x"}, "not one annotation of the file fits an image"),
+        ({"image_id": "x"}, "too many annotations that may show road work fit no image"),
     ],
 )
 def test_what_may_be_road_work_is_no_label_0(tmp_path, change, doubt):
@@ -196,6 +198,26 @@ def test_what_may_be_road_work_is_no_label_0(tmp_path, change, doubt):
     assert record.values["label"] is None
     ((code, reason),) = record.cleared
     assert code == "label-uncertain" and doubt in reason
+
+
+@pytest.mark.parametrize(
+    ("orphans", "label"),
+    [
+        ([], 0),
+        ([("x", 3)], 0),
+        ([("x", 3), ("y", 99)], None),  # of two images more, among sixty
+        ([("x", 3), ("x", 3), ("x", 3)], None),  # of one image, but many of the annotations
+        ([("x", 1), ("y", 12), ("z", 1)], 0),  # police, a bike lane
+    ],
+)
+def test_few_annotations_without_their_image_cost_no_label_0(tmp_path, orphans, label):
+    images = [image(n, travel=["None"]) for n in range(1, 61)]
+    annotations = [annotation(1, 3)] * 150 + [annotation(*orphan) for orphan in orphans]
+    make(tmp_path, "train", images, annotations)
+    source = open_roadwork(tmp_path, None)
+    assert [record.values["label"] for record in source.records()] == [1] + [label] * 59
+    told = [w for w in source.warnings if "that may show road work" in w]
+    assert len(told) == (any(category in (3, 99) for _, category in orphans))
 
 
 def test_an_id_of_two_images_gives_neither_a_label(tmp_path):

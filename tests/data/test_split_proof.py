@@ -39,7 +39,7 @@ def test_the_proof_sees_every_kind_of_leak() -> None:
         ("train", 2, 2, 1),
     ]
     assert proof.problems == [
-        "1 rows are in no split",
+        "1 row in no split",
         "1 group is on both sides",
         "1 image is on both sides as copies",
         "images of different splits are only 71.5 m apart; at least 100 m are asked for",
@@ -69,8 +69,8 @@ def test_the_proof_sees_copies_by_their_looks_and_says_what_it_did_not_look_for(
     ]
     assert "2 copies (same bytes, re-encoded, resized, mirrored, cropped" in proof.sentences[0]
     assert proof.sentences[1].startswith("Not looked for: crops off the centre")
-    assert proof.warnings[0] == "1 images cannot be read: their copies are not known."
-    assert proof.warnings[1].startswith("1 images are too even to compare")
+    assert proof.warnings[0] == "1 image cannot be read: copies are not known."
+    assert proof.warnings[1].startswith("1 image too even to compare")
     assert proof.without_hash == 1
     told = proof.to_json()
     assert told["looks"]["on_two_sides"]["sets"][0]["kind"] == "mirrored"

@@ -65,7 +65,7 @@ def test_images_that_cannot_be_read_are_told_and_split_by_the_rest(with_copies: 
     done, proof = split_manifest(manifest, folds=3, seen=fingerprints(manifest))
     split = {sample.id: sample.split for sample in done}
     assert split["gone"] == split["0.jpg"]
-    assert "1 images cannot be read: their copies are not known." in proof.warnings
+    assert "1 image cannot be read: copies are not known." in proof.warnings
 
 
 def test_one_view_that_joins_much_of_the_data_is_named(tmp_path: Path) -> None:

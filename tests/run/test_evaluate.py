@@ -139,7 +139,7 @@ def test_unreadable_images_are_counted_and_left_out(
     result = evaluate(bundle, manifest, store)
     assert len(result.samples) == result.report.metrics.rows == 14
     assert result.report.manifest_facts["unreadable, left out"] == 1
-    assert "1 images could not be read and were left out." in result.report.warnings
+    assert "1 image could not be read: left out." in result.report.warnings
 
 
 def test_slices_are_given_where_a_field_differs(

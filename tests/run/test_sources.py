@@ -100,6 +100,19 @@ def test_what_is_no_source_is_told_with_the_fix(
         ids("street.jpg", source)
 
 
+def test_a_file_address_is_the_path_that_it_names(tmp_path: Path) -> None:
+    fill(tmp_path, "a b.jpg")
+    for address in (f"file://{tmp_path}/a%20b.jpg", f"file:{tmp_path}/a b.jpg"):
+        assert ids(address) == [f"{tmp_path}/a b.jpg"]
+    with pytest.raises(UsageError, match=r"/gone\.jpg does not exist"):
+        ids(f"file://{tmp_path}/gone.jpg")
+
+
+def test_standard_input_is_named_once() -> None:
+    with pytest.raises(UsageError, match="- is named more than once: one image comes through"):
+        ids("-", "-")
+
+
 def test_a_file_may_be_named_like_an_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,12 @@ OUTSIDE = 0.1
 """Of the frame's side: a corner that lies further outside belongs to a picture of another size."""
 
 _WHOLE = re.compile(r"(-?\d+)\.0+")
+_PADDED = re.compile(r"0+(?=\d+$)", re.ASCII)
+_ONE = {
+    **{"annotations": "annotation", "categories": "category"},
+    **{"have": "has", "fit": "fits", "are": "is", "give": "gives"},
+}
+"""Words of a fault, as they are said of one."""
 _EXAMPLES = 3  # of a fault, in its warning
 _LONGEST = 60  # characters of a value in a message
 
@@ -54,13 +60,22 @@ class CocoImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphan:
+    """One annotation that fits no image."""
+
+    image_id: str | None  # None: it names none
+    category: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Coco:
     """What a file holds, in its order."""
 
     images: tuple[CocoImage, ...]
     by_id: Mapping[str, CocoImage]  # those whose id is theirs alone
     categories: tuple[str, ...]  # names
-    lost: bool  # whether there are annotations and not one fits an image
+    annotations: int  # how many there are
+    orphans: tuple[Orphan, ...]  # those that fit no image
     warnings: tuple[str, ...]
 
 
@@ -75,6 +90,25 @@ def as_id(value: Any) -> str | None:
     text = str(value).strip()
     whole = _WHOLE.fullmatch(text)
     return (whole[1] if whole else text) or None
+
+
+class _Ids:
+    """Ids of images or categories, to be found with or without zeros in front of a number."""
+
+    def __init__(self, ids: Collection[str | None]) -> None:
+        self._ids = ids
+        self._bare: dict[str, list[str]] = defaultdict(list)
+        for each in ids:
+            if each is not None:
+                self._bare[_PADDED.sub("", each, count=1)].append(each)
+
+    def find(self, value: Any) -> str | None:
+        """The id that a value means: written alike, else but for zeros; None: none, or several."""
+        written = as_id(value)
+        if written is None or written in self._ids:
+            return written
+        alike = self._bare.get(_PADDED.sub("", written, count=1), [])
+        return alike[0] if len(alike) == 1 else None
 
 
 def read_coco(path: Path) -> Coco:
@@ -97,17 +131,24 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
     for image in data["images"]:
         files[as_id(_get(image, "id"))].add(str(_get(image, "file_name")))
     sizes = {as_id(_get(image, "id")): _size_of(image) for image in data["images"]}
+    image_ids, category_ids = _Ids(files), _Ids(names)
     objects: dict[str, list[CocoObject]] = defaultdict(list)
+    orphans = []
     for number, annotation in enumerate(data["annotations"]):
-        image_id = as_id(_get(annotation, "image_id"))
+        named = as_id(_get(annotation, "image_id"))
+        image_id = image_ids.find(named)
+        key = category_ids.find(_get(annotation, "category_id"))
+        category = None if key is None else names.get(key)
         where = f"annotation {number}"
         if image_id is None:
-            faults.add("annotations name no image (image_id) and are passed over", where)
-        elif image_id not in files:
-            shown = f"{where} (image_id {_short(image_id)})"
+            orphans.append(Orphan(named, category))
+        if named is None:
+            faults.add("annotations have no image_id and are passed over", where)
+        elif image_id is None:
+            shown = f"{where} (image_id {_short(named)})"
             faults.add("annotations fit no image of the file and are passed over", shown)
         else:
-            made = _object(annotation, names, sizes[image_id], faults, where)
+            made = _object(annotation, category, sizes[image_id], faults, where)
             objects[image_id].append(made)
     for image_id, owners in files.items():
         if image_id is not None and len(owners) > 1:
@@ -127,7 +168,8 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
         images=images,
         by_id={i.id: i for i in images if i.id is not None and not i.ambiguous},
         categories=tuple(sorted(set(names.values()))),
-        lost=bool(data["annotations"]) and not objects,
+        annotations=len(data["annotations"]),
+        orphans=tuple(orphans),
         warnings=tuple(faults.sentences()),
     )
 
@@ -169,7 +211,8 @@ class _Faults:
 
     def sentences(self) -> Iterator[str]:
         for fault, count in self.counts.items():
-            yield f"{self.file}: {count} {fault}: {', '.join(self.examples[fault])}"
+            told = fault if count != 1 else " ".join(_ONE.get(w, w) for w in fault.split(" "))
+            yield f"{self.file}: {count} {told}: {', '.join(self.examples[fault])}"
 
 
 def _categories(entries: list[Any], faults: _Faults) -> Iterator[tuple[str, str]]:
@@ -183,13 +226,11 @@ def _categories(entries: list[Any], faults: _Faults) -> Iterator[tuple[str, str]
 
 def _object(
     annotation: Mapping[str, Any],
-    names: Mapping[str, str],
+    category: str | None,
     size: tuple[int, int] | None,
     faults: _Faults,
     where: str,
 ) -> CocoObject:
-    key = as_id(annotation.get("category_id"))
-    category = None if key is None else names.get(key)
     if category is None:
         shown = f"{where} (category_id {_short(annotation.get('category_id'))})"
         faults.add("annotations have no category that the file lists", shown)

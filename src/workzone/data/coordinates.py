@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workzone.data.places import EARTH_RADIUS, Floats, Indices, haversine, positions
+from workzone.data.sources.groups import CITIES
 from workzone.types import Sample
 
 FAR_METRES = 500_000.0
@@ -20,7 +21,6 @@ NEAR_METRES = 50_000.0
 """From the others' median, when read otherwise."""
 
 _OTHERS = 3  # at least, that must agree
-_CITIES = ("city", "town", "municipality")  # columns of a source that say where an image is
 READINGS = (
     "latitude and longitude exchanged",
     "the latitude's sign changed",
@@ -74,13 +74,17 @@ def _named(sample: Sample, among: str, kilometres: float | None, reading: str | 
 
 def _kinds(samples: Sequence[Sample], placed: Indices) -> Iterator[tuple[str, list[str | None]]]:
     yield "group", [samples[i].group for i in placed]
-    for column in _CITIES:
+    for column in CITIES:
         names = [
-            next((v for k, v in samples[i].extra.items() if k.lower() == column and v), None)
+            next((v for k, v in samples[i].extra.items() if _plain(k) == column and v), None)
             for i in placed
         ]
         if any(names):
-            yield column, names
+            yield column.removesuffix("_name"), names
+
+
+def _plain(column: str) -> str:
+    return "_".join(column.lower().split())
 
 
 def _members(names: Sequence[str | None]) -> Iterator[tuple[str, Indices]]:

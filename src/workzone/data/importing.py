@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 
 from workzone import progress
 from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
+from workzone.data.kinds import is_address
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.mask_fit import Frame, fit_masks
 from workzone.data.masks import stated_orientation, with_path
+from workzone.data.passed_over import counted
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.repeats import Collected
 from workzone.data.sources.columns import split_warnings
@@ -120,7 +122,7 @@ def import_source(
     if not samples:
         counts = ", ".join(f"{code} {count}" for code, count in count_by_code(entries).items())
         raise ManifestError(
-            f"{source}: none of its {rows_read} rows can be used ({counts or 'it is empty'}"
+            f"{source}: {_none_of(rows_read)} be used ({counts or 'it is empty'}"
             f"{f', such as {entries[0].reason}' if entries else ''}); see {quarantine}"
         )
     write_manifest(Manifest(samples, root, found.source_columns), output)
@@ -141,12 +143,16 @@ def import_source(
     )
 
 
+def _none_of(rows: int) -> str:
+    return "its only row cannot" if rows == 1 else f"none of its {rows} rows can"
+
+
 def _turned(samples: Sequence[Sample]) -> Iterator[str]:
     count = sum(stated_orientation(sample.masks or "") is not None for sample in samples)
     if count:
         yield (
-            f"the masks of {count} images are of the pixels as stored; they are turned upright "
-            "with the image, by its EXIF orientation"
+            f"the masks of {counted(count, 'image')} are of the pixels as stored; they are turned "
+            "upright with the image, by its EXIF orientation"
         )
 
 
@@ -270,7 +276,9 @@ def _masks(reference: Any, root: Path, frame: Frame) -> str | None:
 
 
 def _relative(path: str, root: Path) -> str:
-    """``path`` as it goes into a manifest in ``root``."""
+    """``path`` as it goes into a manifest in ``root``; a web address as it is."""
+    if is_address(path) and not os.path.lexists(path):
+        return path
     folder = _real(str(Path(path).parent))
     below = root.parent if root.parent != root.parent.parent else root
     full = folder / Path(path).name

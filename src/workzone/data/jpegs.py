@@ -19,7 +19,7 @@ _NEXT_SEGMENT = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no restart marker, n
 _FILL = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _SHORT_FILL = 8  # bytes; some cameras leave that many of any value before the end
 _SLACK = 16  # bytes of fill that libjpeg does not count, as it had read them ahead
-_MOST_REPAIRS = 3
+_MOST_REPAIRS = 6  # libjpeg counts a long fill in parts
 
 
 def decode_jpeg(

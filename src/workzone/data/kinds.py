@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Final
+from urllib.parse import unquote
 
 from workzone.data.pointers import pointer_advice
 from workzone.data.tiff_tags import first_directory
@@ -96,6 +97,13 @@ _QUICKTIME = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|script)\b", re.I | re.S)
 _ADDRESS = re.compile(r"(?:^|/)(?P<scheme>https?|ftp|s3|gs|gcs|az|abfss?|wasbs?|hdfs|hf):/", re.I)
 
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.I | re.S)
+_HUB = re.compile(
+    r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/|hf://datasets/)"
+    r"([\w.-]+/[\w.-]+)/?(?:(?:tree|viewer)(?:/.*)?)?(?:[?#].*)?$",
+    re.I,
+)
+
 
 def what_is(data: bytes) -> str | None:
     """What a file that is no readable image is, and what to do; None where that cannot be told.
@@ -134,8 +142,16 @@ def is_address(path: str) -> bool:
     return _ADDRESS.search(path) is not None
 
 
+def local_path(name: str) -> str:
+    """The path that a ``file:`` address names; other names as they are."""
+    found = _FILE.fullmatch(name)
+    return unquote(found[1]) if found else name
+
+
 def address_advice(path: str) -> str:
-    """What to do with a web address in place of a file."""
+    """What to do with a web address in place of a file or a data set."""
+    if hub := _HUB.match(path):
+        return f"{path} is a web address: give the id of the data set instead, {hub[1]}"
     return f"{path} is a web address: download it first and name the file"
 
 

@@ -11,9 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from workzone.data.kinds import address_advice, is_address
 from workzone.data.masks import (
     SIDEWAYS,
     annotated_image,
+    check_bit_image,
     class_of_category,
     mask_size,
     split_reference,
@@ -45,8 +47,10 @@ def fit_masks(reference: str, root: Path, frame: Frame) -> str:
         FieldError: masks that are missing, unreadable, incomplete, of another shape than the
             frame, or of which nothing tells whether EXIF turns them.
     """
+    if is_address(reference):
+        raise FieldError("masks-unreadable", address_advice(reference))
     try:
-        _check_annotations(reference, root)
+        _check_content(reference, root)
         size = mask_size(reference, root)
     except ManifestError as error:
         raise FieldError("masks-unreadable", str(error)) from error
@@ -77,9 +81,10 @@ def fit_masks(reference: str, root: Path, frame: Frame) -> str:
     return with_orientation(reference, fitting.pop())
 
 
-def _check_annotations(reference: str, root: Path) -> None:
+def _check_content(reference: str, root: Path) -> None:
     path, image_id = split_reference(reference)
     if image_id is None:
+        check_bit_image(root / path)
         return
     image = annotated_image(root / path, image_id)
     if image.size is None:

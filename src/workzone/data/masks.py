@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from workzone.data.coco import CocoImage, as_id, read_coco
 from workzone.data.exif import turn_upright
@@ -52,7 +52,11 @@ SIDEWAYS = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange width and height."""
 
 _ORIENTATION = re.compile(r"#orientation=([1-8])$")
-_NO_BITS = f"pixels must be 8-bit, bit k standing for class k of {', '.join(OBJECT_CLASSES)}"
+_VALUES = ", ".join(f"{1 << bit} {name}" for bit, name in enumerate(OBJECT_CLASSES))
+_NO_BITS = (
+    f"each 8-bit pixel must be the sum of its classes ({_VALUES}), 0 for none and "
+    f"{(1 << len(OBJECT_CLASSES)) - 1} for all; write it so, or clear the masks column"
+)
 
 
 def _plain(name: str) -> str:
@@ -165,21 +169,38 @@ def _mask_image(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             if image.mode not in ("L", "P"):
-                raise ManifestError(f"{path} is not a mask: {_NO_BITS}; got mode {image.mode}")
+                raise ManifestError(
+                    f"{path} is no mask: it is of mode {image.mode}, but {_NO_BITS}"
+                )
             yield image
     except FileNotFoundError as error:
         raise ManifestError(f"no mask file at {path}; clear the masks column or add it") from error
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ManifestError(f"{path} is not a readable mask image: {error}") from error
 
 
 def _from_png(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
     with _mask_image(path) as image:
+        _check_bits(image, path)
         bits = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
-    if bits.max() >= 1 << len(OBJECT_CLASSES):
-        raise ManifestError(f"{path} is not a mask: {_NO_BITS}; got largest value {bits.max()}")
     channels = np.arange(len(OBJECT_CLASSES), dtype=np.uint8)[:, None, None]
     return (bits[None] >> channels & 1).astype(bool)
+
+
+def check_bit_image(path: Path) -> None:
+    """Read a bit image through.
+
+    Raises:
+        ManifestError: it is missing or damaged, or has values that no classes sum up to.
+    """
+    with _mask_image(path) as image:
+        _check_bits(image, path)
+
+
+def _check_bits(image: Image.Image, path: Path) -> None:
+    largest = int(np.asarray(image).max())
+    if largest >= 1 << len(OBJECT_CLASSES):
+        raise ManifestError(f"{path} is no mask: it has the value {largest}, but {_NO_BITS}")
 
 
 def annotated_image(path: Path, image_id: str) -> CocoImage:

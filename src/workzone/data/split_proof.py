@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from workzone.data.copies import SAME_BYTES, Repeats, find_copies
 from workzone.data.duplicates import LOOKED_FOR, NEAR_DISTANCE, NOT_LOOKED_FOR
 from workzone.data.manifest import Manifest
+from workzone.data.passed_over import counted
 from workzone.data.places import EARTH_RADIUS, positions
 from workzone.data.prints import Fingerprints
 from workzone.data.split_scenes import PLACE_METRES, LookalikeScenes
@@ -74,7 +75,7 @@ class SplitProof:
         """Plain sentences; empty where the split holds."""
         found = []
         if self.without_split:
-            found.append(f"{self.without_split} rows are in no split")
+            found.append(f"{counted(self.without_split, 'row')} in no split")
         if self.shared_groups:
             found.append(_several(self.shared_groups, "group is", "groups are") + " on both sides")
         if self.shared_hashes:
@@ -140,12 +141,12 @@ class SplitProof:
         found = []
         if self.looks is not None and self.looks.unreadable:
             found.append(
-                f"{self.looks.unreadable} images cannot be read: their copies are not known."
+                f"{counted(self.looks.unreadable, 'image')} cannot be read: copies are not known."
             )
         if self.looks is not None and self.looks.even:
             found.append(
-                f"{self.looks.even} images are too even to compare (one flat colour, fog, night): "
-                "of their copies only those of the same bytes are known."
+                f"{counted(self.looks.even, 'image')} too even to compare (one flat colour, fog, "
+                "night): of their copies only those of the same bytes are known."
             )
         rows = sum(split.rows for split in self.splits)
         if self.lookalikes is not None and self.lookalikes.is_large(rows):

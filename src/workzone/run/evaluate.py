@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workzone.data.manifest import Manifest
+from workzone.data.passed_over import counted
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
 from workzone.decide.log_odds import expit
@@ -395,5 +396,5 @@ def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -
         warnings.append(f"Threshold of scores with metadata: {told['reason']}.")
     warnings += bundle.provenance.get("warnings", [])
     if unreadable:
-        warnings.append(f"{len(unreadable)} images could not be read and were left out.")
+        warnings.append(f"{counted(len(unreadable), 'image')} could not be read: left out.")
     return warnings

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workzone.data.find_files import find_files, nearest_name
 from workzone.data.images import MAX_BYTES, read_bytes
-from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice
+from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice, local_path
 from workzone.data.manifest import read_manifest
 from workzone.data.passed_over import PassedOver, counted
 from workzone.errors import UsageError
@@ -95,6 +95,11 @@ def find_images(sources: Sources) -> Found:
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     if not named:
         raise UsageError("no source: name an image, a folder or a manifest")
+    if sum(str(source) == STANDARD_INPUT for source in named) > 1:
+        raise UsageError(
+            f"{STANDARD_INPUT} is named more than once: one image comes through standard input; "
+            "name it once"
+        )
     parts = [_one(source, alone=len(named) == 1) for source in named]
     found = parts[0] if len(parts) == 1 else _joined(parts)
     if not found.images:
@@ -136,6 +141,8 @@ def _joined(parts: Sequence[Found]) -> Found:
 def _one(source: SourceLike, *, alone: bool) -> Found:
     if str(source) == STANDARD_INPUT:
         return _standard_input()
+    if isinstance(source, str):
+        source = local_path(source)
     path = Path(source)
     named = (str(path.absolute()),)
     _check(str(source), path)

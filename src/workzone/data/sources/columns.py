@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from workzone.data.passed_over import counted
 from workzone.data.sources.groups import CITIES, CLIPS, DRIVES, OWN, GroupColumns
 from workzone.data.sources.values import as_tag, as_word, is_read_split, parse_split, quoted
 from workzone.errors import UsageError, nearest
@@ -165,7 +166,9 @@ def split_warnings(samples: Iterable[Sample]) -> list[str]:
         for name in sorted(folds)
     ]
     if rows:
-        named = ", ".join(f"{quoted(name)} ({count} rows)" for name, count in rows.most_common(5))
+        named = ", ".join(
+            f"{quoted(name)} ({counted(count, 'row')})" for name, count in rows.most_common(5)
+        )
         warnings.append(
             f"split {named}{', ...' if len(rows) > 5 else ''}: no training reads it, only train, "
             "val, test and fold-0, fold-1, ...; rename it or run `workzone data split`"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
 from workzone.data.find_files import find_files, nearest_name
-from workzone.data.kinds import IMAGE_SUFFIXES
+from workzone.data.kinds import IMAGE_SUFFIXES, address_advice, is_address, local_path
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
 from workzone.data.sources.parquet import (
@@ -58,7 +59,9 @@ def open_source(
     """
     if kind not in get_args(SourceKind):
         raise UsageError(f"kind {kind!r} is unknown; {nearest(kind, get_args(SourceKind))}")
+    source = local_path(source)
     path = Path(source).absolute()
+    _refuse_no_file(source, path)
     found = detect_kind(source) if kind == "auto" else kind
     if split is not None and found != "roadwork":
         raise UsageError(f"split {split!r} is for kind roadwork, but {source} is of kind {found}")
@@ -96,6 +99,18 @@ def detect_kind(source: str) -> SourceKind:
     raise UsageError(f"nothing at {path}{nearest_name(path)}")
 
 
+def _refuse_no_file(source: str, path: Path) -> None:
+    """Refuse what is neither a file, a folder nor a data set of the hub, whatever the kind."""
+    if not path.exists():
+        if is_address(source):
+            raise UsageError(address_advice(source))
+    elif not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} is a named pipe, socket or device, not a file: save what it gives as a file "
+            "and import that"
+        )
+
+
 def _kind_of_file(path: Path) -> SourceKind:
     suffix = path.suffix.lower()
     if suffix in TABLE_SUFFIXES | TEXT_SUFFIXES:
@@ -108,6 +123,11 @@ def _kind_of_file(path: Path) -> SourceKind:
         return "folder"
     if suffix == ".json":
         raise UsageError(f"{path}: give the folder of the ROADWork set, not one of its files")
+    if suffix in IMAGE_SUFFIXES:
+        raise UsageError(
+            f"{path} is one image: give the folder that it lies in, or score it by "
+            f"`workzone predict {shlex.quote(str(path))}`"
+        )
     if ".tar" in path.name or suffix == ".tgz":
         raise UsageError(
             f"{path}: images in a compressed tar cannot be found again quickly; unpack it, or "

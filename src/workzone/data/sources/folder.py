@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from workzone.data.find_files import FoundFiles, find_files, find_in_names
 from workzone.data.kinds import IMAGE_SUFFIXES
+from workzone.data.passed_over import counted
 from workzone.data.sources.paths import with_slashes
 from workzone.data.sources.record import Record, Source
 from workzone.data.sources.values import LABEL_WORDS, label_hint, normalise_word, parse_split
@@ -103,7 +104,9 @@ def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]
         group = _folder_below(name, depth + 1)
         known_split = split if split in _SPLIT_NAMES else None
         placed.append(Placed(name, LABEL_WORDS[word], group, known_split))
-    warnings = [f"{where}: {loose} images lie in no class folder: unlabelled"] if loose else []
+    warnings = (
+        [f"{where}: {counted(loose, 'image')} in no class folder: unlabelled"] if loose else []
+    )
     return placed, warnings
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workzone.data.passed_over import counted
 from workzone.data.sources.times import parse_time
 from workzone.data.sources.values import FieldError, as_number, as_word
 
@@ -18,7 +19,8 @@ DRIVES = (
 """Columns that name a drive."""
 CLIPS = ("video_info.seq_id", "video_info_seq_id", "seq_id", "seq")
 """Columns that may only number the clips within a drive."""
-CITIES = ("city_name", "city")
+CITIES = ("city_name", "city", "town", "municipality")
+"""Columns that say where an image is, written as `columns.map_columns` compares them."""
 
 PLACEHOLDERS = frozenset({"unknown", "unk", "undefined", "-", "--", "-1", "?", "none"})
 """Texts that stand for a drive, clip or city that is missing; a drive of 0 is one beside a clip."""
@@ -102,19 +104,19 @@ def group_warnings(counts: Mapping[Certainty, int]) -> list[str]:
     warnings = []
     if counts.get("number"):
         warnings.append(
-            f"{counts['number']} rows name their drive by a bare number, which each city may count "
-            "anew: grouped by city, where one is named, and number; if the number alone names a "
-            "drive, say so by group=COLUMN"
+            f"{counted(counts['number'], 'row')} with a bare number for a drive, which each city "
+            "may count anew: grouped by city, where one is named, and number; if the number alone "
+            "names a drive, say so by group=COLUMN"
         )
     if counts.get("place"):
         warnings.append(
-            f"{counts['place']} rows name no drive: grouped by city, day and clip, so that clips "
-            "of one drive may part; name a column of drives by group=COLUMN"
+            f"{counted(counts['place'], 'row')} without a drive: grouped by city, day and clip, so "
+            "that clips of one drive may part; name a column of drives by group=COLUMN"
         )
     if counts.get("clip"):
         warnings.append(
-            f"{counts['clip']} rows name a clip, but no drive, city or day: grouped by that clip, "
-            "which may join clips of different drives and part one drive; name a column of drives "
-            "by group=COLUMN"
+            f"{counted(counts['clip'], 'row')} with a clip, but no drive, city or day: grouped by "
+            "that clip, which may join clips of different drives and part one drive; name a column "
+            "of drives by group=COLUMN"
         )
     return warnings

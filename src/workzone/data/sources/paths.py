@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from workzone.data.kinds import is_address, local_path
 from workzone.data.masks import with_path
 
 _DRIVE = re.compile(r"(?:^|/)([A-Za-z]:)[\\/]")
@@ -24,11 +25,21 @@ def resolve_image(folder: Path, name: str) -> str:
 
     The name as it is written wins. Where nothing has it, backslashes are read as slashes, and each
     part is looked for in its folder: composed and decomposed accents are the same, then capital
-    and small letters too, if exactly one entry fits.
+    and small letters too, if exactly one entry fits. ``file:`` addresses are read as the path that
+    they name, and ``~`` as the home folder.
 
     Returns:
-        the path of what was found; else ``folder / name``, whose reading says that it is missing.
+        the path of what was found; else ``folder / name``, whose reading says that it is missing;
+        a web address as it is.
     """
+    written = str(folder / name)
+    if os.path.lexists(written):
+        return written
+    name = local_path(name)
+    if is_address(name):
+        return name
+    if name.startswith(("~/", "~\\")):
+        name = os.path.expanduser(f"~/{name[2:]}")  # noqa: PTH111 (a home may be unknown)
     written = str(folder / name)
     if os.path.lexists(written):
         return written

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workzone.data.coco import Coco, CocoImage, CocoObject, read_coco
+from workzone.data.coco import Coco, CocoImage, Orphan, read_coco
 from workzone.data.masks import class_of_category, is_known_category
+from workzone.data.passed_over import counted
 from workzone.data.sources.columns import ColumnMap, map_columns
 from workzone.data.sources.paths import resolve_image, with_slashes
 from workzone.data.sources.record import Record, Source
@@ -32,6 +33,14 @@ from workzone.types import ImageRef
 PUBLISHED_SPLITS = ("gps_split", "pittsburgh_only")
 """100 m apart in all cities; trained on Pittsburgh and validated on the other cities."""
 
+_MOST_ORPHANS = 0.01
+"""Of the annotations that may fit no image, before no label 0 of the file is believed."""
+_MOST_IMAGES = 0.02
+"""The same, of the images that they name beside those of the file."""
+_LOST = (
+    "too many annotations that may show road work fit no image (over 1 % of the annotations, or "
+    "of as many images as 2 % of the file's)"
+)
 _TRIED = 50  # images looked for in a folder
 _TRAVEL = "scene_level_tags.travel_alteration"
 
@@ -77,13 +86,14 @@ def open_roadwork(path: Path, split: str | None) -> Source:
     def records() -> Iterator[Record]:
         for part, data in parts.items():
             folder = _image_folder(data, files[part], path)
+            lost = _lost(data)
             for number, image in enumerate(data.images):
                 where = f"{files[part].name} image {number}"
                 yield _record(
-                    data,
                     image,
                     columns,
                     ids,
+                    lost=lost,
                     part=part,
                     where=where,
                     file=files[part],
@@ -125,8 +135,15 @@ def _check(data: Coco, file: Path) -> list[str]:
     unknown = [name for name in data.categories if not is_known_category(name)]
     warnings = [f"{file}: category {name!r} is unknown and gives no masks" for name in unknown]
     warnings += data.warnings
-    if data.lost:
-        warnings.append(f"{file}: not one annotation fits an image, so that no image has label 0")
+    orphans = _orphans(data)
+    if _lost(data):
+        warnings.append(f"{file}: {_LOST}, so that no image has label 0")
+    elif orphans:
+        warnings.append(
+            f"{file}: {counted(len(orphans), 'annotation')} that may show road work "
+            f"{'fits' if len(orphans) == 1 else 'fit'} no image: as many images with label 0 may "
+            "be wrong"
+        )
     return warnings
 
 
@@ -152,11 +169,11 @@ def _name(image: CocoImage) -> str | None:
 
 
 def _record(
-    data: Coco,
     image: CocoImage,
     columns: ColumnMap,
     ids: Mapping[str, str],
     *,
+    lost: bool,
     part: str,
     where: str,
     file: Path,
@@ -172,7 +189,7 @@ def _record(
     if any(item.category and class_of_category(item.category) for item in image.objects):
         values["masks"] = f"{file}#{image.id}"
     label = _label(row, image)
-    doubt = _doubt(data, image)
+    doubt = _doubt(image, lost=lost)
     if doubt is not None and (label == 0 or (label is None and image.ambiguous)):
         cleared.append(("label-uncertain", f"{where}: whether it shows road work: {doubt}"))
         label = None
@@ -188,7 +205,7 @@ def _record(
 def _label(row: Mapping[str, Any], image: CocoImage) -> int | None:
     travel = as_tag(row.get(_TRAVEL))
     if (
-        (not image.ambiguous and any(map(_is_roadwork, image.objects)))
+        (not image.ambiguous and any(_is_roadwork(item.category) for item in image.objects))
         or (travel is not None and travel != "None")
         or as_text(row.get("scene_description")) is not None
     ):
@@ -196,9 +213,8 @@ def _label(row: Mapping[str, Any], image: CocoImage) -> int | None:
     return 0 if travel == "None" else None
 
 
-def _is_roadwork(item: CocoObject) -> bool:
-    """Police alone is no road work."""
-    name = item.category
+def _is_roadwork(name: str | None) -> bool:
+    """Whether a category is of road work; police alone is none."""
     return name is not None and class_of_category(name) is not None and not _is_police(name)
 
 
@@ -206,7 +222,7 @@ def _is_police(name: str) -> bool:
     return name.casefold().startswith("police")
 
 
-def _doubt(data: Coco, image: CocoImage) -> str | None:
+def _doubt(image: CocoImage, *, lost: bool) -> str | None:
     """Why annotations may show road work where none was understood."""
     if image.ambiguous and image.objects:
         return f"annotations are of image {image.id!r}, and several images have this id"
@@ -215,7 +231,28 @@ def _doubt(data: Coco, image: CocoImage) -> str | None:
             return "an annotation has no category that the file lists"
         if not is_known_category(item.category):
             return f"the category {item.category!r} of an annotation is unknown"
-    return "not one annotation of the file fits an image" if data.lost else None
+    return _LOST if lost else None
+
+
+def _orphans(data: Coco) -> list[Orphan]:
+    """Annotations that may show road work in an image that nobody knows."""
+    return [
+        orphan
+        for orphan in data.orphans
+        if orphan.category is None
+        or not is_known_category(orphan.category)
+        or _is_roadwork(orphan.category)
+    ]
+
+
+def _lost(data: Coco) -> bool:
+    """Whether so many annotations lack their image that label 0 cannot be believed."""
+    orphans = _orphans(data)
+    named = {orphan.image_id for orphan in orphans if orphan.image_id is not None}
+    unnamed = sum(orphan.image_id is None for orphan in orphans)
+    return len(orphans) > _MOST_ORPHANS * data.annotations or len(
+        named
+    ) + unnamed > _MOST_IMAGES * len(data.images)
 
 
 def _image_folder(data: Coco, file: Path, source: Path) -> Path:
