@@ -14,7 +14,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
 from conftest import Tiny
-from predictors import bundle_predictor
+from predictors import backbone_of, bundle_predictor
 from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
@@ -388,7 +388,8 @@ def test_a_bundle_predicts_what_the_model_in_memory_does(
     assert len({p.probability for p in memory}) > 1
     # and what it says of features stored with its own backbone
     manifest = few.with_samples(list(few)[:4])
-    store = Extraction(manifest, loaded.backbone, loaded.bundle.spec, root / "features").run()
+    spec = loaded.description.spec
+    store = Extraction(manifest, backbone_of(loaded), spec, root / "features").run()
     rows = [store.row(s.content_hash or "") for s in manifest]
     given = DetectorInput(
         features=store.read("pooled", rows),
