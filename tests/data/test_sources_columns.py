@@ -124,7 +124,7 @@ def test_clips_and_numbers_of_drives_in_several_cities_stay_apart(tmp_path):
     assert found == ["bonn clip_1", "boston clip_1", "bonn drive 1", "boston drive 1"]
     first, second = summary.warnings
     assert "2 rows with a bare number for a drive" in first
-    assert "2 rows name no drive" in second
+    assert "2 rows without a drive" in second
 
 
 @pytest.mark.parametrize("column", ["fold", "cv_fold", "kfold", "K Fold"])
