@@ -24,8 +24,9 @@ from workzone.engine.gate import GateImage
 from workzone.engine.program import Array, Seen
 from workzone.features.extract import make_spec
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.make import make_detector
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.batch import encode_samples
 from workzone.model.metadata.config import MetadataConfig
@@ -121,7 +122,7 @@ def made(case: str) -> tuple[Bundle, Backbone]:
     grids = config.grid_views(layout)
     spec = make_spec(backbone, layout=layout, pooling=pooling, grid_views=grids)
     torch.manual_seed(1)
-    detector = Detector(
+    detector = make_detector(
         config.sized(
             width=spec.width,
             grid_width=backbone.width if grids else 0,
