@@ -234,7 +234,7 @@ def detector(
         "parameters": sum(p.numel() for p in fitted.detector.parameters()),
         "epochs": fitted.epochs,
     }
-    if unseen.masks is not None and fitted.detector.masks is not None:
+    if unseen.masks is not None and fitted.detector.config.masks is not None:
         facts["mask_overlap"] = _mask_counts(fitted.detector, unseen)
     return scores, facts
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig

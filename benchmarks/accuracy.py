@@ -55,7 +55,8 @@ from workzone.decide.threshold import Threshold
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
+from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput
 from workzone.model.presets import Preset, preset
 from workzone.report.metrics import point_metrics
@@ -187,7 +188,7 @@ def settings(recipe: Preset, seed: int) -> TrainConfig:
     return from_mapping(TrainConfig, tree, where=recipe.name)
 
 
-def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> Detector:
+def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> AnyDetector:
     """The last training of `workzone train --preset NAME`: on all rows, without validation."""
     config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
@@ -195,21 +196,22 @@ def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> Detector
         return train_detector(examples, rows, config, shown, stage, validation=None).detector
 
 
-def kept(file: Path, recipe: Preset, train_one: Callable[[], Detector]) -> Detector:
+def kept(file: Path, recipe: Preset, train_one: Callable[[], AnyDetector]) -> DenseDetector:
     """The detector of a file; trained and kept there if there is none."""
     if not file.exists():
         detector = train_one()
         file.parent.mkdir(exist_ok=True)
         safetensors.torch.save_file(detector.state_dict(), file)
-    detector = Detector(recipe.detector).eval()
+    detector = DenseDetector(recipe.detector).eval()
     detector.load_state_dict(safetensors.torch.load_file(file))
     return detector
 
 
-def logits(detector: Detector, store: FeatureStore, test: Sequence[Sample]) -> dict[str, Floats]:
+def logits(
+    detector: DenseDetector, store: FeatureStore, test: Sequence[Sample]
+) -> dict[str, Floats]:
     """Of road work, one per image: as the detector has it, and of either scale alone."""
     head = detector.cells
-    assert head is not None
     parts: dict[str, list[Floats]] = {scale: [] for scale in SCALES}
     for part in torch.tensor([store.row(s.content_hash or "") for s in test]).split(64):
         given = DetectorInput(

@@ -30,7 +30,7 @@ from workzone.backbones.adapters import AdapterConfig
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.features.extract import make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.scenes import write_scenes
 from workzone.train.job import train

@@ -31,8 +31,9 @@ from record import write_record
 from workzone.backbones import Backbone, load_backbone, pool
 from workzone.backbones import run as run_backbone
 from workzone.backbones.dinov3 import DINOv3ViT
+from workzone.model.config import DetectorConfig
 from workzone.model.cost import META, TRAINING_BATCH, counted
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.kernels import activate_fastest_attention
 from workzone.model.masks.loss import mask_loss
 from workzone.model.metadata.batch import no_metadata

@@ -26,7 +26,9 @@ from record import write_record
 from workzone.data.images import decode
 from workzone.decide.bundle import default_model, read_bundle
 from workzone.features.reading import read_views
+from workzone.run.backbone import bundle_backbone
 from workzone.run.predictor import Predictor
+from workzone.run.programs import bundle_program
 from workzone.views import make_views
 
 SIZES = (384, 512, 768)
@@ -42,15 +44,17 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def measure(size: int, rounds: int) -> dict[str, float]:
     """Medians, ms: the whole, its parts, and how many passes of the backbone it comes to."""
-    predictor = Predictor(read_bundle(default_model()).with_view_size(size))
-    spec, data = predictor.bundle.spec, drawn_frame(0)
+    bundle = read_bundle(default_model()).with_view_size(size)
+    backbone = bundle_backbone(bundle)
+    predictor = Predictor(bundle_program(bundle, backbone))
+    spec, data = bundle.spec, drawn_frame(0)
     frame = decode(data)
     pixels = make_views(frame, spec.layout).pixels
     work: dict[str, Callable[[], object]] = {
         "whole": lambda: predictor.predict(data),
         "decode": lambda: decode(data),
         "views": lambda: make_views(frame, spec.layout),
-        "backbone": lambda: read_views(predictor.backbone, pixels, spec),
+        "backbone": lambda: read_views(backbone, pixels, spec),
     }
     for part in work.values():
         part()  # the first call allocates

@@ -39,7 +39,7 @@ from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.decide.calibration import fit_calibration
 from workzone.features.extract import Extraction, make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.report.metrics import summarise
 from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit

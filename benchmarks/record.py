@@ -22,6 +22,8 @@ PACKAGES = (
     "scikit-learn",
     "pillow",
     "pyarrow",
+    "onnxruntime",
+    "openvino",
 )
 
 

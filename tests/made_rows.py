@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.train.feed.examples import Examples
 
 V, D = 3, 6

@@ -20,6 +20,7 @@ LAYERS = (
     ("features",),
     ("model",),
     ("decide",),
+    ("engine",),
     ("train",),
     ("report",),
     ("run",),

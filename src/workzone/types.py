@@ -115,6 +115,7 @@ class DetectorOutput:
     cells: torch.Tensor | None = None  # logits of road work [B, V, h, w], of the dense head
     half_cells: torch.Tensor | None = None  # and of the views at half their size [B, V, h/2, w/2]
     view_scores: torch.Tensor | None = None  # [B, V], of the pruner
+    penultimate: torch.Tensor | None = None  # [B, D'], what the last layer sees
     router_statistics: Sequence[Any] = ()  # one per block with experts
 
 
@@ -129,3 +130,5 @@ class Prediction:
     view_weight: float  # its share, 0..1
     box: Box  # where that view lies in the frame, fractions
     inputs: InputsName  # what the model looked at
+    engine: str  # onnx, openvino or torch
+    precision: str  # that the engine computed in

@@ -10,6 +10,7 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
+from predictors import backbone_of
 from workzone.run.predictor import load
 from workzone.scenes import write_scenes
 
@@ -65,7 +66,7 @@ def test_without_them_it_says_which(folder: Path) -> None:
 
 
 def test_other_pixels_are_refused(folder: Path) -> None:
-    assert load(folder / "model", weights=folder / "mine").backbone.width == 48
+    assert backbone_of(load(folder / "model", weights=folder / "mine")).width == 48
     other = folder / "other"
     other.mkdir()
     for file in (folder / "mine").iterdir():

@@ -13,12 +13,15 @@ from typer.testing import CliRunner, Result
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
 from workzone import progress
 from workzone.cli import app
 from workzone.cli.predict import TABLE_ROWS
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import write_bundle
+from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.torch_engine import TorchEngine
 from workzone.report.answer import shown_probability, where
 from workzone.run.predictor import Predictor, load
 from workzone.types import ImageRef, Prediction, Sample
@@ -225,8 +228,8 @@ def test_the_share_of_road_work_is_said_or_found(
         blob_image(number, 0).save(street.parent / f"{number}.png")
     plain = predictor.predict(street)[0].probability
     rare = predict(street, "--model", tiny.bundle, "--share", "0.01", "--json")
-    bundle = predictor.bundle.with_share(0.01)
-    expected = Predictor(bundle, predictor.backbone).predict(street)[0].probability
+    bundle = bundle_of(predictor).with_share(0.01)
+    expected = bundle_predictor(bundle, backbone_of(predictor)).predict(street)[0].probability
     assert json.loads(rare.stdout)["probability"] == expected < plain
 
     lines = predict(street.parent, "--model", tiny.bundle, "--share", "auto", "--json")
@@ -325,13 +328,13 @@ def test_the_backbone_looks_once_for_a_result_and_its_overlay(
     tiny: Tiny, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []
-    output = Predictor._output
+    plain = TorchEngine.run
 
-    def counted(self: Predictor, pixels: Any) -> Any:
-        looks.append(len(pixels))
-        return output(self, pixels)
+    def counted(engine: TorchEngine, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        looks.append(len(next(iter(inputs.values()))))
+        return plain(engine, graph, inputs)
 
-    monkeypatch.setattr(Predictor, "_output", counted)
+    monkeypatch.setattr(TorchEngine, "run", counted)
     predict(street, "-m", tiny.bundle)
     alone = looks.copy()
     looks.clear()
@@ -393,7 +396,7 @@ def test_help_teaches_with_an_example() -> None:
 @pytest.fixture
 def told(predictor: Predictor, tmp_path: Path) -> Path:
     """A bundle that takes daytime."""
-    write_bundle(told_bundle(predictor.bundle), tmp_path / "told")
+    write_bundle(told_bundle(bundle_of(predictor)), tmp_path / "told")
     return tmp_path / "told"
 
 

@@ -16,7 +16,9 @@ LONG = "dashcam/2024-05-01/berlin/kreuzberg/frames/frame_000123_front_left_camer
 def printed(width: int | None, *names: str, takes_metadata: bool = False) -> list[str]:
     inputs: InputsName = "image+metadata" if takes_metadata else "image"
     box = (0.7, 0.7, 0.9, 0.9)
-    results = [(n, Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs)) for n in names]
+    results = [
+        (n, Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs, "torch", "float32")) for n in names
+    ]
     file = io.StringIO()
     console = Console(file=file, width=width or 10_000)
     console.print(table_of(results, width=width, takes_metadata=takes_metadata))

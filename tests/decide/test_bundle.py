@@ -18,7 +18,8 @@ from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.train.judging import predict_probabilities
 from workzone.views import ViewLayout

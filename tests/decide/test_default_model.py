@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from conftest import Tiny
+from predictors import bundle_predictor
 from workzone.decide.bundle import default_model, read_bundle
 from workzone.errors import UsageError
-from workzone.run.predictor import Predictor
 
 
 def test_the_default_model_is_whole_and_small() -> None:
@@ -40,7 +40,7 @@ def test_a_dense_model_takes_views_of_any_size() -> None:
     assert (small.spec.layout.size, small.spec.grid_size) == (128, (4, 4))
     assert small.identity() != bundle.identity()  # results of one are not gone on with by the other
     frame = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
-    x0, _, x1, _ = Predictor(small).predict(frame)[0].box
+    x0, _, x1, _ = bundle_predictor(small).predict(frame)[0].box
     assert 0 < x1 - x0 <= 1 / 4 + 1e-6
     with pytest.raises(UsageError, match=r"--size 100 is no multiple of 64.*are 64 and 128"):
         bundle.with_view_size(100)

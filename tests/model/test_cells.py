@@ -22,15 +22,12 @@ from workzone.model.cells import (
     by_scale,
     mix_style,
 )
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.evidence import cell_box, strongest_cell, view_shares
-from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.model.views.pruning import PrunerConfig
-from workzone.types import DetectorOutput
 
 SIZE = (3, 3)
 
@@ -242,59 +239,3 @@ def test_cells_are_parted_by_scale() -> None:
     assert [size for _, size in by_scale(packed[:, :, :1], (1, 1))] == [(1, 1)]  # without a half
     with pytest.raises(UsageError, match=r"grid of 8 x 8 has 64 or 80 cells .* not 79"):
         by_scale(packed[:, :, :79], (8, 8))
-
-
-def test_a_dense_detector_tells_the_cells_of_both_scales() -> None:
-    torch.manual_seed(0)
-    detector = Detector(dense()).eval()
-    grid = torch.randn(2, 3, 10, 6)
-    given = DetectorInput(features=torch.zeros(2, 3, 6), grid=grid, grid_size=(2, 4))
-    output = detector.run(given)
-    assert output.cells is not None and output.half_cells is not None
-    assert (output.cells.shape, output.half_cells.shape) == ((2, 3, 2, 4), (2, 3, 1, 2))
-    alone = [
-        detector.run(dataclasses.replace(given, grid=part, grid_size=size))
-        for part, size in ((grid[:, :, :8], (2, 4)), (grid[:, :, 8:], (1, 2)))
-    ]
-    torch.testing.assert_close(output.logits, (alone[0].logits + alone[1].logits) / 2)
-    weights = (alone[0].view_weights + alone[1].view_weights) / 2
-    torch.testing.assert_close(output.view_weights, weights)
-
-
-def test_a_dense_detector_says_where() -> None:
-    torch.manual_seed(0)
-    detector = Detector(dense()).eval()
-    given = DetectorInput(
-        features=torch.zeros(2, 3, 6), grid=torch.randn(2, 3, 6, 6), grid_size=(2, 3)
-    )
-    output = detector.run(given)
-    assert output.cells is not None
-    assert output.cells.shape == (2, 3, 2, 3)
-    strongest = output.cells.flatten(1).topk(4).values.mean(dim=1)
-    torch.testing.assert_close(output.logits[:, 1] - output.logits[:, 0], strongest)
-    deciding = output.cells.flatten(1).topk(4).indices // 6
-    shares = [[(row == view).sum() / 4 for view in range(3)] for row in deciding]
-    assert output.view_weights.tolist() == shares
-    assert view_shares(detector, given, views=3).tolist() == shares
-    assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {"cells"}
-    with pytest.raises(UsageError, match="give grid and grid_size"):
-        detector.run(dataclasses.replace(given, grid=None))
-
-
-def test_the_box_of_a_cell_is_in_fractions_of_the_frame() -> None:
-    whole = (0.0, 0.0, 1.0, 1.0)
-    assert cell_box(0, (2, 4), whole) == (0, 0, 0.25, 0.5)
-    assert cell_box(6, (2, 4), whole) == (0.5, 0.5, 0.75, 1)
-    assert cell_box(3, (2, 2), (0.5, 0.0, 1.0, 0.5)) == (0.75, 0.25, 1, 0.5)
-    assert cell_box(1, (2, 2), (0.0, -0.5, 1.0, 1.5)) == (0.5, 0, 1, 0.5)  # half in the padding
-
-
-def test_the_strongest_cell_is_of_either_scale() -> None:
-    boxes = np.array([(0, 0, 1, 1), (0, 0, 0.5, 1)], np.float32)
-    cells, halves = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 2, 2)
-    cells[0, 0, 1, 2], halves[0, 1, 0, 1] = 1, 2
-    nothing = torch.zeros(1, 2)
-    output = DetectorOutput(nothing, nothing, nothing.sum(), cells=cells, half_cells=halves)
-    assert strongest_cell(output, boxes) == (1, (0.25, 0, 0.5, 0.5))
-    alone = dataclasses.replace(output, half_cells=None)
-    assert strongest_cell(alone, boxes) == (0, (0.5, 0.25, 0.75, 0.5))

@@ -9,7 +9,8 @@ import safetensors.torch
 import torch
 
 from workzone.errors import UsageError
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.masks.head import MaskHeadConfig, place_grids
 from workzone.model.metadata.batch import no_metadata

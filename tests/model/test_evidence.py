@@ -4,14 +4,14 @@ from typing import Any
 
 import torch
 
-from workzone.backbones import pool
-from workzone.model.detector import Detector, DetectorConfig
-from workzone.model.evidence import cell_evidence, shares, view_evidence, view_shares
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
+from workzone.model.evidence import shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig
-from workzone.types import BackboneOutput, ImageRef, Sample
+from workzone.types import ImageRef, Sample
 
 B, V, D = 7, 4, 5
 
@@ -44,7 +44,7 @@ def test_evidence_adds_up_to_the_logit() -> None:
     features = made_features()
     average = detector.feature_mean.expand(1, V, D)
     expected = difference(detector, features) - difference(detector, average)
-    evidence = view_evidence(detector, DetectorInput(features=features))
+    evidence = detector.view_evidence(DetectorInput(features=features))
     assert evidence.shape == (B, V)
     torch.testing.assert_close(evidence.sum(1), expected.detach(), atol=1e-4, rtol=1e-4)
     assert expected.abs().max() > 1
@@ -59,7 +59,7 @@ def test_each_view_has_its_own_part_in_closed_form() -> None:
     features = torch.tensor([[[4.0, 1.0], [-2.0, 7.0], [0.0, 0.0]]])
     # 2 * x0 / 3 for each, and 10 * 7 for the second, which holds the maximum of dimension 1
     expected = torch.tensor([[8 / 3, -4 / 3 + 70, 0.0]])
-    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), expected)
+    torch.testing.assert_close(detector.view_evidence(DetectorInput(features=features)), expected)
 
 
 def test_images_of_a_batch_do_not_mix() -> None:
@@ -67,17 +67,17 @@ def test_images_of_a_batch_do_not_mix() -> None:
     torch.nn.init.normal_(detector.fusion.attention.score.weight)
     alone = torch.cat(
         [
-            view_evidence(detector, DetectorInput(features=features[row : row + 1]))
+            detector.view_evidence(DetectorInput(features=features[row : row + 1]))
             for row in range(B)
         ]
     )
-    torch.testing.assert_close(view_evidence(detector, DetectorInput(features=features)), alone)
+    torch.testing.assert_close(detector.view_evidence(DetectorInput(features=features)), alone)
 
 
 def test_explaining_leaves_no_gradients_behind() -> None:
     detector, features = linear_detector(), made_features()
     with torch.no_grad():
-        view_evidence(detector, DetectorInput(features=features))
+        detector.view_evidence(DetectorInput(features=features))
     assert not features.requires_grad
     assert all(parameter.grad is None for parameter in detector.parameters())
 
@@ -96,63 +96,11 @@ def test_views_that_the_glance_leaves_out_have_no_share() -> None:
         features=made_features(1), boxes=boxes, grid=torch.randn(1, 4, 3), grid_size=(2, 2)
     )
     expected = torch.tensor([[0.5, 0.5, 0.0, 0.0]])  # an unfitted probe keeps the lowest ids
-    torch.testing.assert_close(view_shares(detector, given, views=V), expected)
+    torch.testing.assert_close(detector.view_shares(given, views=V), expected)
 
 
 def test_shares_of_the_faintest_evidence_sum_to_one() -> None:
     assert float(shares(torch.tensor([[1e-20, 3e-20]])).sum()) == 1.0
-
-
-ROWS = COLUMNS = 3
-
-
-def grid_with_a_cone(view: int, cell: int) -> torch.Tensor:
-    """Weak noise; one cell of one view points where no other does."""
-    grid = torch.randn(V, ROWS * COLUMNS, D, generator=torch.Generator().manual_seed(6)) * 0.05
-    grid[view, cell, 2] = 5.0
-    return grid
-
-
-def pooled_by(pooling: str, grid: torch.Tensor) -> DetectorInput:
-    cls = torch.ones(len(grid), D)
-    pooled = pool(BackboneOutput(cls, grid, (ROWS, COLUMNS)), pooling)
-    return DetectorInput(features=pooled[None])
-
-
-def test_cells_say_where() -> None:
-    detector = Detector(DetectorConfig(width=2 * D, gate_hidden=3)).eval()
-    with torch.no_grad():
-        detector.head[-1].weight[1, 2::D] = 1.0  # dimension 2 of mean and maximum, pooled twice
-    evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean+max", g))
-    assert evidence.shape == (V, ROWS * COLUMNS)
-    assert divmod(int(evidence.argmax()), ROWS * COLUMNS) == (1, 7)
-    assert float(evidence[1, 7]) > 0.8 * float(evidence.clamp(min=0).sum())
-
-
-def test_cells_are_judged_against_the_images_mean_cell() -> None:
-    """What all cells have in common says nothing of where."""
-    detector = Detector(DetectorConfig(width=D, gate_hidden=3)).eval()
-    with torch.no_grad():
-        detector.head[-1].weight[1] = 1.0
-    grid = grid_with_a_cone(1, 7)
-    plain = cell_evidence(detector, grid, lambda g: pooled_by("mean", g))
-    shifted = cell_evidence(detector, grid + 100.0, lambda g: pooled_by("mean", g))
-    torch.testing.assert_close(shifted, plain, atol=1e-3, rtol=1e-3)
-
-
-def test_what_argues_against_is_negative() -> None:
-    detector = Detector(DetectorConfig(width=D, gate_hidden=3)).eval()
-    with torch.no_grad():
-        detector.head[-1].weight[1, 2] = -1.0
-    evidence = cell_evidence(detector, grid_with_a_cone(1, 7), lambda g: pooled_by("mean", g))
-    assert int(evidence.argmin()) == ROWS * COLUMNS + 7
-    assert float(evidence.min()) < -0.05
-
-
-def test_without_the_grid_there_is_no_evidence_in_it() -> None:
-    detector = linear_detector()
-    evidence = cell_evidence(detector, grid_with_a_cone(0, 0), lambda g: pooled_by("cls", g))
-    assert torch.equal(evidence, torch.zeros(V, ROWS * COLUMNS))
 
 
 def told_detector() -> tuple[Detector, MetadataBatch]:
@@ -183,22 +131,7 @@ def slope(detector: Detector, at: torch.Tensor, along: torch.Tensor, known: Meta
 def test_evidence_is_of_the_score_with_metadata() -> None:
     detector, known = told_detector()
     features = made_features().double()
-    evidence = view_evidence(detector, DetectorInput(features=features, metadata=known))
+    evidence = detector.view_evidence(DetectorInput(features=features, metadata=known))
     expected = slope(detector, features, features - detector.feature_mean, known)
     torch.testing.assert_close(evidence.sum(1), expected, rtol=1e-4, atol=1e-6)
-    assert (evidence - view_evidence(detector, DetectorInput(features=features))).abs().max() > 1e-2
-
-
-def test_evidence_of_cells_is_of_the_score_with_metadata() -> None:
-    """Each view has one cell, which is its feature."""
-    detector, known = told_detector()
-    features = made_features(1).double()
-    grid = features[0][:, None]  # [V, 1, D]
-    evidence = cell_evidence(
-        detector, grid, lambda g: DetectorInput(features=g[None, :, 0], metadata=known[:1])
-    )
-    expected = slope(detector, features, features - features.mean(dim=(0, 1)), known[:1])
-    torch.testing.assert_close(evidence.sum(), expected[0], rtol=1e-4, atol=1e-6)
-    assert (
-        evidence - cell_evidence(detector, grid, lambda g: DetectorInput(features=g[None, :, 0]))
-    ).abs().max() > 1e-2
+    assert (evidence - detector.view_evidence(DetectorInput(features=features))).abs().max() > 1e-2

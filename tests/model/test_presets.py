@@ -20,6 +20,8 @@ from workzone.errors import UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.cost import meta_backbone
 from workzone.model.detector import Detector
+from workzone.model.inputs import DetectorInput
+from workzone.model.make import make_detector
 from workzone.model.masks.loss import mask_loss
 from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import PRESETS, preset
@@ -53,7 +55,9 @@ def test_huge_is_the_reference() -> None:
     huge = preset("huge")
     assert (huge.layout.size, huge.layout.count) == (512, 12)
     with torch.device("meta"):
-        shapes = {name: tuple(w.shape) for name, w in Detector(huge.detector).named_parameters()}
+        shapes = {
+            name: tuple(w.shape) for name, w in make_detector(huge.detector).named_parameters()
+        }
     assert shapes["projection.weight"] == (512, 1280)
     assert sum(name.endswith("attention.q_proj.weight") for name in shapes) == 4
     assert shapes["encoder.blocks.3.attention.q_proj.weight"] == (512, 512)
@@ -78,12 +82,13 @@ def test_every_preset_fits_its_backbone_and_runs(name: str) -> None:
     assert entry.detector.width == pooled_width(backbone, pooling)
     grid_size = backbone.grid_size(entry.layout.size)
     with torch.device("meta"):
-        detector = Detector(entry.detector).eval()
+        detector = make_detector(entry.detector).eval()
         features = torch.empty(3, entry.layout.count, entry.detector.width)
         boxes = torch.empty(3, entry.layout.count, 4)
         views = (entry.layout.count,) if entry.detector.needs_all_grids else ()
         grid = torch.empty(3, *views, grid_size[0] * grid_size[1], backbone.width)
-    output = detector(features, boxes=boxes, grid=grid, grid_size=grid_size)
+    given = DetectorInput(features=features, boxes=boxes, grid=grid, grid_size=grid_size)
+    output = detector.run(given)
     assert output.logits.shape == (3, 2)
     assert output.view_weights.shape == (3, entry.layout.count)
     if entry.detector.masks is not None:
@@ -171,7 +176,7 @@ def test_the_reference_takes_real_steps_at_its_true_size(name: str) -> None:
     step = step_of(name)
     weights = dict(step.detector.named_parameters())
     with torch.device("meta"):
-        true_size = sum(w.numel() for w in Detector(preset(name).detector).parameters())
+        true_size = sum(w.numel() for w in make_detector(preset(name).detector).parameters())
     assert sum(w.numel() for w in weights.values()) == true_size + 3 * 64  # a category per field
     optimizer = torch.optim.AdamW(step.detector.parameters(), lr=1e-3)
     learning: set[str] = set()

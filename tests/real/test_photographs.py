@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from predictors import bundle_predictor
 from workzone.backbones import Backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.features.extract import make_spec
-from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
 from workzone.views import ViewLayout
@@ -77,7 +77,7 @@ def test_road_work_is_found_in_photographs_of_groups_never_seen(
     write_bundle(trained.bundle, tmp_path / "model")
 
     test = manifest.in_split("test")
-    predictor = Predictor(read_bundle(tmp_path / "model"), lite0)
+    predictor = bundle_predictor(read_bundle(tmp_path / "model"), lite0)
     predictions = predictor.predict([Path(sample.image.path) for sample in test])
     labels = [sample.label for sample in test]
     auc = roc_auc_score(labels, [prediction.probability for prediction in predictions])

@@ -13,7 +13,9 @@ def prediction(
     box: Box = (0.0, 0.4, 0.1, 0.5),
     inputs: InputsName = "image",
 ) -> Prediction:
-    return Prediction("id", probability, decision_of(probability), 0, 1.0, box, inputs)
+    return Prediction(
+        "id", probability, decision_of(probability), 0, 1.0, box, inputs, "torch", "float32"
+    )
 
 
 def test_the_answer_is_a_sentence() -> None:

@@ -16,6 +16,7 @@ import pytest
 from bad_images import make_bad_images
 from conftest import Tiny
 from made_images import blob_image
+from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
@@ -44,6 +45,9 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+TEXTS = ("id", "decision", "inputs", "engine", "precision")
+
+
 def read_output(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
@@ -52,7 +56,7 @@ def read_output(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in handle]
         return [
-            {k: v if k in ("id", "decision", "inputs") else json.loads(v) for k, v in row.items()}
+            {name: cell if name in TEXTS else json.loads(cell) for name, cell in row.items()}
             for row in csv.DictReader(handle)
         ]
 
@@ -77,10 +81,10 @@ def test_every_kind_of_image_is_scored_or_listed(predictor: Predictor, tmp_path:
 
 
 def test_all_formats_hold_the_same(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
-    spec = predictor.bundle.spec
+    spec = bundle_of(predictor).spec
     layout = dataclasses.replace(spec.layout, overlap=0.3)  # boxes that no binary fraction is
-    other = dataclasses.replace(predictor.bundle, spec=dataclasses.replace(spec, layout=layout))
-    predictor = Predictor(other, predictor.backbone)
+    other = dataclasses.replace(bundle_of(predictor), spec=dataclasses.replace(spec, layout=layout))
+    predictor = bundle_predictor(other, backbone_of(predictor))
     outputs = [tmp_path / f"scores.{kind}" for kind in ("jsonl", "csv", "parquet")]
     for output in outputs:
         predict_many(predictor, photos, output)
@@ -101,7 +105,7 @@ def test_probabilities_hold_for_the_share_that_the_images_speak_for(
 ) -> None:
     for number in range(20, 50):  # beside five with road work: rare, where the model knew a half
         blob_image(number, 0).save(photos / f"{number}.png")
-    balanced = Predictor(predictor.bundle.with_share(0.5), predictor.backbone)
+    balanced = bundle_predictor(bundle_of(predictor).with_share(0.5), backbone_of(predictor))
     scored = [result for _, result in stream(balanced, photos) if isinstance(result, Scored)]
     share = estimate_share([result.prediction.probability for result in scored])
     summary = predict_many(predictor, photos, tmp_path / "scores.csv", find_share=True)
@@ -331,7 +335,7 @@ def test_the_journal_of_another_model_is_refused(
     write_bundle(other, tmp_path / "other")
     message = r"\.scores\.csv\.journal is left from another model or source, or .*; delete it to st"
     with pytest.raises(WorkzoneError, match=message):
-        predict_many(Predictor(other, predictor.backbone), photos, output)
+        predict_many(bundle_predictor(other, backbone_of(predictor)), photos, output)
     with pytest.raises(WorkzoneError, match=message):
         predict_many(predictor, photos / "a", output)
     assert journal.read_bytes() == before
@@ -434,7 +438,7 @@ def test_an_error_in_a_stream_is_a_result(predictor: Predictor, photos: Path) ->
 
 @pytest.fixture(scope="module")
 def told(predictor: Predictor) -> Predictor:
-    return Predictor(told_bundle(predictor.bundle), predictor.backbone)
+    return bundle_predictor(told_bundle(bundle_of(predictor)), backbone_of(predictor))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 
 from conftest import Tiny
 from made_images import sample_of
+from predictors import backbone_of, bundle_predictor
 from told import HashModel, told_bundle
 from workzone.backbones import Backbone
 from workzone.data.manifest import Manifest
@@ -68,7 +69,7 @@ def test_figures_are_those_of_scikit_learn_on_the_predictors_answers(
 ) -> None:
     samples = mislabelled(list(tiny.manifest))
     bundle = dataclasses.replace(bundle, calibration=Calibration(0.4, 0.5))
-    predictor = Predictor(bundle, predictor.backbone)
+    predictor = bundle_predictor(bundle, backbone_of(predictor))
     result = judge(tiny, bundle, store, samples)
     labels = np.array([s.label for s in samples])
     predictions = predictor.predict([tiny.root / s.image.path for s in samples])
@@ -262,7 +263,7 @@ def test_the_score_with_metadata_comes_second(
 
     metadata = [{"daytime": s.daytime} for s in samples]
     paths = [tiny.root / s.image.path for s in samples]
-    answers = Predictor(told, predictor.backbone).predict(paths, metadata)
+    answers = bundle_predictor(told, backbone_of(predictor)).predict(paths, metadata)
     labels = np.array([s.label for s in samples])
     scores = np.array([p.probability for p in answers])
     expected = {

@@ -14,6 +14,7 @@ from PIL import Image
 
 from conftest import Tiny
 from made_images import blob_image
+from predictors import backbone_of, bundle_of, bundle_predictor
 from told import NIGHT, TEXT, TOLD, HashModel, raised, told_bundle
 from workzone.decide.bundle import read_bundle
 from workzone.decide.calibration import Calibration
@@ -29,12 +30,12 @@ from workzone.types import ImageRef, Prediction, Sample
 def alone(tiny: Tiny, predictor: Predictor) -> Predictor:
     """The trained model without metadata; its own probability is what it publishes."""
     bundle = dataclasses.replace(read_bundle(tiny.bundle), calibration=Calibration())
-    return Predictor(bundle, predictor.backbone)
+    return bundle_predictor(bundle, backbone_of(predictor))
 
 
 @pytest.fixture(scope="module")
 def told(alone: Predictor) -> Predictor:
-    return Predictor(told_bundle(alone.bundle), alone.backbone)
+    return bundle_predictor(told_bundle(bundle_of(alone)), backbone_of(alone))
 
 
 @pytest.fixture
@@ -140,7 +141,9 @@ def test_explaining_uses_what_is_known(told: Predictor) -> None:
 def test_a_text_is_read_by_the_sentence_model_which_is_loaded_once(
     alone: Predictor, sentences: list[HashModel]
 ) -> None:
-    model = Predictor(told_bundle(alone.bundle, text=HashModel().spec), alone.backbone)
+    model = bundle_predictor(
+        told_bundle(bundle_of(alone), text=HashModel().spec), backbone_of(alone)
+    )
     raw = alone.predict(PICTURE)[0].probability
     assert one(model, {"daytime": "day", "text": " "}).inputs == "image+metadata"
     assert sentences == []
@@ -156,12 +159,12 @@ def test_a_sentence_model_of_other_weights_is_refused(
     alone: Predictor, sentences: list[HashModel]
 ) -> None:
     spec = dataclasses.replace(HashModel().spec, weight_hash="ff")
-    model = Predictor(told_bundle(alone.bundle, text=spec), alone.backbone)
+    model = bundle_predictor(told_bundle(bundle_of(alone), text=spec), backbone_of(alone))
     message = "trained with the sentence model 'some/model' of weights ff .* this one has 00 .*get"
     with pytest.raises(BundleError, match=message):
         one(model, {"text": "lane closed"})
     with pytest.raises(UsageError, match="the detector takes no text"):
-        load_text_model(alone.bundle)
+        load_text_model(bundle_of(alone))
 
 
 def rows(*texts: str | None) -> list[Sample]:
@@ -171,9 +174,9 @@ def rows(*texts: str | None) -> list[Sample]:
 def test_stored_vectors_are_read_without_the_sentence_model(
     alone: Predictor, sentences: list[HashModel], tmp_path: Path
 ) -> None:
-    bundle = told_bundle(alone.bundle, text=HashModel().spec)
+    bundle = told_bundle(bundle_of(alone), text=HashModel().spec)
     assert bundle_text_vectors(bundle, rows(None, " "), tmp_path) is None
-    assert bundle_text_vectors(alone.bundle, rows("a"), tmp_path) is None
+    assert bundle_text_vectors(bundle_of(alone), rows("a"), tmp_path) is None
     text_vectors(["a", "b"], tmp_path, HashModel())
     stored = bundle_text_vectors(bundle, rows("b", None), tmp_path)
     assert stored is not None

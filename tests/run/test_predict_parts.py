@@ -6,25 +6,23 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from conftest import LAYOUT, Tiny
+from predictors import bundle_predictor
 from workzone.backbones import Backbone
 from workzone.decide.bundle import Bundle
+from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.torch_engine import TorchEngine
 from workzone.features.extract import Extraction, make_spec
-from workzone.features.spec import FeatureSpec
-from workzone.model.detector import DetectorConfig
-from workzone.model.evidence import view_shares
+from workzone.model.config import DetectorConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.images import encoded
 from workzone.run.mistakes import stored_input
-from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
-from workzone.types import BackboneOutput
 
 KEEP = 3
 
@@ -44,13 +42,14 @@ def bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
 def read_views(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many views each call of the backbone read."""
     counts: list[int] = []
-    plain = module.read_views
+    plain = TorchEngine.run
 
-    def counting(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
-        counts.append(len(pixels))
-        return plain(backbone, pixels, spec)
+    def counting(engine: TorchEngine, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        if graph == "reader":
+            counts.append(len(inputs["pixels"]))
+        return plain(engine, graph, inputs)
 
-    monkeypatch.setattr(module, "read_views", counting)
+    monkeypatch.setattr(TorchEngine, "run", counting)
     return counts
 
 
@@ -60,7 +59,7 @@ def test_pixels_and_stored_features_give_the_same_probability(
     test = tiny.manifest.in_split("test")
     store = Extraction(test, lite0, bundle.spec, tiny.store).run()
     stored = evaluate(bundle, test, store).report.probabilities
-    predictions = Predictor(bundle, lite0).predict([tiny.root / s.image.path for s in test])
+    predictions = bundle_predictor(bundle, lite0).predict([tiny.root / s.image.path for s in test])
     np.testing.assert_allclose([p.probability for p in predictions], stored, atol=0.01)
     labels = np.array([s.label for s in test])
     assert ((stored > 0.5) == labels).mean() > 0.8  # it has learned something to agree on
@@ -70,7 +69,7 @@ def test_only_the_kept_views_are_read(
     tiny: Tiny, lite0: Backbone, bundle: Bundle, read_views: list[int]
 ) -> None:
     paths = [tiny.root / s.image.path for s in tiny.manifest][:4]
-    Predictor(bundle, lite0).predict(paths)
+    bundle_predictor(bundle, lite0).predict(paths)
     assert read_views == [1, KEEP - 1] * 4
 
 
@@ -80,7 +79,7 @@ def test_with_one_view_the_glance_is_all_there_is(
     config = TrainConfig(epochs=2, detector=DetectorConfig(glance=GlanceConfig(keep=1)))
     spec = make_spec(lite0, layout=LAYOUT, grid_views=(0,))
     single = train(tiny.manifest, lite0, spec, tiny.store, config).bundle
-    (prediction,) = Predictor(single, lite0).predict(tiny.root / "01.png")
+    (prediction,) = bundle_predictor(single, lite0).predict(tiny.root / "01.png")
     assert read_views == [1]
     assert (prediction.view, prediction.view_weight) == (0, 1.0)
 
@@ -93,7 +92,7 @@ def test_a_glance_over_all_views_reads_them_at_once(
     plain = type(detector)(everything)
     weights = {k: v for k, v in detector.state_dict().items() if not k.startswith("glance")}
     plain.load_state_dict(weights)
-    Predictor(dataclasses.replace(bundle, detector=plain.eval()), lite0).predict(
+    bundle_predictor(dataclasses.replace(bundle, detector=plain.eval()), lite0).predict(
         tiny.root / "01.png"
     )
     assert read_views == [LAYOUT.count]
@@ -102,7 +101,7 @@ def test_a_glance_over_all_views_reads_them_at_once(
 def test_views_that_were_not_read_have_no_share(
     tiny: Tiny, lite0: Backbone, bundle: Bundle
 ) -> None:
-    predictor = Predictor(bundle, lite0)
+    predictor = bundle_predictor(bundle, lite0)
     store = Extraction(tiny.manifest, lite0, bundle.spec, tiny.store).run()
     hashes = {s.image.path: s.content_hash or "" for s in tiny.manifest}
     for name in ("01.png", "03.png", "05.png"):
@@ -113,7 +112,7 @@ def test_views_that_were_not_read_have_no_share(
         assert scored.view_shares.shape == (LAYOUT.count,)
         assert np.count_nonzero(scored.view_shares) <= KEEP
         given = stored_input(bundle, store, [store.row(hashes[name])])
-        stored = view_shares(bundle.detector, given, views=LAYOUT.count)[0]
+        stored = bundle.detector.view_shares(given, views=LAYOUT.count)[0]
         np.testing.assert_allclose(scored.view_shares, stored.numpy(), atol=0.03)
         assert scored.view_shares.sum() == pytest.approx(1)
         x0, y0, x1, y1 = scored.boxes[scored.prediction.view]

@@ -16,12 +16,13 @@ import workzone
 import workzone.run.predictor
 from conftest import Tiny
 from made_images import blob_image, sample_of
+from predictors import bundle_of, bundle_predictor
 from workzone.backbones import Backbone, load_backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, ImageError, UsageError
 from workzone.features.extract import make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.report.overlay import draw_overlay
 from workzone.run.images import Encoded, encoded
 from workzone.run.predictor import Predictor, Scored
@@ -72,8 +73,8 @@ def test_a_probability_is_the_chain_of_the_parts(
 ) -> None:
     """Backbone, glance, pooling, detector, calibration, one after the other, by other means."""
     frame = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-    grid = lite0(make_views(frame, predictor.bundle.spec.layout).pixels).grid
-    detector = predictor.bundle.detector
+    grid = lite0(make_views(frame, bundle_of(predictor).spec.layout).pixels).grid
+    detector = bundle_of(predictor).detector
     assert detector.glance is not None
     cells = ((grid[0] - grid[0].mean(0)) @ detector.glance.weight).view(3, 3)
     fine = cells.repeat_interleave(2, 0).repeat_interleave(2, 1)  # a quarter is 3 x 3 of these
@@ -83,7 +84,9 @@ def test_a_probability_is_the_chain_of_the_parts(
     features = torch.cat([grid.mean(1), grid.max(1).values], dim=1)[kept]
     raw = torch.softmax(detector(features[None]).logits, dim=1)[0, 1].item()
     calibration = Calibration(0.2, 0.5)
-    shifted = Predictor(dataclasses.replace(predictor.bundle, calibration=calibration), lite0)
+    shifted = bundle_predictor(
+        dataclasses.replace(bundle_of(predictor), calibration=calibration), lite0
+    )
     probability = shifted.predict(picture)[0].probability
     assert probability == pytest.approx(float(calibration.apply(raw)), abs=1e-5)
     assert abs(probability - raw) > 1e-3
@@ -249,7 +252,7 @@ def sharp(lite0: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Predicto
     spec = make_spec(lite0, layout=ViewLayout(size=160, tiles=0, squares=()))
     config = TrainConfig(epochs=30, detector=DetectorConfig())
     trained = train(Manifest(samples, root), lite0, spec, root / "features", config)
-    return Predictor(trained.bundle, lite0)
+    return bundle_predictor(trained.bundle, lite0)
 
 
 def test_explain_draws_the_frame(predictor: Predictor) -> None:
@@ -293,7 +296,7 @@ def test_explaining_a_bad_image_raises(predictor: Predictor) -> None:
 
 def test_other_weights_of_the_backbone_are_refused(predictor: Predictor) -> None:
     with pytest.raises(BundleError, match=r"trained on lite0 with weights \w+, these are \w+; loa"):
-        Predictor(predictor.bundle, load_backbone("lite0", random=True))
+        bundle_predictor(bundle_of(predictor), load_backbone("lite0", random=True))
 
 
 def test_an_unknown_device_is_told(tiny: Tiny) -> None:
@@ -310,7 +313,7 @@ def test_a_broken_model_gives_an_error_and_never_nan(
     tiny: Tiny, lite0: Backbone, picture: Image.Image
 ) -> None:
     broken = workzone.load(tiny.bundle)
-    broken.bundle.detector.head[-1].weight.data.fill_(float("nan"))
+    bundle_of(broken).detector.head[-1].weight.data.fill_(float("nan"))
     with pytest.raises(BundleError, match="0: the model gave a probability that is not a finite"):
         broken.predict(picture)
 

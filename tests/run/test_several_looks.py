@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 
 from cli_invoke import invoke
 from conftest import Tiny
+from predictors import backbone_of, bundle_of, bundle_predictor
 from workzone.backbones import Backbone, pool
 from workzone.backbones import run as run_backbone
 from workzone.data.augmentation import augment
@@ -33,7 +34,7 @@ COPIES = 4
 
 def slow_probability(predictor: Predictor, path: Path) -> float:
     """One look after the other, by hand: every view is read, and the glance chooses afterwards."""
-    bundle = predictor.bundle
+    bundle = bundle_of(predictor)
     assert bundle.test_time is not None
     layout, data = bundle.spec.layout, path.read_bytes()
     odds = []
@@ -43,7 +44,7 @@ def slow_probability(predictor: Predictor, path: Path) -> float:
             recipe = bundle.spec.augmentation
             frame = augment(frame, recipe, identity=content_hash(data), copy=copy)
         views = make_views(frame, layout)
-        output = run_backbone(predictor.backbone, views.pixels, precision=bundle.spec.precision)
+        output = run_backbone(backbone_of(predictor), views.pixels, precision=bundle.spec.precision)
         given = DetectorInput(
             features=pool(output, bundle.spec.pooling)[None],
             boxes=torch.from_numpy(views.boxes)[None],
@@ -60,8 +61,8 @@ def slow_probability(predictor: Predictor, path: Path) -> float:
 def test_prediction_is_that_of_a_slow_reference_and_of_evaluation(
     tiny: Tiny, predictor: Predictor, lite0: Backbone, tmp_path: Path
 ) -> None:
-    bundle = predictor.bundle.with_test_time(COPIES)
-    looking = Predictor(bundle, lite0)
+    bundle = bundle_of(predictor).with_test_time(COPIES)
+    looking = bundle_predictor(bundle, lite0)
     samples = tiny.manifest.in_split("test")
     some = [tiny.root / s.image.path for s in list(samples)[:4]]
     told = [prediction.probability for prediction in looking.predict(some)]

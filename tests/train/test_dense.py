@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from made_images import sample_of
+from predictors import bundle_predictor
 from workzone.backbones import Backbone
 from workzone.config import from_mapping
 from workzone.data.manifest import Manifest
@@ -20,10 +21,9 @@ from workzone.errors import UsageError
 from workzone.features.extract import make_spec
 from workzone.features.masks import MaskTargets
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.run.evaluate import evaluate
-from workzone.run.predictor import Predictor
 from workzone.train.batches import Batch, cut
 from workzone.train.feed.augment import AugmentConfig
 from workzone.train.feed.examples import GRID_NUMBERS, Examples, images_at_once
@@ -216,7 +216,7 @@ def test_from_photographs_to_a_bundle_that_says_where(
     bundle = read_bundle(tmp_path / "model")
     assert bundle.detector.config.cells == CellHeadConfig(width=1280)
     assert bundle.identity() == trained.bundle.identity()
-    predictor = Predictor(bundle, lite0)
+    predictor = bundle_predictor(bundle, lite0)
     found = right = 0
     for number in range(100, 110):
         image, (row, column) = street(number, 1)

@@ -15,7 +15,7 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.errors import ManifestError, TrainingError, UsageError
 from workzone.features.extract import make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.train.job import Trained, manifest_hash, train
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from conftest import LAYOUT, Tiny
+from predictors import bundle_predictor
 from workzone.backbones import Backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import Extraction, make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.run.evaluate import evaluate
-from workzone.run.predictor import Predictor
 from workzone.scenes.write import write_scenes
 from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.job import Trained, train
@@ -198,5 +198,5 @@ def test_masks_of_drawn_scenes_are_learned(canvas: int, lite0: Backbone, tmp_pat
     store = Extraction(test, lite0, trained.bundle.spec, tmp_path / "features").run()
     stored = evaluate(trained.bundle, test, store).report.probabilities
     paths = [manifest.root / s.image.path for s in test]
-    seen = [p.probability for p in Predictor(trained.bundle, lite0).predict(paths)]
+    seen = [p.probability for p in bundle_predictor(trained.bundle, lite0).predict(paths)]
     np.testing.assert_allclose(seen, stored, atol=0.02)

@@ -17,7 +17,8 @@ from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
@@ -286,7 +287,7 @@ def test_damaged_features_are_named(value: float) -> None:
 
 def test_a_run_that_explodes_says_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = made_data(40)
-    monkeypatch.setattr(losses, "penalty", lambda detector, config: torch.tensor(torch.inf))
+    monkeypatch.setattr(Detector, "penalty", lambda detector, **weights: torch.tensor(torch.inf))
     with pytest.raises(
         TrainingError,
         match=r"inf in step 0 \(epoch 0, images 9, .* 15 more\); lower the learning rate \(0.02",

@@ -14,7 +14,8 @@ from test_loop import FAST, D, examples_of, fit, grid_parts, made_data, two_fold
 
 from workzone.backbones.adapters import AdapterConfig
 from workzone.features.masks import MaskTargets
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.masks.loss import mask_loss
 from workzone.train import fit as fitting

@@ -14,6 +14,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
 from conftest import Tiny
+from predictors import backbone_of, bundle_predictor
 from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
@@ -24,11 +25,12 @@ from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.views.glance import GlanceConfig
-from workzone.run.predictor import Predictor, load
+from workzone.run.predictor import load
 from workzone.train.batches import cut
 from workzone.train.batches import load as load_batches
 from workzone.train.feed.examples import Examples
@@ -104,13 +106,10 @@ def detector_of(
     torch.manual_seed(0)
     sized = examples.sized(config, np.arange(len(examples)))
     detector = PixelDetector(sized, backbone, spec, ADAPTERS)
-    for parameter in detector.head.parameters():
+    for parameter in detector.detector.head.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    everything = torch.arange(len(examples))
-    given = examples.stored(everything)
-    if detector.glance is not None and given.grid is not None:
-        detector.glance.fit(given.grid.mean(dim=1), examples.labels)
-    detector.fit_scaler(detector.choose_views(given).features)
+    given = examples.stored(torch.arange(len(examples)))
+    detector.fit(lambda: [given], examples.labels)
     return detector.eval()
 
 
@@ -133,14 +132,15 @@ def test_features_that_hardly_differ_are_not_blown_up(
     detector = detector_of(examples, backbone, spec, DetectorConfig())
     features = torch.randn(50, 5, 64, generator=torch.Generator().manual_seed(4))
     features[..., 7] *= 1e-3
-    detector.fit_scaler(features)
+    detector.fit(lambda: [DetectorInput(features=features)], torch.zeros(50))
     plain = Detector(detector.config)
     plain.fit_scaler(features)
-    assert float(detector.feature_scale[7]) == pytest.approx(
+    scale = detector.detector.feature_scale
+    assert float(scale[7]) == pytest.approx(
         0.1 * float(features.mean(dim=1).std(dim=0, correction=0).median())
     )
     others = torch.arange(64) != 7
-    assert torch.equal(detector.feature_scale[others], plain.feature_scale[others])
+    assert torch.equal(scale[others], plain.feature_scale[others])
 
 
 @pytest.mark.parametrize("config", [GLANCE, DetectorConfig()], ids=["glance", "all views"])
@@ -244,7 +244,7 @@ def test_the_state_holds_what_learns(
 ) -> None:
     detector = moved(detector_of(examples, backbone, spec))
     state = detector.state_dict()
-    plain = Detector(detector.config).state_dict().keys()
+    plain = {f"detector.{name}" for name in Detector(detector.config).state_dict()}
     assert {name for name in state if not name.startswith("backbone.")} == plain
     assert all("lora_" in name for name in state.keys() - plain)
     assert len(state.keys() - plain) == 2 * 6 * 3
@@ -253,8 +253,8 @@ def test_the_state_holds_what_learns(
     given = examples.batch(ALL[:4])
     with torch.no_grad():
         assert torch.equal(other.run(given).logits, detector.run(given).logits)
-    del state["head.1.bias"]
-    with pytest.raises(RuntimeError, match=r"Missing key.*head\.1\.bias"):
+    del state["detector.head.1.bias"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*detector\.head\.1\.bias"):
         other.load_state_dict(state)
 
 
@@ -383,12 +383,13 @@ def test_a_bundle_predicts_what_the_model_in_memory_does(
     backbone = load_backbone("lite0")
     backbone.replace_weights(result.bundle.backbone_weights)
     loaded = load(root / "model")
-    memory = Predictor(result.bundle, backbone).predict(paths(few))
+    memory = bundle_predictor(result.bundle, backbone).predict(paths(few))
     assert loaded.predict(paths(few)) == memory
     assert len({p.probability for p in memory}) > 1
     # and what it says of features stored with its own backbone
     manifest = few.with_samples(list(few)[:4])
-    store = Extraction(manifest, loaded.backbone, loaded.bundle.spec, root / "features").run()
+    spec = loaded.description.spec
+    store = Extraction(manifest, backbone_of(loaded), spec, root / "features").run()
     rows = [store.row(s.content_hash or "") for s in manifest]
     given = DetectorInput(
         features=store.read("pooled", rows),

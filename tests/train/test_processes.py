@@ -19,7 +19,7 @@ from train.resume_job import made_examples
 from workzone.backbones.adapters import AdapterConfig
 from workzone.data.weather import WeatherConfig
 from workzone.errors import UsageError
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.train import processes as module
 from workzone.train.batches import cut
 from workzone.train.feed.augment import AugmentConfig

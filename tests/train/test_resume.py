@@ -24,9 +24,10 @@ import yaml
 
 from train.resume_job import made_examples
 from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
-from workzone.train import loop, losses
+from workzone.train import loop
 from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.fit import Fit, fit
 from workzone.train.judging import Validation
@@ -318,14 +319,14 @@ def test_a_damaged_result_says_how_to_begin_anew(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_named_and_its_batch_kept(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = {"loss": losses.penalty, "gradient": loop.gradient_norm}[what]
+    plain = {"loss": Detector.penalty, "gradient": loop.gradient_norm}[what]
     calls = itertools.count()
 
-    def broken(*arguments: Any) -> torch.Tensor:
-        value: torch.Tensor = plain(*arguments)
+    def broken(*arguments: Any, **weights: float) -> torch.Tensor:
+        value: torch.Tensor = plain(*arguments, **weights)
         return value * torch.nan if next(calls) == 4 else value
 
-    where = {"loss": (losses, "penalty"), "gradient": (loop, "gradient_norm")}[what]
+    where = {"loss": (Detector, "penalty"), "gradient": (loop, "gradient_norm")}[what]
     monkeypatch.setattr(*where, broken)
     config = dataclasses.replace(settings("adamw"), accumulate=1)
     with pytest.raises(

@@ -206,7 +206,7 @@ class Backbone(nn.Module):
         trainable = any(parameter.requires_grad for parameter in self.model.parameters())
         with torch.set_grad_enabled(trainable and torch.is_grad_enabled()):
             ordered = pixels.contiguous(memory_format=self._memory_format)
-            cls, grid = self.tokens(ordered.to(self._scale.dtype) * self._scale + self._shift)
+            cls, grid = self.tokens(self.normalise(ordered.to(self._scale.dtype)))
         if grid.shape[1] != grid_size[0] * grid_size[1]:
             raise BackboneError(
                 f"backbone {self.name!r} gave {grid.shape[1]} grid cells for {size} px; "
@@ -214,6 +214,10 @@ class Backbone(nn.Module):
                 "choose another backbone"
             )
         return BackboneOutput(cls, grid, grid_size)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Views of 0..255, float ``[M, 3, S, S]``, as the network takes them."""
+        return pixels * self._scale + self._shift
 
     def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         """Class token and patch tokens of normalised views, float ``[M, 3, S, S]``."""

@@ -215,6 +215,7 @@ class _OneDnnConv2d(nn.Conv2d):
         assert not isinstance(self.padding, str)
         plain = maps.dtype == self.weight.dtype == torch.float32
         known = maps.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        plain &= not torch.compiler.is_exporting()  # other engines choose for themselves
         if not (plain and known) or torch.is_autocast_enabled("cpu"):
             return super().forward(maps)
         result: torch.Tensor = torch.mkldnn_convolution(

@@ -11,6 +11,7 @@ from workzone.cli import (
     data,
     demo,
     evaluate,
+    export,
     features,
     models,
     predict,
@@ -58,6 +59,7 @@ app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
+app.command(epilog=export.EXAMPLES_EXPORT)(export.export)
 
 
 def main() -> None:

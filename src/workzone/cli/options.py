@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +14,7 @@ from workzone.cli.console import err
 if TYPE_CHECKING:
     from workzone.backbones import Backbone
     from workzone.data.manifest import Manifest
-    from workzone.decide.bundle import Bundle
+    from workzone.decide.description import Description
     from workzone.features.spec import FeatureSpec, Precision
     from workzone.views import ViewLayout
 
@@ -127,6 +127,19 @@ ModelOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        help="onnx, openvino or torch (default: torch for a bundle, for an exported model the one "
+        "it was exported for)."
+    ),
+]
+EnginePrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help="float32 or bfloat16, in which it computes (default: the model's own)."
+    ),
+]
 
 
 def prepare(
@@ -202,9 +215,11 @@ def model_folder(model: Path | None) -> Path:
 
 AUTO_SHARE = "auto"
 
+Described = TypeVar("Described", bound="Description")
 
-def with_share(bundle: Bundle, share: str | None) -> Bundle:
-    """The bundle for the share that ``--share`` names; for balanced classes, if it is to be found.
+
+def with_share(model: Described, share: str | None) -> Described:
+    """The model for the share that ``--share`` names; for balanced classes, if it is to be found.
 
     Raises:
         UsageError: neither a number above 0 and below 1 nor ``auto``.
@@ -213,9 +228,9 @@ def with_share(bundle: Bundle, share: str | None) -> Bundle:
     from workzone.errors import UsageError
 
     if share is None:
-        return bundle
+        return model
     if share == AUTO_SHARE:
-        return bundle.with_share(BALANCED)
+        return model.with_share(BALANCED)
     try:
         number = float(share)
     except ValueError:
@@ -223,7 +238,7 @@ def with_share(bundle: Bundle, share: str | None) -> Bundle:
             f"--share {share!r}: give the share of images with road work as a number, such as "
             f"0.02, or {AUTO_SHARE!r} to estimate it from the images"
         ) from None
-    return bundle.with_share(number)
+    return model.with_share(number)
 
 
 def say_share(share: float, images: int) -> None:

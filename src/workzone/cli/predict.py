@@ -16,6 +16,8 @@ from workzone.cli.console import FAILED, command, err, examples, out
 from workzone.cli.options import (
     AUTO_SHARE,
     DeviceOption,
+    EngineOption,
+    EnginePrecisionOption,
     ModelOption,
     ShareOption,
     TestTimeOption,
@@ -80,6 +82,8 @@ def predict(
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
+    engine: EngineOption = None,
+    precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     as_json: Annotated[
@@ -104,7 +108,7 @@ def predict(
     """
     from workzone.errors import UsageError
     from workzone.run.explaining import explain_each
-    from workzone.run.predictor import Predictor, load
+    from workzone.run.predictor import load
     from workzone.run.sources import find_images
 
     if not sources:
@@ -116,9 +120,11 @@ def predict(
     missed = found.passed_over.missed or found.remarks
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
-    predictor = load(model_folder(model), weights=weights, device=device)
-    bundle = with_share(predictor.bundle.with_test_time(tta).with_view_size(size), share)
-    predictor = Predictor(bundle, predictor.backbone)
+    predictor = load(
+        model_folder(model), engine=engine, precision=precision, weights=weights, device=device
+    )
+    description = predictor.description.with_test_time(tta).with_view_size(size)
+    predictor = predictor.described(with_share(description, share))
     auto = share == AUTO_SHARE
     found_share: float | None = None
     explained = False
@@ -136,7 +142,7 @@ def predict(
         say_share(found_share, scored)
     if explain is not None:
         if found_share is not None:
-            predictor = Predictor(bundle.with_share(found_share), predictor.backbone)
+            predictor = predictor.described(predictor.description.with_share(found_share))
         if not explained:  # images that cannot be read were told by the scoring
             for _ in explain_each(predictor, found, explain, image_only=image_only):
                 pass

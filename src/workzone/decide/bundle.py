@@ -17,8 +17,6 @@ import dataclasses
 import hashlib
 import importlib.resources
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +27,16 @@ import torch
 
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
+from workzone.decide.description import Description
 from workzone.decide.test_time import TestTimeConfig
 from workzone.decide.threshold import HALF
-from workzone.errors import BundleError, UsageError, WorkzoneError
+from workzone.errors import BundleError
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_model import TextSpec
-from workzone.files import sync_folder, write_text, writing
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.files import replacing_folder, write_text, writing
+from workzone.model.base import AnyDetector
+from workzone.model.config import DetectorConfig
+from workzone.model.make import make_detector
 from workzone.views import PREPROCESSING_VERSION
 
 T = TypeVar("T")
@@ -51,41 +52,17 @@ _FILES = {"weights": _NAMES[1], "training": _NAMES[2], "backbone": "backbone.saf
 """The files that bundle.json has a hash of."""
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """A detector with what it needs to be used, and where it comes from.
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Description):
+    """A detector with what it needs to be used, and where it comes from."""
 
-    Raises:
-        UsageError: the parts do not fit: metadata without a calibration, another text model.
-    """
-
-    detector: Detector
-    spec: FeatureSpec
-    calibration: Calibration  # of probabilities given on the image alone
-    backbone_licence: str
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    training_images: frozenset[str] = frozenset()  # content hashes
-    training_groups: frozenset[str] = frozenset()
-    metadata_calibration: Calibration | None = None  # of probabilities given with metadata
+    detector: AnyDetector
     backbone_weights: Mapping[str, torch.Tensor] = field(default_factory=dict)  # learned, by name
-    text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
-    test_time: TestTimeConfig | None = None  # several looks at an image; None: one
 
-    def __post_init__(self) -> None:
-        metadata = self.detector.config.metadata
-        if (metadata is None) != (self.metadata_calibration is None):
-            raise UsageError(
-                "a bundle has a metadata_calibration if, and only if, its detector takes metadata"
-            )
-        spec = self.text_model
-        asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
-        given = (0, "") if spec is None else (spec.width, spec.key())
-        if (asked[0] or given[0]) and asked != given:
-            raise UsageError(
-                f"its detector takes text vectors of width {asked[0]} and key "
-                f"{asked[1] or 'none'}, its text_model gives width {given[0]} and key "
-                f"{given[1] or 'none'}; name the text model that it was trained with"
-            )
+    @property
+    def config(self) -> DetectorConfig:
+        """Shape of the detector."""
+        return self.detector.config
 
     def identity(self) -> str:
         """16 hex digits that change with anything that changes a probability."""
@@ -103,72 +80,24 @@ class Bundle:
         digest.update(_weights(self.detector.state_dict()))
         return digest.hexdigest()
 
-    def with_test_time(self, copies: int | None) -> Bundle:
-        """The same that looks at ``copies`` augmented copies too; 0: none; None: as it is.
 
-        Raises:
-            UsageError: more copies than there may be.
-        """
-        if copies is None:
-            return self
-        if copies == 0:
-            return dataclasses.replace(self, test_time=None)
-        config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
-        return dataclasses.replace(self, test_time=config)
-
-    def with_share(self, share: float | None) -> Bundle:
-        """The same for images of which this share, in (0, 1), shows road work; None: as it is.
-
-        Raises:
-            UsageError: a share out of range.
-        """
-        if share is None:
-            return self
-        told = self.metadata_calibration
-        return dataclasses.replace(
-            self,
-            calibration=self.calibration.at_share(share),
-            metadata_calibration=None if told is None else told.at_share(share),
-        )
-
-    def with_view_size(self, size: int | None) -> Bundle:
-        """The same that sees views of another side, in pixels; None: as it is.
-
-        Smaller views are read faster, in larger ones smaller things are seen. Only a dense detector
-        can do this: it judges cells, of which there may be any number.
-
-        Raises:
-            UsageError: another kind of detector, or a size that is no multiple of a cell's.
-        """
-        layout, (rows, _) = self.spec.layout, self.spec.grid_size
-        if size is None or size == layout.size:
-            return self
-        if self.detector.config.cells is None:
-            raise UsageError(
-                f"--size: this model knows views of {layout.size} px and no others; dense models "
-                "(workzone train --preset dense, and the one that comes with workzone) take any"
-            )
-        cell = layout.size // rows
-        multiple = 2 * cell if layout.halves else cell
-        if size < multiple or size % multiple:
-            lower = max(1, size // multiple) * multiple
-            raise UsageError(
-                f"--size {size} is no multiple of {multiple}"
-                f"{', twice' if layout.halves else ','} the side of a cell: "
-                f"the nearest are {lower} and {lower + multiple}"
-            )
-        spec = dataclasses.replace(
-            self.spec,
-            layout=dataclasses.replace(layout, size=size),
-            grid_size=(size // cell, size // cell),
-        )
-        return dataclasses.replace(self, spec=spec)
-
-
-def _plain(
-    part: DetectorConfig | Calibration | TextSpec | TestTimeConfig | None,
-) -> dict[str, Any] | None:
+def _plain(part: Any) -> dict[str, Any] | None:
     return None if part is None else dataclasses.asdict(part)
+
+
+def describe(description: Description) -> dict[str, Any]:
+    """What `bundle.json` says of a model, but for the hashes of its files."""
+    return {
+        "format": FORMAT,
+        "detector": _plain(description.config),
+        "features": description.spec.to_json(),
+        "text_model": _plain(description.text_model),
+        "calibration": _plain(description.calibration),
+        "metadata_calibration": _plain(description.metadata_calibration),
+        "test_time": _plain(description.test_time),
+        "backbone_licence": description.backbone_licence,
+        "provenance": dict(description.provenance),
+    }
 
 
 def _weights(state: Mapping[str, torch.Tensor]) -> bytes:
@@ -188,25 +117,13 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         raise BundleError(f"{folder} is not empty and not a bundle; name another folder")
     weights = _weights(bundle.detector.state_dict())
     learned = _weights(bundle.backbone_weights) if bundle.backbone_weights else None
-    known = {"images": sorted(bundle.training_images), "groups": sorted(bundle.training_groups)}
-    training = (json.dumps(known) + "\n").encode()
-    description = {
-        "format": FORMAT,
-        "detector": _plain(bundle.detector.config),
-        "features": bundle.spec.to_json(),
-        "text_model": _plain(bundle.text_model),
-        "calibration": _plain(bundle.calibration),
-        "metadata_calibration": _plain(bundle.metadata_calibration),
-        "test_time": _plain(bundle.test_time),
+    training = training_json(bundle)
+    description = describe(bundle) | {
         "weights_blake2b": hashlib.blake2b(weights).hexdigest(),
         "backbone_blake2b": learned and hashlib.blake2b(learned).hexdigest(),
         "training_blake2b": hashlib.blake2b(training).hexdigest(),
-        "backbone_licence": bundle.backbone_licence,
-        "provenance": dict(bundle.provenance),
     }
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
+    with replacing_folder(folder) as aside:
         with writing(aside / "detector.safetensors") as path:
             path.write_bytes(weights)
         if learned is not None:
@@ -214,29 +131,22 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
                 path.write_bytes(learned)
         with writing(aside / "training.json") as path:
             path.write_bytes(training)
-        write_text(aside / "NOTICE.txt", _notice(bundle))
+        write_text(aside / "NOTICE.txt", notice(bundle))
         write_text(aside / "bundle.json", json.dumps(description, indent=2, allow_nan=False) + "\n")
-        if folder.exists():
-            folder.replace(old)
-        aside.replace(folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
-        raise WorkzoneError(
-            f"cannot write {folder}: {error.strerror or error}. Name another folder."
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _has_entries(folder: Path) -> bool:
     return not folder.is_dir() or any(folder.iterdir())
 
 
-def _notice(bundle: Bundle) -> str:
+def training_json(description: Description) -> bytes:
+    """`training.json`: content hashes and groups of the images that the model learned from."""
+    images, groups = description.training_images, description.training_groups
+    return (json.dumps({"images": sorted(images), "groups": sorted(groups)}) + "\n").encode()
+
+
+def notice(bundle: Bundle) -> str:
+    """`NOTICE.txt`: licences of the parts."""
     sources = bundle.provenance.get("sources") or ["not stated"]
     where = "not in this folder"
     if bundle.backbone_weights:
@@ -291,6 +201,56 @@ def _read_file(folder: Path, description: Mapping[str, Any], name: str) -> bytes
     return data
 
 
+def read_json(folder: Path) -> dict[str, Any]:
+    """What `bundle.json` of a folder holds.
+
+    Raises:
+        BundleError: it was made by a later version.
+    """
+    held: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    if held["format"] != FORMAT:
+        raise BundleError(
+            f"{folder} has bundle format {held['format']}, this version of workzone "
+            f"reads {FORMAT}; update workzone or train again"
+        )
+    return held
+
+
+def parse_description(
+    folder: Path, held: Mapping[str, Any], training: bytes
+) -> tuple[DetectorConfig, dict[str, Any]]:
+    """The detector's shape, and the fields of a `Description`, from the files of a folder.
+
+    Raises:
+        BundleError: the parts do not fit each other or this version of workzone.
+    """
+    spec = FeatureSpec.from_json(held["features"])
+    config = from_mapping(DetectorConfig, held["detector"], where="detector")
+    if spec.preprocessing != PREPROCESSING_VERSION:
+        raise BundleError(
+            f"the bundle at {folder} was made with preprocessing {spec.preprocessing}, this "
+            f"version of workzone does {PREPROCESSING_VERSION}; train again"
+        )
+    if config.width != spec.width:
+        raise BundleError(
+            f"the bundle at {folder} is damaged: its detector takes features of width "
+            f"{config.width}, its features have {spec.width}"
+        )
+    seen = json.loads(training)
+    return config, {
+        "spec": spec,
+        "calibration": _read_calibration(held, "calibration") or Calibration(),
+        "backbone_licence": held["backbone_licence"],
+        "provenance": held["provenance"],
+        "training_images": frozenset(seen["images"]),
+        "training_groups": frozenset(seen["groups"]),
+        "metadata_calibration": _read_calibration(held, "metadata_calibration"),
+        "text_model": _read_part(TextSpec, held, "text_model"),
+        # Bundles made before it was there have none.
+        "test_time": _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time"),
+    }
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle.
 
@@ -304,27 +264,10 @@ def read_bundle(folder: Path) -> Bundle:
             "Make one with `workzone train`, or name another with --model."
         )
     try:
-        description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
-            raise BundleError(
-                f"{folder} has bundle format {description['format']}, this version of workzone "
-                f"reads {FORMAT}; update workzone or train again"
-            )
+        description = read_json(folder)
         data = {name: _read_file(folder, description, name) for name in _FILES}
-        known = json.loads(data["training"])
-        spec = FeatureSpec.from_json(description["features"])
-        config = from_mapping(DetectorConfig, description["detector"], where="detector")
-        if spec.preprocessing != PREPROCESSING_VERSION:
-            raise BundleError(
-                f"the bundle at {folder} was made with preprocessing {spec.preprocessing}, this "
-                f"version of workzone does {PREPROCESSING_VERSION}; train again"
-            )
-        if config.width != spec.width:
-            raise BundleError(
-                f"the bundle at {folder} is damaged: its detector takes features of width "
-                f"{config.width}, its features have {spec.width}"
-            )
-        detector = Detector(config)
+        config, parts = parse_description(folder, description, data["training"])
+        detector = make_detector(config)
         detector.load_state_dict(safetensors.torch.load(data["weights"]))
         learned = safetensors.torch.load(data["backbone"]) if data["backbone"] else {}
         for name, state in (("weights", detector.state_dict()), ("backbone", learned)):
@@ -334,20 +277,7 @@ def read_bundle(folder: Path) -> Bundle:
                     f"{folder / _FILES[name]}: {', '.join(broken)} hold values that are not "
                     "finite numbers, so no probability could be given; train again"
                 )
-        return Bundle(
-            detector=detector.eval(),
-            spec=spec,
-            calibration=_read_calibration(description, "calibration") or Calibration(),
-            backbone_licence=description["backbone_licence"],
-            provenance=description["provenance"],
-            training_images=frozenset(known["images"]),
-            training_groups=frozenset(known["groups"]),
-            metadata_calibration=_read_calibration(description, "metadata_calibration"),
-            text_model=_read_part(TextSpec, description, "text_model"),
-            # Bundles made before it was there have none.
-            test_time=_read_part(TestTimeConfig, {"test_time": None, **description}, "test_time"),
-            backbone_weights=learned,
-        )
+        return Bundle(detector=detector.eval(), backbone_weights=learned, **parts)
     except BundleError:
         raise
     except KeyError as error:

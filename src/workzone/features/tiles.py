@@ -41,6 +41,15 @@ def keep_highest(
     return (position + count * dropped).topk(min(keep, count), largest=False, sorted=True).indices
 
 
+def take_views(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Of values ``[B, V, ...]`` those of the views at positions int64 ``[B, k]``.
+
+    As `torch.take_along_dim`, which an export fixes to one batch size.
+    """
+    places = kept.reshape(*kept.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, places.expand(*kept.shape, *values.shape[2:]))
+
+
 def cell_coverage(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
     """How much of each cell of the whole frame's grid each box covers.
 

@@ -34,6 +34,9 @@ LEAST_SPREAD = 0.1
 OUTSIDE = -30.0
 """The logit of cells beyond the frame."""
 
+CELL_MASKS = 2
+"""How much finer, a side, than a view's grid the frame's masks are: views show parts of it."""
+
 FIRST_BIAS = -2.0
 """Of a cell before training: most cells of most frames show no road work."""
 
@@ -144,7 +147,7 @@ class CellHead(nn.Module):
         for grid in grids:
             for image in grid.to(self.mean.device).split(1):
                 views = image[:, None] if image.ndim == 3 else image  # one view alone
-                cells = self._judged(*by_scale(views, grid_size)[0]).flatten(0, 2)
+                cells = self.judged(*by_scale(views, grid_size)[0]).flatten(0, 2)
                 count += len(cells)
                 # An image's mean in float32 is exact enough, sums over all in it are not.
                 total += len(cells) * cells.mean(dim=0).double()
@@ -204,10 +207,14 @@ class CellHead(nn.Module):
     def _logits(
         self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
     ) -> torch.Tensor:
+        return self.score(self.judged(grid, grid_size), scale)
+
+    def score(self, judged: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """Logits ``[...]`` of cells ``[..., D']``, each channel over ``scale`` ``[D']``."""
         # Standardised within the first layer: the grid is large, and need not be held twice.
         first = self.classifier if self.hidden is None else self.hidden
         weight = first.weight / scale
-        logits = F.linear(self._judged(grid, grid_size), weight, first.bias - weight @ self.mean)
+        logits = F.linear(judged, weight, first.bias - weight @ self.mean)
         if self.hidden is not None:
             logits = self.classifier(F.relu(logits))
         return logits.squeeze(-1)
@@ -216,13 +223,14 @@ class CellHead(nn.Module):
         """The cells, of logits ``[B, N]``, that decide."""
         return cells.topk(min(self.config.top, cells.shape[1]), dim=1)
 
-    def _judged(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    def judged(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
         """The cells ``[B, V, N, D']`` that the head itself sees: as given, or after the tail."""
         if self.tail is None:
             return grid
         maps = grid.flatten(0, 1).unflatten(1, grid_size).permute(0, 3, 1, 2)
         judged: torch.Tensor = self.tail(maps).permute(0, 2, 3, 1)
-        return judged.flatten(1, 2).reshape(*grid.shape[:3], -1)
+        views: torch.Tensor = judged.flatten(1, 2).unflatten(0, grid.shape[:2])
+        return views
 
 
 def by_scale(

@@ -7,6 +7,7 @@ multiplication with its addition.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import weakref
 from collections.abc import Callable, Iterable
@@ -23,7 +24,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from workzone.backbones import EMBEDDED, Backbone, load_backbone, pool
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
+from workzone.model.inputs import DetectorInput
+from workzone.model.make import make_detector
 from workzone.model.masks.loss import mask_loss
 from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import Preset
@@ -155,7 +158,7 @@ def preset_cost(preset: Preset) -> Cost:
     layout = preset.layout
     seen = _backbone_cost(preset.backbone, layout.size, read, preset.pooling, layout.halves)
     with META:
-        detector = Detector(preset.detector)
+        detector = make_detector(preset.detector)
     prediction = _predict(detector, preset, seen)
     numbers = seen.numbers + sum(tensor.numel() for tensor in _state(detector))
     detector_bytes = sum(tensor.nbytes for tensor in _state(detector))
@@ -174,8 +177,7 @@ def preset_cost(preset: Preset) -> Cost:
 
 def views_read(preset: Preset) -> int:
     """How many views of an image the backbone reads in prediction: k where there is a glance."""
-    glance, views = preset.detector.glance, preset.layout.count
-    return views if glance is None else min(glance.keep, views)
+    return preset.detector.views_read(preset.layout.count)
 
 
 @dataclass(frozen=True)
@@ -219,46 +221,47 @@ def _state(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def _inputs(preset: Preset, *, rows: int, views: int) -> dict[str, torch.Tensor]:
-    return {
-        "features": torch.empty(rows, views, preset.detector.width, device=META),
-        "boxes": torch.empty(rows, views, 4, device=META),
-    }
+def _input(preset: Preset, *, rows: int, views: int) -> DetectorInput:
+    return DetectorInput(
+        features=torch.empty(rows, views, preset.detector.width, device=META),
+        boxes=torch.empty(rows, views, 4, device=META),
+    )
 
 
-def _predict(detector: Detector, preset: Preset, seen: _BackboneCost) -> Counted:
+def _tensors(given: DetectorInput) -> list[torch.Tensor]:
+    known = {} if given.metadata is None else vars(given.metadata)
+    return [v for v in [*vars(given).values(), *known.values()] if isinstance(v, torch.Tensor)]
+
+
+def _predict(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> Counted:
     """One image, without metadata and masks, as the predictor does it."""
-    inputs = _inputs(preset, rows=1, views=views_read(preset))
-    held = [*_state(detector), *inputs.values()]
-    further: dict[str, Any] = {}
-    if preset.detector.cells is not None:
+    given = _input(preset, rows=1, views=views_read(preset))
+    if preset.detector.needs_all_grids:
         grid = _grid(preset, seen, rows=1)
-        further = {"grid": grid, "grid_size": seen.grid_size}
-        held.append(grid)
+        given = dataclasses.replace(given, grid=grid, grid_size=seen.grid_size)
+    held = [*_state(detector), *_tensors(given)]
     detector.eval()
     with torch.no_grad():
-        return counted(lambda: detector(**inputs, **further), held)
+        return counted(lambda: detector.run(given), held)
 
 
 def _grid(preset: Preset, seen: _BackboneCost, *, rows: int) -> torch.Tensor:
-    views = (preset.layout.count,) if preset.detector.cells is not None else ()
+    views = (preset.layout.count,) if preset.detector.needs_all_grids else ()
     return torch.empty(rows, *views, seen.grid_cells, seen.grid_width, device=META)
 
 
-def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
+def _train(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> int:
     """Bytes of a training step on stored features, with all that the detector can learn from."""
     config, views = preset.detector, preset.layout.count
-    inputs = _inputs(preset, rows=TRAINING_BATCH, views=views)
-    held = [*_state(detector), *inputs.values()]
-    further: dict[str, Any] = {}
+    given = _input(preset, rows=TRAINING_BATCH, views=views)
     targets = None
     if config.metadata is not None:
-        further["metadata"] = no_metadata(TRAINING_BATCH, config.metadata).to(META)
-        held += vars(further["metadata"]).values()
+        nothing = no_metadata(TRAINING_BATCH, config.metadata).to(META)
+        given = dataclasses.replace(given, metadata=nothing)
     if config.needs_grid:
         grid = _grid(preset, seen, rows=TRAINING_BATCH)
-        further |= {"grid": grid, "grid_size": seen.grid_size}
-        held.append(grid)
+        given = dataclasses.replace(given, grid=grid, grid_size=seen.grid_size)
+    held = [*_state(detector), *_tensors(given)]
     if config.masks is not None:
         shape = (TRAINING_BATCH, len(OBJECT_CLASSES), *config.masks.mask_size(seen.grid_size))
         targets = torch.empty(shape, device=META)
@@ -270,9 +273,9 @@ def _train(detector: Detector, preset: Preset, seen: _BackboneCost) -> int:
     detector.train()
     memory = PeakMemory([*held, labels, annotated, *averages])
     with memory, FusedAttention():
-        output = detector(**inputs, **further)
+        output = detector.run(given)
         loss = F.cross_entropy(output.logits, labels) + output.balance_loss
-        if targets is not None:
+        if targets is not None and output.masks is not None:
             loss = loss + mask_loss(output.masks, targets, row_mask=annotated)
         loss.backward()
         optimizer.step()

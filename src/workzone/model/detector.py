@@ -1,4 +1,4 @@
-"""The detector: from the features of an image's views, and what else is known, to logits.
+"""The detector of whole views: from their features, and what else is known, to logits.
 
 One configuration covers all of it, from the small detector (no projection, no encoder, pooling and
 one linear layer) to the reference: views pruned 12 -> 8, projected, encoded, fused, joined with
@@ -8,140 +8,31 @@ metadata, classified; masks of the six classes learned beside it.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Literal, cast, get_args
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from workzone.errors import UsageError, nearest
-from workzone.model.cells import CellHead, CellHeadConfig, by_scale
+from workzone.errors import UsageError
+from workzone.features.tiles import take_views
+from workzone.model.base import AnyDetector
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.attention import RMSNorm
-from workzone.model.encoder.encoder import EncoderConfig, ViewEncoder
+from workzone.model.encoder.encoder import ViewEncoder
+from workzone.model.evidence import gradient_times_input, shares
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks.head import MaskHead, MaskHeadConfig, mask_evidence, place_grids
+from workzone.model.masks.head import MaskHead, mask_evidence, place_grids
 from workzone.model.metadata.batch import MetadataBatch
-from workzone.model.metadata.config import MetadataConfig
 from workzone.model.metadata.encoder import MetadataEncoder
 from workzone.model.views.fusion import FusionConfig, GatedAttentionFusion
-from workzone.model.views.glance import Glance, GlanceConfig
+from workzone.model.views.glance import Glance
 from workzone.model.views.pooling import AttentionAndMaximum, MeanPooling
-from workzone.model.views.pruning import PrunerConfig, ViewPruner, on_all_views
+from workzone.model.views.pruning import ViewPruner, on_all_views
 from workzone.types import OBJECT_CLASSES, DetectorOutput
-from workzone.views import ViewLayout
-
-FusionName = Literal["mean", "attention+maximum", "gated"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectorConfig:
-    """Shape of a detector; the defaults are the small one."""
-
-    width: int = 0  # D of the stored features; 0: taken from them when training starts
-    glance: GlanceConfig | None = None  # choice of views before the backbone; None: all are read
-    projection: int = 0  # E; 0: features keep their width
-    pruner: PrunerConfig | None = None  # choice among the views read; None: all are kept
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(depth=0))
-    fusion: FusionName = "attention+maximum"
-    gate_hidden: int = 32  # of the gate of "attention+maximum"
-    metadata: MetadataConfig | None = None  # None: the image alone
-    head: tuple[int, ...] = ()  # widths of hidden layers; none: one linear layer
-    dropout: float = 0.0  # after each hidden layer, or on what the linear layer sees, 0..1
-    masks: MaskHeadConfig | None = None  # None: no auxiliary masks
-    mask_evidence: bool = False  # whether the head is told what the masks show
-    cells: CellHeadConfig | None = None  # a dense head in place of all of the above; None: not
-
-    def __post_init__(self) -> None:
-        if self.fusion not in get_args(FusionName):
-            hint = nearest(str(self.fusion), get_args(FusionName))
-            raise UsageError(f"fusion={self.fusion!r} is not known; {hint}")
-        if self.width < 0 or self.projection < 0 or not 0 <= self.dropout < 1:
-            raise UsageError(
-                f"width and projection are 0 or more, dropout in [0, 1): got width="
-                f"{self.width}, projection={self.projection}, dropout={self.dropout}"
-            )
-        if self.encoder.depth and self.token_width not in (0, self.encoder.width):
-            raise UsageError(
-                f"encoder.width={self.encoder.width} must be the width of the tokens, "
-                f"{self.token_width} (projection, or width where projection is 0)"
-            )
-        if self.mask_evidence and self.masks is None:
-            raise UsageError("mask_evidence: true needs masks, as in masks: {hidden: 128}")
-        if self.cells is not None:
-            self._check_cells_alone()
-        if self.glance is not None and self.needs_all_grids:
-            raise UsageError(
-                "masks.canvas takes the grids of all views, and the glance leaves most unread: "
-                "glance: null, or masks.canvas: 0"
-            )
-
-    def _check_cells_alone(self) -> None:
-        """Refuse parts beside the dense head that would be neither built nor read."""
-        parts = ("glance", "pruner", "metadata", "masks")
-        beside = [name for name in parts if getattr(self, name) is not None]
-        if self.encoder.depth:
-            beside.append("encoder")
-        if self.head:
-            beside.append("head")
-        if beside:
-            raise UsageError(
-                "cells: the dense head judges the cells of the views and reads nothing else; "
-                f"leave out {', '.join(beside)}, or cells"
-            )
-
-    @property
-    def needs_grid(self) -> bool:
-        """Whether the patch grid of the global view must be there."""
-        return any(part is not None for part in (self.glance, self.masks, self.cells))
-
-    @property
-    def needs_all_grids(self) -> bool:
-        """Whether those of all views must be there."""
-        return self.cells is not None or (self.masks is not None and self.masks.canvas > 0)
-
-    def grid_views(self, layout: ViewLayout) -> tuple[int, ...]:
-        """The views whose patch grids are needed, as in ``FeatureSpec.grid_views``."""
-        if self.needs_all_grids:
-            return tuple(range(layout.count))
-        return (0,) if self.needs_grid and layout.global_view else ()
-
-    def sized(
-        self,
-        *,
-        width: int,
-        grid_width: int = 0,
-        grid_size: tuple[int, int] = (0, 0),
-        view_size: int = 0,
-    ) -> DetectorConfig:
-        """The same for features of ``width``, and grids of ``grid_width`` (0: there are none).
-
-        ``grid_size`` are the rows and columns of a view's grid, ``view_size`` its side in pixels.
-        """
-        glance, masks = self.glance, self.masks
-        if masks is not None and grid_width:
-            stride = view_size // masks.cells(grid_size)[0]
-            masks = dataclasses.replace(masks, width=grid_width, stride=stride)
-        return dataclasses.replace(
-            self,
-            width=width,
-            glance=glance and dataclasses.replace(glance, width=grid_width),
-            masks=masks,
-            cells=self.cells and dataclasses.replace(self.cells, width=grid_width),
-        )
-
-    @property
-    def token_width(self) -> int:
-        """E, of the tokens between projection and fusion."""
-        return self.projection or self.width
-
-    @property
-    def fused_width(self) -> int:
-        """Of the one vector that the views become."""
-        return self.token_width * (2 if self.fusion == "attention+maximum" else 1)
-
-
-class Detector(nn.Module):
+class Detector(AnyDetector):
     """The whole of it.
 
     Features are standardised with statistics of the training views (buffers, see
@@ -153,18 +44,19 @@ class Detector(nn.Module):
     feature_scale: torch.Tensor
 
     def __init__(self, config: DetectorConfig) -> None:
-        """Make the layers; the last one starts at zero: an untrained detector says 0.5."""
+        """Make the layers; the last one starts at zero: an untrained detector says 0.5.
+
+        Raises:
+            UsageError: the configuration has cells, or no width.
+        """
         super().__init__()
-        if config.width < 1:
-            raise UsageError("a detector needs the width of its features: give width")
+        if config.dense:
+            raise UsageError("cells: only a DenseDetector judges them, see make_detector")
+        config.check_width()
         self.config = config
-        self.cells: CellHead | None = None
         self.register_buffer("feature_mean", torch.zeros(config.width))
         self.register_buffer("feature_scale", torch.ones(config.width))
         self.glance = None if config.glance is None else Glance(config.glance)
-        if config.cells is not None:  # in place of all that follows
-            self.cells = CellHead(config.cells)
-            return
         self.pruner = (
             None if config.pruner is None else ViewPruner(width=config.width, config=config.pruner)
         )
@@ -192,7 +84,7 @@ class Detector(nn.Module):
         Raises:
             UsageError: there is a choice to make, but no grid of the global view, or no boxes.
         """
-        views = given.features.shape[1]
+        rows, views, _ = given.features.shape
         if self.glance is None or views <= self.glance.config.keep:
             return given
         if given.grid is None or given.grid_size is None or given.boxes is None:
@@ -202,7 +94,7 @@ class Detector(nn.Module):
             )
         ids = given.view_ids
         if ids is None:
-            ids = torch.arange(views, device=given.features.device).expand(len(given), views)
+            ids = torch.arange(views, device=given.features.device).expand(rows, views)
         kept = self.glance(
             given.grid,
             grid_size=given.grid_size,
@@ -213,28 +105,10 @@ class Detector(nn.Module):
         mask = given.view_mask
         return dataclasses.replace(
             given,
-            features=given.features.take_along_dim(kept[..., None], dim=1),
-            boxes=given.boxes.take_along_dim(kept[..., None], dim=1),
-            view_ids=ids.take_along_dim(kept, dim=1),
-            view_mask=None if mask is None else mask.take_along_dim(kept, dim=1),
-        )
-
-    def _dense(self, head: CellHead, given: DetectorInput) -> DetectorOutput:
-        if given.grid is None or given.grid_size is None:
-            raise UsageError("cells are those of the views' grids: give grid and grid_size")
-        grid = given.grid[:, None] if given.grid.ndim == 3 else given.grid  # one view alone
-        packed, logit = head(grid, given.grid_size, given.boxes)
-        weights, cells = [], []
-        for part, size in by_scale(packed, given.grid_size):
-            deciding = head.strongest(part.detach().flatten(1)).indices // part.shape[2]
-            weights.append(F.one_hot(deciding, part.shape[1]).to(logit).mean(dim=1))
-            cells.append(part.unflatten(2, size))
-        return DetectorOutput(
-            logits=torch.stack([-logit / 2, logit / 2], dim=-1),
-            view_weights=torch.stack(weights).mean(dim=0),
-            balance_loss=logit.new_zeros(()),
-            cells=cells[0],
-            half_cells=cells[1] if len(cells) > 1 else None,
+            features=take_views(given.features, kept),
+            boxes=take_views(given.boxes, kept),
+            view_ids=take_views(ids, kept),
+            view_mask=None if mask is None else take_views(mask, kept),
         )
 
     def _masks(
@@ -253,6 +127,21 @@ class Detector(nn.Module):
         masks: torch.Tensor = head(grid, shape)
         return masks
 
+    def fit(
+        self,
+        parts: Callable[[], Iterable[DetectorInput]],
+        labels: torch.Tensor,
+        *,
+        least: float = 0.0,
+    ) -> None:
+        """Fit the glance's probe, and take the scale of the views that it chooses."""
+        if self.glance is not None:
+            grids = (part.grid for part in parts())
+            means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])
+            self.glance.fit(means, labels)
+        read = [self.choose_views(part).features for part in parts()]
+        self.fit_scaler(torch.cat(read), least=least)
+
     @torch.no_grad()
     def fit_scaler(self, features: torch.Tensor, *, least: float = 0.0) -> None:
         """Take the standardisation from training features ``[B, V, D]``.
@@ -263,12 +152,42 @@ class Detector(nn.Module):
         spread = features.mean(dim=1).std(dim=0, correction=0)
         self.feature_mean.copy_(features.mean(dim=(0, 1)))
         self.feature_scale.copy_(spread.clamp(min=max(1e-4, least * float(spread.median()))))
-        if (
-            self.cells is None
-            and isinstance(self.fusion, AttentionAndMaximum)
-            and not self.config.projection
-        ):
+        if isinstance(self.fusion, AttentionAndMaximum) and not self.config.projection:
             self.fusion.fit_scaler(self._standardise(features))
+
+    def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:
+        """Of the last layer, and of the gate of "attention+maximum"."""
+        gated = self.fusion.attention if isinstance(self.fusion, AttentionAndMaximum) else None
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        gate = sum(
+            (parameter.square().sum() for parameter in (gated.parameters() if gated else ())),
+            start=last.weight.new_zeros(()),
+        )
+        return classifier * last.weight.square().sum() + attention * gate
+
+    def view_evidence(self, given: DetectorInput) -> torch.Tensor:
+        """How much each view adds to the logit of road work, against the average training view.
+
+        Args:
+            given: ``B`` images; the detector is in evaluation mode.
+
+        Returns:
+            ``[B, V]``; negative where a view argues against road work, zero where it was not read.
+        """
+        return gradient_times_input(
+            lambda views: self.run(dataclasses.replace(given, features=views)).logits,
+            given.features,
+            against=self.feature_mean,
+        )
+
+    def view_shares(self, given: DetectorInput, *, views: int) -> torch.Tensor:
+        """Of the positive evidence; equal shares where nothing argues for road work."""
+        read = self.choose_views(given)
+        of_read = shares(self.view_evidence(read))
+        if read.view_ids is None:
+            return of_read
+        return torch.zeros(len(given), views).scatter(1, read.view_ids, of_read)
 
     def _standardise(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self.feature_mean) / self.feature_scale
@@ -293,22 +212,16 @@ class Detector(nn.Module):
             view_mask: bool ``[B, V]``, True for views that exist (at least one per image).
             metadata: of the images; None: nothing is known of any.
             grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance;
-                ``[B, V, N, D]``, those of all views, for masks on a canvas and for cells.
+                ``[B, V, N, D]``, those of all views, for masks on a canvas.
             grid_size: its rows and columns.
 
         Returns:
             Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were left out), masks
-            ``[B, 6, h, w]`` where there is a mask head and a grid, logits of cells
-            ``[B, V, h, w]`` where there is a dense head.
+            ``[B, 6, h, w]`` where there is a mask head and a grid.
 
         Raises:
             UsageError: boxes or a grid are needed and not there.
         """
-        if self.cells is not None:
-            return self._dense(
-                self.cells,
-                DetectorInput(features=features, boxes=boxes, grid=grid, grid_size=grid_size),
-            )
         B, V, _ = features.shape
         if view_ids is None:
             view_ids = torch.arange(V, device=features.device).expand(B, V)
@@ -348,8 +261,10 @@ class Detector(nn.Module):
         if self.metadata is not None:
             known = self.metadata.image_only(B) if metadata is None else self.metadata(metadata)
             fused = torch.cat([fused, known.to(fused.dtype)], dim=-1)
+        penultimate = self.head[:-1](fused)
         return DetectorOutput(
-            logits=self.head(fused),
+            logits=self.head[-1](penultimate),
+            penultimate=penultimate,
             view_weights=on_all_views(weights, kept_ids, kept_mask, view_ids),
             masks=masks,
             view_scores=scores,

@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 
 logger = logging.getLogger(__name__)
 

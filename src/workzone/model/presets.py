@@ -10,7 +10,7 @@ from typing import Any
 from workzone.backbones import dinov3, lite
 from workzone.errors import UsageError, nearest
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.masks.head import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig

@@ -51,6 +51,8 @@ _COLUMNS = pa.schema(
         pa.field("view", pa.int32()),
         pa.field("view_weight", pa.float64()),
         pa.field("inputs", pa.string()),
+        pa.field("engine", pa.string()),
+        pa.field("precision", pa.string()),
         pa.field("x0", pa.float64()),
         pa.field("y0", pa.float64()),
         pa.field("x1", pa.float64()),
@@ -143,13 +145,12 @@ def predict_many(
     kind = output_kind(output)
     check_folder(output)
     if find_share:
-        balanced = predictor.bundle.with_share(BALANCED)
-        predictor = Predictor(balanced, predictor.backbone)
+        predictor = predictor.described(predictor.description.with_share(BALANCED))
     sources = find_images(source)
     found = sources.images
     journal = output.with_name(f".{output.name}.journal")
     identity = {
-        "model": predictor.bundle.identity(),
+        "model": predictor.identity(),
         "source": "\n".join(sources.sources),
         "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }

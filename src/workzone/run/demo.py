@@ -26,6 +26,7 @@ from workzone.report.html import write_report
 from workzone.report.metrics import to_table
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
+from workzone.run.programs import bundle_program
 from workzone.scenes import write_scenes
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
@@ -119,7 +120,7 @@ def run_demo(
     say(to_table(evaluation.report.metrics, title="Test split, image only"))
 
     step("predicting, with overlays that show where")
-    predictor = Predictor(bundle, backbone)
+    predictor = Predictor(bundle_program(bundle, backbone))
     names = bundle.spec.layout.names()
     positives = [s for s in test if s.label == 1][: EXPLAINED // 2]
     negatives = [s for s in test if s.label == 0][: EXPLAINED // 2]

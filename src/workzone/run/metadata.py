@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from workzone.decide.bundle import Bundle
+from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError, nearest
 from workzone.features.text import (
     TextVectors,
@@ -77,8 +77,8 @@ class SampleEncoder:
     The sentence model is loaded when the first text comes.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, description: Description) -> None:
+        self._description = description
         self._sentences: SentenceModel | None = None
 
     def encode(self, sample: Sample | None) -> MetadataBatch | None:
@@ -88,7 +88,7 @@ class SampleEncoder:
             BundleError: the sentence model is not the one that the detector was trained with.
             BackboneError: the sentence model cannot be had.
         """
-        config = self._bundle.detector.config.metadata
+        config = self._description.metadata
         if config is None or sample is None:
             return None
         vectors = self._vectors(clean(sample.text)) if config.text else None
@@ -99,12 +99,12 @@ class SampleEncoder:
         if not text:
             return None
         if self._sentences is None:
-            self._sentences = load_text_model(self._bundle)
+            self._sentences = load_text_model(self._description)
         vectors = self._sentences.encode([text])
         return TextVectors(self._sentences.spec, vectors, {text_hash(text): 0})
 
 
-def load_text_model(bundle: Bundle) -> SentenceModel:
+def load_text_model(description: Description) -> SentenceModel:
     """The sentence model whose vectors a bundle's detector takes.
 
     Raises:
@@ -112,7 +112,7 @@ def load_text_model(bundle: Bundle) -> SentenceModel:
         BackboneError: it cannot be had.
         UsageError: the detector takes no text.
     """
-    spec = bundle.text_model
+    spec = description.text_model
     if spec is None:
         raise UsageError("the detector takes no text, so it has no sentence model")
     model = load_sentence_model(spec.model)
@@ -126,7 +126,7 @@ def load_text_model(bundle: Bundle) -> SentenceModel:
 
 
 def bundle_text_vectors(
-    bundle: Bundle, samples: Iterable[Sample], root: Path
+    bundle: Description, samples: Iterable[Sample], root: Path
 ) -> TextVectors | None:
     """Sentence vectors of the samples' texts, for a bundle's detector; None where it takes none.
 

@@ -13,7 +13,6 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.errors import ImageError
 from workzone.features.store import FeatureStore
-from workzone.model.evidence import view_shares
 from workzone.model.inputs import DetectorInput
 from workzone.report.html import Mistake
 from workzone.report.metrics import worst_mistakes
@@ -58,7 +57,7 @@ def worst(
         return []
     rows = [store.row(samples[row].content_hash or "") for row in chosen]
     given = stored_input(bundle, store, rows)
-    weights = view_shares(bundle.detector, given, views=store.spec.layout.count).numpy()
+    weights = bundle.detector.view_shares(given, views=store.spec.layout.count).numpy()
     assert given.boxes is not None
     mistakes = []
     for row, view_weights, view_boxes in zip(chosen, weights, given.boxes.numpy(), strict=True):

@@ -12,7 +12,7 @@ import torch
 from workzone.decide.calibration import Calibration, apply_where_known, fit_calibration
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
 from workzone.model.masks.loss import MaskOverlap
 from workzone.progress import Bar, bar
 from workzone.train.feed.examples import Examples, Rows
@@ -29,7 +29,7 @@ from workzone.types import OBJECT_CLASSES
 class Fit:
     """A trained detector and what validation said of it: of the image alone first."""
 
-    detector: Detector
+    detector: AnyDetector
     calibration: Calibration  # of the image alone
     threshold: Threshold
     epochs: int  # of the final training, after which what decides was kept

@@ -46,9 +46,6 @@ from workzone.types import Sample
 
 logger = logging.getLogger(__name__)
 
-CELL_MASKS = 2
-"""How much finer, a side, than a view's grid the frame's masks are: views show parts of it."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -315,15 +312,9 @@ def examples_of(
         config: of the detector.
         copies: augmented copies of each in the store.
     """
-    spec, masks, metadata = store.spec, config.detector.masks, config.detector.metadata
+    spec, metadata = store.spec, config.detector.metadata
     views = config.detector.grid_views(spec.layout)
-    shape = None
-    if config.detector.cells is not None:
-        shape = (CELL_MASKS * spec.grid_size[0], CELL_MASKS * spec.grid_size[1])
-    if masks is not None:
-        cells = masks.cells(spec.grid_size)
-        stride = spec.layout.size // cells[0]
-        shape = dataclasses.replace(masks, stride=stride).mask_size(cells)
+    shape = config.detector.target_size(spec.grid_size, spec.layout.size)
     texts = [s.text for s in samples] if metadata is not None and metadata.text else []
     vectors = None
     if any(clean(text) for text in texts):

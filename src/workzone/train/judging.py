@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.loss import MaskOverlap, mask_loss_sums, mask_overlap
 from workzone.model.metadata.batch import MetadataBatch
@@ -79,7 +79,7 @@ def validate(
 
 
 @torch.no_grad()
-def judge(detector: Detector, examples: Examples, rows: Rows) -> Judged:
+def judge(detector: AnyDetector, examples: Examples, rows: Rows) -> Judged:
     """What a detector in evaluation mode says of some rows, without and with metadata."""
     metadata = examples.metadata(detector.config)
     alone, told, known, overlaps = [], [], [], []
@@ -104,7 +104,7 @@ def judge(detector: Detector, examples: Examples, rows: Rows) -> Judged:
 
 
 @torch.no_grad()
-def predict_probabilities(detector: Detector, given: DetectorInput) -> Scores:
+def predict_probabilities(detector: AnyDetector, given: DetectorInput) -> Scores:
     """The detector's own probability of road work, before calibration.
 
     Args:

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from workzone.errors import DivergedError
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.progress import Bar
 from workzone.train.batches import Part, cut, load
 from workzone.train.feed.examples import Examples, Rows
 from workzone.train.feed.sampling import SamplingConfig, draw, sampling_weights
-from workzone.train.judging import BATCH, Validation, validate
+from workzone.train.judging import Validation, validate
 from workzone.train.keep.state import State, whole
 from workzone.train.losses import Objective
 from workzone.train.optim.averaging import WeightAverage
@@ -262,21 +262,11 @@ def _kept_weights(
 
 
 @torch.no_grad()
-def _fit_statistics(detector: Detector, examples: Examples, rows: torch.Tensor) -> None:
+def _fit_statistics(detector: AnyDetector, examples: Examples, rows: torch.Tensor) -> None:
     """What is computed from training rows, not learned: the glance's probe, the scale of views.
 
     From `STATISTICS_IMAGES` of them at most, which tell both well enough, evenly spread.
     """
     rows = rows[:: math.ceil(len(rows) / STATISTICS_IMAGES)]
-    parts = rows.split(BATCH)
-    if detector.cells is not None:
-        stored = (examples.stored(part).grid for part in rows.split(examples.read_at_once))
-        there = (grid for grid in stored if grid is not None)
-        detector.cells.fit(there, examples.grid_size)
-        return
-    if detector.glance is not None:
-        grids = (examples.stored(part).grid for part in parts)
-        means = torch.cat([grid.mean(dim=1) for grid in grids if grid is not None])
-        detector.glance.fit(means, examples.labels[rows])
-    read = [detector.choose_views(examples.stored(part)).features for part in parts]
-    detector.fit_scaler(torch.cat(read))
+    parts = rows.split(examples.stored_at_once)
+    detector.fit(lambda: map(examples.stored, parts), examples.labels[rows])

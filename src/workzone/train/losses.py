@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from workzone.features.masks import masks_in_views
-from workzone.model.detector import Detector
+from workzone.model.base import AnyDetector
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.loss import mask_loss
-from workzone.model.views.pooling import AttentionAndMaximum
 from workzone.train.batches import Batch
 from workzone.train.feed.augment import AugmentConfig
 from workzone.train.settings import TrainConfig
@@ -33,7 +32,7 @@ class Objective(nn.Module):
     class_weights: torch.Tensor
 
     def __init__(
-        self, detector: Detector, config: TrainConfig, class_weights: torch.Tensor
+        self, detector: AnyDetector, config: TrainConfig, class_weights: torch.Tensor
     ) -> None:
         super().__init__()
         self.detector = detector
@@ -64,7 +63,9 @@ class Objective(nn.Module):
         cross_entropy = (losses * batch.part.counted).mean() * batch.part.padded
         terms = {
             "cross_entropy": cross_entropy,
-            "penalty": penalty(self.detector, config),
+            "penalty": self.detector.penalty(
+                classifier=config.classifier_penalty, attention=config.attention_penalty
+            ),
             "balance_loss": output.balance_loss,
             "mask_loss": masks_loss(output, batch),
             "cell_loss": cells_loss(output, batch),
@@ -167,18 +168,3 @@ def cell_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         losses = F.softplus(-logits if label else logits) * cells
         total = total + losses.sum(dim=1) / cells.sum(dim=1).clamp(min=1)
     return total
-
-
-def penalty(detector: Detector, config: TrainConfig) -> torch.Tensor:
-    """L2 on the classifier's weights and on the gate of "attention+maximum"."""
-    if detector.cells is not None:
-        return config.classifier_penalty * detector.cells.classifier.weight.square().sum()
-    gated = detector.fusion.attention if isinstance(detector.fusion, AttentionAndMaximum) else None
-    last = detector.head[-1]
-    assert isinstance(last, nn.Linear)
-    gate = sum(
-        (parameter.square().sum() for parameter in (gated.parameters() if gated else ())),
-        start=last.weight.new_zeros(()),
-    )
-    weights = last.weight.square().sum()
-    return config.classifier_penalty * weights + config.attention_penalty * gate

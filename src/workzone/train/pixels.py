@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,8 +14,10 @@ from workzone.backbones import Backbone, pool
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.features.reading import halved, with_halves
 from workzone.features.spec import FeatureSpec
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.base import AnyDetector
+from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
+from workzone.model.make import make_detector
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.parallel import map_ahead
 from workzone.train.feed.examples import Examples
@@ -113,13 +115,13 @@ class PixelExamples(Examples):
 class Merged(NamedTuple):
     """What training from pixels comes to."""
 
-    detector: Detector  # of features, in evaluation mode
+    detector: AnyDetector  # of features, in evaluation mode
     backbone: Backbone  # plain, with what was learned in its weights
     weights: dict[str, torch.Tensor]  # those of the backbone that were learned
 
 
-class PixelDetector(Detector):
-    """A detector with a backbone whose adapters learn with it.
+class PixelDetector(AnyDetector):
+    """A detector of any kind with a backbone whose adapters learn with it.
 
     Given stored features it does as any detector. Its state is that of the detector and of the
     adapters: frozen weights are left out, and taken from the backbone it is made with.
@@ -140,19 +142,27 @@ class PixelDetector(Detector):
             MissingExtraError: peft is not installed.
             BackboneError: nothing in it can be adapted.
         """
-        super().__init__(config)
+        super().__init__()
+        self.config = config
+        self.detector = make_detector(config)
         self.backbone = adapt(backbone, adapters)
         self.spec = spec
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_frozen_not_missing)  # type: ignore[no-untyped-call]
 
-    def fit_scaler(self, features: torch.Tensor, *, least: float = LEAST_SPREAD) -> None:
-        """See :meth:`Detector.fit_scaler`.
+    def fit(
+        self,
+        parts: Callable[[], Iterable[DetectorInput]],
+        labels: torch.Tensor,
+        *,
+        least: float = LEAST_SPREAD,
+    ) -> None:
+        """From stored features.
 
-        Features that hardly differ between images are not blown up to the size of the others: once
+        Those that hardly differ between images are not blown up to the size of the others: once
         the backbone moves, they would drown them.
         """
-        super().fit_scaler(features, least=least)
+        self.detector.fit(parts, labels, least=least)
 
     def train(self, mode: bool = True) -> Self:
         """Switch the adapters' dropout too; the rest of the backbone stays in evaluation mode."""
@@ -163,7 +173,22 @@ class PixelDetector(Detector):
 
     def run(self, given: DetectorInput) -> DetectorOutput:
         """Classify; pixels are read by the backbone first, see :meth:`read`."""
-        return super().run(self.read(given) if isinstance(given, PixelInput) else given)
+        return self.detector.run(self._stored(given))
+
+    def choose_views(self, given: DetectorInput) -> DetectorInput:
+        """As the detector does; pixels are read first."""
+        return self.detector.choose_views(self._stored(given))
+
+    def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:
+        """Of the detector."""
+        return self.detector.penalty(classifier=classifier, attention=attention)
+
+    def view_shares(self, given: DetectorInput, *, views: int) -> torch.Tensor:
+        """Of the detector; pixels are read first."""
+        return self.detector.view_shares(self._stored(given), views=views)
+
+    def _stored(self, given: DetectorInput) -> DetectorInput:
+        return self.read(given) if isinstance(given, PixelInput) else given
 
     def read(self, given: PixelInput) -> DetectorInput:
         """Run the backbone on the views that are worth it: all, where there is no glance.
@@ -175,20 +200,21 @@ class PixelDetector(Detector):
         assert boxes is not None
         images, views = given.pixels.shape[:2]
         values = {f.name: getattr(given, f.name) for f in dataclasses.fields(DetectorInput)}
-        if self.glance is None or views <= self.glance.config.keep:
+        if self.config.views_read(views) == views:
             pixels = given.pixels.flatten(0, 1)
             output = self._tokens(pixels)
-            if self.spec.layout.halves and not self.training:  # the dense head learns without
+            if self.spec.layout.halves and not self.training:  # cells are learned without
                 output = with_halves(output, self._tokens(halved(pixels)))
             grid = output.grid.unflatten(0, (images, views))
             values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))
             values["grid"] = grid if self.config.needs_all_grids else grid[:, 0]
         else:
             output = self._tokens(given.pixels[:, 0])
-            ids = torch.arange(views, device=boxes.device).expand(images, views)
-            kept = self.glance(
-                output.grid.detach(), grid_size=output.grid_size, boxes=boxes, view_ids=ids
-            )
+            whole_frame = {"grid": output.grid.detach(), "grid_size": output.grid_size}
+            kept = self.detector.choose_views(
+                DetectorInput(**values | whole_frame | {"view_ids": None})
+            ).view_ids
+            assert kept is not None
             read = [pool(output, self.spec.pooling)[:, None]]
             if kept.shape[1] > 1:  # the whole frame is the first of them
                 chosen = kept[:, 1:].to(given.pixels.device)[:, :, None, None, None]
@@ -204,7 +230,7 @@ class PixelDetector(Detector):
 
     def _tokens(self, pixels: torch.Tensor) -> BackboneOutput:
         """Of views ``[M, 3, S, S]``, in the precision of the stored features."""
-        device, own = self.backbone.device, self.feature_mean.device
+        device, own = self.backbone.device, self.detector.device
         lower = self.spec.precision == "bfloat16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
             parts = [self.backbone(part.to(device)) for part in pixels.split(VIEWS_AT_ONCE)]
@@ -218,10 +244,7 @@ class PixelDetector(Detector):
     def merged(self) -> Merged:
         """Part detector and backbone, what was learned being in its weights; this one is spent."""
         weights = merge(self.backbone)
-        detector = Detector(self.config)
-        own = detector.state_dict().keys()
-        detector.load_state_dict({n: v for n, v in self.state_dict().items() if n in own})
-        return Merged(detector.eval(), self.backbone, weights)
+        return Merged(self.detector.eval(), self.backbone, weights)
 
 
 def _frozen(module: PixelDetector, prefix: str) -> set[str]:

@@ -13,7 +13,7 @@ import torch
 from workzone.errors import DivergedError, TrainingError, UsageError
 from workzone.features.spec import FeatureSpec
 from workzone.files import write_text, writing
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.train.feed.examples import Examples, Rows, rows_apart
@@ -47,7 +47,7 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
             f"(from Python, features with grid_views={views or (0,)}), or leave them out "
             "(detector: {glance: null, masks: null, cells: null})"
         )
-    if spec.layout.halves and detector.cells is None:
+    if spec.layout.halves and not detector.dense:
         raise UsageError(
             "halves: the dense head alone (detector.cells) reads views at half their size too: "
             "halves: false in the layout, or take --preset dense"

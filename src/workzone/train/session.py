@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from workzone.errors import DivergedError, TrainingError
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.base import AnyDetector
+from workzone.model.config import DetectorConfig
+from workzone.model.make import make_detector
 from workzone.train.batches import Batch
 from workzone.train.feed.examples import Examples
 from workzone.train.keep.checkpoints import Checkpoints
@@ -31,7 +33,7 @@ from workzone.train.watch.tracking import Listener, Tracker
 class Learned:
     """A detector in evaluation mode, and how it came about."""
 
-    detector: Detector
+    detector: AnyDetector
     parts: Mapping[str, Kept]  # how good they were on the validation rows; what was kept
 
     @property
@@ -45,7 +47,7 @@ class Session:
     """Of one call of training; by default one process that keeps nothing on disk."""
 
     processes: Processes = field(default_factory=Processes)
-    make_detector: Callable[[DetectorConfig], Detector] = Detector  # untrained
+    make_detector: Callable[[DetectorConfig], AnyDetector] = make_detector  # untrained
     folder: RunFolder | None = None
     tracker: Tracker = field(default_factory=Tracker)
     log_end: int = 0  # of the log, where the last finished training ends

@@ -10,7 +10,7 @@ from workzone.data.weather import WeatherConfig
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_model import DEFAULT_TEXT_MODEL
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.views.glance import GlanceConfig
 from workzone.train.feed.augment import AugmentConfig
 from workzone.train.feed.sampling import SamplingConfig
@@ -111,7 +111,7 @@ class TrainConfig:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
         if self.adapters is not None and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix stored features; leave adapters out")
-        if self.detector.cells is not None and (self.augment.mixup or self.augment.cutmix):
+        if self.detector.dense and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix vectors of views; detector.cells read none")
         if self.adapters is None and self.weather != WeatherConfig():
             wrong.append(

@@ -14,7 +14,9 @@ from torch import nn
 from workzone.config import from_mapping
 from workzone.errors import MissingExtraError, TrainingError, UsageError
 from workzone.model.cells import CellHeadConfig
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.dense import DenseDetector
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.metadata.encoder import CategoryTable
@@ -184,7 +186,7 @@ def test_every_trainable_parameter_is_in_one_group(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pretrained_tail_learns_more_slowly(name):
     cells = CellHeadConfig(width=192, tail=True, hidden=0)
-    detector = Detector(DetectorConfig(width=4, cells=cells))
+    detector = DenseDetector(DetectorConfig(width=4, cells=cells))
     config = OptimizerConfig(name=name, learning_rate=1e-3, tail_rate=0.25)
     optimizer = make_optimizer(detector, config)
     tail = {id(p) for p in detector.cells.tail.parameters()}

@@ -10,7 +10,7 @@ from workzone.backbones import load_backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.features.extract import make_spec
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.scenes import write_scenes
 from workzone.train.fit import fit
 from workzone.train.job import Prepared, prepare

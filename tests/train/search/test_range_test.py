@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from workzone.errors import DivergedError, TrainingError
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.train.feed.examples import Examples
 from workzone.train.optim.optimizers import OptimizerConfig
 from workzone.train.search import range_test as module

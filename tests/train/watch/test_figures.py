@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import matthews_corrcoef
 
-from workzone.model.detector import Detector, DetectorConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.detector import Detector
 from workzone.model.encoder.encoder import EncoderConfig
 from workzone.model.encoder.experts import MixtureOfExperts
 from workzone.model.inputs import DetectorInput

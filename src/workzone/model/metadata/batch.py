@@ -13,7 +13,6 @@ from workzone.errors import StoreError, UsageError
 from workzone.features.text import TextVectors, clean
 from workzone.model.metadata.config import CATEGORY_FIELDS, MIN_ROWS, MetadataConfig, category
 from workzone.model.metadata.position import (
-    GEOCLIP_WIDTH,
     geoclip_vectors,
     is_position,
     unit_vectors,
@@ -60,7 +59,7 @@ torch.export.register_dataclass(MetadataBatch)
 def no_metadata(rows: int, config: MetadataConfig) -> MetadataBatch:
     """A batch of ``rows`` images of which nothing is known."""
     return MetadataBatch(
-        position=torch.zeros(rows, GEOCLIP_WIDTH if config.position_encoder == "geoclip" else 3),
+        position=torch.zeros(rows, config.position_width),
         has_position=torch.zeros(rows, dtype=torch.bool),
         weather=torch.full((rows,), MISSING),
         daytime=torch.full((rows,), MISSING),

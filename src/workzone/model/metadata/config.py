@@ -11,7 +11,7 @@ from typing import Literal
 from workzone.data.manifest import Manifest
 from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.text import TextVectors, clean
-from workzone.model.metadata.position import is_position
+from workzone.model.metadata.position import GEOCLIP_WIDTH, is_position
 from workzone.types import Sample
 
 FIELD_COLUMNS = {
@@ -73,6 +73,11 @@ class MetadataConfig:
     def width_of(self, field: str) -> int:
         """How wide the vector of ``field`` is."""
         return int(getattr(self, field))
+
+    @property
+    def position_width(self) -> int:
+        """Of a place before it is encoded: a unit vector, or GeoCLIP's embedding."""
+        return GEOCLIP_WIDTH if self.position_encoder == "geoclip" else 3
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class MetadataEncoder(nn.Module):
             ``[B, config.width]``; text is the sentence vector at length ``sqrt(W)``, so that an
             element is of order 1, as in the normed image vector it stands beside.
         """
-        rows, device = len(batch), batch.weather.device
+        rows, device = batch.weather.shape[0], batch.weather.device
         hidden = dict(zip(self.config.fields, self._hidden(rows, device), strict=True))
         parts = [self.nothing.expand(rows, 0)]
         for field, hide in hidden.items():

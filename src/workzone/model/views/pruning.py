@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from workzone.errors import UsageError
-from workzone.features.tiles import keep_highest
+from workzone.features.tiles import keep_highest, take_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +102,10 @@ class ViewPruner(nn.Module):
         ranked = ranked.masked_fill(~mask, -torch.inf).masked_fill(held, torch.inf)
         kept = keep_highest(ranked, keep=self.config.keep, view_ids=view_ids)
         return Pruned(
-            tokens=(features * gates[..., None]).take_along_dim(kept[..., None], dim=1),
-            view_ids=view_ids.take_along_dim(kept, dim=1),
-            boxes=boxes.take_along_dim(kept[..., None], dim=1),
-            mask=mask.take_along_dim(kept, dim=1),
+            tokens=take_views(features * gates[..., None], kept),
+            view_ids=take_views(view_ids, kept),
+            boxes=take_views(boxes, kept),
+            mask=take_views(mask, kept),
             scores=scores.masked_fill(~mask, -torch.inf),
         )
 

@@ -17,7 +17,7 @@ from workzone.data.split_proof import APART
 from workzone.features.masks import MaskTargets
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.detector import DetectorConfig
+from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.types import Sample
@@ -99,9 +99,14 @@ class Examples:
         return len(self.labels)
 
     @property
-    def read_at_once(self) -> int:
-        """Images judged at a time: as many as keep their grids small in memory."""
+    def stored_at_once(self) -> int:
+        """Images whose features are read at a time: as many as keep grids small in memory."""
         return images_at_once(0 if self.grid is None else self.grid[0].numel())
+
+    @property
+    def read_at_once(self) -> int:
+        """Images judged at a time."""
+        return self.stored_at_once
 
     def all_but(self, fold: Rows) -> Rows:
         """The rows to train on while ``fold`` validates, see `rows_apart`."""

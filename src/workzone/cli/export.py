@@ -1,0 +1,94 @@
+"""The command that writes a model for other engines: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from workzone.cli.console import JsonFlag, command, examples, out, print_json
+from workzone.cli.options import WeightsOption, model_folder
+
+if TYPE_CHECKING:
+    from workzone.engine.gate import GateReport
+
+EXAMPLES_EXPORT = examples(
+    "workzone export model -o model-onnx",
+    "workzone export model -o model-onnx --images split.parquet",
+    "workzone export model -o model-bf16 --engine openvino --precision bfloat16",
+    "workzone predict street.jpg --model model-onnx",
+)
+
+
+@command
+def export(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of the model bundle (default: the one within workzone)."),
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    engine: Annotated[str, typer.Option(help="onnx, openvino or torch.")] = "onnx",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 (openvino, torch), in which it computes.")
+    ] = "float32",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Manifest with images to compare on, its validation rows first (default: drawn "
+            "scenes)."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=8, help="Compare on at most so many images.")] = 64,
+    weights: WeightsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a model as a program that ONNX Runtime, OpenVINO or torch runs.
+
+    The folder holds all that a prediction needs and is named with --model like any other. It takes
+    batches of any size, and is written only if it answers as the model does: in float32 every
+    probability to 1e-4 and every decision; in bfloat16 all but 0.5 % of the decisions, and MCC to
+    0.01. The comparison stands in the folder's bundle.json.
+
+    Not supported: int8, TensorRT (untested: ONNX Runtime's provider of it takes the .onnx files).
+    """
+    from workzone.decide.bundle import read_bundle
+    from workzone.engine.export import export as write_program
+    from workzone.run.backbone import bundle_backbone
+    from workzone.run.gate_images import gate_images
+
+    bundle = read_bundle(model_folder(model))
+    backbone = bundle_backbone(bundle, weights=weights)
+    done = write_program(
+        bundle,
+        backbone,
+        output,
+        gate_images(bundle, images, count=count),
+        engine=engine,
+        precision=precision,
+    )
+    if as_json:
+        print_json({"folder": str(done.folder), "gate": done.report.to_json()})
+    else:
+        out.print(gate_table(done.report))
+        out.print(f"Written: {done.folder}", markup=False, soft_wrap=True)
+
+
+def gate_table(report: GateReport) -> Table:
+    """The gate's figures."""
+    table = Table("compared with the model", "", title=f"{report.engine}, {report.precision}")
+    table.columns[1].justify = "right"
+    rows = {
+        "images": f"{report.images:,}",
+        "decisions flipped": f"{report.flips:,}",
+        "largest difference of a probability": f"{report.largest_difference:.1e}",
+        "mean difference": f"{report.mean_difference:.1e}",
+        "least cosine of features": f"{report.least_cosine:.6f}",
+    }
+    if report.mcc is not None and report.reference_mcc is not None:
+        rows["MCC, and the model's"] = f"{report.mcc:.3f}, {report.reference_mcc:.3f}"
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,150 @@
+"""What is known of a model beside its weights: how it sees, what its answers mean, its origin."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from workzone.decide.calibration import Calibration
+from workzone.decide.test_time import TestTimeConfig
+from workzone.errors import UsageError
+from workzone.features.spec import FeatureSpec
+
+if TYPE_CHECKING:
+    from workzone.features.text_model import TextSpec
+    from workzone.model.config import DetectorConfig
+    from workzone.model.metadata.config import MetadataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """Of a bundle with its weights, or of an exported program.
+
+    Raises:
+        UsageError: the parts do not fit: metadata without a calibration, another text model.
+    """
+
+    spec: FeatureSpec
+    calibration: Calibration  # of probabilities given on the image alone
+    backbone_licence: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    training_images: frozenset[str] = frozenset()  # content hashes
+    training_groups: frozenset[str] = frozenset()
+    metadata_calibration: Calibration | None = None  # of probabilities given with metadata
+    text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
+    test_time: TestTimeConfig | None = None  # several looks at an image; None: one
+
+    def __post_init__(self) -> None:
+        metadata = self.config.metadata
+        if (metadata is None) != (self.metadata_calibration is None):
+            raise UsageError(
+                "a bundle has a metadata_calibration if, and only if, its detector takes metadata"
+            )
+        spec = self.text_model
+        asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
+        given = (0, "") if spec is None else (spec.width, spec.key())
+        if (asked[0] or given[0]) and asked != given:
+            raise UsageError(
+                f"its detector takes text vectors of width {asked[0]} and key "
+                f"{asked[1] or 'none'}, its text_model gives width {given[0]} and key "
+                f"{given[1] or 'none'}; name the text model that it was trained with"
+            )
+
+    @property
+    def config(self) -> DetectorConfig:
+        """Shape of the detector."""
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        """16 hex digits that change with anything that changes a probability."""
+        raise NotImplementedError
+
+    @property
+    def dense(self) -> bool:
+        """Whether every cell of the views is judged."""
+        return self.config.dense
+
+    @property
+    def metadata(self) -> MetadataConfig | None:
+        """What the detector takes beside the image; None: nothing."""
+        return self.config.metadata
+
+    @property
+    def views_read(self) -> int:
+        """k, the views of an image that the backbone reads: all, where there is no glance."""
+        return self.config.views_read(self.spec.layout.count)
+
+    @property
+    def grids_judged(self) -> Literal["none", "first", "all"]:
+        """Whose patch grids the detector is given, but for the glance."""
+        if self.config.needs_all_grids:
+            return "all"
+        return "first" if self.config.masks is not None else "none"
+
+    @property
+    def resizable(self) -> bool:
+        """Whether views of any size can be judged, see :meth:`with_view_size`."""
+        return self.dense and self.spec.backbone.startswith("lite")
+
+    def with_test_time(self, copies: int | None) -> Self:
+        """The same that looks at ``copies`` augmented copies too; 0: none; None: as it is.
+
+        Raises:
+            UsageError: more copies than there may be.
+        """
+        if copies is None:
+            return self
+        if copies == 0:
+            return dataclasses.replace(self, test_time=None)
+        config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
+        return dataclasses.replace(self, test_time=config)
+
+    def with_share(self, share: float | None) -> Self:
+        """The same for images of which this share, in (0, 1), shows road work; None: as it is.
+
+        Raises:
+            UsageError: a share out of range.
+        """
+        if share is None:
+            return self
+        told = self.metadata_calibration
+        return dataclasses.replace(
+            self,
+            calibration=self.calibration.at_share(share),
+            metadata_calibration=None if told is None else told.at_share(share),
+        )
+
+    def with_view_size(self, size: int | None) -> Self:
+        """The same that sees views of another side, in pixels; None: as it is.
+
+        Smaller views are read faster, in larger ones smaller things are seen. Only a dense detector
+        can do this: it judges cells, of which there may be any number.
+
+        Raises:
+            UsageError: another kind of detector, or a size that is no multiple of a cell's.
+        """
+        layout, (rows, _) = self.spec.layout, self.spec.grid_size
+        if size is None or size == layout.size:
+            return self
+        if not self.dense:
+            raise UsageError(
+                f"--size: this model knows views of {layout.size} px and no others; dense models "
+                "(workzone train --preset dense, and the one that comes with workzone) take any"
+            )
+        cell = layout.size // rows
+        multiple = 2 * cell if layout.halves else cell
+        if size < multiple or size % multiple:
+            lower = max(1, size // multiple) * multiple
+            raise UsageError(
+                f"--size {size} is no multiple of {multiple}"
+                f"{', twice' if layout.halves else ','} the side of a cell: "
+                f"the nearest are {lower} and {lower + multiple}"
+            )
+        spec = dataclasses.replace(
+            self.spec,
+            layout=dataclasses.replace(layout, size=size),
+            grid_size=(size // cell, size // cell),
+        )
+        return dataclasses.replace(self, spec=spec)

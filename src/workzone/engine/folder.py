@@ -1,0 +1,160 @@
+"""The folder of an exported program: what it holds, and that it holds what it says.
+
+::
+
+    bundle.json     as of the bundle, and under "program" the engine, precision, graphs and gate
+    reader.onnx     the graphs (of OpenVINO: .xml with .bin beside it; of torch: .pt2)
+    chooser.onnx
+    judge.onnx
+    training.json   content hashes and groups of the images that the model learned from
+    NOTICE.txt      licences of the parts
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+from workzone.decide.bundle import describe, parse_description, read_json
+from workzone.decide.description import Description
+from workzone.engine.program import GraphName
+from workzone.errors import BundleError, UsageError
+from workzone.model.config import DetectorConfig
+
+FORMAT = 1
+"""Of what stands under "program"; a folder of another one is refused."""
+
+GRAPH_FILES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedModel(Description):
+    """The description of a program in a folder."""
+
+    folder: Path
+    engine: str
+    precision: str
+    files: Mapping[str, str]  # BLAKE2b by file name
+    shape: DetectorConfig
+    gate: Mapping[str, Any] | None = None
+
+    @property
+    def config(self) -> DetectorConfig:
+        """Shape of the detector."""
+        return self.shape
+
+    def identity(self) -> str:
+        """16 hex digits that change with anything that changes a probability."""
+        digest = hashlib.blake2b(digest_size=8)
+        parts = [self.calibration, self.metadata_calibration, self.text_model, self.test_time]
+        plain = [None if part is None else dataclasses.asdict(part) for part in parts]
+        facts = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def with_view_size(self, size: int | None) -> Self:
+        """See `Description.with_view_size`; a graph asks for as many cells as decide."""
+        changed = super().with_view_size(size)
+        if changed.shape.cells is not None:
+            layout, (rows, columns) = changed.spec.layout, changed.spec.grid_size
+            cells = layout.count * rows * columns // (4 if layout.halves else 1)
+            if cells < changed.shape.cells.top:
+                raise UsageError(
+                    f"--size {size}: views this small have {cells} cells, and the "
+                    f"{changed.shape.cells.top} strongest decide: take larger ones"
+                )
+        return changed
+
+    def graphs(self) -> dict[GraphName, Path]:
+        """The files of the graphs, by name."""
+        suffix = GRAPH_FILES[self.engine]
+        return {
+            cast(GraphName, name.removesuffix(suffix)): self.folder / name
+            for name in self.files
+            if name.endswith(suffix)
+        }
+
+
+def is_program(folder: Path) -> bool:
+    """Whether a folder holds an exported program, rather than a bundle to train on or nothing."""
+    try:
+        text = (folder / "bundle.json").read_text(encoding="utf-8")
+        return "program" in json.loads(text)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def file_hash(path: Path) -> str:
+    """BLAKE2b-128 of a file, as 32 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def program_json(
+    description: Description, *, engine: str, precision: str, files: Mapping[str, str], gate: Any
+) -> dict[str, Any]:
+    """What `bundle.json` of an exported folder holds."""
+    program = {
+        "format": FORMAT,
+        "engine": engine,
+        "precision": precision,
+        "files": dict(files),
+        "gate": gate,
+    }
+    return describe(description) | {"program": program}
+
+
+def read_exported(folder: Path) -> ExportedModel:
+    """Read the description of an exported folder, and make sure that its files are those named.
+
+    Raises:
+        BundleError: it is damaged, of another version, or a file is missing or another one.
+    """
+    try:
+        held = read_json(folder)
+        program = held["program"]
+        if program["format"] != FORMAT:
+            raise BundleError(
+                f"{folder} was exported in format {program['format']}, this version of workzone "
+                f"reads {FORMAT}: export the model again (workzone export)"
+            )
+        if program["engine"] not in GRAPH_FILES:
+            raise BundleError(
+                f"{folder} was exported for engine {program['engine']!r}, which this version of "
+                f"workzone does not know ({', '.join(GRAPH_FILES)}): export the model again"
+            )
+        files = program["files"]
+        for name in files:
+            check_file(folder / name, files[name])
+        shape, parts = parse_description(folder, held, (folder / "training.json").read_bytes())
+        return ExportedModel(
+            **parts,
+            shape=shape,
+            folder=folder,
+            engine=program["engine"],
+            precision=program["precision"],
+            files=files,
+            gate=program.get("gate"),
+        )
+    except BundleError:
+        raise
+    except KeyError as error:
+        raise BundleError(f"the program at {folder} is damaged: {error} is missing") from error
+    except Exception as error:  # a damaged file can fail in any way
+        raise BundleError(f"the program at {folder} is damaged: {error}") from error
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Make sure that a file of an exported folder is the one that was exported.
+
+    Raises:
+        BundleError: it is missing, or another one.
+    """
+    if not path.is_file() or file_hash(path) != expected:
+        state = "is not the file that bundle.json describes" if path.is_file() else "is missing"
+        raise BundleError(f"{path} {state}; copy the exported folder again, whole")

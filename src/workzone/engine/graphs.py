@@ -1,0 +1,248 @@
+"""The parts of a bundle as modules of tensors alone: what is exported, and the reference.
+
+A program is up to three of them. The *reader* is the backbone; the *chooser* is the glance, of
+models that have one; the *judge* is the detector. What the chooser leaves out, the reader never
+sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from workzone.backbones import Backbone, pool
+from workzone.engine.program import GraphName
+from workzone.model.base import AnyDetector
+from workzone.model.cells import OUTSIDE, beyond_frame
+from workzone.model.dense import DenseDetector
+from workzone.model.detector import Detector
+from workzone.model.inputs import DetectorInput
+from workzone.model.metadata.batch import MetadataBatch
+from workzone.model.views.glance import Glance
+from workzone.types import BackboneOutput, DetectorOutput
+
+
+class Reader(nn.Module):
+    """Views to what the backbone says of them."""
+
+    def __init__(self, backbone: Backbone, *, pooling: str | None, halves: bool) -> None:
+        """Take the parts.
+
+        Args:
+            backbone: in evaluation mode.
+            pooling: how a view's tokens become its features; None: nobody asks for them.
+            halves: whether views are read at half their size too.
+        """
+        super().__init__()
+        self.backbone, self.pooling, self.halves = backbone, pooling, halves
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Read.
+
+        Args:
+            pixels: uint8 ``[M, 3, S, S]``.
+
+        Returns:
+            ``grid`` ``[M, h, w, D]``; ``half_grid`` ``[M, h / 2, w / 2, D]`` where halves are
+            read; ``features`` ``[M, D']`` where there is a pooling.
+        """
+        output, grid = self._read(pixels.float())
+        read = {"grid": grid}
+        if self.halves:
+            read["half_grid"] = self._read(halved(pixels.float()))[1]
+        if self.pooling is not None:
+            read["features"] = pool(output, self.pooling)
+        return read
+
+    def _read(self, pixels: torch.Tensor) -> tuple[BackboneOutput, torch.Tensor]:
+        backbone = self.backbone
+        size = (pixels.shape[2] // backbone.multiple, pixels.shape[3] // backbone.multiple)
+        cls, grid = backbone.tokens(backbone.normalise(pixels))
+        return BackboneOutput(cls, grid, size), grid.unflatten(1, size)
+
+
+def halved(pixels: torch.Tensor) -> torch.Tensor:
+    """Views at half their size, antialiased as Pillow's bilinear filter does it on bytes.
+
+    The filter is a triangle of four pixels, 1 3 3 1; at the edges three remain. Pillow rounds to
+    bytes after each direction, and so does this: the values are whole.
+
+    Args:
+        pixels: float ``[M, 3, S, S]``, whole numbers 0..255, S even.
+    """
+    return _halved_rows(_halved_rows(pixels.transpose(2, 3)).transpose(2, 3))
+
+
+def _halved_rows(pixels: torch.Tensor) -> torch.Tensor:
+    upper, lower = pixels[:, :, 0::2], pixels[:, :, 1::2]
+    nothing = torch.zeros_like(upper[:, :, :1])
+    before = torch.cat([nothing, lower[:, :, :-1]], dim=2)
+    after = torch.cat([upper[:, :, 1:], nothing], dim=2)
+    weight = torch.full_like(upper[:1, :1, :, :1], 8)
+    edge = torch.full_like(weight[:, :, :1], 1)
+    missing = F.pad(edge, (0, 0, 0, weight.shape[2] - 1)) + F.pad(
+        edge, (0, 0, weight.shape[2] - 1, 0)
+    )
+    return torch.floor((before + 3 * upper + 3 * lower + after) / (weight - missing) + 0.5)
+
+
+class Chooser(nn.Module):
+    """The glance: which views are worth reading, from the global view's grid."""
+
+    def __init__(self, glance: Glance) -> None:
+        super().__init__()
+        self.glance = glance
+
+    def forward(
+        self, grid: torch.Tensor, boxes: torch.Tensor, view_ids: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """``kept`` ``[B, k]``, from ``[B, h, w, D]``, boxes ``[B, V, 4]``, ids ``[B, V]``."""
+        size = (grid.shape[1], grid.shape[2])
+        kept = self.glance(grid.flatten(1, 2), grid_size=size, boxes=boxes, view_ids=view_ids)
+        return {"kept": kept}
+
+
+class CellsJudge(nn.Module):
+    """The dense detector: cells to logits."""
+
+    def __init__(self, detector: DenseDetector) -> None:
+        super().__init__()
+        self.head = detector.cells
+
+    def forward(
+        self, boxes: torch.Tensor, grid: torch.Tensor, half_grid: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Judge.
+
+        Args:
+            boxes: of the views ``[B, V, 4]``, in fractions of the frame.
+            grid: ``[B, V, h, w, D]``.
+            half_grid: ``[B, V, h / 2, w / 2, D]``, of the views' halves; None: they are not read.
+
+        Returns:
+            ``logits`` ``[B, 2]``; ``view_weights`` ``[B, V]``; ``cells`` ``[B, V, h, w]`` and
+            ``half_cells``, logits; ``penultimate`` ``[B, D']``, the mean of the deciding cells.
+        """
+        head = self.head
+        grids = {"cells": grid} | ({} if half_grid is None else {"half_cells": half_grid})
+        said: dict[str, torch.Tensor] = {}
+        logits, weights, deciding = [], [], []
+        for name, part in grids.items():
+            size = (part.shape[2], part.shape[3])
+            judged = head.judged(part.flatten(2, 3), size)
+            cells = head.score(judged, head.scale)
+            cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
+            top = head.config.top
+            if not torch.compiler.is_exporting():  # a graph has as many cells: see its folder
+                top = min(top, cells.shape[1] * cells.shape[2])
+            strongest = cells.flatten(1).topk(top, dim=1)
+            views = strongest.indices // cells.shape[2]
+            numbers = torch.arange(boxes.shape[1], device=views.device)
+            logits.append(strongest.values.mean(dim=1))
+            weights.append((views[..., None] == numbers).to(cells.dtype).mean(dim=1))
+            flat = judged.flatten(1, 2)
+            places = strongest.indices[..., None].expand(-1, -1, flat.shape[2])
+            deciding.append(flat.gather(1, places).mean(dim=1))
+            said[name] = cells.unflatten(2, size)
+        logit = torch.stack(logits).mean(dim=0)
+        return {
+            "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
+            "view_weights": torch.stack(weights).mean(dim=0),
+            "penultimate": torch.stack(deciding).mean(dim=0),
+            **said,
+        }
+
+
+class ViewsJudge(nn.Module):
+    """The detector of whole views: features to logits, and what argued for them."""
+
+    def __init__(self, detector: Detector, *, grid_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.detector, self.grid_size = detector, grid_size
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        boxes: torch.Tensor,
+        view_ids: torch.Tensor,
+        view_mask: torch.Tensor,
+        grid: torch.Tensor | None = None,
+        **metadata: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Judge.
+
+        Args:
+            features: ``[B, V, D]`` of the views that were read.
+            boxes: ``[B, V, 4]`` in fractions of the frame.
+            view_ids: int64 ``[B, V]``, in the layout.
+            view_mask: bool ``[B, V]``, True for views that exist.
+            grid: ``[B, h, w, D]`` of the global view or ``[B, V, h, w, D]`` of all, where there
+                are masks.
+            metadata: the fields of `MetadataBatch`, each led by ``metadata_``, of a detector that
+                takes some.
+
+        Returns:
+            ``logits`` ``[B, 2]``; ``view_weights`` ``[B, V]``; ``penultimate`` ``[B, D']``;
+            ``view_evidence`` ``[B, V]`` and ``feature_gradient`` ``[B, V, D]``, see
+            :mod:`workzone.model.evidence`; ``masks`` ``[B, K, h, w]`` where there is a head.
+        """
+        output, gradient = self._with_gradient(
+            DetectorInput(
+                features=features,
+                boxes=boxes,
+                view_ids=view_ids,
+                view_mask=view_mask,
+                grid=None if grid is None else grid.flatten(-3, -2),
+                grid_size=None if grid is None else self.grid_size,
+                metadata=_batch(metadata),
+            )
+        )
+        assert output.penultimate is not None
+        against = features - self.detector.feature_mean
+        said = {
+            "logits": output.logits.detach(),
+            "view_weights": output.view_weights.detach(),
+            "penultimate": output.penultimate.detach(),
+            "view_evidence": (gradient * against).sum(dim=-1),
+            "feature_gradient": gradient,
+        }
+        if output.masks is not None:
+            said["masks"] = output.masks.detach()
+        return said
+
+    def _with_gradient(self, inputs: DetectorInput) -> tuple[DetectorOutput, torch.Tensor]:
+        """The output, and the gradient of its logit by the features ``[B, V, D]``."""
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            features = inputs.features.detach().requires_grad_()
+            output = self.detector.run(replace(inputs, features=features))
+            logit = (output.logits[:, 1] - output.logits[:, 0]).sum()
+            (gradient,) = torch.autograd.grad(logit, features)
+        return output, gradient
+
+
+def _batch(fields: dict[str, torch.Tensor]) -> MetadataBatch | None:
+    if not fields:
+        return None
+    return MetadataBatch(**{name.removeprefix("metadata_"): v for name, v in fields.items()})
+
+
+def judging_graphs(
+    detector: AnyDetector, *, grid_size: tuple[int, int]
+) -> dict[GraphName, nn.Module]:
+    """The chooser, of a detector that has a glance, and the judge.
+
+    Args:
+        detector: in evaluation mode.
+        grid_size: rows and columns of a view's grid.
+    """
+    if isinstance(detector, DenseDetector):
+        return {"judge": CellsJudge(detector)}
+    assert isinstance(detector, Detector)
+    judge = ViewsJudge(detector, grid_size=grid_size)
+    if detector.glance is None:
+        return {"judge": judge}
+    return {"chooser": Chooser(detector.glance), "judge": judge}

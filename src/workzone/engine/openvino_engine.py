@@ -1,0 +1,87 @@
+"""OpenVINO (extra ``openvino``): float32, and bfloat16 where the processor has it.
+
+Left alone it computes in bfloat16 wherever it can, so the precision is asked for by name and read
+back. It takes floats for bytes in silence, so the types of inputs are checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workzone.engine.program import Array, Arrays, GraphName
+from workzone.errors import MissingExtraError, UsageError
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class OpenVinoEngine:
+    """Compiled models on the processor, one per graph."""
+
+    name = "openvino"
+
+    def __init__(
+        self, files: Mapping[GraphName, Path], *, precision: str = "float32", threads: int = 0
+    ) -> None:
+        """Compile the graphs.
+
+        Args:
+            files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``.
+            precision: float32 or bfloat16.
+            threads: of each model; 0: as many as there are cores.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+            UsageError: the processor lacks the precision.
+        """
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("openvino", "openvino", "engine openvino") from error
+        if precision not in PRECISIONS:
+            raise UsageError(
+                f"engine openvino: precision {precision!r}; allowed: {', '.join(PRECISIONS)}"
+            )
+        core = openvino.Core()
+        if precision == "bfloat16" and "BF16" not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise UsageError(
+                "precision bfloat16: this processor does not compute in it (no AVX512-BF16, no "
+                "AMX); use --precision float32"
+            )
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._models = {
+            name: core.compile_model(core.read_model(file), "CPU", settings)
+            for name, file in files.items()
+        }
+        for name, model in self._models.items():
+            chosen = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+            if chosen != PRECISIONS[precision]:
+                raise UsageError(
+                    f"engine openvino: asked for {precision}, the {name} computes in {chosen}; "
+                    "use --precision float32"
+                )
+        self.precision = precision
+
+    def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        """The outputs of a graph, by name.
+
+        Raises:
+            UsageError: an input of another type than the graph's.
+        """
+        model = self._models[graph]
+        feed = {}
+        for slot in model.inputs:
+            name = slot.get_any_name()
+            value, wanted = inputs[name], slot.get_element_type().to_dtype()
+            if value.dtype != wanted:
+                raise UsageError(f"graph {graph}: input {name} is {value.dtype}, not {wanted}")
+            feed[name] = np.ascontiguousarray(value)
+        said = model(feed)
+        return {slot.get_any_name(): said[slot] for slot in model.outputs}

@@ -1,0 +1,270 @@
+"""A model as a program: views in, all that a prediction needs out, on whichever engine runs it.
+
+A program is a description (what it needs, what its answers mean) and up to three graphs: a *reader*
+of views, a *chooser* of the views that are worth reading, and a *judge*. Arrays are NumPy's; torch
+is not needed. See :mod:`workzone.engine.graphs` for what goes in and out of each graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.decide.calibration import Calibration
+from workzone.decide.description import Description
+from workzone.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from workzone.model.metadata.config import MetadataConfig
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
+Arrays = Mapping[str, Array]
+
+GraphName = Literal["reader", "chooser", "judge"]
+
+
+class Engine(Protocol):
+    """What runs the graphs of one program."""
+
+    @property
+    def name(self) -> str:
+        """Onnx, openvino or torch."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """That the graphs compute in, as read back from the engine."""
+        ...
+
+    def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        """The outputs of a graph, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program says of one image.
+
+    Places are fractions of the upright frame. A dense detector has ``cells``, the logits of its
+    cells, 0 at the cut; others have ``grid`` and ``feature_gradient``, from which follows what each
+    cell of the views that were read adds to the logit.
+    """
+
+    probability: float  # calibrated, of road work, always finite
+    raw: float  # before calibration
+    boxes: Floats  # of all views [V, 4]
+    view_shares: Floats  # [V], each view's share of what argues for road work; sum 1
+    read: npt.NDArray[np.int64]  # the views that were read [k]
+    penultimate: Floats  # [D'], what the last layer saw
+    with_metadata: bool
+    cells: tuple[Floats, ...] = ()  # [V, h, w], and of views at half their size [V, h / 2, w / 2]
+    grid: Floats | None = None  # of the views read [k, h, w, D], where asked for
+    feature_gradient: Floats | None = None  # [k, D']
+    masks: Floats | None = None  # logits [K, h, w]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One image as a program takes it: uint8 ``[V, 3, S, S]``, ``[V, 4]``, and what is known."""
+
+    pixels: npt.NDArray[np.uint8]
+    boxes: Floats
+    metadata: Arrays | None = None  # rows of one, see workzone.model.metadata.batch
+
+
+def no_metadata(config: MetadataConfig) -> dict[str, Array]:
+    """One row of metadata of which nothing is known, see `workzone.model.metadata.batch`."""
+    nothing: dict[str, Array] = {
+        "position": np.zeros((1, config.position_width), dtype=np.float32),
+        "text": np.zeros((1, config.text), dtype=np.float32),
+    }
+    for name in ("weather", "daytime", "scene"):
+        nothing[name] = np.zeros(1, dtype=np.int64)
+    for name in ("has_position", "has_text"):
+        nothing[name] = np.zeros(1, dtype=np.bool_)
+    return nothing
+
+
+class Program:
+    """A description and an engine that holds its graphs."""
+
+    def __init__(self, description: Description, engine: Engine) -> None:
+        self.description, self.engine = description, engine
+
+    def run(self, images: Sequence[Seen]) -> list[Answer]:
+        """Judge a batch of images.
+
+        Raises:
+            UsageError: views of another number or size than the description's.
+            BundleError: the model gave a value that is not a finite number.
+        """
+        if not images:
+            return []
+        self._check(images)
+        reading = self._read(images)
+        answers: list[Answer] = []
+        # Images with and without metadata have calibrations of their own, and pass apart.
+        known = np.array([image.metadata is not None for image in images])
+        order = []
+        for told in (False, True):
+            rows = np.flatnonzero(known == told)
+            if len(rows):
+                answers += self._judge(images, reading, rows, with_metadata=told)
+                order += rows.tolist()
+        return [answers[order.index(row)] for row in range(len(images))]
+
+    def calibration(self, with_metadata: bool) -> Calibration:
+        """Of probabilities given with metadata, or on the image alone."""
+        description = self.description
+        if not with_metadata:
+            return description.calibration
+        assert description.metadata_calibration is not None  # a Description checks that
+        return description.metadata_calibration
+
+    def _check(self, images: Sequence[Seen]) -> None:
+        layout = self.description.spec.layout
+        wanted = (layout.count, 3, layout.size, layout.size)
+        for image in images:
+            if image.pixels.shape != wanted or image.pixels.dtype != np.uint8:
+                raise UsageError(
+                    f"the program takes uint8 views {list(wanted)}, got {image.pixels.dtype} "
+                    f"{list(image.pixels.shape)}: make them with its own layout"
+                )
+
+    def _read(self, images: Sequence[Seen]) -> _Reading:
+        """Run the reader on what is worth it; views of equal pixels are read once."""
+        boxes = np.stack([image.boxes for image in images]).astype(np.float32)
+        rows, count = boxes.shape[:2]
+        everything = np.tile(np.arange(count), (rows, 1))
+        keep = self.description.views_read
+        if keep >= count:
+            return self._read_chosen(images, everything, boxes)
+        first = self._read_chosen(images, everything[:, :1], boxes)
+        if keep == 1:
+            return first
+        kept = self.engine.run(
+            "chooser",
+            {"grid": first.grid[:, 0], "boxes": boxes, "view_ids": everything},
+        )["kept"].astype(np.int64)
+        others = self._read_chosen(images, kept[:, 1:], boxes)  # the first is the global view
+        return first.joined(others)
+
+    def _read_chosen(
+        self, images: Sequence[Seen], chosen: npt.NDArray[np.int64], boxes: Floats
+    ) -> _Reading:
+        distinct: list[npt.NDArray[np.uint8]] = []
+        numbers = np.empty(chosen.shape, dtype=np.int64)
+        for row, image in enumerate(images):
+            alike: dict[bytes, int] = {}
+            for column, view in enumerate(chosen[row]):
+                key = image.pixels[view].tobytes()
+                if key not in alike:
+                    alike[key] = len(distinct)
+                    distinct.append(image.pixels[view])
+                numbers[row, column] = alike[key]
+        read = self.engine.run("reader", {"pixels": np.stack(distinct)})
+        return _Reading(
+            ids=chosen,
+            boxes=np.take_along_axis(boxes, chosen[..., None], axis=1),
+            parts={name: value[numbers] for name, value in read.items()},
+        )
+
+    def _judge(
+        self,
+        images: Sequence[Seen],
+        reading: _Reading,
+        rows: npt.NDArray[np.int64],
+        *,
+        with_metadata: bool,
+    ) -> list[Answer]:
+        description = self.description
+        part = reading.of(rows)
+        inputs: dict[str, Array] = {"boxes": part.boxes}
+        if description.dense:
+            inputs |= part.parts
+        else:
+            inputs |= {
+                "features": part.parts["features"],
+                "view_ids": part.ids,
+                "view_mask": np.ones(part.ids.shape, dtype=np.bool_),
+            }
+            if description.grids_judged == "first":
+                inputs["grid"] = part.grid[:, 0]
+            elif description.grids_judged == "all":
+                inputs["grid"] = part.grid
+        if description.metadata is not None:
+            nothing = no_metadata(description.metadata)
+            told = [images[row].metadata or nothing for row in rows]
+            inputs |= {
+                f"metadata_{name}": np.concatenate([row[name] for row in told]) for name in told[0]
+            }
+        said = self.engine.run("judge", inputs)
+        calibration = self.calibration(with_metadata)
+        logits = said["logits"].astype(np.float64)
+        raw = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
+        if not np.isfinite(raw).all():  # a broken model must never answer NaN
+            raise BundleError(
+                "the model gave a probability that is not a finite number; its weights are "
+                "damaged: export or train again"
+            )
+        probabilities = calibration.apply(raw)
+        cut = np.float32(calibration.cut)
+        answers = []
+        for row in range(len(rows)):
+            cells = tuple(said[n][row] - cut for n in ("cells", "half_cells") if n in said)
+            answers.append(
+                Answer(
+                    probability=float(probabilities[row]),
+                    raw=float(raw[row]),
+                    boxes=images[rows[row]].boxes,
+                    view_shares=self._shares(said, part, row),
+                    read=part.ids[row],
+                    penultimate=said["penultimate"][row],
+                    with_metadata=with_metadata,
+                    cells=cells,
+                    grid=None if description.dense else part.grid[row],
+                    feature_gradient=None if description.dense else said["feature_gradient"][row],
+                    masks=said["masks"][row] if "masks" in said else None,
+                )
+            )
+        return answers
+
+    def _shares(self, said: Arrays, part: _Reading, row: int) -> Floats:
+        if self.description.dense:
+            weights: Floats = said["view_weights"][row]
+            return weights
+        positive = np.maximum(said["view_evidence"][row], 0)
+        total = positive.sum()
+        shares = positive / total if total > 0 else np.full_like(positive, 1 / len(positive))
+        on_all = np.zeros(self.description.spec.layout.count, dtype=np.float32)
+        on_all[part.ids[row]] = shares
+        return on_all
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the reader says of some views of every image."""
+
+    ids: npt.NDArray[np.int64]  # [B, k]
+    boxes: Floats  # [B, k, 4]
+    parts: dict[str, Array]  # grid [B, k, h, w, D], half_grid, features [B, k, D']
+
+    @property
+    def grid(self) -> Array:
+        return self.parts["grid"]
+
+    def joined(self, others: _Reading) -> _Reading:
+        return _Reading(
+            np.concatenate([self.ids, others.ids], axis=1),
+            np.concatenate([self.boxes, others.boxes], axis=1),
+            {n: np.concatenate([v, others.parts[n]], axis=1) for n, v in self.parts.items()},
+        )
+
+    def of(self, rows: npt.NDArray[np.int64]) -> _Reading:
+        parts = {name: value[rows] for name, value in self.parts.items()}
+        return _Reading(self.ids[rows], self.boxes[rows], parts)

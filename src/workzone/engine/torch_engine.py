@@ -1,0 +1,118 @@
+"""The reference engine: the modules themselves, in torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from workzone.backbones import Backbone
+from workzone.backbones.base import CPU_PIXELS_AT_ONCE
+from workzone.decide.bundle import Bundle
+from workzone.engine.graphs import Reader, judging_graphs
+from workzone.engine.program import Array, Arrays, GraphName, Program
+
+_NAMES = "names.json"
+
+
+def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, nn.Module]:
+    """The graphs of a bundle, in evaluation mode."""
+    spec = bundle.spec
+    pooling = None if bundle.dense else spec.pooling
+    graphs: dict[GraphName, nn.Module] = {
+        "reader": Reader(backbone, pooling=pooling, halves=spec.layout.halves)
+    }
+    grid_size = backbone.grid_size(spec.layout.size)
+    graphs |= judging_graphs(bundle.detector, grid_size=grid_size)
+    return {name: graph.eval() for name, graph in graphs.items()}
+
+
+def save_graph(
+    program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path
+) -> None:
+    """Write a traced graph as ``.pt2``, with the names of what goes in and out."""
+    names = json.dumps({"inputs": list(inputs), "outputs": list(outputs)})
+    torch.export.save(program, file, extra_files={_NAMES: names})
+
+
+class SavedGraph(nn.Module):
+    """A graph that :func:`save_graph` wrote."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        extra = {_NAMES: ""}
+        self.graph = torch.export.load(file, extra_files=extra).module()
+        self.names: dict[str, list[str]] = json.loads(extra[_NAMES])
+
+    def forward(self, **tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Outputs by name, from inputs by name."""
+        said = self.graph(*(tensors[name] for name in self.names["inputs"]))
+        return dict(zip(self.names["outputs"], said, strict=True))
+
+
+class TorchEngine:
+    """Runs the graphs on the device of the backbone; the detector stays on the CPU."""
+
+    name = "torch"
+
+    def __init__(
+        self,
+        graphs: Mapping[GraphName, nn.Module],
+        *,
+        precision: str = "float32",
+        device: torch.device | None = None,
+    ) -> None:
+        """Hold the graphs.
+
+        Args:
+            graphs: modules that take and give tensors by name.
+            precision: in bfloat16 the reader computes under autocast, and nothing else.
+            device: of the reader; None: the CPU.
+        """
+        self.graphs, self.precision = graphs, precision
+        self.device = device or torch.device("cpu")
+
+    def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        """The outputs of a graph, by name."""
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in inputs.items()}
+        module = self.graphs[graph]
+        if graph == "reader":
+            said = self._read(module, tensors["pixels"])
+        else:
+            with torch.no_grad():
+                said = module(**tensors)
+        return {
+            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
+            for name, value in said.items()
+        }
+
+    def _read(self, reader: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """As many views at a time as a processor computes best."""
+        at_once = len(pixels)
+        if self.device.type == "cpu":
+            at_once = max(1, CPU_PIXELS_AT_ONCE // (pixels.shape[-1] * pixels.shape[-2]))
+        half = self.precision == "bfloat16"
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            parts = [reader(pixels=part.to(self.device)) for part in pixels.split(at_once)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def torch_program(bundle: Bundle, backbone: Backbone, *, precision: str | None = None) -> Program:
+    """A bundle as a program of the reference engine.
+
+    Args:
+        bundle: the model.
+        backbone: that it works on.
+        precision: of the backbone; None: the one that its features were made in.
+    """
+    engine = TorchEngine(
+        graphs_of(bundle, backbone),
+        precision=precision or bundle.spec.precision,
+        device=backbone.device,
+    )
+    return Program(bundle, engine)

@@ -1,0 +1,208 @@
+"""From the modules of a bundle to graphs that other engines run, of any batch size.
+
+Every size in the example inputs is another one: dimensions that are alike by chance would be taken
+for one and the same. The judge of whole views gives gradients too; they are traced like any other
+arithmetic, so that what argued for road work can be told without torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from workzone.backbones import Backbone
+from workzone.decide.bundle import Bundle
+from workzone.engine.graphs import ViewsJudge
+from workzone.engine.program import GraphName
+from workzone.engine.torch_engine import graphs_of
+from workzone.errors import MissingExtraError
+from workzone.model.metadata.batch import no_metadata
+
+OPSET = 20
+
+Shapes = dict[str, dict[int, Any]]
+
+_EXAMPLE_BATCH = 5
+_EXAMPLE_VIEWS = 7  # read by the reader at a time
+_EXAMPLE_CELLS = 11  # a side, of a dense detector's half grid
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph, traced."""
+
+    program: ExportedProgram
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def trace(bundle: Bundle, backbone: Backbone) -> dict[GraphName, Graph]:
+    """Trace the graphs of a bundle; the backbone is on the CPU."""
+    traced: dict[GraphName, Graph] = {}
+    for name, module in graphs_of(bundle, backbone).items():
+        inputs, shapes = _example(name, bundle, backbone)
+        with quiet():
+            with torch.no_grad():
+                outputs = tuple(module(**inputs))
+            program = _traced(module, inputs, shapes)
+        traced[name] = Graph(program, tuple(inputs), outputs)
+    return traced
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Write a graph as one ``.onnx`` file, weights inside.
+
+    Raises:
+        MissingExtraError: what torch exports with is not installed.
+    """
+    for package in ("onnx", "onnxscript"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(package, "train", "export to ONNX") from error
+    with quiet():
+        made = torch.onnx.export(
+            graph.program,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            external_data=False,
+        )
+        assert made is not None
+        made.save(path, external_data=False)
+
+
+class _Positional(nn.Module):
+    """A module that takes tensors in order, and gives them so."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module, self.names = module.requires_grad_(False), names
+
+    def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        said = self.module(**dict(zip(self.names, values, strict=True)))
+        return tuple(said.values())
+
+
+def _traced(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor], shapes: Shapes
+) -> ExportedProgram:
+    values, dynamic = tuple(inputs.values()), tuple(shapes.get(name) for name in inputs)
+    graph: nn.Module = _Positional(module, list(inputs))
+    if not isinstance(module, ViewsJudge):
+        return torch.export.export(graph, values, dynamic_shapes=(dynamic,), strict=False)
+    plain = make_fx(
+        graph,
+        tracing_mode="symbolic",
+        _allow_non_fake_inputs=True,
+        decomposition_table=_gradients(),
+    )(*values)
+    return torch.export.export(plain, values, dynamic_shapes=dynamic, strict=False)
+
+
+def _gradients() -> dict[Any, Any]:
+    """Gradients written out, of operations for which ONNX has none."""
+    from torch._decomp import get_decompositions
+
+    aten = torch.ops.aten
+    table: dict[Any, Any] = get_decompositions(
+        [
+            aten.silu_backward,
+            aten._softmax_backward_data,
+            aten.tanh_backward,
+            aten.sigmoid_backward,
+            aten.threshold_backward,
+            aten.native_layer_norm_backward,
+            aten._fused_rms_norm_backward,
+        ]
+    )
+    return table
+
+
+def _example(
+    name: GraphName, bundle: Bundle, backbone: Backbone
+) -> tuple[dict[str, torch.Tensor], Shapes]:
+    """Inputs of a graph, and which of their dimensions may change."""
+    layout, generator = bundle.spec.layout, torch.Generator().manual_seed(0)
+    batch, views = _EXAMPLE_BATCH, layout.count
+    B = Dim("batch", max=4096)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator)
+
+    if name == "reader":
+        cell = backbone.multiple * (2 if layout.halves else 1)
+        side = cell * 3 if bundle.resizable else layout.size
+        pixels = (random(_EXAMPLE_VIEWS, 3, side, side) * 255).byte()
+        shape: dict[int, Any] = {0: Dim("views", max=65536)}
+        if bundle.resizable:
+            cells = Dim("cells", min=1, max=256)
+            shape |= {2: cell * cells, 3: cell * cells}
+        return {"pixels": pixels}, {"pixels": shape}
+    grid_size = backbone.grid_size(layout.size)
+    boxes = random(batch, views, 4).sort(dim=-1).values
+    if name == "chooser":
+        inputs = {
+            "grid": random(batch, *grid_size, backbone.width),
+            "boxes": boxes,
+            "view_ids": torch.arange(views).expand(batch, views).contiguous(),
+        }
+    elif bundle.dense:
+        return _dense_example(bundle, backbone, boxes, random, B)
+    else:
+        read = bundle.views_read
+        inputs = {
+            "features": random(batch, read, bundle.config.width),
+            "boxes": boxes[:, :read],
+            "view_ids": torch.arange(read).expand(batch, read).contiguous(),
+            "view_mask": torch.ones(batch, read, dtype=torch.bool),
+        }
+        if bundle.grids_judged != "none":
+            grids = (read,) if bundle.grids_judged == "all" else ()
+            inputs["grid"] = random(batch, *grids, *grid_size, backbone.width)
+        if bundle.metadata is not None:
+            nothing = vars(no_metadata(batch, bundle.metadata))
+            inputs |= {f"metadata_{field}": value for field, value in nothing.items()}
+    return inputs, {field: {0: B} for field in inputs}
+
+
+def _dense_example(
+    bundle: Bundle, backbone: Backbone, boxes: torch.Tensor, random: Any, B: Any
+) -> tuple[dict[str, torch.Tensor], Shapes]:
+    batch, views, _ = boxes.shape
+    rows, columns = backbone.grid_size(bundle.spec.layout.size)
+    shapes: Shapes = {"boxes": {0: B}, "grid": {0: B}, "half_grid": {0: B}}
+    if bundle.resizable:
+        rows = columns = 2 * _EXAMPLE_CELLS
+        half = Dim("half_cells", min=1, max=256)
+        shapes["grid"] |= {2: 2 * half, 3: 2 * half}
+        shapes["half_grid"] |= {2: half, 3: half}
+    inputs = {"boxes": boxes, "grid": random(batch, views, rows, columns, backbone.width)}
+    if bundle.spec.layout.halves:
+        inputs["half_grid"] = random(batch, views, rows // 2, columns // 2, backbone.width)
+    return inputs, shapes
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's talk: what matters of it ends in an error, or in the gate."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

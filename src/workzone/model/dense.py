@@ -1,0 +1,105 @@
+"""The dense detector: no whole view is judged, but every cell of all views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+
+from workzone.errors import UsageError
+from workzone.model.base import AnyDetector
+from workzone.model.cells import CellHead, by_scale
+from workzone.model.config import DetectorConfig
+from workzone.model.inputs import DetectorInput
+from workzone.types import DetectorOutput
+
+
+class DenseDetector(AnyDetector):
+    """A `CellHead` on the grids of all views; features of whole views are not read."""
+
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
+
+    def __init__(self, config: DetectorConfig) -> None:
+        """Make the layers.
+
+        Raises:
+            UsageError: the configuration has no cells, or no width.
+        """
+        super().__init__()
+        if config.cells is None:
+            raise UsageError("a dense detector needs cells, as in cells: {hidden: 16}")
+        config.check_width()
+        self.config = config
+        # Read by nothing, but bundles hold them: their identity is that of all weights.
+        self.register_buffer("feature_mean", torch.zeros(config.width))
+        self.register_buffer("feature_scale", torch.ones(config.width))
+        self.cells = CellHead(config.cells)
+
+    def run(self, given: DetectorInput) -> DetectorOutput:
+        """Judge cells, and the image by the strongest, see `CellHead.forward`.
+
+        Returns:
+            Logits ``[B, 2]``; as the view weights ``[B, V]``, each view's share of the cells that
+            decide; logits of cells ``[B, V, h, w]``, and of those of the views' halves.
+
+        Raises:
+            UsageError: no grid is given, or one of another width or size.
+        """
+        grid, grid_size = _grid(given)
+        views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
+        output: DetectorOutput = self(views, grid_size, given.boxes)
+        return output
+
+    def forward(
+        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None
+    ) -> DetectorOutput:
+        """See :meth:`run`; the grid is ``[B, V, N, D]``, or with the cells of halves."""
+        packed, logit = self.cells(grid, grid_size, boxes)
+        weights, cells = [], []
+        for part, size in by_scale(packed, grid_size):
+            deciding = self.cells.strongest(part.detach().flatten(1)).indices // part.shape[2]
+            weights.append(F.one_hot(deciding, part.shape[1]).to(logit).mean(dim=1))
+            cells.append(part.unflatten(2, size))
+        return DetectorOutput(
+            logits=torch.stack([-logit / 2, logit / 2], dim=-1),
+            view_weights=torch.stack(weights).mean(dim=0),
+            balance_loss=logit.new_zeros(()),
+            cells=cells[0],
+            half_cells=cells[1] if len(cells) > 1 else None,
+        )
+
+    def choose_views(self, given: DetectorInput) -> DetectorInput:
+        """All of them."""
+        return given
+
+    def fit(
+        self,
+        parts: Callable[[], Iterable[DetectorInput]],
+        labels: torch.Tensor,
+        *,
+        least: float = 0.0,
+    ) -> None:
+        """Start the tail, and take the scale of cells, which has a least of its own."""
+        given = iter(parts())
+        first = next(given)
+        grids = (_grid(part)[0] for part in chain([first], given))
+        self.cells.fit(grids, _grid(first)[1])
+
+    def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:
+        """Of the last layer alone: no weights weigh views."""
+        return classifier * self.cells.classifier.weight.square().sum()
+
+    def view_shares(self, given: DetectorInput, *, views: int) -> torch.Tensor:
+        """Each view's share of the cells that decide."""
+        with torch.no_grad():
+            return self.run(given).view_weights
+
+
+def _grid(given: DetectorInput) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The cells, and the rows and columns of a view's grid."""
+    if given.grid is None or given.grid_size is None:
+        raise UsageError("cells are those of the views' grids: give grid and grid_size")
+    return given.grid, given.grid_size

@@ -1,0 +1,78 @@
+"""From a folder to the program in it: a bundle's, run by torch, or an exported one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workzone.backbones import Backbone
+from workzone.decide.bundle import Bundle, default_model, read_bundle
+from workzone.engine.choose import check_choice, load_program
+from workzone.engine.folder import is_program
+from workzone.engine.program import Program
+from workzone.engine.torch_engine import torch_program
+from workzone.errors import BundleError, UsageError
+from workzone.model.kernels import log_attention_kernel
+from workzone.run.backbone import bundle_backbone
+
+
+def open_program(
+    folder: Path | None,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+) -> Program:
+    """Open a model as a program; see :func:`workzone.load`.
+
+    Raises:
+        BundleError, BackboneError, MissingExtraError, UsageError: see :func:`workzone.load`.
+    """
+    folder = folder or default_model()
+    if is_program(folder):
+        if weights is not None or device != "cpu":
+            raise UsageError(
+                f"{folder} is an exported program: it has its weights, and runs on the processor; "
+                "leave out --weights and --device"
+            )
+        return load_program(folder, engine=engine, precision=precision)
+    check_choice(engine or "torch", precision or "float32")
+    if engine not in (None, "torch"):
+        raise UsageError(
+            f"{folder} is a bundle, which engine torch runs. For engine {engine} write a program "
+            f"of it first: workzone export {folder} -o FOLDER --engine {engine}"
+        )
+    bundle = read_bundle(folder)
+    backbone = bundle_backbone(bundle, weights=weights, device=device)
+    log_attention_kernel(bundle.config, bundle.detector.device)
+    return bundle_program(bundle, backbone, precision=precision)
+
+
+def bundle_program(
+    bundle: Bundle, backbone: Backbone | None = None, *, precision: str | None = None
+) -> Program:
+    """A bundle with its backbone as a program of torch.
+
+    Args:
+        bundle: the model.
+        backbone: None: the bundle's own.
+        precision: of the backbone; None: the one that its features were made in.
+
+    Raises:
+        BundleError: the backbone has other weights than the ones the detector was trained on, or
+            wants images normalised otherwise.
+    """
+    backbone = backbone or bundle_backbone(bundle)
+    if backbone.weight_hash != bundle.spec.weight_hash:
+        raise BundleError(
+            f"the detector was trained on {bundle.spec.backbone} with weights "
+            f"{bundle.spec.weight_hash}, these are {backbone.weight_hash}; "
+            "load the same weights (--weights)"
+        )
+    if (backbone.mean, backbone.std) != (bundle.spec.mean, bundle.spec.std):
+        raise BundleError(
+            f"the detector was trained on images normalised with mean {bundle.spec.mean} and "
+            f"deviation {bundle.spec.std}, these weights want {backbone.mean} and "
+            f"{backbone.std}: name their folder with its old preprocessor_config.json"
+        )
+    return torch_program(bundle, backbone, precision=precision)

@@ -1,0 +1,167 @@
+"""Tiny models of every kind, with weights at random: what is exported in tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    DINOv3ConvNextConfig,
+    DINOv3ConvNextModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+)
+
+from workzone.backbones import Backbone
+from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
+from workzone.backbones.lite import LITE0, load_trunk
+from workzone.decide.bundle import Bundle
+from workzone.decide.calibration import Calibration
+from workzone.engine.gate import GateImage
+from workzone.engine.program import Array, Seen
+from workzone.features.extract import make_spec
+from workzone.model.cells import CellHeadConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.make import make_detector
+from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.metadata.batch import encode_samples
+from workzone.model.metadata.config import MetadataConfig
+from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.pruning import PrunerConfig
+from workzone.types import ImageRef, Sample
+from workzone.views import ViewLayout, view_boxes
+
+ENCODER = EncoderConfig(width=32, depth=2, heads=4, kv_heads=2, feed_forward=64)
+METADATA = MetadataConfig(
+    **{"position": 8, "weather": 4, "daytime": 4, "scene": 4, "text": 0},
+    weather_values=("clear", "rain"),
+    daytime_values=("day", "night"),
+    scene_values=("urban",),
+)
+DENSE = ViewLayout(size=128, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True)
+
+
+def tiny_vit(**changes: Any) -> Backbone:
+    """DINOv3's vision transformer, 48 wide."""
+    torch.manual_seed(0)
+    fields = {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_register_tokens": 4,
+    }
+    config = DINOv3ViTConfig(**(fields | changes))
+    return DINOv3ViT(DINOv3ViTModel(config), "tiny-vit")
+
+
+def tiny_convnext() -> Backbone:
+    """DINOv3's convolutional network, 24 wide."""
+    torch.manual_seed(0)
+    config = DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 24], depths=[1, 1, 2, 1])
+    return DINOv3ConvNeXt(DINOv3ConvNextModel(config), "tiny-convnext")
+
+
+CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] = {
+    "dense": (
+        lambda: load_trunk(LITE0),
+        DENSE,
+        DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0)),
+    ),
+    "glance, masks that decide": (
+        tiny_convnext,
+        ViewLayout(size=64, tiles=2),
+        DetectorConfig(
+            glance=GlanceConfig(keep=3), masks=MaskHeadConfig(hidden=16), mask_evidence=True
+        ),
+    ),
+    "experts, rope, metadata": (
+        tiny_vit,
+        ViewLayout(size=32, tiles=1),
+        DetectorConfig(
+            projection=32,
+            encoder=dataclasses.replace(ENCODER, experts=4, expert_width=16, positions="rope"),
+            fusion="gated",
+            head=(16,),
+            metadata=METADATA,
+        ),
+    ),
+    "pruned, alibi, gated SwiGLU": (
+        lambda: tiny_vit(use_gated_mlp=True, hidden_act="silu"),
+        ViewLayout(size=32, tiles=2),
+        DetectorConfig(
+            pruner=PrunerConfig(keep=4),
+            projection=32,
+            encoder=ENCODER,
+            fusion="gated",
+            head=(16,),
+            masks=MaskHeadConfig(hidden=16, canvas=8),
+        ),
+    ),
+    "linear attention, learned places": (
+        tiny_convnext,
+        ViewLayout(size=32, tiles=0),
+        DetectorConfig(
+            projection=32,
+            encoder=dataclasses.replace(ENCODER, mixer="linear", positions="learned"),
+            fusion="mean",
+        ),
+    ),
+}
+
+
+def made(case: str) -> tuple[Bundle, Backbone]:
+    """A bundle of one of `CASES`, and its backbone."""
+    make_backbone, layout, config = CASES[case]
+    backbone = make_backbone()
+    pooling = "mean" if config.cells else None
+    grids = config.grid_views(layout)
+    spec = make_spec(backbone, layout=layout, pooling=pooling, grid_views=grids)
+    torch.manual_seed(1)
+    detector = make_detector(
+        config.sized(
+            width=spec.width,
+            grid_width=backbone.width if grids else 0,
+            grid_size=backbone.grid_size(layout.size),
+            view_size=layout.size,
+        )
+    )
+    for name, value in detector.state_dict().items():
+        if value.is_floating_point() and "scale" not in name and "norm" not in name:
+            torch.nn.init.normal_(value, std=0.2)
+    told = None if config.metadata is None else Calibration(0.4)
+    bundle = Bundle(
+        detector=detector.eval().requires_grad_(False),
+        spec=spec,
+        calibration=Calibration(0.45, 1.2),
+        metadata_calibration=told,
+        backbone_licence="none: random weights",
+    )
+    return bundle, backbone
+
+
+def images(bundle: Bundle, count: int = 12) -> list[GateImage]:
+    """Views of noise and plain colours, some of them alike; every other one with metadata."""
+    layout, rng = bundle.spec.layout, np.random.default_rng(3)
+    found = []
+    for number in range(count):
+        shape = (layout.count, 3, layout.size, layout.size)
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        pixels[:, :, : layout.size // 2] = rng.integers(0, 256, (layout.count, 3, 1, 1))
+        pixels[-1] = pixels[-2]
+        width, height = (96, 64) if number % 2 else (64, 80)
+        metadata = _metadata(bundle, number) if number % 2 else None
+        seen = Seen(pixels, view_boxes(layout, width, height), metadata)
+        found.append(GateImage(f"image {number}", seen, number % 2))
+    return found
+
+
+def _metadata(bundle: Bundle, number: int) -> Mapping[str, Array] | None:
+    if bundle.metadata is None:
+        return None
+    sample = Sample("a", ImageRef("a"), latitude=50.0 + number, longitude=4.0, daytime="night")
+    return {name: v.numpy() for name, v in vars(encode_samples([sample], bundle.metadata)).items()}

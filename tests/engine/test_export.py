@@ -1,0 +1,239 @@
+"""Every kind of model as a program of other engines: exported, gated, loaded, refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import workzone
+from cli_invoke import invoke
+from conftest import Tiny
+from engine.made_models import CASES, images, made
+from workzone.decide.bundle import Bundle
+from workzone.engine.choose import load_program
+from workzone.engine.export import Export, export
+from workzone.engine.program import Floats, Program
+from workzone.engine.torch_engine import torch_program
+from workzone.errors import BundleError, UsageError
+from workzone.scenes.scene import draw_scene
+
+
+def joined(shares: Floats) -> Floats:
+    """The last two views are alike: which of them is the stronger is open."""
+    return np.append(shares[:-2], shares[-2:].sum())
+
+
+Exporting = Callable[[str], Export]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    """A case for ONNX Runtime, exported once."""
+
+    @lru_cache
+    def once(case: str) -> Export:
+        bundle, backbone = made(case)
+        return export(
+            bundle, backbone, tmp_path_factory.mktemp("exported") / "model", images(bundle)
+        )
+
+    return once
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_kind_of_model_exports_and_passes(case: str, exported: Exporting) -> None:
+    bundle, backbone = made(case)
+    compared = images(bundle)
+    done = exported(case)
+    assert (done.report.images, done.report.flips) == (12, 0)
+    assert done.report.largest_difference < 1e-5
+    program, reference = load_program(done.folder), torch_program(bundle, backbone)
+    seen = [image.seen for image in compared]
+    for answer, expected in zip(program.run(seen), reference.run(seen), strict=True):
+        assert answer.probability == pytest.approx(expected.probability, abs=1e-5)
+        assert answer.with_metadata == expected.with_metadata
+        np.testing.assert_array_equal(answer.read, expected.read)
+        shares, wanted_shares = joined(answer.view_shares), joined(expected.view_shares)
+        np.testing.assert_allclose(shares, wanted_shares, atol=1e-4)
+        np.testing.assert_allclose(answer.penultimate, expected.penultimate, atol=1e-3)
+        for cells, wanted in zip(answer.cells, expected.cells, strict=True):
+            np.testing.assert_allclose(cells, wanted, atol=1e-3)
+        if expected.masks is not None:
+            np.testing.assert_allclose(answer.masks, expected.masks, atol=1e-3)
+        if expected.feature_gradient is not None:
+            np.testing.assert_allclose(
+                answer.feature_gradient, expected.feature_gradient, atol=1e-4
+            )
+    assert [answer.with_metadata for answer in program.run(seen)] == [
+        bundle.metadata is not None and bool(number % 2) for number in range(12)
+    ]
+
+
+@pytest.fixture(scope="module")
+def dense() -> Iterator[tuple[Bundle, Program]]:
+    bundle, backbone = made("dense")
+    yield bundle, torch_program(bundle, backbone)
+
+
+@pytest.fixture
+def folder(exported: Exporting) -> Path:
+    return exported("dense").folder
+
+
+def test_the_folder_says_what_it_is(folder: Path) -> None:
+    names = {file.name for file in folder.iterdir()}
+    expected = {"bundle.json", "training.json", "NOTICE.txt", "reader.onnx", "judge.onnx"}
+    assert names == expected
+    program = json.loads((folder / "bundle.json").read_text())["program"]
+    assert (program["engine"], program["precision"]) == ("onnx", "float32")
+    assert program["gate"]["images"] == 12
+    assert set(program["files"]) == {"reader.onnx", "judge.onnx"}
+
+
+def test_a_dense_program_takes_views_of_any_size(
+    folder: Path, dense: tuple[Bundle, Program]
+) -> None:
+    bundle, reference = dense
+    larger = bundle.with_view_size(192)
+    seen = [image.seen for image in images(larger, 3)]
+    program = load_program(folder)
+    resized = Program(program.description.with_view_size(192), program.engine)
+    expected = Program(larger, reference.engine).run(seen)
+    for answer, wanted in zip(resized.run(seen), expected, strict=True):
+        assert answer.probability == pytest.approx(wanted.probability, abs=1e-5)
+    with pytest.raises(UsageError, match="takes uint8 views"):
+        program.run(seen)
+    with pytest.raises(UsageError, match="views this small have 3 cells, and the 4 strongest"):
+        program.description.with_view_size(64)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_openvino_runs_the_same_files(
+    folder: Path, dense: tuple[Bundle, Program], precision: str
+) -> None:
+    bundle, reference = dense
+    seen = [image.seen for image in images(bundle)]
+    try:
+        program = load_program(folder, engine="openvino", precision=precision)
+    except UsageError as error:  # a processor without bfloat16 says so
+        assert precision == "bfloat16"
+        assert "this processor does not compute in it" in str(error)
+        return
+    assert (program.engine.name, program.engine.precision) == ("openvino", precision)
+    told = np.array([answer.probability for answer in program.run(seen)])
+    expected = np.array([answer.probability for answer in reference.run(seen)])
+    apart = np.abs(told - expected).max()
+    assert apart < 1e-5 if precision == "float32" else apart < 0.2
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_engines_have_folders_of_their_own(engine: str, tmp_path: Path) -> None:
+    bundle, backbone = made("linear attention, learned places")
+    done = export(bundle, backbone, tmp_path / "model", images(bundle), engine=engine)
+    assert done.report.largest_difference < 1e-5
+    predictor = workzone.load(done.folder)
+    assert predictor.program.engine.name == engine
+    with pytest.raises(UsageError, match=f"exported for engine {engine}, which engine onnx does"):
+        load_program(done.folder, engine="onnx")
+
+
+def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="engine 'onx' is unknown; did you mean 'onnx'"):
+        load_program(folder, engine="onx")
+    with pytest.raises(UsageError, match="engine onnx does not compute in 'bfloat16'"):
+        load_program(folder, precision="bfloat16")
+    with pytest.raises(UsageError, match="which engine torch does not read"):
+        load_program(folder, engine="torch")
+    with pytest.raises(UsageError, match="leave out --weights and --device"):
+        workzone.load(folder, device="cuda")
+    bundle, backbone = made("dense")
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "a.txt").touch()
+    with pytest.raises(BundleError, match="is not empty and no exported model"):
+        export(bundle, backbone, occupied, images(bundle))
+
+
+def changed(folder: Path, place: Path, **program: object) -> Path:
+    """A copy whose ``bundle.json`` says other things of the program."""
+    place.mkdir()
+    for file in folder.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    held = json.loads((place / "bundle.json").read_text())
+    held["program"] |= program
+    (place / "bundle.json").write_text(json.dumps(held))
+    return place
+
+
+def test_damaged_folders_are_told(folder: Path, tmp_path: Path) -> None:
+    later = changed(folder, tmp_path / "later", format=7)
+    with pytest.raises(BundleError, match=r"exported in format 7.* export the model again"):
+        load_program(later)
+    other = changed(folder, tmp_path / "other", engine="tensorrt")
+    with pytest.raises(BundleError, match="for engine 'tensorrt', which this version"):
+        load_program(other)
+    cut = changed(folder, tmp_path / "cut")
+    (cut / "judge.onnx").write_bytes((cut / "judge.onnx").read_bytes()[:-9])
+    with pytest.raises(BundleError, match=r"judge\.onnx is not the file that bundle\.json"):
+        load_program(cut)
+    gone = changed(folder, tmp_path / "gone")
+    (gone / "reader.onnx").unlink()
+    with pytest.raises(BundleError, match=r"reader\.onnx is missing"):
+        load_program(gone)
+    empty = changed(folder, tmp_path / "empty", files=None)
+    with pytest.raises(BundleError, match="is damaged"):
+        load_program(empty)
+
+
+def test_a_bundle_is_run_by_torch_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is a bundle.* workzone export .* --engine onnx"):
+        workzone.load(engine="onnx")
+    with pytest.raises(UsageError, match="engine torch does not compute in 'int8'"):
+        workzone.load(precision="int8")
+
+
+def test_the_documented_program_needs_no_workzone(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
+    found = re.search(r"run by a test -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    assert "import workzone" not in found[1]
+    (tmp_path / "model-onnx").symlink_to(folder)
+    scene = draw_scene(4, label=1)
+    Image.fromarray(scene.image).save(tmp_path / "street.jpg", quality=95)
+    monkeypatch.chdir(tmp_path)
+    exec(found[1].replace(", 512\n", ", 128\n"), {})
+    told = float(capsys.readouterr().out.removeprefix("road work: "))
+    expected = workzone.load("model-onnx").predict("street.jpg")[0]
+    assert expected.engine == "onnx"
+    assert told == pytest.approx(expected.probability, abs=0.03)
+
+
+def test_the_command_exports_and_predict_takes_the_folder(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "model"
+    said = invoke("export", tiny.bundle, "-o", place, "--images", tiny.manifest_path, "--json")
+    report = json.loads(said.stdout)["gate"]
+    assert (report["flips"], report["engine"]) == (0, "onnx")
+    photo = tiny.root / "01.png"
+    by_onnx = json.loads(invoke("predict", photo, "--model", place, "--json").stdout)
+    by_torch = json.loads(invoke("predict", photo, "--model", tiny.bundle, "--json").stdout)
+    assert (by_onnx["engine"], by_onnx["precision"]) == ("onnx", "float32")
+    assert by_torch["engine"] == "torch"
+    assert by_onnx["probability"] == pytest.approx(by_torch["probability"], abs=1e-4)
+    invoke("predict", photo, "--model", place, "--explain", tmp_path / "overlays")
+    assert list((tmp_path / "overlays").rglob("*.jpg"))
+    refused = invoke("predict", photo, "--model", tiny.bundle, "--engine", "onnx", expect=2)
+    assert "workzone export" in refused.stderr

@@ -1,0 +1,89 @@
+"""The dense detector: cells to logits, and what else every detector does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from workzone.errors import UsageError
+from workzone.model.cells import CellHead, CellHeadConfig
+from workzone.model.config import DetectorConfig
+from workzone.model.dense import DenseDetector
+from workzone.model.inputs import DetectorInput
+
+CONFIG = DetectorConfig(width=6, cells=CellHeadConfig(width=6))
+
+
+def input_of(grid: torch.Tensor, grid_size: tuple[int, int]) -> DetectorInput:
+    return DetectorInput(features=torch.zeros(*grid.shape[:2], 6), grid=grid, grid_size=grid_size)
+
+
+def test_a_dense_detector_tells_the_cells_of_both_scales() -> None:
+    torch.manual_seed(0)
+    detector = DenseDetector(CONFIG).eval()
+    grid = torch.randn(2, 3, 10, 6)
+    given = DetectorInput(features=torch.zeros(2, 3, 6), grid=grid, grid_size=(2, 4))
+    output = detector.run(given)
+    assert output.cells is not None and output.half_cells is not None
+    assert (output.cells.shape, output.half_cells.shape) == ((2, 3, 2, 4), (2, 3, 1, 2))
+    alone = [
+        detector.run(dataclasses.replace(given, grid=part, grid_size=size))
+        for part, size in ((grid[:, :, :8], (2, 4)), (grid[:, :, 8:], (1, 2)))
+    ]
+    torch.testing.assert_close(output.logits, (alone[0].logits + alone[1].logits) / 2)
+    weights = (alone[0].view_weights + alone[1].view_weights) / 2
+    torch.testing.assert_close(output.view_weights, weights)
+
+
+def test_a_dense_detector_says_where() -> None:
+    torch.manual_seed(0)
+    detector = DenseDetector(CONFIG).eval()
+    given = DetectorInput(
+        features=torch.zeros(2, 3, 6), grid=torch.randn(2, 3, 6, 6), grid_size=(2, 3)
+    )
+    output = detector.run(given)
+    assert output.cells is not None
+    assert output.cells.shape == (2, 3, 2, 3)
+    strongest = output.cells.flatten(1).topk(4).values.mean(dim=1)
+    torch.testing.assert_close(output.logits[:, 1] - output.logits[:, 0], strongest)
+    deciding = output.cells.flatten(1).topk(4).indices // 6
+    shares = [[(row == view).sum() / 4 for view in range(3)] for row in deciding]
+    assert output.view_weights.tolist() == shares
+    assert detector.view_shares(given, views=3).tolist() == shares
+    assert {name.split(".")[0] for name, _ in detector.named_parameters()} == {"cells"}
+    with pytest.raises(UsageError, match="give grid and grid_size"):
+        detector.run(dataclasses.replace(given, grid=None))
+
+
+def test_no_view_is_left_out() -> None:
+    detector, given = DenseDetector(CONFIG), input_of(torch.randn(2, 3, 6, 6), (2, 3))
+    assert detector.choose_views(given) is given
+
+
+def test_cells_are_scaled_by_those_of_all_parts() -> None:
+    grids = 3 + 2 * torch.randn(5, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    head = CellHead(CellHeadConfig(width=6))
+    head.fit([grids], (2, 3))
+    detector = DenseDetector(CONFIG)
+    parts = [input_of(part, (2, 3)) for part in grids.split(2)]
+    detector.fit(lambda: parts, torch.ones(5, dtype=torch.int64))  # of any labels
+    assert torch.equal(detector.cells.mean, head.mean)
+    assert torch.equal(detector.cells.scale, head.scale)
+    assert detector.feature_mean.tolist() == [0.0] * 6
+    with pytest.raises(UsageError, match="give grid and grid_size"):
+        detector.fit(lambda: [dataclasses.replace(parts[0], grid=None)], torch.ones(2))
+
+
+def test_the_penalty_is_of_the_last_layer() -> None:
+    detector = DenseDetector(CONFIG)
+    expected = 0.5 * detector.cells.classifier.weight.square().sum()
+    assert torch.equal(detector.penalty(classifier=0.5, attention=3.0), expected)
+
+
+def test_what_it_cannot_be_made_of_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs cells"):
+        DenseDetector(DetectorConfig(width=6))
+    with pytest.raises(UsageError, match="give width"):
+        DenseDetector(DetectorConfig(cells=CellHeadConfig(width=6)))
