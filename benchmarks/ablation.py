@@ -37,7 +37,7 @@ from photographs import LEFT_OUT, Rows, Scores, group_folds, inner_folds, logist
 from record import write_record
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.config import from_mapping
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest
@@ -45,7 +45,7 @@ from workzone.decide.calibration import apply_where_known
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.masks import mask_targets
 from workzone.features.store import FeatureStore
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.report.bootstrap import resample_figures
 from workzone.scenes.write import write_scenes
 from workzone.train.feed.examples import Examples

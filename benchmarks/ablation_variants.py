@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from workzone.model.config import DetectorConfig
-from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 
 SMALL = "small"
 FULL = "full, 128 wide"

@@ -42,7 +42,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from workzone import progress
-from workzone.backbones import Backbone, load_backbone
+from workzone.backbones.base import Backbone
+from workzone.backbones.registry import load_backbone
 from workzone.config import from_mapping
 from workzone.data.augmentation import Augmentation
 from workzone.data.challenge import LEVELS, Changes, apply_changes, draw_changes

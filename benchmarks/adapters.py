@@ -25,13 +25,13 @@ import torch.nn.functional as F
 from record import write_record
 from sklearn.metrics import roc_auc_score
 
-from workzone.backbones import load_backbone
 from workzone.backbones.adapters import AdapterConfig
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.features.extract import make_spec
 from workzone.model.config import DetectorConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.scenes import write_scenes
 from workzone.train.job import train
 from workzone.train.pixels import PixelDetector, PixelInput

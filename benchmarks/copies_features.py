@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.augmentation import Augmentation, Recipe
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from record import write_record
 
-from workzone.decide.bundle import default_model, read_bundle
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import default_model
 from workzone.engine.choose import load_program
 from workzone.engine.export import export
 from workzone.engine.gate import GateImage, compare

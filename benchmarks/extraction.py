@@ -26,8 +26,9 @@ from PIL import Image
 from record import write_record
 from torch import nn
 
-from workzone.backbones import load_backbone
-from workzone.backbones.lite import LITE0, mapped_state, shipped_state
+from workzone.backbones.lite import mapped_state, shipped_state
+from workzone.backbones.names import LITE0
+from workzone.backbones.registry import load_backbone
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.features import extract

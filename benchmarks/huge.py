@@ -28,9 +28,10 @@ import torch
 import torch.nn.functional as F
 from record import write_record
 
-from workzone.backbones import Backbone, load_backbone, pool
-from workzone.backbones import run as run_backbone
+from workzone.backbones.base import Backbone, pool
+from workzone.backbones.base import run as run_backbone
 from workzone.backbones.dinov3 import DINOv3ViT
+from workzone.backbones.registry import load_backbone
 from workzone.model.config import DetectorConfig
 from workzone.model.cost import META, TRAINING_BATCH, counted
 from workzone.model.detector import Detector

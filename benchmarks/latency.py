@@ -24,7 +24,8 @@ from drawn_frames import drawn_frame
 from record import write_record
 
 from workzone.data.images import decode
-from workzone.decide.bundle import default_model, read_bundle
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import default_model
 from workzone.features.reading import read_views
 from workzone.run.backbone import bundle_backbone
 from workzone.run.predictor import Predictor

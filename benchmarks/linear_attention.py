@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from record import write_record
 
-from workzone.model.encoder.attention import AttentionConfig, GroupedQueryAttention
+from workzone.model.encoder.attention import GroupedQueryAttention
+from workzone.model.encoder.config import AttentionConfig
 from workzone.model.encoder.linear_attention import GatedLinearAttention
 from workzone.progress import track
 

@@ -32,8 +32,9 @@ from torch import nn
 from torchvision.transforms import v2
 
 from workzone import progress
-from workzone.backbones import load_backbone
-from workzone.backbones.lite import LITE0, mapped_state, shipped_state
+from workzone.backbones.lite import mapped_state, shipped_state
+from workzone.backbones.names import LITE0
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.features.extract import Extraction, make_spec
 from workzone.types import Sample

@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.decide.calibration import fit_calibration

@@ -28,7 +28,7 @@ from scipy.special import expit
 from sklearn.metrics import matthews_corrcoef
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.data.pseudo_labels import pseudo_label
 from workzone.features.extract import store_path

@@ -22,7 +22,7 @@ from record import write_record
 from sklearn.metrics import log_loss, matthews_corrcoef, roc_auc_score
 
 from workzone import progress
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.decide.test_time import TestTimeConfig, confident_mean

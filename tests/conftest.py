@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 
 from made_images import blob_image, sample_of
-from workzone.backbones import Backbone, load_backbone
+from workzone.backbones.base import Backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import write_bundle
 from workzone.features.extract import make_spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import Reader
 from workzone.engine.torch_engine import TorchEngine

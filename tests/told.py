@@ -10,7 +10,8 @@ import torch
 
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import Calibration
-from workzone.features.text_model import SentenceModel, TextSpec
+from workzone.features.text_model import SentenceModel
+from workzone.features.text_spec import TextSpec
 from workzone.model.detector import Detector
 from workzone.model.metadata.config import MetadataConfig
 

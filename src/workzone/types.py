@@ -83,10 +83,10 @@ class Sample:
 class Views:
     """The crops of one image.
 
-    ``pixels``: uint8 ``[V, 3, S, S]``; ``boxes``: float32 ``[V, 4]`` in fractions.
+    ``pixels``: ``[V, 3, S, S]``, channels last in memory; ``boxes``: ``[V, 4]`` in fractions.
     """
 
-    pixels: torch.Tensor
+    pixels: npt.NDArray[np.uint8]
     boxes: npt.NDArray[np.float32]
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTConfig, DINOv3ViTModel
 
-from workzone.backbones import Backbone
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, blocks_of, merge
-from workzone.backbones.base import IMAGENET_MEAN, IMAGENET_STD
-from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT, ViTSize
+from workzone.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
+from workzone.backbones.names import ViTSize
 from workzone.backbones.timm_models import TimmBackbone
 from workzone.errors import BackboneError, MissingExtraError, UsageError
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from workzone.backbones import POOLINGS, Backbone, base, check_pooling, pool, pooled_width, run
+from workzone.backbones import base
+from workzone.backbones.base import POOLINGS, Backbone, check_pooling, pool, pooled_width, run
 from workzone.errors import BackboneError, UsageError
 from workzone.types import BackboneOutput
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workzone.backbones import BACKBONES, canonical_name, list_backbones, load_backbone
+from workzone.backbones.registry import BACKBONES, canonical_name, list_backbones, load_backbone
 from workzone.errors import UsageError
 
 

@@ -22,8 +22,11 @@ from transformers import (
     DINOv3ViTModel,
 )
 
-from workzone.backbones import dinov3, load_backbone, pool, run
-from workzone.backbones.dinov3 import ConvNeXtSize, DINOv3ConvNeXt, DINOv3ViT, ViTSize
+from workzone.backbones import names
+from workzone.backbones.base import pool, run
+from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
+from workzone.backbones.names import ConvNeXtSize, ViTSize
+from workzone.backbones.registry import load_backbone
 from workzone.errors import BackboneError
 
 TINY = "dinov3-vits16"  # the name under which the tests load a tiny model
@@ -31,9 +34,9 @@ TINY = "dinov3-vits16"  # the name under which the tests load a tiny model
 
 @pytest.fixture
 def tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(dinov3.SIZES, TINY, ViTSize(32, 64, 2, 2))
+    monkeypatch.setitem(names.SIZES, TINY, ViTSize(32, 64, 2, 2))
     monkeypatch.setitem(
-        dinov3.SIZES, "dinov3-convnext-tiny", ConvNeXtSize((8, 8, 16, 16), (1, 1, 1, 1))
+        names.SIZES, "dinov3-convnext-tiny", ConvNeXtSize((8, 8, 16, 16), (1, 1, 1, 1))
     )
 
 
@@ -69,7 +72,7 @@ TIMM_TWINS = {
 }
 
 
-@pytest.mark.parametrize("name", dinov3.SIZES)
+@pytest.mark.parametrize("name", names.SIZES)
 def test_full_size_parameter_counts(name: str) -> None:
     with torch.device("meta"):
         backbone = load_backbone(name, random=True)
@@ -77,8 +80,8 @@ def test_full_size_parameter_counts(name: str) -> None:
     mask_token = backbone.width if backbone.has_cls else 0
     expected = sum(parameter.numel() for parameter in twin.parameters()) + mask_token
     assert backbone.parameter_count == expected
-    assert backbone.width == twin.num_features == dinov3.SIZES[name].width
-    assert backbone.multiple == twin.feature_info[-1]["reduction"] == dinov3.SIZES[name].multiple
+    assert backbone.width == twin.num_features == names.SIZES[name].width
+    assert backbone.multiple == twin.feature_info[-1]["reduction"] == names.SIZES[name].multiple
 
 
 def test_the_huge_model_has_its_published_size() -> None:

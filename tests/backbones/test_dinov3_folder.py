@@ -17,9 +17,9 @@ from transformers import (
     DINOv3ViTModel,
 )
 
-from workzone.backbones import load_backbone
 from workzone.backbones.base import IMAGENET_MEAN
 from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
+from workzone.backbones.registry import load_backbone
 from workzone.errors import BackboneError, UsageError
 
 VIEWS = torch.arange(3 * 96 * 96).view(1, 3, 96, 96).remainder(251).to(torch.uint8)

@@ -12,9 +12,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from workzone.backbones import Backbone, list_backbones, lite, load_backbone, pool, run
+from workzone.backbones import lite
+from workzone.backbones.base import Backbone, pool, run
 from workzone.backbones.efficientnet_lite import EfficientNetLite
-from workzone.backbones.lite import LITE0, LITE2, VARIANTS, Variant
+from workzone.backbones.names import LITE0, LITE2, VARIANTS, Variant
+from workzone.backbones.registry import list_backbones, load_backbone
 from workzone.errors import BackboneError
 
 

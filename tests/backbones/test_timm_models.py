@@ -12,7 +12,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 
-from workzone.backbones import load_backbone, run
+from workzone.backbones.base import run
+from workzone.backbones.registry import load_backbone
 from workzone.backbones.timm_models import TimmBackbone
 from workzone.errors import BackboneError
 

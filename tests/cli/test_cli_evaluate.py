@@ -14,7 +14,8 @@ from told import HashModel, told_bundle
 from workzone.cli import app
 from workzone.cli import evaluate as module
 from workzone.data.manifest import write_manifest
-from workzone.decide.bundle import Bundle, default_model, read_bundle, write_bundle
+from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.bundle_json import default_model
 from workzone.run import evaluate as job
 from workzone.run import metadata
 

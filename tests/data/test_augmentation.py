@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from workzone.data.augmentation import LEAST_SIDE, RECIPES, Augmentation, augment
+from workzone.data.augment import LEAST_SIDE, augment
+from workzone.data.augmentation import RECIPES, Augmentation
 from workzone.data.challenge import challenge_image
 from workzone.errors import UsageError
 

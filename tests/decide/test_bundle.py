@@ -13,11 +13,12 @@ import safetensors.torch
 import torch
 
 from told import HashModel, told_bundle
-from workzone.decide.bundle import Bundle, default_model, read_bundle, write_bundle
+from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.bundle_json import default_model
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
-from workzone.features.text_model import TextSpec
+from workzone.features.text_spec import TextSpec
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput

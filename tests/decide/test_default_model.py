@@ -9,7 +9,8 @@ import pytest
 
 from conftest import Tiny
 from predictors import bundle_predictor
-from workzone.decide.bundle import default_model, read_bundle
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import default_model
 from workzone.errors import UsageError
 
 

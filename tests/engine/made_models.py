@@ -15,23 +15,23 @@ from transformers import (
     DINOv3ViTModel,
 )
 
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
-from workzone.backbones.lite import LITE0, load_trunk
+from workzone.backbones.lite import load_trunk
+from workzone.backbones.names import LITE0
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import Calibration
 from workzone.engine.gate import GateImage
 from workzone.engine.program import Array, Seen
 from workzone.features.extract import make_spec
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
-from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.encoder.config import EncoderConfig
 from workzone.model.make import make_detector
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.batch import encode_samples
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, view_boxes
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from engine.made_models import images, made
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine import export as exporting
 from workzone.engine.export import export

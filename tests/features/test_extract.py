@@ -18,7 +18,8 @@ from PIL import Image
 from torch import nn
 
 import fresh_process
-from workzone.backbones import Backbone, load_backbone, pool, run
+from workzone.backbones.base import Backbone, pool, run
+from workzone.backbones.registry import load_backbone
 from workzone.data.augmentation import RECIPES, Augmentation
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from workzone.data.augmentation import Augmentation, augment
+from workzone.data.augment import augment
+from workzone.data.augmentation import Augmentation
 from workzone.data.masks import write_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.features.masks import mask_targets, masks_in_views

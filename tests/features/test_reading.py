@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workzone.backbones import Backbone, run
+from workzone.backbones.base import Backbone, run
 from workzone.features import reading
 from workzone.features.extract import make_spec
 from workzone.features.reading import halved, read_views

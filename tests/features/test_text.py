@@ -12,12 +12,8 @@ from safetensors.torch import load_file, save_file
 from workzone.errors import BackboneError, MissingExtraError, StoreError
 from workzone.features import text as text_module
 from workzone.features.text import TextVectors, read_text_vectors, text_hash, text_vectors
-from workzone.features.text_model import (
-    SentenceModel,
-    TextSpec,
-    load_sentence_model,
-    pool,
-)
+from workzone.features.text_model import SentenceModel, load_sentence_model, pool
+from workzone.features.text_spec import TextSpec
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "workers", "close", "the", "right", "lane", "cones"]
 WORDS += ["and", "barrier", "ahead"]

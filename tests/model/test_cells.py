@@ -8,26 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from workzone.backbones import load_backbone
-from workzone.backbones.lite import LITE0, VARIANTS, Variant, load_tail
+from workzone.backbones.lite import load_tail
+from workzone.backbones.names import LITE0, VARIANTS, Variant
+from workzone.backbones.registry import load_backbone
 from workzone.errors import UsageError
 from workzone.model.cells import (
     FIRST_BIAS,
     LEAST_SPREAD,
     OUTSIDE,
     CellHead,
-    CellHeadConfig,
     Tail,
     beyond_frame,
     by_scale,
     mix_style,
 )
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
-from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 
 SIZE = (3, 3)
 

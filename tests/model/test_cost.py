@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.backbones.dinov3 import SIZES, ViTSize
+from workzone.backbones.names import SIZES, ViTSize
 from workzone.model.cost import (
     META,
     TRAINING_BATCH,

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from workzone.errors import UsageError
-from workzone.model.cells import CellHead, CellHeadConfig
+from workzone.model.cells import CellHead
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput

@@ -11,12 +11,12 @@ import torch
 from workzone.errors import UsageError
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
-from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.masks.head import MaskHeadConfig, place_grids
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.masks.config import MaskHeadConfig
+from workzone.model.masks.head import place_grids
 from workzone.model.metadata.batch import no_metadata
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 
 B, V, D = 6, 4, 5
 

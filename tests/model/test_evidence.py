@@ -10,7 +10,7 @@ from workzone.model.evidence import shares
 from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.types import ImageRef, Sample
 
 B, V, D = 7, 4, 5

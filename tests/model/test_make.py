@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workzone.errors import UsageError
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.dense import DenseDetector
 from workzone.model.detector import Detector

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from made_images import blob_image, sample_of
-from workzone.backbones import Backbone, pool, pooled_width, run
+from workzone.backbones.base import Backbone, pool, pooled_width, run
 from workzone.backbones.dinov3 import DINOv3ViT
 from workzone.data.images import decode
 from workzone.data.manifest import Manifest

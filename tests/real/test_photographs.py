@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from predictors import bundle_predictor
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest

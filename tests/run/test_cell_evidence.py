@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from workzone.backbones import pool
+from workzone.backbones.base import pool
 from workzone.engine.program import Answer
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector

@@ -21,7 +21,7 @@ from conftest import Tiny
 from made_images import sample_of
 from predictors import backbone_of, bundle_predictor
 from told import HashModel, told_bundle
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.calibration import Calibration

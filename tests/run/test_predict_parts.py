@@ -9,14 +9,14 @@ import pytest
 
 from conftest import LAYOUT, Tiny
 from predictors import bundle_predictor
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.program import Array, Arrays, GraphName
 from workzone.engine.torch_engine import TorchEngine
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.config import DetectorConfig
-from workzone.model.masks.head import MaskHeadConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.masks.config import MaskHeadConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.run import predictor as module
 from workzone.run.evaluate import evaluate
 from workzone.run.images import encoded

@@ -17,7 +17,8 @@ import workzone.run.predictor
 from conftest import Tiny
 from made_images import blob_image, sample_of
 from predictors import bundle_of, bundle_predictor
-from workzone.backbones import Backbone, load_backbone
+from workzone.backbones.base import Backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, ImageError, UsageError

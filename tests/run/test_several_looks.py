@@ -14,9 +14,9 @@ from scipy.special import expit, logit
 from cli_invoke import invoke
 from conftest import Tiny
 from predictors import backbone_of, bundle_of, bundle_predictor
-from workzone.backbones import Backbone, pool
-from workzone.backbones import run as run_backbone
-from workzone.data.augmentation import augment
+from workzone.backbones.base import Backbone, pool
+from workzone.backbones.base import run as run_backbone
+from workzone.data.augment import augment
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import UsageError

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef, roc_auc_score
 
 from conftest import Tiny
 from made_images import sample_of
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.data.challenge import challenge_image
 from workzone.data.images import decode
 from workzone.data.manifest import METADATA_FIELDS, Manifest, read_manifest

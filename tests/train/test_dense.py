@@ -13,14 +13,14 @@ from PIL import Image
 
 from made_images import sample_of
 from predictors import bundle_predictor
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.config import from_mapping
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import UsageError
 from workzone.features.extract import make_spec
 from workzone.features.masks import MaskTargets
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.run.evaluate import evaluate

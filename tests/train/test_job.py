@@ -10,7 +10,7 @@ import torch
 
 from conftest import LAYOUT, Tiny
 from made_images import blob_image, sample_of
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.errors import ManifestError, TrainingError, UsageError

@@ -11,15 +11,15 @@ import pytest
 
 from conftest import LAYOUT, Tiny
 from predictors import bundle_predictor
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.config import DetectorConfig
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.run.evaluate import evaluate
 from workzone.scenes.write import write_scenes
 from workzone.train.feed.sampling import SamplingConfig

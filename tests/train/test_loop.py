@@ -19,11 +19,12 @@ from workzone.errors import TrainingError, UsageError
 from workzone.features.masks import FULL, MaskTargets
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
-from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.encoder.config import EncoderConfig
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import Glance, GlanceConfig
+from workzone.model.views.config import GlanceConfig
+from workzone.model.views.glance import Glance
 from workzone.train import fit as fitting
 from workzone.train import judging, loop, losses
 from workzone.train.batches import cut, load

@@ -16,7 +16,7 @@ from workzone.backbones.adapters import AdapterConfig
 from workzone.features.masks import MaskTargets
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.masks.loss import mask_loss
 from workzone.train import fit as fitting
 from workzone.train.fit import Fit

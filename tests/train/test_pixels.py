@@ -15,21 +15,23 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 from cli_invoke import invoke
 from conftest import Tiny
 from predictors import backbone_of, bundle_predictor
-from workzone.backbones import Backbone, load_backbone, pool, run
 from workzone.backbones.adapters import AdapterConfig
-from workzone.backbones.dinov3 import DINOv3ViT, ViTSize
+from workzone.backbones.base import Backbone, pool, run
+from workzone.backbones.dinov3 import DINOv3ViT
+from workzone.backbones.names import ViTSize
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.data.weather import WeatherConfig
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
-from workzone.model.masks.head import MaskHeadConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.masks.config import MaskHeadConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.run.predictor import load
 from workzone.train.batches import cut
 from workzone.train.batches import load as load_batches

@@ -26,7 +26,7 @@ from train.resume_job import made_examples
 from workzone.errors import DivergedError, TrainingError, UsageError, WorkzoneError
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
-from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.encoder.config import EncoderConfig
 from workzone.train import loop
 from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.fit import Fit, fit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,78 +19,11 @@ from workzone.backbones.dinov3_folder import (
     read_weights,
 )
 from workzone.backbones.hub import hub_failure
+from workzone.backbones.names import ANY_SIZE, SIZES, ViTSize, hub_id
 from workzone.errors import BackboneError
 
-ANY_SIZE = "dinov3"
-"""The name of those whose architecture is told by their folder's ``config.json`` alone."""
 LICENCE = "DINOv3 License"
 DEFAULT_SIZE = 224
-
-
-@dataclass(frozen=True, slots=True)
-class ViTSize:
-    """The numbers that tell one DINOv3 ViT from another."""
-
-    width: int
-    hidden: int  # of the feed-forward network
-    layers: int
-    heads: int
-    gated: bool = False  # SwiGLU instead of GELU
-    query_value_bias: bool = True
-    multiple = 16
-    model_type = "dinov3_vit"
-
-    def configuration(self) -> dict[str, Any]:
-        """As fields of ``DINOv3ViTConfig``."""
-        return {
-            "hidden_size": self.width,
-            "intermediate_size": self.hidden,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "use_gated_mlp": self.gated,
-            "hidden_act": "silu" if self.gated else "gelu",
-            "query_bias": self.query_value_bias,
-            "value_bias": self.query_value_bias,
-            "num_register_tokens": 4,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ConvNeXtSize:
-    """The numbers that tell one DINOv3 ConvNeXt from another."""
-
-    widths: tuple[int, int, int, int]
-    depths: tuple[int, int, int, int]
-    multiple = 32
-    model_type = "dinov3_convnext"
-
-    @property
-    def width(self) -> int:
-        """Of the last stage."""
-        return self.widths[-1]
-
-    def configuration(self) -> dict[str, Any]:
-        """As fields of ``DINOv3ConvNextConfig``."""
-        return {"hidden_sizes": list(self.widths), "depths": list(self.depths)}
-
-
-SIZES: dict[str, ViTSize | ConvNeXtSize] = {
-    "dinov3-vits16": ViTSize(384, 1536, 12, 6),
-    "dinov3-vits16plus": ViTSize(384, 1536, 12, 6, gated=True),
-    "dinov3-vitb16": ViTSize(768, 3072, 12, 12),
-    "dinov3-vitl16": ViTSize(1024, 4096, 24, 16),
-    "dinov3-vith16plus": ViTSize(1280, 5120, 32, 20, gated=True),
-    "dinov3-vit7b16": ViTSize(4096, 8192, 40, 32, gated=True, query_value_bias=False),
-    "dinov3-convnext-tiny": ConvNeXtSize((96, 192, 384, 768), (3, 3, 9, 3)),
-    "dinov3-convnext-small": ConvNeXtSize((96, 192, 384, 768), (3, 3, 27, 3)),
-    "dinov3-convnext-base": ConvNeXtSize((128, 256, 512, 1024), (3, 3, 27, 3)),
-    "dinov3-convnext-large": ConvNeXtSize((192, 384, 768, 1536), (3, 3, 27, 3)),
-}
-
-
-def hub_id(name: str) -> str:
-    """The hub repository of a canonical name."""
-    return f"facebook/{name}-pretrain-lvd1689m"
 
 
 class DINOv3ViT(Backbone):

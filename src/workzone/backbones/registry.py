@@ -8,21 +8,21 @@ from pathlib import Path
 
 import torch
 
-from workzone.backbones import dinov3, lite, timm_models
+from workzone.backbones import dinov3, lite, names, timm_models
 from workzone.backbones.base import Backbone
 from workzone.errors import UsageError, nearest
 
 EMBEDDED = {
     name: functools.partial(load, variant)
-    for variant in lite.VARIANTS
+    for variant in names.VARIANTS
     for name, load in ((variant.name, lite.load_lite), (variant.trunk, lite.load_trunk))
 }
 """Those whose weights come with a package."""
 
-BACKBONES = (*EMBEDDED, *dinov3.SIZES)
+BACKBONES = (*EMBEDDED, *names.SIZES)
 """Canonical names; ``timm:<model>`` opens timm's beside them, ``dinov3`` a folder of any size."""
 
-_BY_HUB_ID = {dinov3.hub_id(name): name for name in dinov3.SIZES}
+_BY_HUB_ID = {names.hub_id(name): name for name in names.SIZES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def canonical_name(name: str) -> str:
         UsageError: unknown, with the nearest right spelling.
     """
     name = _BY_HUB_ID.get(name, name)
-    if name in (*BACKBONES, dinov3.ANY_SIZE) or name.startswith(timm_models.PREFIX):
+    if name in (*BACKBONES, names.ANY_SIZE) or name.startswith(timm_models.PREFIX):
         return name
     raise UsageError(
         f"unknown backbone {name!r}; {nearest(name, BACKBONES)}, timm:<model> for any of timm's, "
@@ -54,7 +54,7 @@ def canonical_name(name: str) -> str:
 
 def _is_path(name: str) -> bool:
     """Whether it names a place on this machine; a folder called as a backbone is the backbone."""
-    known = name in ("", *BACKBONES, dinov3.ANY_SIZE, *_BY_HUB_ID)
+    known = name in ("", *BACKBONES, names.ANY_SIZE, *_BY_HUB_ID)
     return not known and (Path(name).is_absolute() or name.startswith(".") or Path(name).exists())
 
 
@@ -78,14 +78,14 @@ def load_backbone(
     if _is_path(name):
         if weights is not None:
             raise UsageError(f"backbone {name!r} is a path: name its weights once, not twice")
-        name, weights = dinov3.ANY_SIZE, name
+        name, weights = names.ANY_SIZE, name
     name = canonical_name(name)
     if weights is not None and random:
         raise UsageError(f"backbone {name!r}: give weights or ask for random ones, not both")
     path = None if weights is None else Path(weights)
     if name.startswith(timm_models.PREFIX):
         return timm_models.load_timm(name, weights=path, random=random)
-    if name in (*dinov3.SIZES, dinov3.ANY_SIZE):
+    if name in (*names.SIZES, names.ANY_SIZE):
         return dinov3.load_dinov3(name, weights=path, random=random)
     if path is not None:
         raise UsageError(
@@ -110,13 +110,13 @@ def list_backbones() -> list[BackboneInfo]:
                 licence=embedded.licence,
             )
         )
-    for name, size in dinov3.SIZES.items():
+    for name, size in names.SIZES.items():
         with torch.device("meta"):
             model = dinov3.random_model(name)
         rows.append(
             BackboneInfo(
                 name=name,
-                hub_id=dinov3.hub_id(name),
+                hub_id=names.hub_id(name),
                 width=size.width,
                 parameters=sum(parameter.numel() for parameter in model.parameters()),
                 multiple=size.multiple,

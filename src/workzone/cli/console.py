@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from workzone import progress
-from workzone.errors import UsageError, WorkzoneError
+from workzone.errors import UsageError, WorkzoneError, needing_train
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +44,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         progress.enabled, progress.notes = True, not kwargs.get("as_json")
         try:
             level = logging.WARNING if kwargs.get("as_json") else logging.INFO
-            with _log_shown(level), _warnings_shown():
+            purpose = f"workzone {function.__name__.replace('_', '-')}"
+            with _log_shown(level), _warnings_shown(), needing_train(purpose):
                 return function(*args, **kwargs)
         except UsageError as error:
             _complain(error)

@@ -40,7 +40,7 @@ def backbones(as_json: JsonFlag = False) -> None:
     """List the backbones by name, with width, parameters and licence."""
     import dataclasses
 
-    from workzone.backbones import list_backbones
+    from workzone.backbones.registry import list_backbones
 
     known = list_backbones()
     if as_json:

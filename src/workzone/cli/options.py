@@ -12,7 +12,7 @@ import typer
 from workzone.cli.console import err
 
 if TYPE_CHECKING:
-    from workzone.backbones import Backbone
+    from workzone.backbones.base import Backbone
     from workzone.data.manifest import Manifest
     from workzone.decide.description import Description
     from workzone.features.spec import FeatureSpec, Precision
@@ -164,7 +164,7 @@ def prepare(
     """
     import dataclasses
 
-    from workzone.backbones import load_backbone
+    from workzone.backbones.registry import load_backbone
     from workzone.config import read_yaml
     from workzone.data.augmentation import Augmentation
     from workzone.features.extract import choose_precision, make_spec
@@ -204,13 +204,18 @@ def model_folder(model: Path | None) -> Path:
     Raises:
         BundleError: none is named, and this copy of workzone has none.
     """
-    from workzone.decide.bundle import DEFAULT_MODEL, default_model
+    from workzone.decide.bundle_json import default_model
 
-    if model is not None:
-        return model
-    folder = default_model()
-    err.print(f"model: {DEFAULT_MODEL}, which comes with workzone (--model names another)")
-    return folder
+    say_default(model)
+    return default_model() if model is None else model
+
+
+def say_default(model: Path | None) -> None:
+    """Tell which model is taken where ``--model`` names none."""
+    from workzone.decide.bundle_json import DEFAULT_MODEL
+
+    if model is None:
+        err.print(f"model: {DEFAULT_MODEL}, which comes with workzone (--model names another)")
 
 
 AUTO_SHARE = "auto"

@@ -23,7 +23,7 @@ from workzone.cli.options import (
     TestTimeOption,
     ViewSizeOption,
     WeightsOption,
-    model_folder,
+    say_default,
     say_share,
     with_share,
 )
@@ -120,9 +120,8 @@ def predict(
     missed = found.passed_over.missed or found.remarks
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
-    predictor = load(
-        model_folder(model), engine=engine, precision=precision, weights=weights, device=device
-    )
+    say_default(model)
+    predictor = load(model, engine=engine, precision=precision, weights=weights, device=device)
     description = predictor.description.with_test_time(tta).with_view_size(size)
     predictor = predictor.described(with_share(description, share))
     auto = share == AUTO_SHARE

@@ -70,7 +70,7 @@ def choose(
         UsageError: all mistakes of preset, file and command line at once, and a tail on a backbone
             that it does not go on from.
     """
-    from workzone.backbones.lite import VARIANTS
+    from workzone.backbones.names import VARIANTS
     from workzone.cli.options import DEFAULT_BACKBONE
     from workzone.config import from_mapping, merged, overrides, read_tree
     from workzone.errors import UsageError

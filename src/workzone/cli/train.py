@@ -41,7 +41,7 @@ from workzone.cli.settings import (
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
-    from workzone.backbones import Backbone
+    from workzone.backbones.base import Backbone
     from workzone.data.manifest import Manifest
     from workzone.features.spec import FeatureSpec
     from workzone.report.metrics import Metrics

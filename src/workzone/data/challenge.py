@@ -35,9 +35,6 @@ from PIL import Image
 from workzone.data.images import decode
 from workzone.errors import UsageError
 
-RECIPE_VERSION = 1
-"""Part of the names of stored challenge images and of the keys of features of challenge copies:
-raise it when this module changes pixels."""
 SIDE = 224
 """Pixels of a challenge image, both ways."""
 LEVELS = (0, 1, 2, 3)

@@ -13,7 +13,7 @@ from workzone.errors import UsageError
 from workzone.features.spec import FeatureSpec
 
 if TYPE_CHECKING:
-    from workzone.features.text_model import TextSpec
+    from workzone.features.text_spec import TextSpec
     from workzone.model.config import DetectorConfig
     from workzone.model.metadata.config import MetadataConfig
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workzone.backbones import Backbone
-from workzone.decide.bundle import Bundle, notice, training_json
+from workzone.backbones.base import Backbone
+from workzone.decide.bundle import Bundle
+from workzone.decide.bundle_json import notice, training_json
 from workzone.engine.choose import ENGINES, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
@@ -72,7 +73,7 @@ def export(
             )
         with writing(aside / "training.json") as path:
             path.write_bytes(training_json(bundle))
-        write_text(aside / "NOTICE.txt", notice(bundle))
+        write_text(aside / "NOTICE.txt", notice(bundle, backbone="in the graphs of this folder"))
         held = program_json(
             bundle,
             engine=engine,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
 
-from workzone.decide.bundle import describe, parse_description, read_json
+from workzone.decide.bundle_json import describe, parse_description, read_json
 from workzone.decide.description import Description
 from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workzone.backbones import Backbone, pool
+from workzone.backbones.base import Backbone, pool
 from workzone.engine.program import GraphName
 from workzone.model.base import AnyDetector
 from workzone.model.cells import OUTSIDE, beyond_frame

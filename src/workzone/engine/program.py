@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,7 @@ import numpy.typing as npt
 from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError
-
-if TYPE_CHECKING:
-    from workzone.model.metadata.config import MetadataConfig
+from workzone.model.metadata.rows import empty_rows
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -74,20 +72,7 @@ class Seen:
 
     pixels: npt.NDArray[np.uint8]
     boxes: Floats
-    metadata: Arrays | None = None  # rows of one, see workzone.model.metadata.batch
-
-
-def no_metadata(config: MetadataConfig) -> dict[str, Array]:
-    """One row of metadata of which nothing is known, see `workzone.model.metadata.batch`."""
-    nothing: dict[str, Array] = {
-        "position": np.zeros((1, config.position_width), dtype=np.float32),
-        "text": np.zeros((1, config.text), dtype=np.float32),
-    }
-    for name in ("weather", "daytime", "scene"):
-        nothing[name] = np.zeros(1, dtype=np.int64)
-    for name in ("has_position", "has_text"):
-        nothing[name] = np.zeros(1, dtype=np.bool_)
-    return nothing
+    metadata: Arrays | None = None  # rows of one, see workzone.model.metadata.rows
 
 
 class Program:
@@ -198,7 +183,7 @@ class Program:
             elif description.grids_judged == "all":
                 inputs["grid"] = part.grid
         if description.metadata is not None:
-            nothing = no_metadata(description.metadata)
+            nothing = empty_rows(1, description.metadata)
             told = [images[row].metadata or nothing for row in rows]
             inputs |= {
                 f"metadata_{name}": np.concatenate([row[name] for row in told]) for name in told[0]

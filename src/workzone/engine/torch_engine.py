@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from workzone.backbones import Backbone
-from workzone.backbones.base import CPU_PIXELS_AT_ONCE
+from workzone.backbones.base import CPU_PIXELS_AT_ONCE, Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import Reader, judging_graphs
 from workzone.engine.program import Array, Arrays, GraphName, Program

@@ -20,7 +20,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import ViewsJudge
 from workzone.engine.program import GraphName

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from workzone.backbones import Backbone, pool, pooled_width, run
+from workzone.backbones.base import Backbone, pool, pooled_width, run
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
@@ -122,7 +122,7 @@ def choose_precision(
             break
         with contextlib.suppress(ImageError):
             data = sample_bytes(sample, manifest.root)
-            probed.append(sample_views(sample, data, layout).pixels)
+            probed.append(torch.from_numpy(sample_views(sample, data, layout).pixels))
     if not probed:
         return "float32", "float32: no image could be read to compare precisions on"
     pixels = torch.cat(probed)
@@ -290,7 +290,7 @@ class Extraction:
         # One image at a time: a row then depends on its own image alone, bit for bit, and the
         # twelve views of one image already fill the processor.
         for _, views in good:
-            output = read_views(self.backbone, views.pixels, self.spec)
+            output = read_views(self.backbone, torch.from_numpy(views.pixels), self.spec)
             pooled.append(pool(output, self.spec.pooling))
             grids.append(output.grid[list(self.spec.grid_views)])
             boxes.append(views.boxes)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from workzone.data.augmentation import Augmentation, augment_masks
+from workzone.data.augment import augment_masks
+from workzone.data.augmentation import Augmentation
 from workzone.data.masks import load_masks, mask_size
 from workzone.errors import UsageError
 from workzone.progress import track
@@ -78,7 +79,7 @@ def mask_targets(
         root: the manifest's folder.
         shape: rows and columns, a quarter of the view's pixels a side
             (``MaskHeadConfig.mask_size``).
-        augmentation: by which copies are made; see `workzone.data.augmentation.augment_masks` for
+        augmentation: by which copies are made; see `workzone.data.augment.augment_masks` for
             those whose masks cannot be told.
         copies: of each sample, beside itself.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from workzone.backbones import Backbone, run
+from workzone.backbones.base import Backbone, run
 from workzone.features.spec import FeatureSpec
 from workzone.types import BackboneOutput
 
@@ -19,7 +19,7 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
         spec: how features are made.
 
     Returns:
-        As `workzone.backbones.run` gives them; with ``spec.layout.halves`` the cells of the halves
+        As `workzone.backbones.base.run` gives them; with ``spec.layout.halves`` the cells of halves
         follow those of the views: the grid is ``[M, N + N / 4, D]``, ``grid_size`` that of N.
     """
     sums = pixels.flatten(1).sum(dim=1).tolist()

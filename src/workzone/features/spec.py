@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from workzone.config import from_mapping
-from workzone.data.augmentation import Augmentation
-from workzone.data.challenge import RECIPE_VERSION
+from workzone.data.augmentation import RECIPE_VERSION, Augmentation
 from workzone.errors import UsageError
 from workzone.views import PREPROCESSING_VERSION, ViewLayout
 
@@ -27,7 +26,7 @@ class FeatureSpec:
     width: int  # D, after pooling
     mean: tuple[float, ...]  # of the normalisation, per channel, 0..1
     std: tuple[float, ...]
-    pooling: str  # how a grid becomes a vector, see workzone.backbones
+    pooling: str  # how a grid becomes a vector, see workzone.backbones.base
     layout: ViewLayout = dataclasses.field(default_factory=ViewLayout)
     precision: Precision = "float32"  # in which the backbone computes
     stored_type: StoredType = "float16"  # in which features lie on disk

@@ -23,7 +23,8 @@ import torch
 
 from workzone.config import from_mapping
 from workzone.errors import StoreError, WorkzoneError
-from workzone.features.text_model import SentenceModel, TextSpec
+from workzone.features.text_model import SentenceModel
+from workzone.features.text_spec import TextSpec, clean
 from workzone.files import writing
 from workzone.progress import bar
 
@@ -67,11 +68,6 @@ class TextVectors:
                 )
             rows.append(row)
         return self._vectors[rows]
-
-
-def clean(text: str | None) -> str:
-    """The text with single spaces; empty where there is none."""
-    return " ".join((text or "").split())
 
 
 def text_hash(text: str) -> bytes:

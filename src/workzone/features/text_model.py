@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
 from workzone.errors import BackboneError, MissingExtraError
-
-DEFAULT_TEXT_MODEL = "all-MiniLM-L6-v2"
-"""Comes with the package of the extra ``text``: no download (Apache-2.0, 384 wide)."""
+from workzone.features.text_spec import DEFAULT_TEXT_MODEL, Pooling, TextSpec
 
 BATCH = 32
 
-Pooling = Literal["mean", "cls", "lasttoken"]
-"""How token states become one vector, in sentence-transformers' words."""
 
 _LAYERS = ("Transformer", "Pooling", "Normalize")
 """The sentence-transformers layers that are understood; the result is always normalised."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSpec:
-    """Everything that changes a sentence vector."""
-
-    model: str  # name, as asked for
-    weight_hash: str  # of weights and vocabulary
-    width: int  # W
-    pooling: Pooling
-    max_tokens: int  # what follows is cut off
-
-    def key(self) -> str:
-        """16 hex digits that change with anything that changes a vector."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-    def folder(self, root: Path) -> Path:
-        """Where vectors of this spec lie below ``root``."""
-        return root / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', self.model)[-60:]}-{self.key()}"
 
 
 class SentenceModel:

@@ -11,18 +11,15 @@ al., "WELDON", CVPR 2016, and "WILDCAT", CVPR 2017).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.backbones.lite import VARIANTS, Variant, load_tail
-from workzone.backbones.lite import WIDTH as TAIL_WIDTH
+from workzone.backbones.lite import load_tail
+from workzone.backbones.names import Variant
 from workzone.errors import UsageError
-
-TRUNKS = {variant.trunk_width: variant for variant in VARIANTS}
-"""The embedded backbones that a tail goes on from, by the width of their trunks."""
+from workzone.model.cells_config import TRUNKS, CellHeadConfig
 
 STYLE_SHARE = 0.3
 """Both parameters of the beta distribution that MixStyle draws its shares from, as the paper's
@@ -34,44 +31,9 @@ LEAST_SPREAD = 0.1
 OUTSIDE = -30.0
 """The logit of cells beyond the frame."""
 
-CELL_MASKS = 2
-"""How much finer, a side, than a view's grid the frame's masks are: views show parts of it."""
 
 FIRST_BIAS = -2.0
 """Of a cell before training: most cells of most frames show no road work."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellHeadConfig:
-    """Shape of a dense head on the cells of the whole frame."""
-
-    width: int = 0  # D of the grid; 0: taken from it when training starts
-    tail: bool = False  # learn what comes after a trunk too, from its ImageNet weights on
-    hidden: int = 16  # units of the one hidden layer; 0: none, a linear head
-    top: int = 4  # cells whose mean logit is the image's
-    dropout: float = 0.2  # of channels, the same ones in all cells of a batch, 0..1
-    mix_style: float = 0.0  # share of training images that borrow another one's style, 0..1
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.hidden) < 0 or self.top < 1 or not 0 <= self.dropout < 1:
-            raise UsageError(
-                "cells: width and hidden are 0 or more, top is 1 or more, dropout in [0, 1): got "
-                f"width={self.width}, hidden={self.hidden}, top={self.top}, "
-                f"dropout={self.dropout}"
-            )
-        if not 0 <= self.mix_style <= 1:
-            raise UsageError(f"cells: mix_style is a share from 0 to 1, got {self.mix_style}")
-        if self.tail and self.width not in (0, *TRUNKS):
-            known = " or ".join(f"{v.trunk} ({width} channels)" for width, v in TRUNKS.items())
-            raise UsageError(
-                f"cells: the tail goes on from {known}; these cells have {self.width}: take one of "
-                "those backbones, or tail: false"
-            )
-
-    @property
-    def judged_width(self) -> int:
-        """Channels of the cells that the head itself sees."""
-        return TAIL_WIDTH if self.tail else self.width
 
 
 class Tail(nn.Sequential):

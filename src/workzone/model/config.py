@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from workzone.errors import UsageError, nearest
-from workzone.model.cells import CELL_MASKS, CellHeadConfig
-from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.cells_config import CELL_MASKS, CellHeadConfig
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.views import ViewLayout
 
 FusionName = Literal["mean", "attention+maximum", "gated"]

@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from workzone.backbones import EMBEDDED, Backbone, load_backbone, pool
+from workzone.backbones.base import Backbone, pool
+from workzone.backbones.registry import EMBEDDED, load_backbone
 from workzone.model.base import AnyDetector
 from workzone.model.inputs import DetectorInput
 from workzone.model.make import make_detector

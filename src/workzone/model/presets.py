@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workzone.backbones import dinov3, lite
+from workzone.backbones import names
 from workzone.errors import UsageError, nearest
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
-from workzone.model.encoder.encoder import EncoderConfig
-from workzone.model.masks.head import MaskHeadConfig
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.views import ViewLayout
 
 
@@ -81,9 +80,9 @@ def _reference(
 
 def _cells(backbone: str) -> tuple[int, int]:
     """Width of a backbone's grid cell, and its side in pixels."""
-    if backbone == lite.LITE0.name:
-        return lite.WIDTH, lite.MULTIPLE
-    size = dinov3.SIZES[backbone]
+    if backbone == names.LITE0.name:
+        return names.HEAD_WIDTH, names.LITE_MULTIPLE
+    size = names.SIZES[backbone]
     return size.width, size.multiple
 
 
@@ -145,9 +144,9 @@ def _phase(number: int, *, summary: str, experts: int = 0, **training: Any) -> P
     steady = {"schedule": {"name": "cosine"}, "gradient_clip": 1.0}
     return Preset(
         name=f"phase{number}",
-        backbone=lite.LITE0.name,
+        backbone=names.LITE0.name,
         layout=ViewLayout(size=224),
-        detector=_reference(lite.LITE0.name, None, experts=experts),
+        detector=_reference(names.LITE0.name, None, experts=experts),
         training=_WIDE | steady | training,
         summary=summary,
     )
@@ -177,7 +176,7 @@ PHASES = (
 )
 
 
-def _dense(name: str, variant: lite.Variant, *, summary: str) -> Preset:
+def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
     """The dense head on one of the embedded backbones, whose end learns too."""
     width = variant.trunk_width
     return Preset(
@@ -208,12 +207,12 @@ def _dense(name: str, variant: lite.Variant, *, summary: str) -> Preset:
 DENSE = (
     _dense(
         "dense",
-        lite.LITE0,
+        names.LITE0,
         summary="Every cell of three sharp views is judged; the backbone's end learns too.",
     ),
     _dense(
         "dense2",
-        lite.LITE2,
+        names.LITE2,
         summary="The same on a larger embedded backbone: better on distorted near things.",
     ),
 )
@@ -226,10 +225,11 @@ PRESETS = {
     for entries in (
         _pair(
             "lite",
-            lite.LITE0.name,
+            names.LITE0.name,
             size=224,
             plain=DetectorConfig(
-                width=_pooled_width(lite.WIDTH, None), glance=GlanceConfig(width=lite.WIDTH)
+                width=_pooled_width(names.HEAD_WIDTH, None),
+                glance=GlanceConfig(width=names.HEAD_WIDTH),
             ),
             summary="The default: the embedded backbone reads four of twelve views; no download.",
         ),

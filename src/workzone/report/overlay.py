@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from workzone.errors import UsageError
@@ -15,7 +14,14 @@ from workzone.report.captions import DARK, caption_strip, outline_boxes
 
 Floats = npt.NDArray[np.floating]
 
-_COLOUR_MAP = "inferno"  # perceptually even, and its order survives in grey
+_STOPS = (
+    "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 d24644 e45a31 f1731d f98e09 "
+    "fcac11 f9cb35 f2ea69 fcffa4"
+)
+"""Every sixteenth colour of "inferno" (van der Walt, Smith & Firing 2015, CC0): perceptually even,
+and its order survives in grey."""
+_RAMP = np.array([list(bytes.fromhex(stop)) for stop in _STOPS.split()]) / 255
+
 _STRONGEST = 0.75  # opacity of the heat map where the evidence is 1; the frame still shows
 
 _SHORTEST, _LONGEST = 360, 1600  # pixels of the drawn frame's longer side
@@ -72,7 +78,7 @@ def heat_from_views(
 
 
 def draw_overlay(
-    frame: torch.Tensor,
+    frame: npt.NDArray[np.uint8],
     heat: Floats,
     *,
     boxes: npt.ArrayLike,
@@ -84,7 +90,7 @@ def draw_overlay(
     """The frame under its heat map, the heaviest views outlined, a bar with the decision below.
 
     Args:
-        frame: uint8 ``[3, H, W]``, upright RGB.
+        frame: ``[H, W, 3]``, upright RGB.
         heat: ``[h, w]`` in 0..1 over the whole frame, any resolution.
         boxes: ``[V, 4]`` in fractions of the frame.
         view_weights: ``[V]``, each view's share, 0..1.
@@ -129,8 +135,8 @@ def draw_overlay(
     return canvas
 
 
-def thumbnail(frame: torch.Tensor, *, longest: int = 360) -> bytes:
-    """A frame (uint8 ``[3, H, W]``) as a small JPEG whose longer side is at most ``longest``."""
+def thumbnail(frame: npt.NDArray[np.uint8], *, longest: int = 360) -> bytes:
+    """A frame ``[H, W, 3]`` as a small JPEG whose longer side is at most ``longest``."""
     buffer = io.BytesIO()
     _resized(_to_image(frame), shortest=1, longest=longest).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
@@ -172,12 +178,12 @@ def _resize_matrices(
     return np.maximum(1 - distance, 0) * covers[:, :, None], covers
 
 
-def _to_image(frame: torch.Tensor) -> Image.Image:
-    if frame.dtype != torch.uint8 or frame.ndim != 3 or frame.shape[0] != 3:
+def _to_image(frame: npt.NDArray[np.uint8]) -> Image.Image:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise UsageError(
-            f"frame of shape {list(frame.shape)} and {frame.dtype}: give uint8 [3, H, W]"
+            f"frame of shape {list(frame.shape)} and {frame.dtype}: give uint8 [H, W, 3]"
         )
-    return Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
+    return Image.fromarray(frame)
 
 
 def _resized(image: Image.Image, *, shortest: int, longest: int) -> Image.Image:
@@ -202,7 +208,5 @@ def _blend(picture: Image.Image, heat: Floats) -> Image.Image:
 
 def _colours(evidence: Floats) -> Floats:
     """Red, green and blue, 0..1, along a new last dimension, of evidence 0..1 of any shape."""
-    from matplotlib import colormaps  # half a second of every start, were it at the top
-
-    colours: Floats = colormaps[_COLOUR_MAP](evidence)[..., :3]
-    return colours
+    places = np.linspace(0, 1, len(_RAMP))
+    return np.stack([np.interp(evidence, places, part) for part in _RAMP.T], axis=-1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workzone.backbones import Backbone, load_backbone
-from workzone.backbones.dinov3 import ANY_SIZE
+from workzone.backbones.base import Backbone
+from workzone.backbones.names import ANY_SIZE
+from workzone.backbones.registry import load_backbone
 from workzone.decide.bundle import Bundle
 from workzone.errors import BackboneError, BundleError, UsageError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.text import Text
 
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.audit import audit
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest

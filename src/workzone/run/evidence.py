@@ -49,7 +49,7 @@ def heat(answer: Answer, pooling: str) -> tuple[npt.NDArray[np.floating], Floats
 
     Args:
         answer: of a program.
-        pooling: how a view's tokens become its features, see `workzone.backbones.pool`.
+        pooling: how a view's tokens become its features, see `workzone.backbones.base.pool`.
 
     Returns:
         ``[k, h, w]``, not negative, and the boxes ``[k, 4]`` of those views.

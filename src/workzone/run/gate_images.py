@@ -44,7 +44,7 @@ def _listed(layout: ViewLayout, path: Path, count: int) -> Iterator[GateImage]:
             views = preprocess(sample_bytes(sample, manifest.root), layout)
         except ImageError:
             continue  # the audit tells of them
-        yield GateImage(sample.id, Seen(views.pixels.numpy(), views.boxes), sample.label)
+        yield GateImage(sample.id, Seen(views.pixels, views.boxes), sample.label)
 
 
 def _drawn(layout: ViewLayout, count: int) -> Iterator[GateImage]:
@@ -53,5 +53,5 @@ def _drawn(layout: ViewLayout, count: int) -> Iterator[GateImage]:
         buffer = io.BytesIO()
         Image.fromarray(scene.image).save(buffer, format="JPEG", quality=90)
         views = preprocess(buffer.getvalue(), layout)
-        seen = Seen(views.pixels.numpy(), views.boxes)
+        seen = Seen(views.pixels, views.boxes)
         yield GateImage(f"drawn scene {seed}", seen, scene.label)

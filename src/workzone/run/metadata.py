@@ -6,22 +6,19 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workzone.decide.description import Description
-from workzone.errors import BundleError, UsageError, nearest
-from workzone.features.text import (
-    TextVectors,
-    clean,
-    read_text_vectors,
-    text_hash,
-    text_vectors,
-)
-from workzone.features.text_model import SentenceModel, load_sentence_model
-from workzone.model.metadata.batch import MetadataBatch, encode_samples
+from workzone.errors import BundleError, UsageError, nearest, needing_train
+from workzone.features.text_spec import clean
+from workzone.model.metadata.rows import Rows, anything_known, encode_rows
 from workzone.types import ImageRef, Sample
+
+if TYPE_CHECKING:  # texts need torch and transformers, all else does not
+    from workzone.features.text import TextVectors
+    from workzone.features.text_model import SentenceModel
 
 POSITION_KEYS = ("latitude", "longitude")
 WORD_KEYS = ("weather", "daytime", "scene", "text")
@@ -81,8 +78,8 @@ class SampleEncoder:
         self._description = description
         self._sentences: SentenceModel | None = None
 
-    def encode(self, sample: Sample | None) -> MetadataBatch | None:
-        """A batch of one; None where nothing is known that the detector takes.
+    def encode(self, sample: Sample | None) -> Rows | None:
+        """Rows of one; None where nothing is known that the detector takes.
 
         Raises:
             BundleError: the sentence model is not the one that the detector was trained with.
@@ -92,14 +89,16 @@ class SampleEncoder:
         if config is None or sample is None:
             return None
         vectors = self._vectors(clean(sample.text)) if config.text else None
-        batch = encode_samples([sample], config, vectors)
-        return batch if bool(batch.known()) else None
+        rows = encode_rows([sample], config, vectors)
+        return rows if anything_known(rows).any() else None
 
     def _vectors(self, text: str) -> TextVectors | None:
         if not text:
             return None
         if self._sentences is None:
             self._sentences = load_text_model(self._description)
+        from workzone.features.text import TextVectors, text_hash
+
         vectors = self._sentences.encode([text])
         return TextVectors(self._sentences.spec, vectors, {text_hash(text): 0})
 
@@ -115,6 +114,9 @@ def load_text_model(description: Description) -> SentenceModel:
     spec = description.text_model
     if spec is None:
         raise UsageError("the detector takes no text, so it has no sentence model")
+    with needing_train("to judge by texts beside images"):
+        from workzone.features.text_model import load_sentence_model
+
     model = load_sentence_model(spec.model)
     if model.spec.key() != spec.key():
         raise BundleError(
@@ -141,6 +143,8 @@ def bundle_text_vectors(
     texts = {text for text in (clean(sample.text) for sample in samples) if text}
     if spec is None or not texts:
         return None
+    from workzone.features.text import read_text_vectors, text_vectors
+
     folder = spec.folder(root)
     if any(folder.glob("part-*.safetensors")):
         stored = read_text_vectors(folder)

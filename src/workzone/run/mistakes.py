@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from workzone.data.images import decode, read_bytes
+from workzone.data.images import decode_pixels, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
 from workzone.errors import ImageError
@@ -64,9 +63,9 @@ def worst(
         sample = samples[row]
         note = ", ".join(str(v) for v in (sample.group, sample.daytime, sample.weather) if v)
         try:
-            frame = decode(read_bytes(sample.image, manifest.root), enough_side=256)
+            frame = decode_pixels(read_bytes(sample.image, manifest.root), enough_side=256)
         except ImageError as error:  # its features are stored, so it is judged all the same
-            frame, note = torch.full((3, 64, 64), 127, dtype=torch.uint8), f"not shown: {error}"
+            frame, note = np.full((64, 64, 3), 127, dtype=np.uint8), f"not shown: {error}"
         mistakes.append(
             Mistake(
                 id=sample.id,

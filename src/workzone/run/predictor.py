@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from workzone.data.images import content_hash, decode
+from workzone.data.images import content_hash, decode_pixels
 from workzone.decide.description import Description
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import decision_of
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import BundleError, ImageError, UsageError
-from workzone.model.metadata.batch import MetadataBatch
+from workzone.model.metadata.rows import Rows
 from workzone.parallel import map_ahead
 from workzone.report.overlay import draw_overlay, heat_from_views
 from workzone.run.evidence import heat, strongest
@@ -170,11 +170,10 @@ class Predictor:
                 yield name, self._decide(name, self._run(name, result, known))
 
     def _run(
-        self, name: str, looks: Sequence[Views], known: MetadataBatch | None
+        self, name: str, looks: Sequence[Views], metadata: Rows | None
     ) -> tuple[Answer, float]:
         """What the program says of the image, and its probability by all looks at it."""
-        metadata = None if known is None else {n: v.numpy() for n, v in vars(known).items()}
-        seen = [Seen(views.pixels.numpy(), views.boxes, metadata) for views in looks]
+        seen = [Seen(views.pixels, views.boxes, metadata) for views in looks]
         try:
             first, *copies = self.program.run(seen)
         except BundleError as error:
@@ -245,11 +244,11 @@ class Predictor:
             ImageError: the image cannot be read.
         """
         spec = self.description.spec
-        frame = decode(file.data, enough_side=enough_side(spec.layout), name=file.name)
+        frame = decode_pixels(file.data, enough_side=enough_side(spec.layout), name=file.name)
         said = self._run(name, self._looks(file), self._encoder.encode(sample))
         scored = self._decide(name, said)
         grids, seen = heat(said[0], spec.pooling)
-        _, height, width = frame.shape
+        height, width, _ = frame.shape
         scale = HEAT_SIDE / max(height, width)
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))
         dense = self.description.dense

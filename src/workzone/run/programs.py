@@ -1,18 +1,19 @@
-"""From a folder to the program in it: a bundle's, run by torch, or an exported one."""
+"""From a folder to the program in it: an exported one, or a bundle's, run by torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from workzone.backbones import Backbone
-from workzone.decide.bundle import Bundle, default_model, read_bundle
+from workzone.decide.bundle_json import default_model, default_program
 from workzone.engine.choose import check_choice, load_program
 from workzone.engine.folder import is_program
 from workzone.engine.program import Program
-from workzone.engine.torch_engine import torch_program
-from workzone.errors import BundleError, UsageError
-from workzone.model.kernels import log_attention_kernel
-from workzone.run.backbone import bundle_backbone
+from workzone.errors import BundleError, UsageError, needing_train
+
+if TYPE_CHECKING:
+    from workzone.backbones.base import Backbone
+    from workzone.decide.bundle import Bundle
 
 
 def open_program(
@@ -28,7 +29,11 @@ def open_program(
     Raises:
         BundleError, BackboneError, MissingExtraError, UsageError: see :func:`workzone.load`.
     """
-    folder = folder or default_model()
+    if engine is not None:
+        check_choice(engine, precision or "float32")
+    if folder is None:
+        by_torch = engine == "torch" or weights is not None or device != "cpu"
+        folder = default_model() if by_torch else default_program()
     if is_program(folder):
         if weights is not None or device != "cpu":
             raise UsageError(
@@ -42,8 +47,13 @@ def open_program(
             f"{folder} is a bundle, which engine torch runs. For engine {engine} write a program "
             f"of it first: workzone export {folder} -o FOLDER --engine {engine}"
         )
-    bundle = read_bundle(folder)
-    backbone = bundle_backbone(bundle, weights=weights, device=device)
+    with needing_train(f"{folder} is a bundle, not an exported program: to open it"):
+        from workzone.decide.bundle import read_bundle
+        from workzone.model.kernels import log_attention_kernel
+        from workzone.run.backbone import bundle_backbone
+
+        bundle = read_bundle(folder)
+        backbone = bundle_backbone(bundle, weights=weights, device=device)
     log_attention_kernel(bundle.config, bundle.detector.device)
     return bundle_program(bundle, backbone, precision=precision)
 
@@ -62,6 +72,9 @@ def bundle_program(
         BundleError: the backbone has other weights than the ones the detector was trained on, or
             wants images normalised otherwise.
     """
+    from workzone.engine.torch_engine import torch_program
+    from workzone.run.backbone import bundle_backbone
+
     backbone = backbone or bundle_backbone(bundle)
     if backbone.weight_hash != bundle.spec.weight_hash:
         raise BundleError(

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from workzone.data.challenge import LEVELS, RECIPE_VERSION, challenge_image
+from workzone.data.augmentation import RECIPE_VERSION
+from workzone.data.challenge import LEVELS, challenge_image
 from workzone.data.images import content_hash, decode
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import Bundle

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import workzone
-from workzone.backbones import Backbone
 from workzone.backbones.adapters import require_peft
+from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.data.pseudo_labels import FORMER_SOURCE
 from workzone.data.pseudo_labels import SOURCE as PSEUDO
@@ -29,8 +29,9 @@ from workzone.features.extract import Extraction
 from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
-from workzone.features.text import clean, text_vectors
+from workzone.features.text import text_vectors
 from workzone.features.text_model import load_sentence_model
+from workzone.features.text_spec import clean
 from workzone.model.kernels import log_attention_kernel
 from workzone.model.metadata.config import refuse_leaking
 from workzone.train.feed.examples import Examples, Rows, copy_rows

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-from workzone.backbones import Backbone, pool
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
+from workzone.backbones.base import Backbone, pool
 from workzone.features.reading import halved, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.base import AnyDetector
@@ -91,7 +91,7 @@ class PixelExamples(Examples):
         numbers = torch.as_tensor(copies).expand(len(images))
         wanted = list(zip(images.tolist(), numbers.tolist(), strict=True))
         views = [made for _, made in map_ahead(self._views, wanted)]
-        pixels = torch.stack([one.pixels for one in views])
+        pixels = torch.stack([torch.from_numpy(one.pixels) for one in views])
         return PixelInput(
             pixels=pixels,
             features=torch.zeros(*pixels.shape[:2], 0),

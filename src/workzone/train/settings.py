@@ -9,9 +9,9 @@ from workzone.backbones.adapters import AdapterConfig
 from workzone.data.weather import WeatherConfig
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
-from workzone.features.text_model import DEFAULT_TEXT_MODEL
+from workzone.features.text_spec import DEFAULT_TEXT_MODEL
 from workzone.model.config import DetectorConfig
-from workzone.model.views.glance import GlanceConfig
+from workzone.model.views.config import GlanceConfig
 from workzone.train.feed.augment import AugmentConfig
 from workzone.train.feed.sampling import SamplingConfig
 from workzone.train.optim.optimizers import OptimizerConfig

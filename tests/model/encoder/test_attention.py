@@ -11,7 +11,8 @@ from transformers.models.qwen3_next.configuration_qwen3_next import Qwen3NextCon
 from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextAttention
 
 from workzone.errors import UsageError
-from workzone.model.encoder.attention import AttentionConfig, GroupedQueryAttention
+from workzone.model.encoder.attention import GroupedQueryAttention
+from workzone.model.encoder.config import AttentionConfig
 from workzone.model.encoder.positions import rotary_angles
 
 B, V, E, H, KV = 2, 5, 32, 4, 2

@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Qwen3Config, Qwen3Model, Qwen3MoeConfig, Qwen3MoeModel
 
 from workzone.errors import UsageError
-from workzone.model.encoder.encoder import EncoderConfig, ViewEncoder
+from workzone.model.encoder.config import EncoderConfig
+from workzone.model.encoder.encoder import ViewEncoder
 
 B, V, E = 2, 6, 32
 SMALL = EncoderConfig(

@@ -11,7 +11,8 @@ from transformers.models.qwen3_moe.modeling_qwen3_moe import (
 )
 
 from workzone.errors import UsageError
-from workzone.model.encoder.experts import ExpertsConfig, MixtureOfExperts, balance
+from workzone.model.encoder.config import ExpertsConfig
+from workzone.model.encoder.experts import MixtureOfExperts, balance
 
 B, V, E, EXPERTS, HIDDEN = 2, 6, 8, 4, 5
 MASK = torch.tensor([[True, True, False, True, False, True], [True] * 5 + [False]])

@@ -8,7 +8,8 @@ from transformers import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP
 
 from workzone.errors import UsageError
-from workzone.model.encoder.feed_forward import FeedForwardConfig, SwiGLU
+from workzone.model.encoder.config import FeedForwardConfig
+from workzone.model.encoder.feed_forward import SwiGLU
 
 E, HIDDEN = 4, 6
 

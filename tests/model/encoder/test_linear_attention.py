@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from workzone.errors import UsageError
 from workzone.model.encoder import linear_attention as module
-from workzone.model.encoder.attention import AttentionConfig, GroupedQueryAttention
+from workzone.model.encoder.attention import GroupedQueryAttention
+from workzone.model.encoder.config import AttentionConfig
 from workzone.model.encoder.linear_attention import GatedLinearAttention, feature_map
 from workzone.model.encoder.positions import apply_rotary, rotary_angles
 

@@ -9,8 +9,8 @@ from transformers import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding, apply_rotary_pos_emb
 
 from workzone.errors import UsageError
+from workzone.model.encoder.config import PositionConfig
 from workzone.model.encoder.positions import (
-    PositionConfig,
     ViewPositions,
     alibi_bias,
     alibi_slopes,

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from workzone.errors import UsageError
-from workzone.model.masks.head import MaskHead, MaskHeadConfig, place_grids
+from workzone.model.masks.config import MaskHeadConfig
+from workzone.model.masks.head import MaskHead, place_grids
 from workzone.views import ViewLayout, view_boxes
 
 WIDTH = 5

@@ -9,7 +9,7 @@ import torch
 
 from workzone.errors import UsageError
 from workzone.features.text import TextVectors, text_hash
-from workzone.features.text_model import TextSpec
+from workzone.features.text_spec import TextSpec
 from workzone.model.metadata.batch import MetadataBatch, encode_samples, no_metadata
 from workzone.model.metadata.config import FIELD_COLUMNS, MetadataConfig
 from workzone.model.metadata.encoder import MetadataEncoder

@@ -17,7 +17,7 @@ from workzone.data.leaks import find_leaks
 from workzone.data.manifest import Manifest
 from workzone.errors import StoreError, TrainingError, UsageError
 from workzone.features.text import TextVectors, text_hash
-from workzone.features.text_model import TextSpec
+from workzone.features.text_spec import TextSpec
 from workzone.model.metadata import batch as metadata_batch
 from workzone.model.metadata.batch import encode_samples, no_metadata
 from workzone.model.metadata.config import MetadataConfig, refuse_leaking

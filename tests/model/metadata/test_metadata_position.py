@@ -16,10 +16,9 @@ from workzone.model.metadata.position import (
     FourierPosition,
     GeoClipPosition,
     geoclip_vectors,
-    is_position,
-    unit_vectors,
     wavelength_count,
 )
+from workzone.model.metadata.sphere import is_position, unit_vectors
 
 KM_PER_DEGREE = math.pi * 6371 / 180
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from made_images import blob_image
-from workzone.backbones import Backbone
+from workzone.backbones.base import Backbone
 from workzone.errors import TrainingError, UsageError
-from workzone.model.views.glance import Glance, GlanceConfig
+from workzone.model.views.config import GlanceConfig
+from workzone.model.views.glance import Glance
 from workzone.views import ViewLayout, make_views, view_boxes
 
 GRID = (4, 5)

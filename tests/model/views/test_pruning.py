@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from workzone.errors import UsageError
 from workzone.features.tiles import keep_highest
-from workzone.model.views.pruning import PrunerConfig, ViewPruner
+from workzone.model.views.config import PrunerConfig
+from workzone.model.views.pruning import ViewPruner
 
 B, V, D, KEEP = 3, 6, 5, 4
 

@@ -13,15 +13,15 @@ from torch import nn
 
 from workzone.config import from_mapping
 from workzone.errors import MissingExtraError, TrainingError, UsageError
-from workzone.model.cells import CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.dense import DenseDetector
 from workzone.model.detector import Detector
-from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.encoder.config import EncoderConfig
 from workzone.model.metadata.config import MetadataConfig
 from workzone.model.metadata.encoder import CategoryTable
 from workzone.model.presets import preset
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import PrunerConfig
 from workzone.train.optim import optimizers
 from workzone.train.optim.optimizers import (
     OptimizerConfig,

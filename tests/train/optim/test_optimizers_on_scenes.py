@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from workzone.backbones import load_backbone
+from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest
 from workzone.features.extract import make_spec

@@ -9,11 +9,10 @@ from sklearn.metrics import matthews_corrcoef
 
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
-from workzone.model.encoder.encoder import EncoderConfig
+from workzone.model.encoder.config import EncoderConfig
 from workzone.model.encoder.experts import MixtureOfExperts
 from workzone.model.inputs import DetectorInput
-from workzone.model.views.glance import GlanceConfig
-from workzone.model.views.pruning import PrunerConfig
+from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.train.watch.figures import expert_load, gradient_norm, kept_views, validation_metrics
 
 B, V, D = 5, 6, 8

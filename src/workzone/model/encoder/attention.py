@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.errors import UsageError, nearest
+from workzone.model.encoder.config import AttentionConfig
 from workzone.model.encoder.positions import Rotary, apply_rotary
-
-GateName = Literal["none", "head", "element"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionConfig:
-    """Shape of an attention layer."""
-
-    width: int = 512  # E
-    heads: int = 8  # H, query heads
-    kv_heads: int = 2  # key/value heads, each serving H / kv_heads query heads
-    gate: GateName = "element"  # a gate per head, per channel of each head, or none
-
-    def __post_init__(self) -> None:
-        if self.gate not in get_args(GateName):
-            hint = nearest(str(self.gate), get_args(GateName))
-            raise UsageError(f"gate={self.gate!r} is not known; {hint}")
-        if min(self.width, self.heads, self.kv_heads) < 1 or self.width % self.heads:
-            raise UsageError(f"width must be a multiple of heads, both positive: got {self}")
-        if self.heads % self.kv_heads:
-            raise UsageError(f"heads must be a multiple of kv_heads: got {self}")
-
-    @property
-    def head_width(self) -> int:
-        """Channels of one head, E / H."""
-        return self.width // self.heads
 
 
 class RMSNorm(nn.RMSNorm):

@@ -3,89 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-from workzone.errors import UsageError, nearest
-from workzone.model.encoder.attention import (
-    AttentionConfig,
-    GateName,
-    GroupedQueryAttention,
-    RMSNorm,
+from workzone.model.encoder.attention import GroupedQueryAttention, RMSNorm
+from workzone.model.encoder.config import (
+    EncoderConfig,
+    ExpertsConfig,
 )
-from workzone.model.encoder.experts import ExpertsConfig, MixtureOfExperts, RouterStatistics
-from workzone.model.encoder.feed_forward import FeedForwardConfig, SwiGLU
-from workzone.model.encoder.positions import PositionConfig, PositionName, Rotary, ViewPositions
-
-MixerName = Literal["softmax", "linear"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """Shape of a view encoder."""
-
-    width: int = 512  # E
-    depth: int = 4  # blocks; 0: the encoder is the identity
-    heads: int = 8  # H, query heads
-    kv_heads: int = 2
-    feed_forward: int = 2048  # channels of the dense feed-forward layer
-    experts: int = 0  # per block; 0: dense feed-forward
-    expert_width: int = 1024  # channels of one expert
-    experts_per_token: int = 2
-    gate: GateName = "element"  # on the attention's output
-    positions: PositionName = "alibi"
-    learned_ids: int = 64  # see PositionConfig for these three
-    rope_theta: float = 10_000.0
-    alibi_step: float = 0.3
-    mixer: MixerName = "softmax"
-    dropout: float = 0.0  # on what each layer adds to the tokens, 0..1
-    final_norm: bool = False  # RMSNorm after the last block, as Qwen3 has it
-
-    def __post_init__(self) -> None:
-        if self.mixer not in get_args(MixerName):
-            hint = nearest(str(self.mixer), get_args(MixerName))
-            raise UsageError(f"mixer={self.mixer!r} is not known; {hint}")
-        if self.mixer == "linear" and self.positions == "alibi":
-            raise UsageError(
-                "mixer='linear' never forms the scores that positions='alibi' is added to; "
-                "take positions 'rope', 'learned' or 'none', or mixer='softmax'"
-            )
-        if self.depth < 0 or self.experts < 0 or not 0 <= self.dropout < 1:
-            raise UsageError(f"depth and experts are 0 or more, dropout is in [0, 1): got {self}")
-        _ = self.attention_config, self.position_config, self.feed_forward_config  # their checks
-
-    @property
-    def attention_config(self) -> AttentionConfig:
-        """Of each block's attention."""
-        return AttentionConfig(
-            width=self.width, heads=self.heads, kv_heads=self.kv_heads, gate=self.gate
-        )
-
-    @property
-    def position_config(self) -> PositionConfig:
-        """Of the positions that all blocks share."""
-        return PositionConfig(
-            width=self.width,
-            heads=self.heads,
-            kind=self.positions,
-            learned_ids=self.learned_ids,
-            rope_theta=self.rope_theta,
-            alibi_step=self.alibi_step,
-        )
-
-    @property
-    def feed_forward_config(self) -> FeedForwardConfig | ExpertsConfig:
-        """Of each block's second layer."""
-        if self.experts == 0:
-            return FeedForwardConfig(width=self.width, hidden=self.feed_forward)
-        return ExpertsConfig(
-            width=self.width,
-            experts=self.experts,
-            hidden=self.expert_width,
-            per_token=self.experts_per_token,
-        )
+from workzone.model.encoder.experts import MixtureOfExperts, RouterStatistics
+from workzone.model.encoder.feed_forward import SwiGLU
+from workzone.model.encoder.positions import Rotary, ViewPositions
 
 
 @dataclass(frozen=True)

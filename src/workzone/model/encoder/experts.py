@@ -9,28 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.errors import UsageError
-from workzone.model.encoder.feed_forward import FeedForwardConfig, SwiGLU
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpertsConfig:
-    """Shape of a mixture of experts."""
-
-    width: int = 512  # E
-    experts: int = 4
-    hidden: int = 1024  # channels between the projections of one expert
-    per_token: int = 2  # experts whose answers a token takes
-    normalise: bool = True  # the chosen experts' weights sum to 1
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.experts, self.hidden) < 1:
-            raise UsageError(f"width, experts and hidden are positive: got {self}")
-        if not 1 <= self.per_token <= self.experts:
-            raise UsageError(
-                f"experts per token must be between 1 and the {self.experts} experts: "
-                f"got {self.per_token}"
-            )
+from workzone.model.encoder.config import ExpertsConfig, FeedForwardConfig
+from workzone.model.encoder.feed_forward import SwiGLU
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.errors import UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedForwardConfig:
-    """Shape of a feed-forward layer."""
-
-    width: int = 512  # E
-    hidden: int = 2048  # channels between the projections
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.hidden < 1:
-            raise UsageError(f"width and hidden are positive: got {self}")
+from workzone.model.encoder.config import FeedForwardConfig
 
 
 class SwiGLU(nn.Module):

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-from workzone.errors import UsageError, nearest
-
-PositionName = Literal["none", "learned", "rope", "alibi"]
+from workzone.model.encoder.config import PositionConfig
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
 """Cosine and sine of the rotation angles, each ``[B, V, E / H]``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PositionConfig:
-    """How views are told apart."""
-
-    width: int  # E
-    heads: int  # H
-    kind: PositionName = "alibi"
-    learned_ids: int = 64  # view ids that the learned embedding knows: 0 .. learned_ids - 1
-    rope_theta: float = 10_000.0  # base of the rotation's wavelengths, in view ids
-    alibi_step: float = 0.3  # distance that counts as 1, in frame sides; 0.3: 3x3 tiles' stride
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(PositionName):
-            hint = nearest(str(self.kind), get_args(PositionName))
-            raise UsageError(f"positions={self.kind!r} is not known; {hint}")
-        if self.kind == "rope" and (self.width // self.heads) % 2:
-            raise UsageError(
-                f"rope turns pairs of channels: width / heads must be even, got "
-                f"{self.width} / {self.heads} = {self.width // self.heads}"
-            )
-        if self.learned_ids < 1 or self.rope_theta <= 0 or self.alibi_step <= 0:
-            raise UsageError(f"learned_ids, rope_theta and alibi_step are positive: got {self}")
 
 
 class ViewPositions(nn.Module):

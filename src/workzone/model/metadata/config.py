@@ -6,13 +6,16 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from workzone.data.manifest import Manifest
 from workzone.errors import TrainingError, UsageError, nearest
-from workzone.features.text import TextVectors, clean
-from workzone.model.metadata.position import GEOCLIP_WIDTH, is_position
+from workzone.features.text_spec import clean
+from workzone.model.metadata.sphere import GEOCLIP_WIDTH, is_position
 from workzone.types import Sample
+
+if TYPE_CHECKING:
+    from workzone.data.manifest import Manifest
+    from workzone.features.text import TextVectors
 
 FIELD_COLUMNS = {
     "position": ("latitude", "longitude"),

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import nn
 
-from workzone.model.metadata.batch import MISSING, MetadataBatch
+from workzone.model.metadata.batch import MetadataBatch
 from workzone.model.metadata.config import CATEGORY_FIELDS, MetadataConfig
 from workzone.model.metadata.position import FourierPosition, GeoClipPosition
+from workzone.model.metadata.rows import MISSING
 
 
 class CategoryTable(nn.Module):

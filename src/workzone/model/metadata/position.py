@@ -13,30 +13,7 @@ import torch
 from torch import nn
 
 from workzone.errors import BackboneError, MissingExtraError
-
-EARTH_RADIUS = 6371.0  # km
-GEOCLIP_WIDTH = 512
-
-
-def is_position(latitude: float | None, longitude: float | None) -> bool:
-    """Whether both are there and on the globe; NaN is not."""
-    if latitude is None or longitude is None:
-        return False
-    return -90 <= latitude <= 90 and -180 <= longitude <= 180
-
-
-def unit_vectors(degrees: torch.Tensor) -> torch.Tensor:
-    """Points on the unit sphere: no seam at the date line, no crowding at the poles.
-
-    Args:
-        degrees: latitude and longitude, float64 ``[B, 2]``.
-
-    Returns:
-        float32 ``[B, 3]``; exact to 0.4 m on the ground.
-    """
-    latitude, longitude = torch.deg2rad(degrees.double()).unbind(dim=-1)
-    parts = (latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin())
-    return torch.stack(parts, dim=-1).float()
+from workzone.model.metadata.sphere import EARTH_RADIUS, GEOCLIP_WIDTH
 
 
 def wavelength_count(shortest: float) -> int:

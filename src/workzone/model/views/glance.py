@@ -6,25 +6,12 @@ glance itself is free, for the global view is one of the k.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from workzone.errors import TrainingError, UsageError
 from workzone.features.tiles import fit_probe, keep_highest, score_views_from_grid
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlanceConfig:
-    """How many views are read."""
-
-    keep: int = 4  # k, the global view counted in
-    width: int = 0  # D of the grid; 0: taken from it when training starts
-
-    def __post_init__(self) -> None:
-        if self.keep < 1 or self.width < 0:
-            raise UsageError(f"glance: keep is 1 or more, width 0 or more, got {self}")
+from workzone.model.views.config import GlanceConfig
 
 
 class Glance(nn.Module):

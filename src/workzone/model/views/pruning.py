@@ -12,22 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from workzone.errors import UsageError
 from workzone.features.tiles import keep_highest, take_views
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrunerConfig:
-    """How views are pruned."""
-
-    keep: int = 8  # k, views kept of each image
-    hidden: int = 64  # of the scorer
-    hold_global: bool = True  # view id 0 is kept whatever its score
-    noise: float = 1.0  # scale of the Gumbel noise on scores in training; 0: the highest, always
-
-    def __post_init__(self) -> None:
-        if self.keep < 1 or self.hidden < 1 or self.noise < 0:
-            raise UsageError(f"keep and hidden are positive, noise is 0 or more: got {self}")
+from workzone.model.views.config import PrunerConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""What `bundle.json` and the files beside it say of a model, of a bundle or of an exported program.
+
+Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workzone.config import from_mapping
+from workzone.decide.calibration import Calibration
+from workzone.decide.description import Description
+from workzone.decide.test_time import TestTimeConfig
+from workzone.decide.threshold import HALF
+from workzone.errors import BundleError
+from workzone.features.spec import FeatureSpec
+from workzone.features.text_spec import TextSpec
+from workzone.model.config import DetectorConfig
+from workzone.views import PREPROCESSING_VERSION
+
+T = TypeVar("T")
+
+
+FORMAT = 2
+
+
+DEFAULT_MODEL = "lite"
+"""In the package's folder ``weights``, taken where no model is named."""
+
+
+def plain(part: Any) -> dict[str, Any] | None:
+    """A part of a description as plain values; None where there is none."""
+    return None if part is None else dataclasses.asdict(part)
+
+
+def describe(description: Description) -> dict[str, Any]:
+    """What `bundle.json` says of a model, but for the hashes of its files."""
+    return {
+        "format": FORMAT,
+        "detector": plain(description.config),
+        "features": description.spec.to_json(),
+        "text_model": plain(description.text_model),
+        "calibration": plain(description.calibration),
+        "metadata_calibration": plain(description.metadata_calibration),
+        "test_time": plain(description.test_time),
+        "backbone_licence": description.backbone_licence,
+        "provenance": dict(description.provenance),
+    }
+
+
+def training_json(description: Description) -> bytes:
+    """`training.json`: content hashes and groups of the images that the model learned from."""
+    images, groups = description.training_images, description.training_groups
+    return (json.dumps({"images": sorted(images), "groups": sorted(groups)}) + "\n").encode()
+
+
+def notice(description: Description, *, backbone: str) -> str:
+    """`NOTICE.txt`: licences of the parts.
+
+    Args:
+        description: of the model.
+        backbone: where the backbone's weights are, for people.
+    """
+    sources = description.provenance.get("sources") or ["not stated"]
+    return (
+        "This model was made with workzone (Apache-2.0).\n\n"
+        f"It works on features of the backbone {description.spec.backbone} "
+        f"({backbone}). Licence of its weights: {description.backbone_licence}.\n\n"
+        f"Training data, by the manifest's source column: {', '.join(sources)}. "
+        "Their licences decide what this model may be used for.\n"
+    )
+
+
+def default_model() -> Path:
+    """The folder of `DEFAULT_MODEL` as a bundle, the form that is trained and judged.
+
+    Raises:
+        BundleError: this copy of workzone has none.
+    """
+    return _shipped(DEFAULT_MODEL)
+
+
+def default_program() -> Path:
+    """The folder of `DEFAULT_MODEL` as a program, the form that ONNX Runtime and OpenVINO run.
+
+    Raises:
+        BundleError: this copy of workzone has none.
+    """
+    return _shipped(f"{DEFAULT_MODEL}-onnx")
+
+
+def _shipped(name: str) -> Path:
+    folder = Path(str(importlib.resources.files("workzone") / "weights" / name))
+    if not (folder / "bundle.json").is_file():
+        raise BundleError(
+            f"no model comes with this copy of workzone (looked in {folder}). Make one with "
+            "`workzone train`, and name it with --model."
+        )
+    return folder
+
+
+def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | None:
+    value = description[name]
+    return None if value is None else from_mapping(kind, value, where=name)
+
+
+def _read_calibration(description: Mapping[str, Any], name: str) -> Calibration | None:
+    """A calibration; a cut that was chosen before it told its share holds for an unknown one."""
+    found = _read_part(Calibration, description, name)
+    if found is None or "share" in description[name] or found.threshold == HALF:
+        return found
+    return dataclasses.replace(found, share=None)
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    """What `bundle.json` of a folder holds.
+
+    Raises:
+        BundleError: it was made by a later version.
+    """
+    held: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    if held["format"] != FORMAT:
+        raise BundleError(
+            f"{folder} has bundle format {held['format']}, this version of workzone "
+            f"reads {FORMAT}; update workzone or train again"
+        )
+    return held
+
+
+def parse_description(
+    folder: Path, held: Mapping[str, Any], training: bytes
+) -> tuple[DetectorConfig, dict[str, Any]]:
+    """The detector's shape, and the fields of a `Description`, from the files of a folder.
+
+    Raises:
+        BundleError: the parts do not fit each other or this version of workzone.
+    """
+    spec = FeatureSpec.from_json(held["features"])
+    config = from_mapping(DetectorConfig, held["detector"], where="detector")
+    if spec.preprocessing != PREPROCESSING_VERSION:
+        raise BundleError(
+            f"the bundle at {folder} was made with preprocessing {spec.preprocessing}, this "
+            f"version of workzone does {PREPROCESSING_VERSION}; train again"
+        )
+    if config.width != spec.width:
+        raise BundleError(
+            f"the bundle at {folder} is damaged: its detector takes features of width "
+            f"{config.width}, its features have {spec.width}"
+        )
+    seen = json.loads(training)
+    return config, {
+        "spec": spec,
+        "calibration": _read_calibration(held, "calibration") or Calibration(),
+        "backbone_licence": held["backbone_licence"],
+        "provenance": held["provenance"],
+        "training_images": frozenset(seen["images"]),
+        "training_groups": frozenset(seen["groups"]),
+        "metadata_calibration": _read_calibration(held, "metadata_calibration"),
+        "text_model": _read_part(TextSpec, held, "text_model"),
+        # Bundles made before it was there have none.
+        "test_time": _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time"),
+    }
