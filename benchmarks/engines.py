@@ -40,7 +40,7 @@ def photographs(folder: Path, layout: ViewLayout, count: int) -> list[GateImage]
         places = (folder / row["file"], folder / "photos" / row["file"])
         file = next(place for place in places if place.exists())
         views = preprocess(file.read_bytes(), layout, name=row["file"])
-        seen = Seen(views.pixels.numpy(), views.boxes)
+        seen = Seen(views.pixels, views.boxes)
         images.append(GateImage(row["file"], seen, int(row["label"])))
     return images
 

@@ -22,7 +22,7 @@ from drawn_frames import drawn_frame
 from PIL import Image
 from record import write_record
 
-from workzone.data.images import decode
+from workzone.data.images import decode_pixels
 from workzone.views import ViewLayout, enough_side, make_views, preprocess, view_boxes
 
 LAYOUT = ViewLayout()
@@ -59,7 +59,7 @@ def plain_decoding_once(data: bytes) -> torch.Tensor:
 
 def package_with_floats(data: bytes) -> torch.Tensor:
     """The package's views, normalised as its backbones do it."""
-    return preprocess(data, LAYOUT).pixels.float() * (1 / 127.5) - 1
+    return torch.from_numpy(preprocess(data, LAYOUT).pixels).float() * (1 / 127.5) - 1
 
 
 def largest_difference(data: bytes) -> dict[str, float]:
@@ -89,10 +89,10 @@ def run(frames: int, repeats: int) -> dict[str, Any]:
     for seed in range(frames):
         data = drawn_frame(seed)
         sizes.append(len(data))
-        frame = decode(data, enough_side=side)
+        frame = decode_pixels(data, enough_side=side)
         methods: dict[str, Callable[[], Any]] = {
             "package: bytes to views": lambda data=data: preprocess(data, LAYOUT),
-            "package: decode": lambda data=data: decode(data, enough_side=side),
+            "package: decode": lambda data=data: decode_pixels(data, enough_side=side),
             "package: views": lambda frame=frame: make_views(frame, LAYOUT),
             "package: bytes to normalised floats": lambda data=data: package_with_floats(data),
             "plain: decoded for each view": lambda data=data: plain_decoding_per_view(data),

@@ -23,7 +23,7 @@ import torch
 from drawn_frames import drawn_frame
 from record import write_record
 
-from workzone.data.images import decode
+from workzone.data.images import decode_pixels
 from workzone.decide.bundle import read_bundle
 from workzone.decide.bundle_json import default_model
 from workzone.features.reading import read_views
@@ -49,11 +49,11 @@ def measure(size: int, rounds: int) -> dict[str, float]:
     backbone = bundle_backbone(bundle)
     predictor = Predictor(bundle_program(bundle, backbone))
     spec, data = bundle.spec, drawn_frame(0)
-    frame = decode(data)
-    pixels = make_views(frame, spec.layout).pixels
+    frame = decode_pixels(data)
+    pixels = torch.from_numpy(make_views(frame, spec.layout).pixels)
     work: dict[str, Callable[[], object]] = {
         "whole": lambda: predictor.predict(data),
-        "decode": lambda: decode(data),
+        "decode": lambda: decode_pixels(data),
         "views": lambda: make_views(frame, spec.layout),
         "backbone": lambda: read_views(backbone, pixels, spec),
     }

@@ -62,7 +62,12 @@ def logistic(features: dict[str, npt.NDArray[np.float32]]) -> Any:
 def frames(samples: Sequence[Sample], size: int) -> torch.Tensor:
     """Whole frames, uint8 ``[n, 3, S, S]``."""
     layout = ViewLayout(size=size, tiles=0, squares=())
-    return torch.cat([preprocess(Path(s.image.path).read_bytes(), layout).pixels for s in samples])
+    return torch.cat(
+        [
+            torch.from_numpy(preprocess(Path(s.image.path).read_bytes(), layout).pixels)
+            for s in samples
+        ]
+    )
 
 
 def fine_tuned(size: int) -> Any:

@@ -7,13 +7,12 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from workzone.data.augmentation import Augmentation
-from workzone.data.images import content_hash, decode
+from workzone.data.images import content_hash, decode_pixels
 from workzone.errors import ImageError, UsageError
 from workzone.types import ImageRef, Sample
 from workzone.views import (
@@ -50,10 +49,6 @@ def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
-
-
-def frame(pixels: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def triangle_weights(size: int, target: int) -> np.ndarray:
@@ -157,11 +152,11 @@ def test_own_boxes_come_last_as_they_are():
 @pytest.mark.parametrize(("width", "height"), [(161, 90), (70, 133)])
 def test_views_equal_a_slow_reference(layout, width, height):
     pixels = street(width, height)
-    views = make_views(frame(pixels), layout)
-    assert views.pixels.dtype == torch.uint8
+    views = make_views(pixels, layout)
+    assert views.pixels.dtype == np.uint8
     assert tuple(views.pixels.shape) == (layout.count, 3, layout.size, layout.size)
     assert views.boxes.shape == (layout.count, 4)
-    difference = np.abs(views.pixels.permute(0, 2, 3, 1).numpy() - slow_views(pixels, layout))
+    difference = np.abs(views.pixels.transpose(0, 2, 3, 1) - slow_views(pixels, layout))
     assert difference.max() < 1.6  # each of two passes rounds to whole grey levels
     assert difference.mean() < 0.5
 
@@ -170,9 +165,10 @@ def test_views_equal_a_slow_reference(layout, width, height):
 def test_a_whole_frame_that_keeps_its_aspect_is_padded(width, height):
     pixels = street(width, height)
     layout = ViewLayout(size=64, keep_aspect=True, tiles=0, squares=("left",))
-    views = make_views(frame(pixels), layout)
-    squeezed = make_views(frame(pixels), dataclasses.replace(layout, keep_aspect=False))
-    assert torch.equal(views.pixels[1], squeezed.pixels[1])  # other views stay as they are
+    views = make_views(pixels, layout)
+    squeezed = make_views(pixels, dataclasses.replace(layout, keep_aspect=False))
+    # Other views stay as they are.
+    np.testing.assert_array_equal(views.pixels[1], squeezed.pixels[1])
     np.testing.assert_array_equal(views.boxes[1], squeezed.boxes[1])
     x0, y0, x1, y1 = views.boxes[0].astype(np.float64)
     # The box tells where the frame lies in the view; of both sides alike, to half a pixel.
@@ -184,29 +180,29 @@ def test_a_whole_frame_that_keeps_its_aspect_is_padded(width, height):
     assert bottom - top == max(1, round(64 * height / longer))
     assert abs(left - (64 - right)) <= 1
     assert abs(top - (64 - bottom)) <= 1
-    inside = torch.zeros(64, 64, dtype=torch.bool)
+    inside = np.zeros((64, 64), dtype=bool)
     inside[top:bottom, left:right] = True
     assert (views.pixels[0][:, ~inside] == PADDING).all()
     rows = triangle_weights(height, bottom - top)
     columns = triangle_weights(width, right - left)
     expected = np.einsum("ij,jkc,lk->ilc", rows, pixels.astype(np.float64), columns)
-    shown = views.pixels[0, :, top:bottom, left:right].permute(1, 2, 0).numpy()
+    shown = views.pixels[0, :, top:bottom, left:right].transpose(1, 2, 0)
     assert np.abs(shown - expected).max() < 1.6
 
 
 def test_memory_layout_changes_nothing():
-    pixels = frame(street(80, 60))
+    pixels = street(80, 60)
     layout = ViewLayout(size=32)
-    torch.testing.assert_close(
-        make_views(pixels, layout).pixels, make_views(pixels.contiguous(), layout).pixels
-    )
+    views = make_views(np.asfortranarray(pixels), layout).pixels
+    np.testing.assert_array_equal(views, make_views(pixels, layout).pixels)
+    assert views.transpose(0, 2, 3, 1).flags.c_contiguous  # what convolutions read fastest
 
 
 @pytest.mark.parametrize("box", [(0.999, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.001)])
 def test_a_sliver_shows_one_row_of_pixels(box):
     pixels = street(20, 16)
     layout = ViewLayout(size=8, global_view=False, tiles=0, squares=(), boxes=(box,))
-    view = make_views(frame(pixels), layout).pixels[0].permute(1, 2, 0).numpy()
+    view = make_views(pixels, layout).pixels[0].transpose(1, 2, 0)
     edge = pixels[:, -1] if box[0] else pixels[0]
     expected = np.einsum("ij,jc->ic", triangle_weights(len(edge), 8), edge.astype(float))
     got = view if box[0] else view.transpose(1, 0, 2)
@@ -222,10 +218,10 @@ def test_turned_photographs_are_upright(kind, orientation):
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     assert upright.size == ((53, 37) if orientation < 5 else (37, 53))
     expected = np.array(upright)
-    np.testing.assert_array_equal(decode(data).permute(1, 2, 0).numpy(), expected)
+    np.testing.assert_array_equal(decode_pixels(data), expected)
     layout = ViewLayout(size=32)
     views = preprocess(data, layout)
-    torch.testing.assert_close(views.pixels, make_views(frame(expected), layout).pixels)
+    np.testing.assert_array_equal(views.pixels, make_views(expected, layout).pixels)
     np.testing.assert_array_equal(views.boxes, view_boxes(layout, *upright.size))
 
 
@@ -236,20 +232,20 @@ def test_large_photographs_are_decoded_smaller_but_never_below_the_views(orienta
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     data = encoded(street(1000, 750), "JPEG", quality=90, exif=exif)
-    reduced = decode(data, enough_side=enough_side(layout))
-    whole = decode(data)
+    reduced = decode_pixels(data, enough_side=enough_side(layout))
+    whole = decode_pixels(data)
     assert max(whole.shape) == 1000
-    assert 160 <= min(reduced.shape[1:]) < 375
-    from_reduced = make_views(reduced, layout).pixels.float()
-    from_whole = make_views(whole, layout).pixels.float()
-    assert (from_reduced - from_whole).abs().mean() < 2
-    torch.testing.assert_close(preprocess(data, layout).pixels.float(), from_reduced)
+    assert 160 <= min(reduced.shape[:2]) < 375
+    from_reduced = make_views(reduced, layout).pixels
+    from_whole = make_views(whole, layout).pixels
+    assert np.abs(from_reduced.astype(float) - from_whole).mean() < 2
+    np.testing.assert_array_equal(preprocess(data, layout).pixels, from_reduced)
 
 
 def test_a_twelve_megapixel_photograph_keeps_enough_for_every_tile():
     data = encoded(np.full((3000, 4000, 3), 90, np.uint8), "JPEG")
     layout = ViewLayout()
-    height, width = decode(data, enough_side=enough_side(layout)).shape[1:]
+    height, width = decode_pixels(data, enough_side=enough_side(layout)).shape[:2]
     assert enough_side(layout) == 560
     assert 560 <= height < 1500
     for x0, y0, x1, y1 in np.rint(view_boxes(layout, width, height) * ([width, height] * 2)):
@@ -258,7 +254,7 @@ def test_a_twelve_megapixel_photograph_keeps_enough_for_every_tile():
 
 def test_a_frame_between_once_and_twice_enough_is_decoded_whole():
     """Decoding at 7/8 would take twice as long as decoding all of it."""
-    assert tuple(decode(encoded(street(250, 200), "JPEG"), enough_side=160).shape) == (3, 200, 250)
+    assert decode_pixels(encoded(street(250, 200), "JPEG"), enough_side=160).shape == (200, 250, 3)
 
 
 def test_own_boxes_ask_for_larger_frames():
@@ -296,8 +292,8 @@ def test_a_sample_is_read_from_its_manifests_folder(sample, tmp_path):
     layout = ViewLayout(size=32)
     expected = preprocess((tmp_path / "a.jpg").read_bytes(), layout)
     views = sample_views(sample, sample_bytes(sample, tmp_path), layout)
-    assert torch.equal(views.pixels, expected.pixels)
-    assert views.pixels.float().std() > 10
+    np.testing.assert_array_equal(views.pixels, expected.pixels)
+    assert views.pixels.std() > 10
 
 
 def test_bytes_that_changed_since_the_import_are_refused(sample, tmp_path):
@@ -316,10 +312,10 @@ def test_copy_zero_is_the_image_itself_and_others_are_not(sample, tmp_path):
         ).pixels
         for copy in (0, 1, 2, 1)
     ]
-    assert torch.equal(copies[0], plain)
-    assert torch.equal(copies[1], copies[3])
+    np.testing.assert_array_equal(copies[0], plain)
+    np.testing.assert_array_equal(copies[1], copies[3])
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert (copies[one].float() - copies[other].float()).abs().mean() > 2
+        assert np.abs(copies[one].astype(float) - copies[other]).mean() > 2
 
 
 def test_errors_name_the_image(tmp_path):

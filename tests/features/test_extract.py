@@ -103,7 +103,8 @@ def directly(work: Extraction, sample: Sample, copy: int = 0) -> torch.Tensor:
     views = sample_views(
         sample, data, work.spec.layout, augmentation=work.spec.augmentation, copy=copy
     )
-    output = run(work.backbone, views.pixels, precision=work.spec.precision)
+    pixels = torch.from_numpy(views.pixels)
+    output = run(work.backbone, pixels, precision=work.spec.precision)
     return pool(output, work.spec.pooling).half().float()
 
 
@@ -251,7 +252,7 @@ def test_grids_of_the_views_asked_for_are_stored(manifest):
     assert work.spec.grid_size == (2, 2)
     for sample in manifest:
         pixels = sample_views(sample, sample_bytes(sample, manifest.root), LAYOUT).pixels
-        expected = run(work.backbone, pixels).grid[[1, 0]].half().float()
+        expected = run(work.backbone, torch.from_numpy(pixels)).grid[[1, 0]].half().float()
         got = store.read("grid", [store.row(sample.content_hash)])[0]
         torch.testing.assert_close(got, expected)
 
@@ -360,10 +361,9 @@ def test_views_are_read_at_half_their_size_too(manifest):
     assert (store.spec.grid_size, store.spec.grid_cells) == ((4, 4), 20)
     for sample in manifest:
         views = sample_views(sample, sample_bytes(sample, manifest.root), layout)
-        small = torch.nn.functional.interpolate(
-            views.pixels, (32, 32), mode="bilinear", antialias=True
-        )
-        expected = [run(work.backbone, pixels).grid for pixels in (views.pixels, small)]
+        whole = torch.from_numpy(views.pixels)
+        small = torch.nn.functional.interpolate(whole, (32, 32), mode="bilinear", antialias=True)
+        expected = [run(work.backbone, pixels).grid for pixels in (whole, small)]
         found = store.read("grid", [store.row(sample.content_hash)])[0]
         torch.testing.assert_close(found, torch.cat(expected, dim=1), rtol=1e-3, atol=1e-3)
 
@@ -579,7 +579,7 @@ def test_a_file_that_was_away_is_read_by_the_next_run(manifest):
     assert len(store) == 5 and not again.failed(store)
     sample = manifest.samples[1]
     pixels = sample_views(sample, sample_bytes(sample, manifest.root), LAYOUT).pixels
-    expected = pool(run(backbone, pixels), "mean")
+    expected = pool(run(backbone, torch.from_numpy(pixels)), "mean")
     row = store.row(sample.content_hash or "")
     assert torch.allclose(store.read("pooled", [row])[0], expected, atol=1e-3)
 

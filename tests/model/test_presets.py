@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from made_images import blob_image, sample_of
 from workzone.backbones.base import Backbone, pool, pooled_width, run
 from workzone.backbones.dinov3 import DINOv3ViT
-from workzone.data.images import decode
+from workzone.data.images import decode_pixels
 from workzone.data.manifest import Manifest
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction, make_spec
@@ -218,9 +218,9 @@ def test_stored_features_and_pixels_give_the_same(
     boxes = store.read("boxes", rows).float()
     known: dict[str, Any] = {"grid": store.read("grid", rows)[:, 0], "grid_size": spec.grid_size}
     from_store = detector(stored, boxes=boxes, **known).logits
-    frames = [decode((tmp_path / f"{number}.png").read_bytes()) for number in range(2)]
+    frames = [decode_pixels((tmp_path / f"{number}.png").read_bytes()) for number in range(2)]
     views = [make_views(frame, entry.layout) for frame in frames]
-    outputs: list[BackboneOutput] = [run(lite0, view.pixels) for view in views]
+    outputs: list[BackboneOutput] = [run(lite0, torch.from_numpy(view.pixels)) for view in views]
     pixels = torch.stack([pool(output, spec.pooling) for output in outputs])
     known["grid"] = torch.stack([output.grid[0] for output in outputs])
     boxes = torch.stack([torch.from_numpy(view.boxes) for view in views])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from workzone.report.captions import caption_strip, outline_boxes
@@ -15,7 +14,7 @@ GREY = 128
 
 
 def overlay(size: tuple[int, int], box: list[float], label: str = "strongest cell") -> np.ndarray:
-    frame = torch.full((3, size[1], size[0]), GREY, dtype=torch.uint8)
+    frame = np.full((size[1], size[0], 3), GREY, dtype=np.uint8)
     known = {"boxes": [box], "view_weights": [1.0], "probability": 0.93, "labels": [label]}
     return np.asarray(draw_overlay(frame, np.zeros((4, 4)), **known)).astype(int)
 

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import torch
 
 from workzone.errors import UsageError
 from workzone.report.html import EvaluationReport, Mistake, headlines, write_report
@@ -52,7 +51,7 @@ def made_report(**changes):
     labels = random.integers(0, 2, 60)
     probabilities = np.clip(0.3 * labels + 0.7 * random.random(60), 0, 1)
     groups = [f"clip-{row // 3}" for row in range(60)]
-    picture = thumbnail(torch.full((3, 60, 80), 90, dtype=torch.uint8))
+    picture = thumbnail(np.full((60, 80, 3), 90, dtype=np.uint8))
     report = EvaluationReport(
         title="Held-out cities",
         metrics=summarise(labels, probabilities, groups, resamples=50),

@@ -73,8 +73,8 @@ def test_a_probability_is_the_chain_of_the_parts(
     predictor: Predictor, lite0: Backbone, picture: Image.Image
 ) -> None:
     """Backbone, glance, pooling, detector, calibration, one after the other, by other means."""
-    frame = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-    grid = lite0(make_views(frame, bundle_of(predictor).spec.layout).pixels).grid
+    views = make_views(np.array(picture), bundle_of(predictor).spec.layout)
+    grid = lite0(torch.from_numpy(views.pixels)).grid
     detector = bundle_of(predictor).detector
     assert detector.glance is not None
     cells = ((grid[0] - grid[0].mean(0)) @ detector.glance.weight).view(3, 3)
@@ -268,7 +268,9 @@ def test_explain_draws_the_frame(predictor: Predictor) -> None:
 def test_the_heat_lies_on_the_object(sharp: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     heats: list[npt.NDArray[np.float32]] = []
 
-    def kept(frame: torch.Tensor, heat: npt.NDArray[np.float32], **rest: Any) -> Image.Image:
+    def kept(
+        frame: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], **rest: Any
+    ) -> Image.Image:
         heats.append(heat)
         return draw_overlay(frame, heat, **rest)
 

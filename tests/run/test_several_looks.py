@@ -43,8 +43,9 @@ def slow_probability(predictor: Predictor, path: Path) -> float:
         if copy:
             recipe = bundle.spec.augmentation
             frame = augment(frame, recipe, identity=content_hash(data), copy=copy)
-        views = make_views(frame, layout)
-        output = run_backbone(backbone_of(predictor), views.pixels, precision=bundle.spec.precision)
+        views = make_views(frame.permute(1, 2, 0).numpy(), layout)
+        pixels = torch.from_numpy(views.pixels)
+        output = run_backbone(backbone_of(predictor), pixels, precision=bundle.spec.precision)
         given = DetectorInput(
             features=pool(output, bundle.spec.pooling)[None],
             boxes=torch.from_numpy(views.boxes)[None],

@@ -209,7 +209,7 @@ def test_batches_are_cut_as_for_extraction_and_depend_on_the_epoch_alone(
 
     def cut(copy: int) -> torch.Tensor:
         views = sample_views(sample, data, spec.layout, augmentation=spec.augmentation, copy=copy)
-        return views.pixels
+        return torch.from_numpy(views.pixels)
 
     images, copies = torch.tensor([3, 5, 3, 3]), torch.tensor([0, 1, 1, 2])
     first, later = examples.at_epoch(0), examples.at_epoch(4)

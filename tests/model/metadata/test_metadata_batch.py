@@ -18,7 +18,8 @@ from workzone.data.manifest import Manifest
 from workzone.errors import StoreError, TrainingError, UsageError
 from workzone.features.text import TextVectors, text_hash
 from workzone.features.text_spec import TextSpec
-from workzone.model.metadata import batch as metadata_batch
+from workzone.model.metadata import position
+from workzone.model.metadata import rows as metadata_rows
 from workzone.model.metadata.batch import encode_samples, no_metadata
 from workzone.model.metadata.config import MetadataConfig, refuse_leaking
 from workzone.types import ImageRef, Sample
@@ -42,7 +43,7 @@ def config_of(**fields: object) -> MetadataConfig:
 
 @pytest.fixture(autouse=True)
 def _no_warning_given_yet():
-    metadata_batch._warn_unknown.cache_clear()
+    metadata_rows._warn_unknown.cache_clear()
 
 
 def test_samples_become_tensors() -> None:
@@ -126,9 +127,9 @@ def test_geoclip_vectors_take_the_place_of_unit_vectors(monkeypatch: pytest.Monk
         seen.extend(degrees)
         return torch.full((len(degrees), 512), 2.0)
 
-    monkeypatch.setattr(metadata_batch, "geoclip_vectors", stand_in)
-    rows = [sample(), sample(latitude=40.0, longitude=-80.0)]
-    batch = encode_samples(rows, config_of(position_encoder="geoclip"))
+    monkeypatch.setattr(position, "geoclip_vectors", stand_in)
+    samples = [sample(), sample(latitude=40.0, longitude=-80.0)]
+    batch = encode_samples(samples, config_of(position_encoder="geoclip"))
     assert seen == [(40.0, -80.0)]
     assert batch.position.shape == (2, 512)
     assert batch.position.sum(dim=1).tolist() == [0, 1024]

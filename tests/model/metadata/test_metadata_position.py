@@ -5,6 +5,7 @@ import math
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -21,6 +22,10 @@ from workzone.model.metadata.position import (
 from workzone.model.metadata.sphere import is_position, unit_vectors
 
 KM_PER_DEGREE = math.pi * 6371 / 180
+
+
+def placed(degrees) -> torch.Tensor:
+    return torch.from_numpy(unit_vectors(degrees))
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +49,8 @@ def _fresh_encoder():
     ],
 )
 def test_places_on_the_sphere(latitude, longitude, expected) -> None:
-    result = unit_vectors(torch.tensor([[latitude, longitude]], dtype=torch.float64))
-    assert result.dtype == torch.float32
+    result = unit_vectors([(latitude, longitude)])
+    assert result.dtype == np.float32
     assert result[0].tolist() == pytest.approx(expected, abs=1e-7)
 
 
@@ -89,9 +94,7 @@ def test_ladders_of_known_length() -> None:
 )
 def test_features_are_bounded_and_exact(latitude: float, longitude: float, shortest: float) -> None:
     encoder = FourierPosition(shortest_wavelength=shortest, width=2)
-    features = encoder.features(
-        unit_vectors(torch.tensor([[latitude, longitude]], dtype=torch.float64))
-    )[0]
+    features = encoder.features(placed([(latitude, longitude)]))[0]
     assert features.abs().max() <= 1
     phi, theta = math.radians(latitude), math.radians(longitude)
     place = (math.cos(phi) * math.cos(theta), math.cos(phi) * math.sin(theta), math.sin(phi))
@@ -106,9 +109,7 @@ def test_features_are_bounded_and_exact(latitude: float, longitude: float, short
 
 def test_the_date_line_is_no_seam() -> None:
     encoder = FourierPosition(shortest_wavelength=1.0, width=2)
-    east, west, far = encoder.features(
-        unit_vectors(torch.tensor([[10.0, 179.9999], [10.0, -179.9999], [10.0, 0.0]]).double())
-    )
+    east, west, far = encoder.features(placed([(10.0, 179.9999), (10.0, -179.9999), (10.0, 0.0)]))
     assert (east - west).abs().max() < 0.2  # 22 m apart
     assert (east - far).abs().max() > 0.9
 
@@ -118,13 +119,13 @@ def test_the_shortest_wavelength_says_what_looks_alike() -> None:
     there = here + torch.tensor([1 / KM_PER_DEGREE, 0.0])  # a kilometre north
     for shortest, differ in ((1.0, True), (100.0, False)):
         encoder = FourierPosition(shortest_wavelength=shortest, width=2)
-        first, second = encoder.features(unit_vectors(torch.stack([here, there])))
+        first, second = encoder.features(placed(torch.stack([here, there])))
         assert ((first - second).abs().max() > 0.5) == differ
 
 
 def test_angles_stay_exact_in_a_bfloat16_module() -> None:
     encoder = FourierPosition(shortest_wavelength=0.05, width=2)
-    places = unit_vectors(torch.rand(20, 2, dtype=torch.float64) * 90)
+    places = placed(torch.rand(20, 2, dtype=torch.float64) * 90)
     exact = encoder.features(places)
     assert torch.equal(encoder.bfloat16().features(places), exact)
     assert torch.equal(encoder.half().features(places), exact)

@@ -87,18 +87,18 @@ def test_a_fitted_glance_finds_the_orange_square(lite0: Backbone) -> None:
     layout = dataclasses.replace(LAYOUT, size=128)
     corners = [(0, 0), (64, 0), (0, 64), (64, 64)]
 
-    def frame(seed: int, label: int, corner: tuple[int, int]) -> torch.Tensor:
-        image = blob_image(seed, label, width=128, height=128, at=(corner[0] + 10, corner[1] + 10))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    def frame(seed: int, label: int, corner: tuple[int, int]) -> np.ndarray:
+        at = (corner[0] + 10, corner[1] + 10)
+        return np.array(blob_image(seed, label, width=128, height=128, at=at))
 
     pairs = [(label, corner) for corner in corners for label in (0, 1)]
     training = [frame(n, label, corner) for n, (label, corner) in enumerate(pairs)]
-    output = lite0(torch.stack(training))
+    output = lite0(torch.from_numpy(np.stack(training)).permute(0, 3, 1, 2))
     glance = Glance(GlanceConfig(keep=2, width=lite0.width))
     glance.fit(output.grid.mean(1), torch.tensor([label for label, _ in pairs]))
     for number, corner in enumerate(corners):
         views = make_views(frame(50 + number, 1, corner), layout)
-        seen = lite0(views.pixels[:1])
+        seen = lite0(torch.from_numpy(views.pixels[:1]))
         boxes = torch.from_numpy(views.boxes)[None]
         kept = glance(seen.grid, grid_size=seen.grid_size, boxes=boxes, view_ids=ids_of())
         assert kept.tolist() == [[0, 1 + number]]
