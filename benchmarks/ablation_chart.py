@@ -1,6 +1,6 @@
 """Draw accuracy against cost from the record of `ablation.py`.
 
-python benchmarks/ablation_chart.py benchmarks/results/ablation.json docs/views.png
+python benchmarks/ablation_chart.py benchmarks/results/ablation.json docs/experiments/views.png
 """
 
 from __future__ import annotations

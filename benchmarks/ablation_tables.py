@@ -1,4 +1,4 @@
-"""The tables of `docs/ablation.md`, from the record that `ablation.py` writes."""
+"""The tables of `docs/experiments/ablation.md`, from the record that `ablation.py` writes."""
 
 from __future__ import annotations
 

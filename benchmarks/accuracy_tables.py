@@ -1,4 +1,6 @@
-"""The tables of docs/accuracy.md from what `accuracy.py` and `peers.py` wrote.
+"""The tables of docs/judge/accuracy.md, docs/experiments/recipe.md and the README.
+
+From what `accuracy.py`, `peers.py` and `self_training.py` wrote:
 
 python benchmarks/accuracy_tables.py
 """

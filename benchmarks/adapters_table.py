@@ -1,4 +1,4 @@
-"""The tables of `docs/training.md`, from the record that `adapters.py` writes."""
+"""The tables of `docs/experiments/adapters.md`, from the record that `adapters.py` writes."""
 
 from __future__ import annotations
 

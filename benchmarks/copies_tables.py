@@ -1,4 +1,4 @@
-"""The tables of `docs/challenge.md` and `docs/training.md`, from the record of `copies.py`."""
+"""The tables of `docs/experiments/augmentation.md`, from the record of `copies.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of `docs/training.md`, from the record that `optimizers.py` writes."""
+"""The table of `docs/experiments/optimizers.md`, from the record that `optimizers.py` writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of the README and the docs whose benchmark has no script of its own for them.
+"""Tables of the docs whose benchmark has no script of its own for them.
 
 python benchmarks/page_tables.py
 """
@@ -19,7 +19,7 @@ METHODS = {
     "the detector, all 12 views read": "detector, all 12 views read",
     "**the detector, 4 of 12 views read** (default)": "detector",
 }
-"""Rows of the README's first table, with the record's names."""
+"""Rows of the table of photographs, with the record's names."""
 LOOKS = {
     "one": "one look",
     "five, the surest one (`keep: 0.2`)": "keep 0.2",
@@ -34,7 +34,7 @@ def over_seeds(protocol: dict[str, Any], name: str) -> float:
 
 
 def photographs_table(results: dict[str, Any]) -> str:
-    """The README's first table: AUC / MCC."""
+    """In five folds and with sources left out, docs/judge/accuracy.md: AUC / MCC."""
     rows = []
     for shown, name in METHODS.items():
         method = results["methods"][name]
@@ -48,7 +48,7 @@ def photographs_table(results: dict[str, Any]) -> str:
 
 
 def looks_table(results: dict[str, Any]) -> str:
-    """Several looks at an image, docs/evaluation.md."""
+    """Several looks at an image, docs/judge/evaluation.md."""
     rows = []
     for shown, name in LOOKS.items():
         found = results["looks"][name]
@@ -64,7 +64,7 @@ def looks_table(results: dict[str, Any]) -> str:
 
 
 def latency_table(results: dict[str, Any]) -> str:
-    """One photograph, docs/performance.md, in milliseconds."""
+    """One photograph, docs/experiments/performance.md, in milliseconds."""
     parts = ("whole", "decode", "views", "backbone")
     return "\n".join(
         f"| {name} | {' | '.join(f'{row[part]:.0f}' for part in parts)} |"
@@ -74,7 +74,7 @@ def latency_table(results: dict[str, Any]) -> str:
 
 
 def tokens_table(results: dict[str, Any]) -> str:
-    """Linear beside softmax attention, docs/pruning.md."""
+    """Linear beside softmax attention, docs/understand/pruning.md."""
     return "\n".join(
         f"| {row['tokens']:,} | {1e3 * row['softmax seconds']:,.1f} "
         f"| {1e3 * row['linear seconds']:,.1f} | {row['softmax / linear']:.2f} |"
@@ -83,7 +83,7 @@ def tokens_table(results: dict[str, Any]) -> str:
 
 
 def views_table(results: dict[str, Any]) -> str:
-    """Bytes to views, docs/features.md, in milliseconds."""
+    """Bytes to views, docs/experiments/performance.md, in milliseconds."""
     names = {
         "a frame (decoding)": "package: decode",
         "views, from a decoded frame": "package: views",
@@ -102,7 +102,7 @@ def views_table(results: dict[str, Any]) -> str:
 
 
 def extraction_table(results: dict[str, Any]) -> str:
-    """Extraction, docs/features.md."""
+    """Extraction, docs/experiments/performance.md."""
     return "\n".join(
         f"| {shown} | {results[f'{name}, core milliseconds per image']:.0f} "
         f"| {results[f'{name}, images per second']:.2f} |"

@@ -1,15 +1,31 @@
-"""The package's shape: imports point one way along the spine, and the README's tree is true."""
+"""The package's shape: imports point one way along the spine, and `docs/architecture.md` is true.
+
+The page's tree, its picture of the rooms and its table of commands are compared with the code; its
+walk of one image is compared with what a prediction calls.
+"""
 
 import ast
 import re
-from collections.abc import Collection, Mapping
+import sys
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from conftest import Tiny
+from made_images import blob_image
+from workzone.cli import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "workzone"
+PAGE = ROOT / "docs" / "architecture.md"
 
 LAYERS = (
     ("types", "errors"),
@@ -164,10 +180,10 @@ def test_folders_say_what_belongs_in_them():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} is silent"
 
 
-def tree_in(readme: str) -> dict[str, str]:
-    """Paths of the README's tree, with the few words beside them."""
-    block = re.search(r"```\nsrc/workzone/\n(.*?)```", readme, re.DOTALL)
-    assert block, "the README has no tree"
+def tree_in(page: str) -> dict[str, str]:
+    """Paths of the page's tree, with the few words beside them."""
+    block = re.search(r"```\nsrc/workzone/\n(.*?)```", page, re.DOTALL)
+    assert block, "the page has no tree"
     entries, folders = {}, {}
     for line in block.group(1).splitlines():
         match = re.fullmatch(r"( +)(\S+)(?: +(\S.*))?", line)
@@ -178,8 +194,8 @@ def tree_in(readme: str) -> dict[str, str]:
     return entries
 
 
-def test_the_tree_of_the_readme_is_true():
-    entries = tree_in((ROOT / "README.md").read_text())
+def test_the_tree_is_true():
+    entries = tree_in(PAGE.read_text())
     listed = {path for path in entries if not path.endswith("/")}
     present = {
         str(path.relative_to(PACKAGE))
@@ -190,6 +206,194 @@ def test_the_tree_of_the_readme_is_true():
     }
     assert listed == present
     assert all(entries.values()), "every line of the tree says what the file is for"
+
+
+def picture_in(page: str) -> tuple[dict[str, frozenset[str]], set[tuple[str, str]], set[str]]:
+    """Boxes of the page's picture with the rooms in each, its arrows, and the boxes in bold."""
+    block = re.search(r"```mermaid\nflowchart TD\n(.*?)```", page, re.DOTALL)
+    assert block, "the page has no picture"
+    boxes, arrows, bold = {}, set(), set()
+    for line in filter(None, map(str.strip, block.group(1).splitlines())):
+        if box := re.fullmatch(r'(\w+)\["<b>([^<]+)</b><br/>[^"<]+"\]', line):
+            boxes[box[1]] = frozenset(box[2].split(", "))
+        elif arrow := re.fullmatch(r"(\w+) --> (\w+)", line):
+            arrows.add((arrow[1], arrow[2]))
+        elif walk := re.fullmatch(r"class ([\w,]+) walk", line):
+            bold |= set(walk[1].split(","))
+        else:
+            assert line.startswith("classDef walk "), f"not understood: {line}"
+    return boxes, arrows, bold
+
+
+def needed(graph: Mapping[str, set[str]]) -> set[tuple[str, str]]:
+    """The fewest arrows that lead from each node to all it imports, directly or through others."""
+
+    def reached(node: str) -> set[str]:
+        return graph[node].union(*map(reached, graph[node])) if graph[node] else set()
+
+    return {
+        (node, other)
+        for node, others in graph.items()
+        for other in others
+        if not any(other in reached(third) for third in others)
+    }
+
+
+def test_the_picture_shows_the_rooms_and_who_imports_whom():
+    boxes, arrows, _ = picture_in(PAGE.read_text())
+    rooms = {room: box for box, rooms in boxes.items() for room in rooms}
+    assert sum(map(len, boxes.values())) == len(rooms)
+    assert set(rooms) == set(LEVEL) - {"__main__"}
+    for together in boxes.values():
+        assert len({LEVEL[room] for room in together}) == 1, f"{together} are on several floors"
+    for start, end in arrows:
+        above, below = (min(LEVEL[room] for room in boxes[box]) for box in (start, end))
+        assert above > below, f"{start} --> {end} points up"
+    imports = {box: set() for box in boxes}
+    for path in modules():
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part in rooms:
+            others = {rooms[other] for other in imported_parts(path.read_text())}
+            imports[rooms[part]] |= others - {rooms[part]}
+    shown, true = arrows, needed(imports)
+    assert (shown - true, true - shown) == (set(), set()), "wrong arrows, and missing ones"
+
+
+def test_the_floors_are_told():
+    told = re.search(r"^    (types, errors <- .+)$", PAGE.read_text(), re.MULTILINE)
+    assert told
+    floors = [tuple(floor.split(", ")) for floor in told[1].split(" <- ")]
+    assert floors == list(LAYERS[:-1])  # but for __main__
+
+
+def test_arrows_that_others_stand_for_are_left_out():
+    graph = {"cli": {"run", "data"}, "run": {"data", "views"}, "views": {"data"}, "data": set()}
+    assert needed(graph) == {("cli", "run"), ("run", "views"), ("views", "data")}
+
+
+def functions_of(source: str) -> set[str]:
+    """Functions and methods that some source defines, as `load` and `Predictor.score`."""
+    tree = ast.parse(source)
+    found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            methods = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            found |= {f"{node.name}.{method.name}" for method in methods}
+    return found
+
+
+NAMED = r"`([\w/]+\.py)` `([\w.]+)`"
+
+
+def test_files_and_functions_that_the_page_names_exist():
+    named = re.findall(NAMED, PAGE.read_text())
+    assert len(named) > 25
+    missing = [
+        f"{file} {function}"
+        for file, function in named
+        if not (PACKAGE / file).is_file()
+        or function not in functions_of((PACKAGE / file).read_text())
+    ]
+    assert missing == []
+
+
+def walk_in(page: str) -> list[tuple[int, str, str, str]]:
+    """Number, file, function and the words of each step of the page's walk."""
+    steps = re.findall(rf"^(\d+)\. {NAMED} (.+)$", page, re.MULTILINE)
+    return [(int(number), file, function, words) for number, file, function, words in steps]
+
+
+def test_the_walk_passes_each_room_once_down_and_up():
+    page = PAGE.read_text()
+    steps = walk_in(page)
+    assert [number for number, *_ in steps] == list(range(1, len(steps) + 1))
+    assert len(steps) == len(re.findall(r"^\d+\. ", page, re.MULTILINE)) > 8
+    assert len({(file, function) for _, file, function, _ in steps}) == len(steps)
+    rooms = [file.split("/")[0].removesuffix(".py") for _, file, _, _ in steps]
+    bottom = rooms.index("decide") + 1  # where there is an answer
+    for way in (rooms[:bottom], rooms[bottom:]):
+        passed = [room for room, _ in groupby(way)]
+        assert len(passed) == len(set(passed)), f"a room is passed twice: {passed}"
+    assert picture_in(page)[2] == set(rooms)
+
+
+def test_the_walk_is_what_a_prediction_calls(program: Path, tmp_path: Path):
+    steps = walk_in(PAGE.read_text())
+    wanted = {(str(PACKAGE / file), function): number for number, file, function, _ in steps}
+    called: dict[FrameType, int] = {}  # a generator that goes on keeps its frame
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        step = wanted.get((frame.f_code.co_filename, frame.f_code.co_qualname))
+        if event == "call" and step is not None:
+            called.setdefault(frame, step)
+
+    blob_image(1, 1).save(tmp_path / "street.jpg", quality=95)
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        result = CliRunner().invoke(
+            app, ["predict", str(tmp_path / "street.jpg"), "--model", str(program)]
+        )
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert result.exit_code == 0, result.output
+    assert "street.jpg: " in result.stdout
+    calls = list(called.values())
+    assert list(dict.fromkeys(calls)) == [number for number, *_ in steps]
+    repeated = {step for step in calls if calls.count(step) > 1}
+    assert repeated == {number for number, *_, words in steps if "called for each" in words}
+
+
+@pytest.fixture(scope="module")
+def program(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as a program that ONNX Runtime runs."""
+    folder = tmp_path_factory.mktemp("program") / "model"
+    result = CliRunner().invoke(
+        app, ["export", str(tiny.bundle), "-o", str(folder), "--count", "8"]
+    )
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def commands_in(page: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """By command: its file, and the functions it calls with theirs."""
+    rows = re.findall(r"^\| `workzone ([\w -]+)` \| `([\w/]+\.py)` \| (.+) \|$", page, re.MULTILINE)
+    return {name: (file, re.findall(NAMED, calls)) for name, file, calls in rows}
+
+
+def commands_of(part: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with what it runs."""
+    for below, command in part.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{name}{below} ")
+        else:
+            yield f"{name}{below}", command.callback
+
+
+def names_imported(source: str) -> set[tuple[str, str]]:
+    """Modules and names of all ``from ... import ...``, wherever in some source."""
+    return {
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+
+
+def test_the_commands_call_what_the_page_says():
+    table = commands_in(PAGE.read_text())
+    present = dict(commands_of(typer.main.get_command(app)))
+    assert sorted(table) == sorted(present)
+    for name, (file, calls) in table.items():
+        assert present[name].__module__ == f"workzone.{file[:-3].replace('/', '.')}", name
+        imported = names_imported((PACKAGE / file).read_text())
+        assert calls, name
+        for home, function in calls:
+            module = f"workzone.{home[:-3].replace('/', '.')}"
+            names = {(module, function.split(".")[0])}
+            names.add((module.rpartition(".")[0], function.split(".")[0]))  # of the room itself
+            assert names & imported, f"{file} does not import {function} of {home}"
 
 
 def test_files_stay_short():

@@ -15,15 +15,15 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("script", "function", "name", "page"),
     [
-        ("ablation_tables", "tables", "ablation", "ablation.md"),
-        ("optimizer_table", "tables", "optimizers", "training.md"),
-        ("copies_tables", "challenge_tables", "copies", "challenge.md"),
-        ("copies_tables", "stored_features_table", "copies", "training.md"),
-        ("adapters_table", "tables", "adapters", "training.md"),
-        ("accuracy_tables", "tables", "accuracy", "accuracy.md"),
-        ("lookalikes_table", "table", "lookalikes", "data.md"),
-        ("accuracy_tables", "larger_table", "accuracy_dense2", "accuracy.md"),
-        ("accuracy_tables", "self_training_table", "self_training", "accuracy.md"),
+        ("ablation_tables", "tables", "ablation", "experiments/ablation.md"),
+        ("optimizer_table", "tables", "optimizers", "experiments/optimizers.md"),
+        ("copies_tables", "challenge_tables", "copies", "experiments/augmentation.md"),
+        ("copies_tables", "stored_features_table", "copies", "experiments/augmentation.md"),
+        ("adapters_table", "tables", "adapters", "experiments/adapters.md"),
+        ("accuracy_tables", "tables", "accuracy", "judge/accuracy.md"),
+        ("lookalikes_table", "table", "lookalikes", "train/data.md"),
+        ("accuracy_tables", "larger_table", "accuracy_dense2", "experiments/recipe.md"),
+        ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

@@ -15,7 +15,7 @@ from workzone.config import from_mapping, read_yaml
 from workzone.model.presets import PRESETS, preset
 from workzone.train.settings import TrainConfig
 
-DOCS = Path(__file__).parents[2] / "docs"
+PAGE = Path(__file__).parents[2] / "docs" / "train" / "models.md"
 
 runner = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"})
 
@@ -27,11 +27,11 @@ def invoke(*arguments: object, expect: int = 0) -> Result:
 
 
 def test_the_table_is_the_one_in_the_docs() -> None:
-    documented = (DOCS / "models.md").read_text()
+    documented = PAGE.read_text()
     lines = [line.rstrip() for line in invoke("models").stdout.splitlines() if line.strip()]
     assert all(any(line.split()[:1] == [name] for line in lines) for name in PRESETS)
     missing = [line for line in lines if line not in documented]
-    assert not missing, "docs/models.md is behind: put the output of `workzone models` there"
+    assert not missing, "docs/train/models.md is behind: put the output of `workzone models` there"
 
 
 def test_the_table_fits_a_terminal_of_80_columns() -> None:
@@ -45,7 +45,7 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
 
 
 def test_the_docs_speak_of_every_preset() -> None:
-    documented = " ".join((DOCS / "models.md").read_text().split())
+    documented = " ".join(PAGE.read_text().split())
     assert [name for name in PRESETS if f"`{name}`" not in documented] == []
 
 

@@ -205,7 +205,7 @@ def test_the_documented_program_needs_no_workzone(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "score" / "engines.md").read_text()
     found = re.search(r"run by a test -->\n```python\n(.*?)```", page, re.DOTALL)
     assert found
     assert "import workzone" not in found[1]

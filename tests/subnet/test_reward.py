@@ -46,7 +46,9 @@ def test_with_balanced_classes_and_errors_it_has_a_closed_form(errors: int) -> N
 
 
 def test_the_documented_table_says_for_which_share_it_holds() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "challenge.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "judge" / "challenge.md").read_text(
+        encoding="utf-8"
+    )
     assert "| errors in 100 | 50 with road work | 44 with road work |" in page
     for errors in (0, 2, 5, 10, 20):
         missed = errors - errors // 2

@@ -217,8 +217,8 @@ def test_resamples_without_a_class_are_counted() -> None:
 
 
 def test_the_code_of_the_page_runs() -> None:
-    page = Path(__file__).parents[2] / "docs" / "challenge.md"
+    page = Path(__file__).parents[2] / "docs" / "judge" / "challenge.md"
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 2
     for block in blocks:
-        exec(compile(block, "docs/challenge.md", "exec"), {})
+        exec(compile(block, "docs/judge/challenge.md", "exec"), {})

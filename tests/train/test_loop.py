@@ -305,13 +305,15 @@ def test_settings_that_cannot_be_are_all_named() -> None:
 
 
 def test_the_documented_reference_detector_trains() -> None:
-    """As docs/detector.md has it, made narrow."""
-    text = (Path(__file__).parents[2] / "docs" / "detector.md").read_text()
+    """As docs/understand/detector.md has it, made narrow."""
+    text = (Path(__file__).parents[2] / "docs" / "understand" / "detector.md").read_text()
     block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert block
     settings = yaml.safe_load(block.group(1).replace("512", "16").replace("256", "8"))
     settings["detector"]["pruner"]["keep"] = 2
-    config = from_mapping(TrainConfig, settings | {"epochs": 2}, where="docs/detector.md")
+    config = from_mapping(
+        TrainConfig, settings | {"epochs": 2}, where="docs/understand/detector.md"
+    )
     features, labels = made_data(40)
     corner = torch.rand(*features.shape[:3], 2, generator=torch.Generator().manual_seed(0)) / 2
     result = fit(
@@ -673,12 +675,12 @@ def test_what_averages_itself_takes_neither_decay_nor_ema() -> None:
 
 
 def test_the_documented_settings_train() -> None:
-    """As docs/training.md has them."""
-    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    """As docs/train/training.md has them."""
+    text = (Path(__file__).parents[2] / "docs" / "train" / "training.md").read_text()
     block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert block
     settings = yaml.safe_load(block.group(1)) | {"epochs": 2}
-    config = from_mapping(TrainConfig, settings, where="docs/training.md")
+    config = from_mapping(TrainConfig, settings, where="docs/train/training.md")
     features, labels = made_data(60)
     samples = made_samples(labels, telling=0.0)
     plain = dataclasses.replace(config, detector=PLAIN)

@@ -14,7 +14,7 @@ from workzone.data.prints import COARSE_BITS, CROPS, Hashes
 from workzone.errors import UsageError
 
 NEAR_DISTANCE = 6
-"""Bits of 64 in which the coarse hashes of two copies may differ; see docs/data.md."""
+"""Bits of 64 in which the coarse hashes of two copies may differ; see docs/train/data.md."""
 KINDS = ("re-encoded or resized", "mirrored", "cropped", "mirrored and cropped")
 LOOKED_FOR = "re-encoded, resized, mirrored, cropped about the centre"
 NOT_LOOKED_FOR = (
@@ -22,7 +22,7 @@ NOT_LOOKED_FOR = (
     "other moments of one scene"
 )
 
-_FINE_PER_COARSE = 8  # bits of 256 that may differ, for each of 64; see docs/data.md
+_FINE_PER_COARSE = 8  # bits of 256 that may differ, for each of 64; see docs/train/data.md
 _CELLS = 2_000_000  # comparisons at a time: bounds the memory of a crowded bucket
 
 Indices = npt.NDArray[np.int64]

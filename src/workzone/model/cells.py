@@ -127,7 +127,8 @@ class CellHead(nn.Module):
         Args:
             grid: ``[B, V, N, D]``, or ``[B, V, N + N / 4, D]`` with the cells of the views' halves,
                 which are judged apart: an image's logit is the mean of both. In training they are
-                left out: what is learned of the views alone travels better (docs/accuracy.md).
+                left out: what is learned of the views alone travels better
+                (docs/experiments/recipe.md).
             grid_size: rows and columns of a view's grid.
             boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
                 cells are in it.

@@ -160,7 +160,7 @@ PHASES = (
     _phase(
         2,
         experts=4,
-        # The rate that did best of three for Sophia, see docs/training.md.
+        # The rate that did best of three for Sophia, see docs/experiments/optimizers.md.
         optimizer={"name": "sophia", "learning_rate": 3e-4, "weight_decay": 0.05},
         test_time={"copies": 4, "keep": 0.5},
         summary="Experts, Sophia and filtered test-time augmentation; for any backbone.",
@@ -196,7 +196,8 @@ def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
             "schedule": {"name": "cosine", "warmup": 0.1},
             "sampling": {"class_balance": True, "source_balance": 0.5},
             "batch": 8,
-            "epochs": 2,  # with copies; a third costs accuracy on new sources: docs/accuracy.md
+            # With copies; a third costs accuracy on new sources: docs/experiments/recipe.md.
+            "epochs": 2,
             "classifier_penalty": 0.0,
             "choose_cut": False,  # what is best on sources seen is not on others
         },

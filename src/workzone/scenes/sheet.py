@@ -3,7 +3,7 @@
 Sheets of drawn scenes, road work in the left half and the same streets without in the right one,
 are made by::
 
-    python -m workzone.scenes.sheet day docs/scenes-day.jpg
+    python -m workzone.scenes.sheet day docs/train/scenes-day.jpg
 """
 
 from __future__ import annotations

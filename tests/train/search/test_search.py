@@ -282,7 +282,7 @@ def test_nothing_is_pickled(whole: tuple[Path, list[Tried]]) -> None:
 
 
 def test_the_documented_space_is_the_true_one() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "train" / "training.md").read_text()
     section = page.partition("## Search")[2].partition("\n## ")[0]
     keys = {key for config in (TrainConfig(), ENCODER, DENSE) for key in default_space(config)}
     assert [key for key in keys if f"`{key}`" not in section] == []
