@@ -33,7 +33,8 @@ from workzone.backbones.base import run as run_backbone
 from workzone.backbones.dinov3 import DINOv3ViT
 from workzone.backbones.registry import load_backbone
 from workzone.model.config import DetectorConfig
-from workzone.model.cost import META, TRAINING_BATCH, counted
+from workzone.model.cost import META, counted
+from workzone.model.costs import TRAINING_BATCH
 from workzone.model.detector import Detector
 from workzone.model.kernels import activate_fastest_attention
 from workzone.model.masks.loss import mask_loss

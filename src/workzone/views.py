@@ -215,7 +215,7 @@ def sample_views(
     """
     if copy == 0 or augmentation is None:
         return preprocess(data, layout, name=str(sample.image))
-    with needing_train("to look at augmented copies (--tta)"):
+    with needing_train("looking at augmented copies (--tta)"):
         from workzone.data.augment import augment
 
     frame = decode(data, enough_side=2 * enough_side(layout), name=str(sample.image))

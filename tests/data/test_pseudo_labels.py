@@ -30,7 +30,7 @@ def test_what_is_sure_gets_a_label_and_nothing_else() -> None:
     unlabelled = manifest_of(dict.fromkeys([*names, "broken"]) | {"known": 0})
     values = (0.97, 0.9, 0.89, 0.5, 0.1, 0.01)
     scores = dict(zip(names, values, strict=True)) | {"known": 0.99}
-    found = pseudo_label(unlabelled, scores)
+    found = pseudo_label(unlabelled, scores, sure=0.9)
     assert {row.id: row.label for row in found.manifest} == {
         "above": 1,
         "at": 1,

@@ -11,16 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from workzone.backbones.names import SIZES, ViTSize
-from workzone.model.cost import (
-    META,
-    TRAINING_BATCH,
-    PeakMemory,
-    counted,
-    meta_backbone,
-    preset_cost,
-    views_read,
-)
-from workzone.model.presets import preset
+from workzone.model.cost import META, PeakMemory, counted, meta_backbone, preset_cost
+from workzone.model.costs import TRAINING_BATCH, preset_costs, views_read
+from workzone.model.presets import PRESETS, preset
 
 
 def empty(*shape: int) -> torch.Tensor:
@@ -133,3 +126,12 @@ def test_lites_figures_hang_together() -> None:
     whole = preset_cost(dataclasses.replace(entry, detector=plain))
     assert whole.backbone_flops * 4 == cost.backbone_flops * 12
     assert cost.train_step - whole.train_step >= TRAINING_BATCH * 49 * 1280 * 4  # the grid
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_written_down_is_what_is_counted(name: str) -> None:
+    assert preset_costs()[name] == preset_cost(PRESETS[name])  # else: benchmarks/preset_costs.py
+
+
+def test_no_other_costs_are_written_down() -> None:
+    assert list(preset_costs()) == list(PRESETS)

@@ -44,8 +44,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         progress.enabled, progress.notes = True, not kwargs.get("as_json")
         try:
             level = logging.WARNING if kwargs.get("as_json") else logging.INFO
-            purpose = f"workzone {function.__name__.replace('_', '-')}"
-            with _log_shown(level), _warnings_shown(), needing_train(purpose):
+            with _log_shown(level), _warnings_shown(), needing_train("this command"):
                 return function(*args, **kwargs)
         except UsageError as error:
             _complain(error)

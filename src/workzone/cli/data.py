@@ -11,8 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
-from workzone.data.joining import moved
-from workzone.data.manifest import read_manifest, write_manifest
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,6 +117,7 @@ def audit(
     their group, and columns (and image sizes) that give the label away.
     """
     from workzone.data.audit import audit as run_audit
+    from workzone.data.manifest import read_manifest
 
     report = run_audit(
         read_manifest(manifest), near_distance=near_distance, place_metres=place_metres
@@ -173,6 +172,8 @@ def split(
     mirrored, cropped about the centre) stay together. An earlier split is replaced. The finished
     split is measured again before it is written, and says what it did not look for.
     """
+    from workzone.data.joining import moved
+    from workzone.data.manifest import read_manifest, write_manifest
     from workzone.data.prints import fingerprints
     from workzone.data.splits import split_manifest
 
@@ -215,6 +216,7 @@ def join(
     refused, but for labels that are a model's (`workzone pseudo-label`): they give way.
     """
     from workzone.data.joining import join_manifests
+    from workzone.data.manifest import read_manifest, write_manifest
 
     joined = join_manifests([read_manifest(path) for path in manifests], output.parent)
     write_manifest(joined.manifest, output)
@@ -249,6 +251,7 @@ def preview(
 
     Labels and groups take turns, so that rare ones are seen too.
     """
+    from workzone.data.manifest import read_manifest
     from workzone.data.preview import contact_sheet
 
     listed = read_manifest(manifest)

@@ -9,10 +9,9 @@ import typer
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
-from workzone.progress import track
 
 if TYPE_CHECKING:
-    from workzone.model.cost import Cost
+    from workzone.model.costs import Cost
     from workzone.model.presets import Preset
 
 EXAMPLES_MODELS = examples(
@@ -34,11 +33,12 @@ def models(
     With a name, that preset's detector is printed as YAML for `workzone train --config`, its
     figures and the options of `workzone train` beside it.
     """
-    from workzone.model.cost import preset_cost
+    from workzone.model.costs import preset_costs
     from workzone.model.presets import PRESETS, preset
 
     chosen = list(PRESETS.values()) if name is None else [preset(name)]
-    counted = [(entry, preset_cost(entry)) for entry in track(chosen, "counting")]
+    costs = preset_costs()
+    counted = [(entry, costs[entry.name]) for entry in chosen]
     if as_json:
         rows = [_to_json(entry, cost) for entry, cost in counted]
         print_json(rows if name is None else rows[0])
@@ -78,7 +78,7 @@ def _configuration(entry: Preset, cost: Cost) -> str:
     """YAML that `workzone train` takes; all that it cannot hold is said in comments."""
     import yaml
 
-    from workzone.model.cost import TRAINING_BATCH
+    from workzone.model.costs import TRAINING_BATCH
 
     comments = (
         f"{entry.name}: {entry.summary}",
@@ -99,7 +99,7 @@ def _configuration(entry: Preset, cost: Cost) -> str:
 
 
 def _views(entry: Preset) -> str:
-    from workzone.model.cost import views_read
+    from workzone.model.costs import views_read
 
     read, views = views_read(entry), entry.layout.count
     return f"{views if read == views else f'{read}/{views}'}x{entry.layout.size}"

@@ -9,7 +9,6 @@ import typer
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import ManifestArgument
-from workzone.data.pseudo_labels import SURE
 
 EXAMPLES_PSEUDO_LABEL = examples(
     "workzone predict dashcam.parquet -o scores.parquet",
@@ -32,7 +31,7 @@ def pseudo_label(
             help="Probability from which on an image counts as road work; as none from one minus "
             "this down. Between the two it is left out."
         ),
-    ] = SURE,
+    ] = 0.9,
     as_json: JsonFlag = False,
 ) -> None:
     """Give images without a label the one that a model is sure of, to train on them too.

@@ -13,11 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from workzone.data.kinds import IMAGE_SUFFIXES
-from workzone.data.manifest import SCHEMA
 from workzone.data.passed_over import MASK, OVERLAY, SPECIAL, UPWARD, PassedOver, kind_of
 from workzone.errors import WorkzoneError
 
@@ -189,6 +185,11 @@ def _masks_of_manifest(root: Path, name: str) -> Iterator[str]:
     """Masks that a manifest of this name lists, relative to ``root``."""
     if not name.endswith(".parquet"):
         return
+    import pyarrow as pa  # as long as judging a photograph, were it at the top
+    import pyarrow.parquet as pq
+
+    from workzone.data.manifest import SCHEMA
+
     try:
         file = pq.ParquetFile(root / name)
         if not set(file.schema_arrow.names) >= set(SCHEMA.names):

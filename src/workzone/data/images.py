@@ -30,7 +30,6 @@ from workzone.data.deep_pixels import (
 from workzone.data.exif import ORIENTATION_TAG, orientation_of, turn_upright
 from workzone.data.heic import open_heic
 from workzone.data.jpegs import JPEG_START, decode_jpeg
-from workzone.data.parquet_cells import read_cell
 from workzone.data.png_chunks import PNG_START, bare_png
 from workzone.data.tiff_tags import without_damaged_notes
 from workzone.errors import ImageError
@@ -65,6 +64,8 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
     try:
         _check_file(path, ref)
         if ref.row is not None:
+            from workzone.data.parquet_cells import read_cell  # pyarrow, for parquet alone
+
             data = read_cell(path, ref)
         elif ref.member is not None:
             data = read_member(path, ref.member, most=MAX_BYTES)

@@ -27,8 +27,6 @@ SOURCE = "pseudo"
 """
 FORMER_SOURCE = "pseudo_source"
 """The column that keeps where such a row comes from: whose licence binds it."""
-SURE = 0.9
-"""Probability from which on a label is taken over; of none from 1 - this one down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class PseudoLabelled:
 
 
 def pseudo_label(
-    manifest: Manifest, probabilities: Mapping[str, float], *, sure: float = SURE
+    manifest: Manifest, probabilities: Mapping[str, float], *, sure: float
 ) -> PseudoLabelled:
     """Give the unlabelled rows of a manifest the labels that a model is sure of.
 

@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from workzone.backbones.base import Backbone, pool
 from workzone.backbones.registry import EMBEDDED, load_backbone
 from workzone.model.base import AnyDetector
+from workzone.model.costs import TRAINING_BATCH, Cost, views_read
 from workzone.model.inputs import DetectorInput
 from workzone.model.make import make_detector
 from workzone.model.masks.loss import mask_loss
@@ -34,28 +35,6 @@ from workzone.model.presets import Preset
 from workzone.types import OBJECT_CLASSES
 
 META = torch.device("meta")
-TRAINING_BATCH = 64  # images
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """The figures of one preset. Memory is in bytes and counts tensors, not what a library needs
-    inside an operation; activations are float32.
-    """
-
-    frozen_parameters: int  # the backbone's published weights
-    trainable_parameters: int  # the detector
-    flops: int  # for one image: the backbone on the views it reads, and the detector
-    backbone_flops: int  # the backbone's part
-    weights_float32: int  # bytes of both, as they are held
-    weights_bfloat16: int  # the same at two bytes a number
-    predict_activations: int  # most that is alive at once for one image, beside the weights
-    train_step: int  # most that is alive at once in a step on stored features, weights included
-
-    @property
-    def predict_memory(self) -> int:
-        """Bytes for predicting one image in float32: weights and activations."""
-        return self.weights_float32 + self.predict_activations
 
 
 class PeakMemory(TorchDispatchMode):
@@ -174,11 +153,6 @@ def preset_cost(preset: Preset) -> Cost:
         predict_activations=max(seen.activations, prediction.peak - detector_bytes),
         train_step=_train(detector, preset, seen),
     )
-
-
-def views_read(preset: Preset) -> int:
-    """How many views of an image the backbone reads in prediction: k where there is a glance."""
-    return preset.detector.views_read(preset.layout.count)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def load_text_model(description: Description) -> SentenceModel:
     spec = description.text_model
     if spec is None:
         raise UsageError("the detector takes no text, so it has no sentence model")
-    with needing_train("to judge by texts beside images"):
+    with needing_train("judging by texts beside images"):
         from workzone.features.text_model import load_sentence_model
 
     model = load_sentence_model(spec.model)

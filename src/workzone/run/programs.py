@@ -47,7 +47,7 @@ def open_program(
             f"{folder} is a bundle, which engine torch runs. For engine {engine} write a program "
             f"of it first: workzone export {folder} -o FOLDER --engine {engine}"
         )
-    with needing_train(f"{folder} is a bundle, not an exported program: to open it"):
+    with needing_train(f"{folder} is a bundle, not an exported program: opening it"):
         from workzone.decide.bundle import read_bundle
         from workzone.model.kernels import log_attention_kernel
         from workzone.run.backbone import bundle_backbone

@@ -14,7 +14,6 @@ from pathlib import Path
 from workzone.data.find_files import find_files, nearest_name
 from workzone.data.images import MAX_BYTES, read_bytes
 from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice, local_path
-from workzone.data.manifest import read_manifest
 from workzone.data.passed_over import PassedOver, counted
 from workzone.errors import UsageError
 from workzone.run.images import Encoded
@@ -147,6 +146,8 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
     named = (str(path.absolute()),)
     _check(str(source), path)
     if path.suffix.lower() == ".parquet" and path.is_file():
+        from workzone.data.manifest import read_manifest  # pyarrow, for manifests alone
+
         manifest = read_manifest(path)
         return Found([(s.id, Item(s.image, manifest.root, s)) for s in manifest], sources=named)
     if not path.is_dir():
