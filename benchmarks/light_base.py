@@ -2,9 +2,9 @@
 
     python benchmarks/light_base.py -o benchmarks/results/light_base.json [--before COMMIT]
 
-Builds a wheel of the working tree and one of the older commit, installs each with what it needs into
-a fresh virtual environment, and runs the command in both by turns: seconds from start to end, peak
-memory of the process, and bytes on disk.
+Builds a wheel of the working tree and one of the older commit, installs each with what it needs
+into a fresh virtual environment, and runs the command in both by turns: seconds from start to end,
+peak memory of the process, and bytes on disk.
 """
 
 from __future__ import annotations
