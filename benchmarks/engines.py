@@ -20,11 +20,11 @@ from workzone.decide.bundle import default_model, read_bundle
 from workzone.engine.choose import load_program
 from workzone.engine.export import export
 from workzone.engine.gate import GateImage, compare
-from workzone.engine.program import Seen
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import UsageError
 from workzone.run.backbone import bundle_backbone
 from workzone.run.gate_images import gate_images
+from workzone.run.pipeline import as_input
 from workzone.views import ViewLayout, preprocess
 
 ENGINES = (("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
@@ -39,8 +39,7 @@ def photographs(folder: Path, layout: ViewLayout, count: int) -> list[GateImage]
         places = (folder / row["file"], folder / "photos" / row["file"])
         file = next(place for place in places if place.exists())
         views = preprocess(file.read_bytes(), layout, name=row["file"])
-        seen = Seen(views.pixels.numpy(), views.boxes)
-        images.append(GateImage(row["file"], seen, int(row["label"])))
+        images.append(GateImage(row["file"], as_input(views), int(row["label"])))
     return images
 
 

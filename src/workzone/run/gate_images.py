@@ -11,9 +11,9 @@ from PIL import Image
 from workzone.data.manifest import read_manifest
 from workzone.decide.description import Description
 from workzone.engine.gate import GateImage
-from workzone.engine.program import Seen
 from workzone.errors import ImageError
 from workzone.progress import track
+from workzone.run.pipeline import as_input
 from workzone.scenes.scene import draw_scene
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
@@ -44,7 +44,7 @@ def _listed(layout: ViewLayout, path: Path, count: int) -> Iterator[GateImage]:
             views = preprocess(sample_bytes(sample, manifest.root), layout)
         except ImageError:
             continue  # the audit tells of them
-        yield GateImage(sample.id, Seen(views.pixels.numpy(), views.boxes), sample.label)
+        yield GateImage(sample.id, as_input(views), sample.label)
 
 
 def _drawn(layout: ViewLayout, count: int) -> Iterator[GateImage]:
@@ -53,5 +53,4 @@ def _drawn(layout: ViewLayout, count: int) -> Iterator[GateImage]:
         buffer = io.BytesIO()
         Image.fromarray(scene.image).save(buffer, format="JPEG", quality=90)
         views = preprocess(buffer.getvalue(), layout)
-        seen = Seen(views.pixels.numpy(), views.boxes)
-        yield GateImage(f"drawn scene {seed}", seen, scene.label)
+        yield GateImage(f"drawn scene {seed}", as_input(views), scene.label)
