@@ -56,8 +56,8 @@ def batches_ahead(
             for item in source.take(ahead - len(waiting)):
                 waiting.append((item, executor.submit(function, item)))
 
-        fill()
         try:
+            fill()
             while waiting:
                 batch = [_result(waiting.popleft())]
                 while waiting and len(batch) < size and _succeeded(waiting[0][1]):

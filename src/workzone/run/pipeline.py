@@ -77,7 +77,7 @@ class Pipeline:
             load: gives the image's file; called in threads.
             sample_of: gives the image's metadata; None: there are none of any image.
             batch: images that are judged at once at most, each with its copies where the model
-                looks at some. On processors 1 is best: the views of one image fill them.
+                looks at some. On processors more is no faster, and takes more memory.
 
         Raises:
             UsageError: a batch below 1.
