@@ -16,8 +16,7 @@ from pathlib import Path
 
 from record import write_record
 
-from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle import default_model, read_bundle
 from workzone.engine.choose import load_program
 from workzone.engine.export import export
 from workzone.engine.gate import GateImage, compare
@@ -40,8 +39,7 @@ def photographs(folder: Path, layout: ViewLayout, count: int) -> list[GateImage]
         places = (folder / row["file"], folder / "photos" / row["file"])
         file = next(place for place in places if place.exists())
         views = preprocess(file.read_bytes(), layout, name=row["file"])
-        seen = Seen(views.pixels, views.boxes)
-        images.append(GateImage(row["file"], seen, int(row["label"])))
+        images.append(GateImage(row["file"], Seen(views.pixels, views.boxes), int(row["label"])))
     return images
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workzone.parallel import in_batches, map_ahead
+from workzone.parallel import batches_ahead, in_batches, map_ahead
 
 
 def test_results_come_in_the_order_of_items_whatever_finishes_first():
@@ -92,3 +92,36 @@ def test_batches_are_full_but_the_last_and_lose_nothing(items, size):
     assert [item for batch in batches for item in batch] == items
     assert all(len(batch) == size for batch in batches[:-1])
     assert all(0 < len(batch) <= size for batch in batches)
+
+
+def test_a_batch_holds_what_is_done_and_ends_before_a_failure():
+    ready, release = threading.Event(), threading.Event()
+
+    def function(item):
+        if item == 0:
+            assert release.wait(10)
+        if item == 5:
+            ready.set()  # the other thread has done 1 to 4
+        if item == 3:
+            raise KeyError("three")
+        return item
+
+    batches = batches_ahead(function, range(6), size=8, threads=2, ahead=8)
+    threading.Thread(target=lambda: (ready.wait(10), release.set())).start()
+    assert next(batches) == [(0, 0), (1, 1), (2, 2)]
+    with pytest.raises(KeyError, match="three"):
+        next(batches)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 30])
+def test_an_exception_of_the_source_is_raised_after_all_results(size, count):
+    def source():
+        yield from range(count)
+        raise OSError("gone")
+
+    results = []
+    with pytest.raises(OSError, match="gone"):
+        for batch in batches_ahead(abs, source(), size=size, ahead=4):
+            results += batch
+    assert results == [(item, item) for item in range(count)]

@@ -253,14 +253,15 @@ def test_overlays_show_what_was_printed_at_the_share_found(
     for number in range(8):
         blob_image(number, 0).save(street.parent / f"{number}.png")
     drawn: list[float] = []
-    explain = Predictor.explain_file
+    explain = Predictor.explain_stream
 
-    def told(self: Predictor, *given: Any) -> Any:
-        scored, overlay = explain(self, *given)
-        drawn.append(scored.probability)
-        return scored, overlay
+    def kept(*arguments: Any, **options: Any) -> Any:
+        for name, result in explain(*arguments, **options):
+            assert isinstance(result, tuple)
+            drawn.append(result[0].probability)
+            yield name, result
 
-    monkeypatch.setattr(Predictor, "explain_file", told)
+    monkeypatch.setattr(Predictor, "explain_stream", kept)
     options = ("--model", tiny.bundle, "--share", "auto", "--explain", tmp_path / "o", "--json")
     lines = predict(street.parent, *options).stdout.splitlines()
     assert [json.loads(line)["probability"] for line in lines] == pytest.approx(drawn)
@@ -439,16 +440,18 @@ def test_overlays_are_of_what_was_scored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     explained = []
-    real = Predictor.explain_file
+    explain = Predictor.explain_stream
 
-    def kept(*arguments: Any) -> Any:
-        explained.append(real(*arguments))
-        return explained[-1]
+    def kept(*arguments: Any, **options: Any) -> Any:
+        for name, result in explain(*arguments, **options):
+            assert isinstance(result, tuple)
+            explained.append(result[0])
+            yield name, result
 
-    monkeypatch.setattr(Predictor, "explain_file", kept)
+    monkeypatch.setattr(Predictor, "explain_stream", kept)
     result = predict(
         *(by_night, "-m", told, "--json", "--explain", tmp_path / "overlays", *options)
     )
-    ((prediction, _),) = explained
+    (prediction,) = explained
     row = json.loads(result.stdout)
     assert (prediction.probability, prediction.inputs) == (row["probability"], row["inputs"])

@@ -27,6 +27,8 @@ CASE = "linear attention, learned places"
 class Changed:
     """An engine with a fault."""
 
+    views_at_once = 2
+
     def __init__(self, engine: Engine, *, precision: str = "float32") -> None:
         self.engine, self.name, self.precision = engine, "changed", precision
 
@@ -59,10 +61,19 @@ def _rounded(value: Array) -> Array:
 class OneByOne(Changed):
     """Fixed to a batch of one."""
 
+    fixed = ("judge", "features")
+
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
-        if graph == "judge" and len(inputs["features"]) != 1:
+        if graph == self.fixed[0] and len(inputs[self.fixed[1]]) != 1:
             raise RuntimeError("Got invalid dimensions: index 0 got 3 expected 1")
         return super().run(graph, inputs)
+
+
+class ViewByView(OneByOne):
+    """Whose reader is, although it is never given more."""
+
+    views_at_once = 1
+    fixed = ("reader", "pixels")
 
 
 def programs(fault: type[Changed], **more: str) -> tuple[Program, Program]:
@@ -99,9 +110,10 @@ def test_rounding_passes_as_bfloat16_and_not_as_float32() -> None:
 
 
 def test_a_program_of_one_batch_size_fails_and_no_images_are_no_proof() -> None:
-    program, reference = programs(OneByOne)
-    with pytest.raises(GateError, match="the program fails on a batch of 3: Got invalid"):
-        compare(program, reference, images(made(CASE)[0]))
+    for fault in (OneByOne, ViewByView):
+        program, reference = programs(fault)
+        with pytest.raises(GateError, match=r"the program fails on a batch of \d: Got invalid"):
+            compare(program, reference, images(made(CASE)[0]))
     with pytest.raises(GateError, match="no images to compare on"):
         compare(program, reference, [])
 

@@ -22,6 +22,7 @@ from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import estimate_share
+from workzone.engine.program import Program
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.files import hold
 from workzone.run import bulk, sources
@@ -339,6 +340,40 @@ def test_the_journal_of_another_model_is_refused(
     with pytest.raises(WorkzoneError, match=message):
         predict_many(predictor, photos / "a", output)
     assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision"), [("onnx", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16")]
+)
+def test_a_job_does_not_go_on_with_another_engine_or_precision(
+    engine: str,
+    precision: str,
+    predictor: Predictor,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "scores.csv"
+    journal = partial(predictor, photos, output, monkeypatch)
+    before = journal.read_bytes()
+
+    class Other:
+        name = engine
+
+        def __init__(self) -> None:
+            self.precision = precision
+
+        run = predictor.program.engine.run
+
+    other = Predictor(Program(predictor.description, Other()))
+    message = (
+        rf"\.scores\.csv\.journal was begun by engine torch in float32, this is engine {engine} in "
+        rf"{precision}, whose .*: go on with the same model, --engine and --precision, delete it"
+    )
+    with pytest.raises(WorkzoneError, match=message):
+        predict_many(other, photos, output)
+    assert journal.read_bytes() == before
+    assert predict_many(predictor, photos, output).resumed == 5
 
 
 def test_a_job_of_several_sources_goes_on_with_the_same_in_order_only(

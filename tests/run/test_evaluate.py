@@ -202,6 +202,7 @@ def test_the_report_shows_figures_warnings_and_mistakes(
     text = json.dumps(result.to_json(), allow_nan=False)
     facts = json.loads(text)["model"]
     assert facts["backbone"] == "lite0"
+    assert (facts["engine"], facts["precision"]) == ("torch", store.spec.precision)
     assert facts["trainable parameters"] == sum(p.numel() for p in bundle.detector.parameters())
 
 

@@ -274,7 +274,7 @@ def test_the_heat_lies_on_the_object(sharp: Predictor, monkeypatch: pytest.Monke
         heats.append(heat)
         return draw_overlay(frame, heat, **rest)
 
-    monkeypatch.setattr("workzone.run.predictor.draw_overlay", kept)
+    monkeypatch.setattr("workzone.run.overlay.draw_overlay", kept)
     hits, shares = 0, []
     for number in range(12):
         quarter = number % 4

@@ -1,4 +1,4 @@
-"""What is known of a model beside its weights: how it sees, what its answers mean, its origin."""
+"""A model but for its weights: how it sees, what its answers mean, its origin."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Description:
             )
         spec = self.text_model
         asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
-        given = (0, "") if spec is None else (spec.width, spec.key())
-        if (asked[0] or given[0]) and asked != given:
+        has = (0, "") if spec is None else (spec.width, spec.key())
+        if (asked[0] or has[0]) and asked != has:
             raise UsageError(
                 f"its detector takes text vectors of width {asked[0]} and key "
-                f"{asked[1] or 'none'}, its text_model gives width {given[0]} and key "
-                f"{given[1] or 'none'}; name the text model that it was trained with"
+                f"{asked[1] or 'none'}, its text_model gives width {has[0]} and key "
+                f"{has[1] or 'none'}; name the text model that it was trained with"
             )
 
     @property
@@ -60,11 +60,6 @@ class Description:
     def identity(self) -> str:
         """16 hex digits that change with anything that changes a probability."""
         raise NotImplementedError
-
-    @property
-    def dense(self) -> bool:
-        """Whether every cell of the views is judged."""
-        return self.config.dense
 
     @property
     def metadata(self) -> MetadataConfig | None:
@@ -78,7 +73,7 @@ class Description:
 
     @property
     def grids_judged(self) -> Literal["none", "first", "all"]:
-        """Whose patch grids the detector is given, but for the glance."""
+        """Whose patch grids the detector takes, but for the glance."""
         if self.config.needs_all_grids:
             return "all"
         return "first" if self.config.masks is not None else "none"
@@ -86,7 +81,7 @@ class Description:
     @property
     def resizable(self) -> bool:
         """Whether views of any size can be judged, see :meth:`with_view_size`."""
-        return self.dense and self.spec.backbone.startswith("lite")
+        return self.config.dense and self.spec.backbone.startswith("lite")
 
     def with_test_time(self, copies: int | None) -> Self:
         """The same that looks at ``copies`` augmented copies too; 0: none; None: as it is.
@@ -109,29 +104,30 @@ class Description:
         """
         if share is None:
             return self
-        told = self.metadata_calibration
+        with_metadata = self.metadata_calibration
         return dataclasses.replace(
             self,
             calibration=self.calibration.at_share(share),
-            metadata_calibration=None if told is None else told.at_share(share),
+            metadata_calibration=with_metadata and with_metadata.at_share(share),
         )
 
     def with_view_size(self, size: int | None) -> Self:
         """The same that sees views of another side, in pixels; None: as it is.
 
         Smaller views are read faster, in larger ones smaller things are seen. Only a dense detector
-        can do this: it judges cells, of which there may be any number.
+        on an embedded backbone can do this: it judges cells, of which there may be any number.
 
         Raises:
-            UsageError: another kind of detector, or a size that is no multiple of a cell's.
+            UsageError: the model is not `resizable`, or a size that is no multiple of a cell's.
         """
         layout, (rows, _) = self.spec.layout, self.spec.grid_size
         if size is None or size == layout.size:
             return self
-        if not self.dense:
+        if not self.resizable:
             raise UsageError(
                 f"--size: this model knows views of {layout.size} px and no others; dense models "
-                "(workzone train --preset dense, and the one that comes with workzone) take any"
+                "on an embedded backbone (workzone train --preset dense, and the one that comes "
+                "with workzone) take any"
             )
         cell = layout.size // rows
         multiple = 2 * cell if layout.halves else cell

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from workzone.decide.threshold import HALF, matthews
 from workzone.engine.program import Answer, Array, Arrays, Engine, GraphName, Program, Seen
 from workzone.errors import WorkzoneError
+from workzone.views import MAX_VIEWS
 
 BATCHES = (1, 3, 8)
 """Sizes that are tried in turn: a program that was fixed to one size fails at the others."""
@@ -90,7 +91,7 @@ class GateImage:
 
 
 def compare(program: Program, reference: Program, images: Iterable[GateImage]) -> GateReport:
-    """Run both on the same images, in batches of several sizes.
+    """Run both on the same images, in batches of several sizes, views all at once every other time.
 
     Raises:
         GateError: there are no images, or the program fails on a batch of some size.
@@ -100,6 +101,7 @@ def compare(program: Program, reference: Program, images: Iterable[GateImage]) -
     ours: list[Answer] = []
     theirs: list[Answer] = []
     sizes = 0
+    programs = (program, Program(program.description, _AllAtOnce(program.engine)))
     pending = list(images)
     while pending:
         size = BATCHES[sizes % len(BATCHES)]
@@ -107,7 +109,7 @@ def compare(program: Program, reference: Program, images: Iterable[GateImage]) -
         batch, pending = pending[:size], pending[size:]
         theirs += reference.run([image.seen for image in batch])
         try:
-            ours += program.run([image.seen for image in batch])
+            ours += programs[sizes % 2].run([image.seen for image in batch])
         except Exception as error:
             raise GateError(
                 f"{program.engine.name}: the program fails on a batch of {len(batch)}: {error}"
@@ -191,14 +193,26 @@ def differences(
     return found
 
 
-class _Recorder:
-    """An engine that keeps what goes in and out of another one."""
+class _AllAtOnce:
+    """An engine whose reader is given all views at once, as one on a GPU would be."""
+
+    views_at_once = MAX_VIEWS * max(BATCHES)
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.precision, self._engine = engine.name, engine.precision, engine
+
+    def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
+        return self._engine.run(graph, inputs)
+
+
+class _Recorder(_AllAtOnce):
+    """And that keeps what goes in and out."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
         self.calls: list[tuple[GraphName, Arrays, Arrays]] = []
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
-        said = self._engine.run(graph, inputs)
-        self.calls.append((graph, inputs, said))
-        return said
+        outputs = super().run(graph, inputs)
+        self.calls.append((graph, inputs, outputs))
+        return outputs

@@ -7,7 +7,7 @@ sees.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +26,23 @@ from workzone.model.views.glance import Glance
 from workzone.types import BackboneOutput, DetectorOutput
 
 
-class Reader(nn.Module):
+class GraphModule(nn.Module):
+    """A graph that says by name what it takes and how it computes.
+
+    A program offers what it has under these names: ``boxes``, ``view_ids`` and ``view_mask`` of the
+    views that were read, what the reader gave of them, and ``metadata_`` with each field.
+    """
+
+    inputs: tuple[str, ...] = ()
+    """Names of what its `forward` takes, of all that is offered."""
+    gives_gradients = False
+    """Whether it differentiates as it runs."""
+
+
+class Reader(GraphModule):
     """Views to what the backbone says of them."""
+
+    inputs = ("pixels",)
 
     def __init__(self, backbone: Backbone, *, pooling: str | None, halves: bool) -> None:
         """Take the parts.
@@ -90,8 +105,10 @@ def _halved_rows(pixels: torch.Tensor) -> torch.Tensor:
     return torch.floor((before + 3 * upper + 3 * lower + after) / (weight - missing) + 0.5)
 
 
-class Chooser(nn.Module):
+class Chooser(GraphModule):
     """The glance: which views are worth reading, from the global view's grid."""
+
+    inputs = ("grid", "boxes", "view_ids")
 
     def __init__(self, glance: Glance) -> None:
         super().__init__()
@@ -106,12 +123,14 @@ class Chooser(nn.Module):
         return {"kept": kept}
 
 
-class CellsJudge(nn.Module):
+class CellsJudge(GraphModule):
     """The dense detector: cells to logits."""
 
-    def __init__(self, detector: DenseDetector) -> None:
+    def __init__(self, detector: DenseDetector, *, halves: bool) -> None:
+        """Take the head; ``halves``: whether views are read at half their size too."""
         super().__init__()
         self.head = detector.cells
+        self.inputs = ("boxes", "grid", "half_grid") if halves else ("boxes", "grid")
 
     def forward(
         self, boxes: torch.Tensor, grid: torch.Tensor, half_grid: torch.Tensor | None = None
@@ -129,7 +148,7 @@ class CellsJudge(nn.Module):
         """
         head = self.head
         grids = {"cells": grid} | ({} if half_grid is None else {"half_cells": half_grid})
-        said: dict[str, torch.Tensor] = {}
+        by_name: dict[str, torch.Tensor] = {}
         logits, weights, deciding = [], [], []
         for name, part in grids.items():
             size = (part.shape[2], part.shape[3])
@@ -147,22 +166,30 @@ class CellsJudge(nn.Module):
             flat = judged.flatten(1, 2)
             places = strongest.indices[..., None].expand(-1, -1, flat.shape[2])
             deciding.append(flat.gather(1, places).mean(dim=1))
-            said[name] = cells.unflatten(2, size)
+            by_name[name] = cells.unflatten(2, size)
         logit = torch.stack(logits).mean(dim=0)
         return {
             "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
             "view_weights": torch.stack(weights).mean(dim=0),
             "penultimate": torch.stack(deciding).mean(dim=0),
-            **said,
+            **by_name,
         }
 
 
-class ViewsJudge(nn.Module):
+class ViewsJudge(GraphModule):
     """The detector of whole views: features to logits, and what argued for them."""
 
+    gives_gradients = True
+
     def __init__(self, detector: Detector, *, grid_size: tuple[int, int]) -> None:
+        """Take the detector; ``grid_size``: rows and columns of a view's grid."""
         super().__init__()
         self.detector, self.grid_size = detector, grid_size
+        self.inputs = ("features", "boxes", "view_ids", "view_mask")
+        if detector.config.masks is not None:
+            self.inputs += ("grid",)
+        if detector.config.metadata is not None:
+            self.inputs += tuple(f"metadata_{field.name}" for field in fields(MetadataBatch))
 
     def forward(
         self,
@@ -203,7 +230,7 @@ class ViewsJudge(nn.Module):
         )
         assert output.penultimate is not None
         against = features - self.detector.feature_mean
-        said = {
+        outputs = {
             "logits": output.logits.detach(),
             "view_weights": output.view_weights.detach(),
             "penultimate": output.penultimate.detach(),
@@ -211,8 +238,8 @@ class ViewsJudge(nn.Module):
             "feature_gradient": gradient,
         }
         if output.masks is not None:
-            said["masks"] = output.masks.detach()
-        return said
+            outputs["masks"] = output.masks.detach()
+        return outputs
 
     def _with_gradient(self, inputs: DetectorInput) -> tuple[DetectorOutput, torch.Tensor]:
         """The output, and the gradient of its logit by the features ``[B, V, D]``."""
@@ -224,23 +251,24 @@ class ViewsJudge(nn.Module):
         return output, gradient
 
 
-def _batch(fields: dict[str, torch.Tensor]) -> MetadataBatch | None:
-    if not fields:
+def _batch(metadata: dict[str, torch.Tensor]) -> MetadataBatch | None:
+    if not metadata:
         return None
-    return MetadataBatch(**{name.removeprefix("metadata_"): v for name, v in fields.items()})
+    return MetadataBatch(**{name.removeprefix("metadata_"): v for name, v in metadata.items()})
 
 
 def judging_graphs(
-    detector: AnyDetector, *, grid_size: tuple[int, int]
-) -> dict[GraphName, nn.Module]:
+    detector: AnyDetector, *, grid_size: tuple[int, int], halves: bool
+) -> dict[GraphName, GraphModule]:
     """The chooser, of a detector that has a glance, and the judge.
 
     Args:
         detector: in evaluation mode.
         grid_size: rows and columns of a view's grid.
+        halves: whether views are read at half their size too.
     """
     if isinstance(detector, DenseDetector):
-        return {"judge": CellsJudge(detector)}
+        return {"judge": CellsJudge(detector, halves=halves)}
     assert isinstance(detector, Detector)
     judge = ViewsJudge(detector, grid_size=grid_size)
     if detector.glance is None:

@@ -22,6 +22,7 @@ class OpenVinoEngine:
     """Compiled models on the processor, one per graph."""
 
     name = "openvino"
+    views_at_once = 1  # as for ONNX Runtime
 
     def __init__(
         self, files: Mapping[GraphName, Path], *, precision: str = "float32", threads: int = 0

@@ -39,8 +39,13 @@ class Engine(Protocol):
         """That the graphs compute in, as read back from the engine."""
         ...
 
+    @property
+    def views_at_once(self) -> int:
+        """How many views the reader is best given at a time."""
+        ...
+
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
-        """The outputs of a graph, by name."""
+        """The outputs of a graph, by name; inputs that it does not ask for are left out."""
         ...
 
 
@@ -48,9 +53,9 @@ class Engine(Protocol):
 class Answer:
     """What a program says of one image.
 
-    Places are fractions of the upright frame. A dense detector has ``cells``, the logits of its
-    cells, 0 at the cut; others have ``grid`` and ``feature_gradient``, from which follows what each
-    cell of the views that were read adds to the logit.
+    Places are fractions of the upright frame. A judge of cells gives ``cells``, their logits, 0 at
+    the cut; one of whole views gives ``feature_gradient``, from which and the ``grid`` follows what
+    each cell of the views that were read adds to the logit.
     """
 
     probability: float  # calibrated, of road work, always finite
@@ -61,14 +66,14 @@ class Answer:
     penultimate: Floats  # [D'], what the last layer saw
     with_metadata: bool
     cells: tuple[Floats, ...] = ()  # [V, h, w], and of views at half their size [V, h / 2, w / 2]
-    grid: Floats | None = None  # of the views read [k, h, w, D], where asked for
+    grid: Floats | None = None  # of the views read [k, h, w, D]
     feature_gradient: Floats | None = None  # [k, D']
     masks: Floats | None = None  # logits [K, h, w]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One image as a program takes it: uint8 ``[V, 3, S, S]``, ``[V, 4]``, and what is known."""
+    """One image as a program takes it: uint8 ``[V, 3, S, S]``, ``[V, 4]``, and metadata."""
 
     pixels: npt.NDArray[np.uint8]
     boxes: Floats
@@ -94,12 +99,12 @@ class Program:
         reading = self._read(images)
         answers: list[Answer] = []
         # Images with and without metadata have calibrations of their own, and pass apart.
-        known = np.array([image.metadata is not None for image in images])
+        has_metadata = np.array([image.metadata is not None for image in images])
         order = []
-        for told in (False, True):
-            rows = np.flatnonzero(known == told)
+        for with_metadata in (False, True):
+            rows = np.flatnonzero(has_metadata == with_metadata)
             if len(rows):
-                answers += self._judge(images, reading, rows, with_metadata=told)
+                answers += self._judge(images, reading, rows, with_metadata=with_metadata)
                 order += rows.tolist()
         return [answers[order.index(row)] for row in range(len(images))]
 
@@ -152,11 +157,15 @@ class Program:
                     alike[key] = len(distinct)
                     distinct.append(image.pixels[view])
                 numbers[row, column] = alike[key]
-        read = self.engine.run("reader", {"pixels": np.stack(distinct)})
+        step = self.engine.views_at_once
+        read = [
+            self.engine.run("reader", {"pixels": np.stack(distinct[start : start + step])})
+            for start in range(0, len(distinct), step)
+        ]
         return _Reading(
             ids=chosen,
             boxes=np.take_along_axis(boxes, chosen[..., None], axis=1),
-            parts={name: value[numbers] for name, value in read.items()},
+            parts={n: np.concatenate([part[n] for part in read])[numbers] for n in read[0]},
         )
 
     def _judge(
@@ -167,30 +176,10 @@ class Program:
         *,
         with_metadata: bool,
     ) -> list[Answer]:
-        description = self.description
         part = reading.of(rows)
-        inputs: dict[str, Array] = {"boxes": part.boxes}
-        if description.dense:
-            inputs |= part.parts
-        else:
-            inputs |= {
-                "features": part.parts["features"],
-                "view_ids": part.ids,
-                "view_mask": np.ones(part.ids.shape, dtype=np.bool_),
-            }
-            if description.grids_judged == "first":
-                inputs["grid"] = part.grid[:, 0]
-            elif description.grids_judged == "all":
-                inputs["grid"] = part.grid
-        if description.metadata is not None:
-            nothing = empty_rows(1, description.metadata)
-            told = [images[row].metadata or nothing for row in rows]
-            inputs |= {
-                f"metadata_{name}": np.concatenate([row[name] for row in told]) for name in told[0]
-            }
-        said = self.engine.run("judge", inputs)
+        outputs = self.engine.run("judge", self._judged(images, part, rows))
         calibration = self.calibration(with_metadata)
-        logits = said["logits"].astype(np.float64)
+        logits = outputs["logits"].astype(np.float64)
         raw = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
         if not np.isfinite(raw).all():  # a broken model must never answer NaN
             raise BundleError(
@@ -201,33 +190,56 @@ class Program:
         cut = np.float32(calibration.cut)
         answers = []
         for row in range(len(rows)):
-            cells = tuple(said[n][row] - cut for n in ("cells", "half_cells") if n in said)
+            of_row = {name: value[row] for name, value in outputs.items()}
+            gradient = of_row.get("feature_gradient")
             answers.append(
                 Answer(
                     probability=float(probabilities[row]),
                     raw=float(raw[row]),
                     boxes=images[rows[row]].boxes,
-                    view_shares=self._shares(said, part, row),
+                    view_shares=self._shares(of_row, part.ids[row]),
                     read=part.ids[row],
-                    penultimate=said["penultimate"][row],
+                    penultimate=of_row["penultimate"],
                     with_metadata=with_metadata,
-                    cells=cells,
-                    grid=None if description.dense else part.grid[row],
-                    feature_gradient=None if description.dense else said["feature_gradient"][row],
-                    masks=said["masks"][row] if "masks" in said else None,
+                    cells=tuple(of_row[n] - cut for n in ("cells", "half_cells") if n in of_row),
+                    grid=None if gradient is None else part.grid[row],
+                    feature_gradient=gradient,
+                    masks=of_row.get("masks"),
                 )
             )
         return answers
 
-    def _shares(self, said: Arrays, part: _Reading, row: int) -> Floats:
-        if self.description.dense:
-            weights: Floats = said["view_weights"][row]
-            return weights
-        positive = np.maximum(said["view_evidence"][row], 0)
-        total = positive.sum()
-        shares = positive / total if total > 0 else np.full_like(positive, 1 / len(positive))
+    def _judged(
+        self, images: Sequence[Seen], part: _Reading, rows: npt.NDArray[np.int64]
+    ) -> dict[str, Array]:
+        """All that a judge may take, by name; the engine picks what its graph asks for."""
+        inputs = part.parts | {
+            "boxes": part.boxes,
+            "view_ids": part.ids,
+            "view_mask": np.ones(part.ids.shape, dtype=np.bool_),
+        }
+        if self.description.grids_judged != "all":
+            inputs["grid"] = part.grid[:, 0]
+        config = self.description.metadata
+        if config is not None:
+            nothing = empty_rows(1, config)
+            metadata = [images[row].metadata or nothing for row in rows]
+            inputs |= {
+                f"metadata_{name}": np.concatenate([one[name] for one in metadata])
+                for name in nothing
+            }
+        return inputs
+
+    def _shares(self, outputs: Arrays, read: npt.NDArray[np.int64]) -> Floats:
+        """Each view's share of what argues for road work ``[V]``, from the outputs of one image."""
+        if "view_evidence" in outputs:
+            positive = np.maximum(outputs["view_evidence"], 0)
+            total = positive.sum()
+            shares = positive / total if total > 0 else np.full_like(positive, 1 / len(positive))
+        else:
+            shares = outputs["view_weights"]
         on_all = np.zeros(self.description.spec.layout.count, dtype=np.float32)
-        on_all[part.ids[row]] = shares
+        on_all[read] = shares
         return on_all
 
 

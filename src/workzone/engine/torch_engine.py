@@ -8,26 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from torch.export import ExportedProgram
 
 from workzone.backbones.base import CPU_PIXELS_AT_ONCE, Backbone
 from workzone.decide.bundle import Bundle
-from workzone.engine.graphs import Reader, judging_graphs
+from workzone.engine.graphs import GraphModule, Reader, judging_graphs
 from workzone.engine.program import Array, Arrays, GraphName, Program
 
 _NAMES = "names.json"
 
 
-def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, nn.Module]:
+def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, GraphModule]:
     """The graphs of a bundle, in evaluation mode."""
-    spec = bundle.spec
-    pooling = None if bundle.dense else spec.pooling
-    graphs: dict[GraphName, nn.Module] = {
-        "reader": Reader(backbone, pooling=pooling, halves=spec.layout.halves)
-    }
-    grid_size = backbone.grid_size(spec.layout.size)
-    graphs |= judging_graphs(bundle.detector, grid_size=grid_size)
+    layout = bundle.spec.layout
+    judging = judging_graphs(
+        bundle.detector, grid_size=backbone.grid_size(layout.size), halves=layout.halves
+    )
+    pooling = bundle.spec.pooling if "features" in judging["judge"].inputs else None
+    reader = Reader(backbone, pooling=pooling, halves=layout.halves)
+    graphs: dict[GraphName, GraphModule] = {"reader": reader, **judging}
     return {name: graph.eval() for name, graph in graphs.items()}
 
 
@@ -39,29 +38,31 @@ def save_graph(
     torch.export.save(program, file, extra_files={_NAMES: names})
 
 
-class SavedGraph(nn.Module):
+class SavedGraph(GraphModule):
     """A graph that :func:`save_graph` wrote."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         extra = {_NAMES: ""}
         self.graph = torch.export.load(file, extra_files=extra).module()
-        self.names: dict[str, list[str]] = json.loads(extra[_NAMES])
+        names = json.loads(extra[_NAMES])
+        self.inputs, self.outputs = tuple(names["inputs"]), tuple(names["outputs"])
 
     def forward(self, **tensors: torch.Tensor) -> dict[str, torch.Tensor]:
         """Outputs by name, from inputs by name."""
-        said = self.graph(*(tensors[name] for name in self.names["inputs"]))
-        return dict(zip(self.names["outputs"], said, strict=True))
+        values = self.graph(*(tensors[name] for name in self.inputs))
+        return dict(zip(self.outputs, values, strict=True))
 
 
 class TorchEngine:
     """Runs the graphs on the device of the backbone; the detector stays on the CPU."""
 
     name = "torch"
+    views_at_once = 64  # few enough for memory, enough for a GPU
 
     def __init__(
         self,
-        graphs: Mapping[GraphName, nn.Module],
+        graphs: Mapping[GraphName, GraphModule],
         *,
         precision: str = "float32",
         device: torch.device | None = None,
@@ -69,7 +70,7 @@ class TorchEngine:
         """Hold the graphs.
 
         Args:
-            graphs: modules that take and give tensors by name.
+            graphs: in evaluation mode.
             precision: in bfloat16 the reader computes under autocast, and nothing else.
             device: of the reader; None: the CPU.
         """
@@ -77,20 +78,20 @@ class TorchEngine:
         self.device = device or torch.device("cpu")
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
-        """The outputs of a graph, by name."""
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in inputs.items()}
+        """The outputs of a graph, by name; inputs that it does not ask for are left out."""
         module = self.graphs[graph]
+        tensors = {n: torch.from_numpy(np.ascontiguousarray(inputs[n])) for n in module.inputs}
         if graph == "reader":
-            said = self._read(module, tensors["pixels"])
+            outputs = self._read(module, tensors["pixels"])
         else:
             with torch.no_grad():
-                said = module(**tensors)
+                outputs = module(**tensors)
         return {
             name: (value.float() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in said.items()
+            for name, value in outputs.items()
         }
 
-    def _read(self, reader: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _read(self, reader: GraphModule, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """As many views at a time as a processor computes best."""
         at_once = len(pixels)
         if self.device.type == "cpu":

@@ -2,7 +2,7 @@
 
 Every size in the example inputs is another one: dimensions that are alike by chance would be taken
 for one and the same. The judge of whole views gives gradients too; they are traced like any other
-arithmetic, so that what argued for road work can be told without torch.
+arithmetic, so that what argued for road work can be shown without torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
-from workzone.engine.graphs import ViewsJudge
+from workzone.engine.graphs import GraphModule
 from workzone.engine.program import GraphName
 from workzone.engine.torch_engine import graphs_of
 from workzone.errors import MissingExtraError
@@ -50,7 +50,7 @@ def trace(bundle: Bundle, backbone: Backbone) -> dict[GraphName, Graph]:
     """Trace the graphs of a bundle; the backbone is on the CPU."""
     traced: dict[GraphName, Graph] = {}
     for name, module in graphs_of(bundle, backbone).items():
-        inputs, shapes = _example(name, bundle, backbone)
+        inputs, shapes = _example(name, module, bundle, backbone)
         with quiet():
             with torch.no_grad():
                 outputs = tuple(module(**inputs))
@@ -92,16 +92,16 @@ class _Positional(nn.Module):
         self.module, self.names = module.requires_grad_(False), names
 
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        said = self.module(**dict(zip(self.names, values, strict=True)))
-        return tuple(said.values())
+        outputs = self.module(**dict(zip(self.names, values, strict=True)))
+        return tuple(outputs.values())
 
 
 def _traced(
-    module: nn.Module, inputs: Mapping[str, torch.Tensor], shapes: Shapes
+    module: GraphModule, inputs: Mapping[str, torch.Tensor], shapes: Shapes
 ) -> ExportedProgram:
     values, dynamic = tuple(inputs.values()), tuple(shapes.get(name) for name in inputs)
     graph: nn.Module = _Positional(module, list(inputs))
-    if not isinstance(module, ViewsJudge):
+    if not module.gives_gradients:
         return torch.export.export(graph, values, dynamic_shapes=(dynamic,), strict=False)
     plain = make_fx(
         graph,
@@ -132,67 +132,72 @@ def _gradients() -> dict[Any, Any]:
 
 
 def _example(
-    name: GraphName, bundle: Bundle, backbone: Backbone
+    name: GraphName, module: GraphModule, bundle: Bundle, backbone: Backbone
 ) -> tuple[dict[str, torch.Tensor], Shapes]:
     """Inputs of a graph, and which of their dimensions may change."""
-    layout, generator = bundle.spec.layout, torch.Generator().manual_seed(0)
-    batch, views = _EXAMPLE_BATCH, layout.count
-    B = Dim("batch", max=4096)
+    if name == "reader":
+        offered, shapes = _pixels(bundle, backbone)
+    elif name == "chooser":
+        offered, shapes = _read(bundle, backbone, views=bundle.spec.layout.count, grids=False)
+    else:
+        offered, shapes = _read(
+            bundle, backbone, views=bundle.views_read, grids=bundle.grids_judged == "all"
+        )
+    return {n: offered[n] for n in module.inputs}, {n: shapes[n] for n in module.inputs}
+
+
+def _pixels(bundle: Bundle, backbone: Backbone) -> tuple[dict[str, torch.Tensor], Shapes]:
+    """What a reader is offered."""
+    layout, cell = bundle.spec.layout, backbone.multiple
+    shape: dict[int, Any] = {0: Dim("views", max=65536)}
+    side = layout.size
+    if bundle.resizable:
+        cell *= 2 if layout.halves else 1
+        side = cell * 3
+        cells = Dim("cells", min=1, max=256)
+        shape |= {2: cell * cells, 3: cell * cells}
+    pixels = torch.rand(_EXAMPLE_VIEWS, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return {"pixels": (pixels * 255).byte()}, {"pixels": shape}
+
+
+def _read(
+    bundle: Bundle, backbone: Backbone, *, views: int, grids: bool
+) -> tuple[dict[str, torch.Tensor], Shapes]:
+    """What a chooser or a judge is offered of views that were read.
+
+    Args:
+        bundle: the model.
+        backbone: that read them.
+        views: of each image.
+        grids: whether those of all views are offered, not of the first alone.
+    """
+    batch, generator = _EXAMPLE_BATCH, torch.Generator().manual_seed(0)
+    rows, columns = backbone.grid_size(bundle.spec.layout.size)
+    if bundle.resizable:
+        rows = columns = 2 * _EXAMPLE_CELLS
+    with_grid = (batch, views) if grids else (batch,)
 
     def random(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=generator)
 
-    if name == "reader":
-        cell = backbone.multiple * (2 if layout.halves else 1)
-        side = cell * 3 if bundle.resizable else layout.size
-        pixels = (random(_EXAMPLE_VIEWS, 3, side, side) * 255).byte()
-        shape: dict[int, Any] = {0: Dim("views", max=65536)}
-        if bundle.resizable:
-            cells = Dim("cells", min=1, max=256)
-            shape |= {2: cell * cells, 3: cell * cells}
-        return {"pixels": pixels}, {"pixels": shape}
-    grid_size = backbone.grid_size(layout.size)
-    boxes = random(batch, views, 4).sort(dim=-1).values
-    if name == "chooser":
-        inputs = {
-            "grid": random(batch, *grid_size, backbone.width),
-            "boxes": boxes,
-            "view_ids": torch.arange(views).expand(batch, views).contiguous(),
-        }
-    elif bundle.dense:
-        return _dense_example(bundle, backbone, boxes, random, B)
-    else:
-        read = bundle.views_read
-        inputs = {
-            "features": random(batch, read, bundle.config.width),
-            "boxes": boxes[:, :read],
-            "view_ids": torch.arange(read).expand(batch, read).contiguous(),
-            "view_mask": torch.ones(batch, read, dtype=torch.bool),
-        }
-        if bundle.grids_judged != "none":
-            grids = (read,) if bundle.grids_judged == "all" else ()
-            inputs["grid"] = random(batch, *grids, *grid_size, backbone.width)
-        if bundle.metadata is not None:
-            nothing = vars(no_metadata(batch, bundle.metadata))
-            inputs |= {f"metadata_{field}": value for field, value in nothing.items()}
-    return inputs, {field: {0: B} for field in inputs}
-
-
-def _dense_example(
-    bundle: Bundle, backbone: Backbone, boxes: torch.Tensor, random: Any, B: Any
-) -> tuple[dict[str, torch.Tensor], Shapes]:
-    batch, views, _ = boxes.shape
-    rows, columns = backbone.grid_size(bundle.spec.layout.size)
-    shapes: Shapes = {"boxes": {0: B}, "grid": {0: B}, "half_grid": {0: B}}
+    offered = {
+        "features": random(batch, views, bundle.config.width),
+        "boxes": random(batch, views, 4).sort(dim=-1).values,
+        "view_ids": torch.arange(views).expand(batch, views).contiguous(),
+        "view_mask": torch.ones(batch, views, dtype=torch.bool),
+        "grid": random(*with_grid, rows, columns, backbone.width),
+        "half_grid": random(*with_grid, rows // 2, columns // 2, backbone.width),
+    }
+    if bundle.metadata is not None:
+        nothing = vars(no_metadata(batch, bundle.metadata))
+        offered |= {f"metadata_{field}": value for field, value in nothing.items()}
+    images = Dim("batch", max=4096)
+    shapes: Shapes = {field: {0: images} for field in offered}
     if bundle.resizable:
-        rows = columns = 2 * _EXAMPLE_CELLS
         half = Dim("half_cells", min=1, max=256)
         shapes["grid"] |= {2: 2 * half, 3: 2 * half}
         shapes["half_grid"] |= {2: half, 3: half}
-    inputs = {"boxes": boxes, "grid": random(batch, views, rows, columns, backbone.width)}
-    if bundle.spec.layout.halves:
-        inputs["half_grid"] = random(batch, views, rows // 2, columns // 2, backbone.width)
-    return inputs, shapes
+    return offered, shapes
 
 
 @contextlib.contextmanager

@@ -19,7 +19,10 @@ StoredType = Literal["float16", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """Everything that changes a feature. Two stores agree if and only if their specs are equal."""
+    """Everything that changes a feature. Two stores agree if and only if their specs are equal.
+
+    Features are made by torch alone, whatever engine a model runs on later: it is no field.
+    """
 
     backbone: str  # canonical name
     weight_hash: str  # of the backbone's parameters and buffers

@@ -102,11 +102,11 @@ def stream(
 
 
 def _inputs(found: Sequence[tuple[str, Item]]) -> str:
-    """Changes with what is known of any image."""
+    """Changes with the metadata of any image."""
     digest = hashlib.blake2b(digest_size=8)
     for name, item in found:
-        known = None if item.sample is None else mapping_of(item.sample)
-        digest.update(f"{name} {known}\n".encode(errors="surrogateescape"))
+        metadata = None if item.sample is None else mapping_of(item.sample)
+        digest.update(f"{name} {metadata}\n".encode(errors="surrogateescape"))
     return f"image+metadata {digest.hexdigest()}"
 
 
@@ -139,8 +139,8 @@ def predict_many(
 
     Raises:
         UsageError: no images, an unknown output suffix, or a folder of the output is a file.
-        WorkzoneError: a journal of another model or of other inputs lies there, another process
-            writes to the same output, or the disk is full.
+        WorkzoneError: a journal of another model, engine or precision, or of other inputs lies
+            there, another process writes to the same output, or the disk is full.
     """
     kind = output_kind(output)
     check_folder(output)
@@ -151,6 +151,8 @@ def predict_many(
     journal = output.with_name(f".{output.name}.journal")
     identity = {
         "model": predictor.identity(),
+        "engine": predictor.program.engine.name,
+        "precision": predictor.program.engine.precision,
         "source": "\n".join(sources.sources),
         "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }
@@ -176,10 +178,10 @@ def predict_many(
                 "was changed or copied together; delete it and run the same command again"
             )
         share = estimate_share(good) if find_share and good else None
-        moved = Calibration() if share is None else Calibration().at_share(share)
+        calibration = Calibration() if share is None else Calibration().at_share(share)
         rows = (r for r in records() if "bad" not in r)
         if share is not None:
-            rows = (r | decided(moved, r["probability"]) for r in rows)
+            rows = (r | decided(calibration, r["probability"]) for r in rows)
         write_quarantine(entries, quarantine)
         _write(rows, output, kind)
         journal.unlink()
@@ -187,7 +189,7 @@ def predict_many(
         output=output,
         quarantine=quarantine,
         scored=len(good),
-        roadwork=int((moved.apply(good) > HALF).sum()),
+        roadwork=int((calibration.apply(good) > HALF).sum()),
         quarantined=len(entries),
         reasons=_frequent_reasons(entries),
         resumed=len(done),
@@ -260,7 +262,8 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
     """Ids that a journal holds; what a stop or a power cut left torn is cut off.
 
     Raises:
-        WorkzoneError: the journal belongs to another model or source, or to other options.
+        WorkzoneError: the journal belongs to another model, engine, precision or source, or to
+            other options.
     """
     ids: set[str] = set()
     whole = 0
@@ -273,16 +276,30 @@ def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
             if not isinstance(record, dict):
                 break
             if whole == 0 and record != identity:
-                raise WorkzoneError(
-                    f"{journal} is left from another model or source, or from another choice of "
-                    "--image-only or --share; delete it to start anew, or name another output"
-                )
+                raise WorkzoneError(_other_job(journal, record, identity))
             if whole:  # past the identity
                 ids.add(_id(record))
             whole += len(line)
     if whole < journal.stat().st_size:
         os.truncate(journal, whole)
     return ids
+
+
+def _other_job(journal: Path, begun: dict[str, Any], identity: dict[str, str]) -> str:
+    """Why a job does not go on with a journal."""
+    anew = "delete it to start anew, or name another output"
+    engine, precision = (str(begun.get(key)) for key in ("engine", "precision"))
+    ours = (identity["engine"], identity["precision"])
+    if "engine" in begun and (engine, precision) != ours:
+        return (
+            f"{journal} was begun by engine {engine} in {precision}, this is engine {ours[0]} in "
+            f"{ours[1]}, whose probabilities differ a little: go on with the same model, --engine "
+            f"and --precision, {anew}"
+        )
+    return (
+        f"{journal} is left from another model or source, or from another choice of --image-only "
+        f"or --share; {anew}"
+    )
 
 
 def _records(journal: Path) -> Iterator[dict[str, Any]]:

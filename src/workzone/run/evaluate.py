@@ -66,12 +66,11 @@ class Evaluation:
         ``image_only`` stands first; ``with_metadata`` is None where the model takes none,
         ``challenge`` where it was not asked for.
         """
-        report = self.report
-        told = report.metadata_metrics
+        report, with_metadata = self.report, self.report.metadata_metrics
         return {
             "title": report.title,
             "image_only": report.metrics.to_json(),
-            "with_metadata": None if told is None else told.to_json(),
+            "with_metadata": None if with_metadata is None else with_metadata.to_json(),
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
@@ -94,7 +93,7 @@ def evaluate(
     """Score the labelled rows of a manifest from stored features.
 
     All that is shown is of the image alone: figures, slices, charts, mistakes. Of a model that
-    takes metadata, the same rows are scored once more with theirs; those of which nothing is known
+    takes metadata, the same rows are scored once more with theirs; those without any
     keep the score of the image alone, as in prediction.
 
     Args:
@@ -128,7 +127,7 @@ def evaluate(
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
-    told: Metrics | None = None
+    metadata_metrics: Metrics | None = None
     if metadata is not None:
         assert bundle.metadata_calibration is not None  # a Bundle checks that
         with_metadata = apply_where_known(
@@ -137,7 +136,7 @@ def evaluate(
             known=metadata.known().numpy(),
             otherwise=probabilities,
         )
-        told = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
+        metadata_metrics = summarise(labels, with_metadata, groups, resamples=RESAMPLES)
     report = judged_report(
         bundle,
         manifest.with_samples(samples),
@@ -147,7 +146,7 @@ def evaluate(
         title=title,
         manifest_facts=manifest_facts(samples, unreadable, metadata),
         warnings=_warnings(bundle, samples, unreadable),
-        metadata_metrics=told,
+        metadata_metrics=metadata_metrics,
     )
     return Evaluation(report, samples)
 
@@ -252,10 +251,10 @@ def _raw_of_copy(
     step = images_at_once(grids * spec.grid_cells * spec.grid_width)
     for i in range(0, len(rows), step):
         part = slice(i, i + step)
-        given = stored_input(bundle, store, rows[part])
+        inputs = stored_input(bundle, store, rows[part])
         if metadata is not None:
-            given = dataclasses.replace(given, metadata=metadata[part])
-        raw.append(predict_probabilities(bundle.detector, given))
+            inputs = dataclasses.replace(inputs, metadata=metadata[part])
+        raw.append(predict_probabilities(bundle.detector, inputs))
     return np.concatenate(raw)
 
 
@@ -346,13 +345,14 @@ def manifest_facts(
 
 def _model_facts(bundle: Bundle) -> dict[str, Any]:
     spec, metadata = bundle.spec, bundle.detector.config.metadata
-    told = bundle.metadata_calibration
+    calibration = bundle.metadata_calibration
     facts = {
         "backbone": spec.backbone,
         "backbone weights": spec.weight_hash,
         "pooling": spec.pooling,
         "views": f"{spec.layout.count} of {spec.layout.size} px",
         "feature key": spec.key(),
+        "engine": "torch",  # of stored features, and of what judges them
         "precision": spec.precision,
         "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
         "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
@@ -361,11 +361,11 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }
-    if metadata is not None and told is not None:
+    if metadata is not None and calibration is not None:
         facts["metadata fields"] = list(metadata.fields)
         facts["metadata fed although they leak"] = list(metadata.allow_leaking)
-        facts["with metadata, threshold mapped onto 0.5"] = float(expit(told.cut))
-        facts["with metadata, slope of the calibration"] = told.slope
+        facts["with metadata, threshold mapped onto 0.5"] = float(expit(calibration.cut))
+        facts["with metadata, slope of the calibration"] = calibration.slope
     return facts
 
 
@@ -391,9 +391,9 @@ def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -
         )
     if bundle.provenance.get("threshold", {}).get("guarded"):
         warnings.append(f"Threshold: {bundle.provenance['threshold']['reason']}.")
-    told = bundle.provenance.get("metadata_threshold") or {}
-    if told.get("guarded"):
-        warnings.append(f"Threshold of scores with metadata: {told['reason']}.")
+    threshold = bundle.provenance.get("metadata_threshold") or {}
+    if threshold.get("guarded"):
+        warnings.append(f"Threshold of scores with metadata: {threshold['reason']}.")
     warnings += bundle.provenance.get("warnings", [])
     if unreadable:
         warnings.append(f"{counted(len(unreadable), 'image')} could not be read: left out.")

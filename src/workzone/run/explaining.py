@@ -11,7 +11,7 @@ from workzone.errors import ImageError
 from workzone.files import writing
 from workzone.progress import track
 from workzone.run.predictor import Predictor
-from workzone.run.sources import Found
+from workzone.run.sources import Found, Item
 from workzone.types import Prediction
 
 _OUTSIDE = ""
@@ -34,16 +34,15 @@ def explain_each(
     Raises:
         WorkzoneError: an overlay cannot be written.
     """
-    image_only |= not predictor.takes_metadata
     places = overlay_places([name for name, _ in found.images])
-    both = zip(found.images, places, strict=True)
-    for (name, item), place in track(both, "explaining", len(found.images)):
-        try:
-            sample = None if image_only else item.sample
-            prediction, overlay = predictor.explain_file(name, item.load(), sample)
-        except ImageError as error:
-            yield name, error
+    sample_of = None if image_only else Item.known
+    results = predictor.explain_stream(found.images, Item.load, sample_of=sample_of)
+    both = zip(results, places, strict=True)
+    for (name, result), place in track(both, "explaining", len(found.images)):
+        if isinstance(result, ImageError):
+            yield name, result
             continue
+        prediction, overlay = result
         with writing(folder / place) as aside:
             overlay.save(aside, format="JPEG", quality=90)
         yield name, prediction

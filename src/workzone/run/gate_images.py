@@ -53,5 +53,4 @@ def _drawn(layout: ViewLayout, count: int) -> Iterator[GateImage]:
         buffer = io.BytesIO()
         Image.fromarray(scene.image).save(buffer, format="JPEG", quality=90)
         views = preprocess(buffer.getvalue(), layout)
-        seen = Seen(views.pixels, views.boxes)
-        yield GateImage(f"drawn scene {seed}", seen, scene.label)
+        yield GateImage(f"drawn scene {seed}", Seen(views.pixels, views.boxes), scene.label)

@@ -1,4 +1,4 @@
-"""From images to decisions: the one object that users hold."""
+"""The object that users hold: a loaded model that decides, and shows why."""
 
 from __future__ import annotations
 
@@ -6,30 +6,23 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from workzone.data.images import content_hash, decode_pixels
 from workzone.decide.description import Description
-from workzone.decide.test_time import confident_mean
-from workzone.decide.threshold import decision_of
-from workzone.engine.program import Answer, Program, Seen
-from workzone.errors import BundleError, ImageError, UsageError
-from workzone.model.metadata.rows import Rows
-from workzone.parallel import map_ahead
-from workzone.report.overlay import draw_overlay, heat_from_views
-from workzone.run.evidence import heat, strongest
+from workzone.engine.program import Program
+from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
-from workzone.run.metadata import SampleEncoder, sample_from, says_anything
+from workzone.run.metadata import sample_from, says_anything
+from workzone.run.overlay import overlay
+from workzone.run.pipeline import Pipeline, Result
 from workzone.run.programs import open_program
-from workzone.types import ImageRef, Prediction, Sample, Views
-from workzone.views import enough_side, preprocess, sample_views
+from workzone.types import Prediction, Sample
 
-HEAT_SIDE = 256
-"""Longer side, in pixels, of the grid on which evidence is laid out."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,17 @@ class Predictor:
         Raises:
             BundleError: no model comes with this copy of workzone.
         """
-        self.program = program or open_program(None)
-        self._encoder = SampleEncoder(self.description)
+        self._pipeline = Pipeline(program or open_program(None))
         self._warned = False
 
     @property
+    def program(self) -> Program:
+        """What judges the images."""
+        return self._pipeline.program
+
+    @property
     def description(self) -> Description:
-        """What is known of the model beside its weights."""
+        """The model but for its weights."""
         return self.program.description
 
     def described(self, description: Description) -> Predictor:
@@ -89,10 +86,10 @@ class Predictor:
 
         Args:
             images: one image or several.
-            metadata: one mapping per image with what is known of it: ``latitude`` and
-                ``longitude`` in degrees, ``weather``, ``daytime``, ``scene``, ``text``. None, NaN
-                and places off the globe count as missing. Of an image of which nothing is known
-                the image alone is judged. A model that was trained without metadata warns once.
+            metadata: one mapping per image: ``latitude`` and ``longitude`` in degrees,
+                ``weather``, ``daytime``, ``scene``, ``text``. None, NaN and places off the globe
+                count as missing. Where all are missing the image alone is judged. A model that was
+                trained without metadata warns once.
 
         Returns:
             One prediction per image, in order; ids are paths, or numbers for images in memory.
@@ -107,24 +104,24 @@ class Predictor:
         if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
             images = [images]
         images = list(images)
-        named = [(name_of(image, number), (number, image)) for number, image in enumerate(images)]
-        samples = self._samples([name for name, _ in named], metadata)
+        inputs = [(name_of(image, number), (number, image)) for number, image in enumerate(images)]
+        samples = self._samples([name for name, _ in inputs], metadata)
 
         def load(item: tuple[int, ImageLike]) -> Encoded:
             number, image = item
             return encoded(image, name_of(image, number))
 
-        scored = []
-        for _, result in self.score(named, load, sample_of=lambda item: samples[item[0]]):
+        predictions = []
+        for _, result in self.score(inputs, load, sample_of=lambda item: samples[item[0]]):
             if isinstance(result, ImageError):
                 raise result
-            scored.append(result.prediction)
-        return scored
+            predictions.append(result.prediction)
+        return predictions
 
     def _samples(
         self, names: Sequence[str], metadata: Sequence[Mapping[str, Any]] | None
     ) -> Sequence[Sample | None]:
-        """What is known of each image, all of it checked before the first one is judged."""
+        """The metadata of each image, all of them checked before the first image is judged."""
         if metadata is None:
             return [None] * len(names)
         if isinstance(metadata, Mapping):
@@ -143,80 +140,22 @@ class Predictor:
 
     def score(
         self,
-        named: Iterable[tuple[str, Any]],
-        load: Callable[[Any], Encoded],
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
         *,
-        sample_of: Callable[[Any], Sample | None] | None = None,
+        sample_of: Callable[[T], Sample | None] | None = None,
+        batch: int = 1,
     ) -> Iterator[tuple[str, Scored | ImageError]]:
         """Score a stream of any length; images that cannot be read come out as errors.
 
-        Args:
-            named: ids, with whatever ``load`` takes.
-            load: gives the image's file; called in threads, ahead of the backbone.
-            sample_of: gives what is known of an image beside its pixels; None: nothing of any.
+        Args, order and errors: see :meth:`workzone.run.pipeline.Pipeline.run`.
         """
-
-        def looks(item: tuple[str, Any]) -> list[Views] | ImageError:
-            try:
-                return self._looks(load(item[1]))
-            except ImageError as error:
-                return error
-
-        for (name, item), result in map_ahead(looks, named):
-            if isinstance(result, ImageError):
-                yield name, result
+        for name, result in self._pipeline.run(inputs, load, sample_of=sample_of, batch=batch):
+            if isinstance(result, Result):
+                answer = result.answer
+                yield name, Scored(result.prediction, answer.view_shares, answer.boxes)
             else:
-                known = self._encoder.encode(None if sample_of is None else sample_of(item))
-                yield name, self._decide(name, self._run(name, result, known))
-
-    def _run(
-        self, name: str, looks: Sequence[Views], metadata: Rows | None
-    ) -> tuple[Answer, float]:
-        """What the program says of the image, and its probability by all looks at it."""
-        seen = [Seen(views.pixels, views.boxes, metadata) for views in looks]
-        try:
-            first, *copies = self.program.run(seen)
-        except BundleError as error:
-            raise BundleError(f"{name}: {error}") from error
-        test_time = self.description.test_time
-        if test_time is None:
-            return first, first.probability
-        raw = confident_mean(np.array([first.raw, *(copy.raw for copy in copies)]), test_time)
-        return first, float(self.program.calibration(first.with_metadata).apply(raw))
-
-    def _looks(self, file: Encoded) -> list[Views]:
-        """The views of the image, and of its copies where the bundle wants some.
-
-        Copies are those that a feature store holds of the same image.
-        """
-        spec, test_time = self.description.spec, self.description.test_time
-        if test_time is None:
-            return [preprocess(file.data, spec.layout, name=file.name)]
-        sample = Sample(file.name, ImageRef(file.name), content_hash=content_hash(file.data))
-        return [
-            sample_views(sample, file.data, spec.layout, augmentation=spec.augmentation, copy=copy)
-            for copy in range(1 + test_time.copies)
-        ]
-
-    def _decide(self, name: str, said: tuple[Answer, float]) -> Scored:
-        answer, probability = said
-        view, edges = strongest(answer)
-        x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
-        return Scored(
-            prediction=Prediction(
-                id=name,
-                probability=probability,
-                decision=decision_of(probability),
-                view=view,
-                view_weight=float(answer.view_shares[view]),
-                box=(x0, y0, x1, y1),
-                inputs="image+metadata" if answer.with_metadata else "image",
-                engine=self.program.engine.name,
-                precision=self.program.engine.precision,
-            ),
-            view_shares=answer.view_shares,
-            boxes=answer.boxes,
-        )
+                yield name, result
 
     def explain(
         self, image: ImageLike, metadata: Mapping[str, Any] | None = None
@@ -225,7 +164,7 @@ class Predictor:
 
         Args:
             image: one image.
-            metadata: what is known of it, as in :meth:`predict`.
+            metadata: its metadata, as in :meth:`predict`.
 
         Raises:
             ImageError: the image cannot be read.
@@ -233,34 +172,27 @@ class Predictor:
         """
         name = name_of(image, 0)
         (sample,) = self._samples([name], None if metadata is None else [metadata])
-        return self.explain_file(name, encoded(image, name), sample)
-
-    def explain_file(
-        self, name: str, file: Encoded, sample: Sample | None
-    ) -> tuple[Prediction, Image.Image]:
-        """As `explain`, of an image's file and of what is known of it.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
-        spec = self.description.spec
-        frame = decode_pixels(file.data, enough_side=enough_side(spec.layout), name=file.name)
-        said = self._run(name, self._looks(file), self._encoder.encode(sample))
-        scored = self._decide(name, said)
-        grids, seen = heat(said[0], spec.pooling)
-        height, width, _ = frame.shape
-        scale = HEAT_SIDE / max(height, width)
-        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        dense = self.description.dense
-        overlay = draw_overlay(
-            frame,
-            heat_from_views(grids, seen, shape),
-            boxes=[scored.prediction.box] if dense else scored.boxes,
-            view_weights=[1.0] if dense else scored.view_shares,
-            labels=["strongest cell"] if dense else None,
-            probability=scored.prediction.probability,
+        stream = self.explain_stream(
+            [(name, image)], lambda image: encoded(image, name), sample_of=lambda _: sample
         )
-        return scored.prediction, overlay
+        ((_, result),) = stream
+        if isinstance(result, ImageError):
+            raise result
+        return result
+
+    def explain_stream(
+        self,
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
+        *,
+        sample_of: Callable[[T], Sample | None] | None = None,
+    ) -> Iterator[tuple[str, tuple[Prediction, Image.Image] | ImageError]]:
+        """As `score`, with an overlay of each image that can be read."""
+        for name, result in self._pipeline.run(inputs, load, sample_of=sample_of):
+            if isinstance(result, Result):
+                yield name, (result.prediction, overlay(result, self.description.spec))
+            else:
+                yield name, result
 
 
 def load(

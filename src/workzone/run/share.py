@@ -29,12 +29,12 @@ def at_estimated_share(
     if not good:
         return list(results), None
     share = estimate_share(good)
-    moved = Calibration().at_share(share)
+    calibration = Calibration().at_share(share)
 
     def at_share(result: Scored | ImageError) -> Scored | ImageError:
         if isinstance(result, ImageError):
             return result
-        values = decided(moved, result.prediction.probability)
+        values = decided(calibration, result.prediction.probability)
         return dataclasses.replace(
             result, prediction=dataclasses.replace(result.prediction, **values)
         )
@@ -42,7 +42,7 @@ def at_estimated_share(
     return [(name, at_share(result)) for name, result in results], share
 
 
-def decided(moved: Calibration, probability: float) -> dict[str, Any]:
+def decided(calibration: Calibration, probability: float) -> dict[str, Any]:
     """Probability and decision of a prediction after a calibration."""
-    value = float(moved.apply(probability))
+    value = float(calibration.apply(probability))
     return {"probability": value, "decision": decision_of(value)}
