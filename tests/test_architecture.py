@@ -19,7 +19,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from conftest import Tiny
 from made_images import blob_image
 from workzone.cli import app
 
@@ -317,7 +316,7 @@ def test_the_walk_passes_each_room_once_down_and_up():
     assert picture_in(page)[2] == set(rooms)
 
 
-def test_the_walk_is_what_a_prediction_calls(program: Path, tmp_path: Path):
+def test_the_walk_is_what_a_prediction_calls(tmp_path: Path):
     steps = walk_in(PAGE.read_text())
     wanted = {(str(PACKAGE / file), function): number for number, file, function, _ in steps}
     called: dict[FrameType, int] = {}  # a generator that goes on keeps its frame
@@ -331,9 +330,7 @@ def test_the_walk_is_what_a_prediction_calls(program: Path, tmp_path: Path):
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        result = CliRunner().invoke(
-            app, ["predict", str(tmp_path / "street.jpg"), "--model", str(program)]
-        )
+        result = CliRunner().invoke(app, ["predict", str(tmp_path / "street.jpg")])
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
@@ -343,17 +340,6 @@ def test_the_walk_is_what_a_prediction_calls(program: Path, tmp_path: Path):
     assert list(dict.fromkeys(calls)) == [number for number, *_ in steps]
     repeated = {step for step in calls if calls.count(step) > 1}
     assert repeated == {number for number, *_, words in steps if "called for each" in words}
-
-
-@pytest.fixture(scope="module")
-def program(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model as a program that ONNX Runtime runs."""
-    folder = tmp_path_factory.mktemp("program") / "model"
-    result = CliRunner().invoke(
-        app, ["export", str(tiny.bundle), "-o", str(folder), "--count", "8"]
-    )
-    assert result.exit_code == 0, result.output
-    return folder
 
 
 def commands_in(page: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
