@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from packaging.utils import parse_wheel_filename
 from PIL import Image
 
 import light_base
@@ -143,3 +144,29 @@ def test_other_modules_that_are_missing_are_no_extra() -> None:
     wanted = r"this needs the package 'torch'"
     with pytest.raises(MissingExtraError, match=wanted), needing_train("this"):
         raise ModuleNotFoundError(name="torch.nn")
+
+
+PLATFORMS = {
+    "macOS on Apple's processors": re.compile(r"macosx_\d+_\d+_(arm64|universal2)|any"),
+    "Linux on arm64": re.compile(r"manylinux\S*_aarch64|any"),
+    "Linux on x86-64": re.compile(r"manylinux\S*_x86_64|any"),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("python", ["311", "312", "313"])
+def test_every_base_package_has_a_wheel(platform: str, python: str) -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    wheels: dict[str, set] = {}
+    for package in lock["package"]:
+        for wheel in package.get("wheels", []):
+            tags = parse_wheel_filename(wheel["url"].rpartition("/")[2])[3]
+            wheels.setdefault(package["name"], set()).update(tags)
+    for name in light_base.closure("workzone") - {"workzone"}:
+        fitting = [
+            tag
+            for tag in wheels[name]
+            if PLATFORMS[platform].fullmatch(tag.platform)
+            and (tag.abi == "abi3" or tag.interpreter in (f"cp{python}", "py3"))
+        ]
+        assert fitting, f"{name} has no wheel for {platform}, Python {python}"

@@ -82,6 +82,7 @@ def figures() -> dict[str, Any]:
         "views": record("images"),
         "extraction": record("extraction"),
         "latency": record("latency"),
+        "resizing": record("resizing"),
         "self": record("self_training")["summary"]["the same photographs"],
         "looks": record("test_time"),
         "faster": {

@@ -10,8 +10,11 @@ import pytest
 from conftest import Tiny
 from predictors import bundle_predictor
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import default_model, default_program, describe
+from workzone.engine.folder import read_exported
 from workzone.errors import UsageError
+from workzone.run.predictor import Predictor
+from workzone.run.programs import open_program
 
 
 def test_the_default_model_is_whole_and_small() -> None:
@@ -21,6 +24,28 @@ def test_the_default_model_is_whole_and_small() -> None:
     assert bundle.provenance["inputs"] == "image only"
     assert bundle.provenance["threshold"]["value"] == bundle.calibration.threshold
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
+
+
+def test_as_a_program_it_is_the_same_model() -> None:
+    bundle, folder = read_bundle(default_model()), default_program()
+    exported = read_exported(folder)
+    assert describe(exported) == describe(bundle)
+    assert exported.training_images == bundle.training_images
+    assert (exported.engine, exported.precision) == ("onnx", "float32")
+    assert exported.gate is not None
+    assert exported.gate["flips"] == 0
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 15_000_000
+    frame = np.random.default_rng(0).integers(0, 256, (150, 260, 3), dtype=np.uint8)
+    ours, theirs = Predictor(open_program(None)), bundle_predictor(bundle)
+    (one,), (other,) = ours.predict(frame), theirs.predict(frame)
+    assert one.probability == pytest.approx(other.probability, abs=1e-4)
+    assert (one.box, one.engine, other.engine) == (other.box, "onnx", "torch")
+
+
+def test_options_of_torch_open_it_as_a_bundle() -> None:
+    assert open_program(None, engine="torch").engine.name == "torch"
+    assert open_program(None, device="cpu").engine.name == "onnx"
+    assert open_program(None, engine="openvino").engine.name == "openvino"
 
 
 def test_its_card_names_every_kind_of_data() -> None:
