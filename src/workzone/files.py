@@ -7,10 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock
+from typing import TYPE_CHECKING
 
 from workzone.errors import UsageError, WorkzoneError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 @contextlib.contextmanager
@@ -100,6 +102,8 @@ def hold(path: Path) -> BaseFileLock:
         TimeoutError: another process, or this one, holds it.
         OSError: it cannot be made.
     """
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0, thread_local=False)
     lock.acquire()

@@ -18,9 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
@@ -43,22 +40,21 @@ _TOLD_REASONS = 5
 OutputKind = Literal["jsonl", "csv", "parquet"]
 _SUFFIXES: dict[str, OutputKind] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
-_COLUMNS = pa.schema(
-    [
-        pa.field("id", pa.string()),
-        pa.field("probability", pa.float64()),
-        pa.field("decision", pa.string()),
-        pa.field("view", pa.int32()),
-        pa.field("view_weight", pa.float64()),
-        pa.field("inputs", pa.string()),
-        pa.field("engine", pa.string()),
-        pa.field("precision", pa.string()),
-        pa.field("x0", pa.float64()),
-        pa.field("y0", pa.float64()),
-        pa.field("x1", pa.float64()),
-        pa.field("y1", pa.float64()),
-    ]
-)
+_COLUMNS = {
+    "id": "string",
+    "probability": "float64",
+    "decision": "string",
+    "view": "int32",
+    "view_weight": "float64",
+    "inputs": "string",
+    "engine": "string",
+    "precision": "string",
+    "x0": "float64",
+    "y0": "float64",
+    "x1": "float64",
+    "y1": "float64",
+}
+"""Of a table of results: names, and pyarrow's names of their types."""
 
 
 @dataclass(frozen=True)
@@ -311,13 +307,17 @@ def _records(journal: Path) -> Iterator[dict[str, Any]]:
 def _write(rows: Iterator[dict[str, Any]], output: Path, kind: OutputKind) -> None:
     with writing(output) as aside:
         if kind == "parquet":
-            with pq.ParquetWriter(aside, _COLUMNS) as table:
+            import pyarrow as pa  # as long as judging a photograph, were it at the top
+            import pyarrow.parquet as pq
+
+            schema = pa.schema(list(_COLUMNS.items()))
+            with pq.ParquetWriter(aside, schema) as table:
                 for batch in in_batches(rows, 10_000):
-                    table.write_table(pa.Table.from_pylist(batch, schema=_COLUMNS))
+                    table.write_table(pa.Table.from_pylist(batch, schema=schema))
             return
         with aside.open("w", newline="", encoding="utf-8") as handle:
             if kind == "csv":
-                lines = csv.DictWriter(handle, _COLUMNS.names)
+                lines = csv.DictWriter(handle, list(_COLUMNS))
                 lines.writeheader()
                 lines.writerows(rows)
             else:
