@@ -16,8 +16,8 @@ from workzone.cli import evaluate as module
 from workzone.data.manifest import write_manifest
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.bundle_json import default_model
+from workzone.features import text_model
 from workzone.run import evaluate as job
-from workzone.run import metadata
 
 runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
 
@@ -78,7 +78,7 @@ def test_sentence_vectors_are_made_once_beside_the_features(
         loaded.append(HashModel())
         return loaded[-1]
 
-    monkeypatch.setattr(metadata, "load_sentence_model", load)
+    monkeypatch.setattr(text_model, "load_sentence_model", load)
     told = told_bundle(bundle, text=HashModel().spec)
     write_bundle(told, tmp_path / "model")
     samples = [dataclasses.replace(s, text=f"clip {s.group}") for s in tiny.manifest]

@@ -96,10 +96,12 @@ def test_without_a_model_the_one_in_the_package_is_taken(
     result = predict(street, expect=1)
     assert "no model comes with this copy of workzone" in result.stderr
     shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite")
-    result = predict(street, "--json")
-    assert "model: lite, which comes with workzone (--model names another)" in result.stderr
+    shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite-onnx")  # whichever is asked for
     expected = predictor.predict(street)[0].probability
-    assert json.loads(result.stdout)["probability"] == expected
+    for options in ([], ["--engine", "torch"]):
+        result = predict(street, "--json", *options)
+        assert "model: lite, which comes with workzone (--model names another)" in result.stderr
+        assert json.loads(result.stdout)["probability"] == expected
     assert Predictor().predict(street)[0].probability == expected
     assert load().predict(street)[0].probability == expected
     arguments = ["evaluate", tiny.manifest_path, "-o", tmp_path / "report"]

@@ -56,5 +56,12 @@ def test_a_prediction_imports_what_it_needs(tmp_path: Path) -> None:
     """With the model that is shipped."""
     Image.new("RGB", (64, 48)).save(tmp_path / "street.jpg")
     modules = imported("predict", "street.jpg", "--json", folder=tmp_path)
+    assert "workzone.engine.onnx_engine" in modules
+    assert modules & (SLOW | {"torch", "pyarrow"}) == set()
+
+
+def test_a_bundle_imports_torch_and_little_else(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "street.jpg")
+    modules = imported("predict", "street.jpg", "--engine", "torch", folder=tmp_path)
     assert "workzone.backbones.lite" in modules
     assert modules & SLOW == set()

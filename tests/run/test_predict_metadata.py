@@ -19,8 +19,8 @@ from told import NIGHT, TEXT, TOLD, HashModel, raised, told_bundle
 from workzone.decide.bundle import read_bundle
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, StoreError, UsageError
+from workzone.features import text_model
 from workzone.features.text import text_vectors
-from workzone.run import metadata as module
 from workzone.run.metadata import bundle_text_vectors, load_text_model, mapping_of, sample_from
 from workzone.run.predictor import Predictor
 from workzone.types import ImageRef, Prediction, Sample
@@ -48,7 +48,7 @@ def sentences(monkeypatch: pytest.MonkeyPatch) -> list[HashModel]:
         loaded.append(HashModel())
         return loaded[-1]
 
-    monkeypatch.setattr(module, "load_sentence_model", load)
+    monkeypatch.setattr(text_model, "load_sentence_model", load)
     return loaded
 
 
