@@ -2,10 +2,10 @@
 
     python benchmarks/latency.py -o benchmarks/results/latency.json
 
-The default model is timed whole, from the file's bytes to the decision, beside what it consists of,
-in turns, at its own size of views and at the faster and the more careful ones. Medians over the
-rounds. Then the command `workzone predict`, from its start to its end, as a process of its own. Run
-it on a machine that does nothing else.
+The default model, run by ONNX Runtime, is timed whole, from the file's bytes to the decision,
+beside what it consists of and beside torch, in turns, at its own size of views and at the faster
+and the more careful ones. Medians over the rounds. Then the command `workzone predict`, from its
+start to its end, as a process of its own. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from record import write_record
 
 from workzone.data.images import decode_pixels
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model
-from workzone.features.reading import read_views
-from workzone.run.backbone import bundle_backbone
+from workzone.decide.bundle_json import default_model, default_program
+from workzone.engine.choose import load_program
 from workzone.run.predictor import Predictor
 from workzone.run.programs import bundle_program
 from workzone.views import make_views
@@ -43,19 +42,28 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def measure(size: int, rounds: int) -> dict[str, float]:
+def measure(size: int, threads: int, rounds: int) -> dict[str, float]:
     """Medians, ms: the whole, its parts, and how many passes of the backbone it comes to."""
+    torch.set_num_threads(threads)
+    program = load_program(default_program(), threads=threads)
+    predictor = Predictor(program)
+    predictor = predictor.described(predictor.description.with_view_size(size))
     bundle = read_bundle(default_model()).with_view_size(size)
-    backbone = bundle_backbone(bundle)
-    predictor = Predictor(bundle_program(bundle, backbone))
-    spec, data = bundle.spec, drawn_frame(0)
+    by_torch = Predictor(bundle_program(bundle))
+    layout, data = bundle.spec.layout, drawn_frame(0)
     frame = decode_pixels(data)
-    pixels = torch.from_numpy(make_views(frame, spec.layout).pixels)
+    views = make_views(frame, layout).pixels
+
+    def read() -> None:
+        for view in views:
+            program.engine.run("reader", {"pixels": view[None]})
+
     work: dict[str, Callable[[], object]] = {
         "whole": lambda: predictor.predict(data),
+        "whole, by torch": lambda: by_torch.predict(data),
         "decode": lambda: decode_pixels(data),
-        "views": lambda: make_views(frame, spec.layout),
-        "backbone": lambda: read_views(backbone, pixels, spec),
+        "views": lambda: make_views(frame, layout),
+        "backbone": read,
     }
     for part in work.values():
         part()  # the first call allocates
@@ -86,10 +94,9 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, object] = {}
     for threads in THREADS:
-        torch.set_num_threads(threads)
         for size in SIZES:
             name = f"{size} px, {threads} thread{'s' * (threads > 1)}"
-            results[name] = measure(size, arguments.rounds)
+            results[name] = measure(size, threads, arguments.rounds)
             print(name, results[name], flush=True)
     results["command, seconds"] = command(5)
     print(results["command, seconds"])
