@@ -30,12 +30,11 @@ def open_program(
     """
     folder = folder or default_model()
     if is_program(folder):
-        if weights is not None or device != "cpu":
+        if weights is not None:
             raise UsageError(
-                f"{folder} is an exported program: it has its weights, and runs on the processor; "
-                "leave out --weights and --device"
+                f"{folder} is an exported program, which has its weights: leave out --weights"
             )
-        return load_program(folder, engine=engine, precision=precision)
+        return load_program(folder, engine=engine, precision=precision, device=device)
     check_choice(engine or "torch", precision or "float32")
     if engine not in (None, "torch"):
         raise UsageError(
