@@ -13,13 +13,11 @@ import pytest
 
 from conftest import Tiny
 from engine.made_models import images, made
-from workzone.data.manifest import Manifest, write_manifest
 from workzone.decide.bundle import Bundle
 from workzone.engine import choose, int8
 from workzone.engine import export as exporting
 from workzone.engine.choose import load_program
 from workzone.engine.export import Export, export
-from workzone.engine.folder import file_hash
 from workzone.engine.gate import GateError, GateImage
 from workzone.engine.program import Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise
@@ -74,9 +72,10 @@ def test_a_reader_in_int8_passes_and_holds_bytes(case: str, exported: Exporting)
     told = json.loads((done.folder / "bundle.json").read_text())["program"]
     assert told["precision"] == "int8"
     reader = onnx.load(done.folder / "reader.onnx")
-    kinds = {tensor.name: tensor.data_type for tensor in reader.graph.initializer}
-    bytes_held = [name for name, kind in kinds.items() if kind == onnx.TensorProto.INT8]
-    assert any(len(tensor.dims) > 1 for tensor in reader.graph.initializer if tensor.name in bytes_held)
+    assert any(
+        tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+        for tensor in reader.graph.initializer
+    )
     judge = onnx.load(done.folder / "judge.onnx")
     assert "QuantizeLinear" not in {node.op_type for node in judge.graph.node}
 
@@ -165,13 +164,11 @@ def test_what_does_not_pass_is_tried_with_more_in_floats_and_then_refused(
     compared, measured = compared_and_measured(bundle)
     tried = []
 
-    def damaging(
-        file: Path, views: list[np.ndarray], place: Path, *, kept: int
-    ) -> None:  # measured on darkness, whatever lies before the camera
+    def counting(file: Path, views: list[np.ndarray], place: Path, *, kept: int) -> bool:
         tried.append(kept)
-        quantise(file, [np.zeros_like(view) for view in views], place, kept=kept)
+        return quantise(file, views, place, kept=kept)
 
-    monkeypatch.setattr(exporting, "quantise", damaging)
+    monkeypatch.setattr(exporting, "quantise", counting)
     monkeypatch.setattr("workzone.engine.gate.FLIPS", -1.0)
     with pytest.raises(GateError, match=r"\(int8\) does not answer as the model does.*reader"):
         export(
@@ -186,16 +183,17 @@ def test_what_does_not_pass_is_tried_with_more_in_floats_and_then_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kept_weights_stay_floats(exported: Exporting, tmp_path: Path) -> None:
+def test_weights_at_the_ends_stay_floats(exported: Exporting, tmp_path: Path) -> None:
     plain = exported(CONVOLUTIONS, "onnx", "float32").folder / "reader.onnx"
     _, measured = compared_and_measured(made(CONVOLUTIONS)[0])
     sizes = []
-    for kept in (0, 1, 1000):
+    for kept in (0, 1):
         place = tmp_path / f"{kept}.onnx"
-        quantise(plain, [seen.pixels for seen in measured[:2]], place, kept=kept)
+        assert quantise(plain, [seen.pixels for seen in measured[:2]], place, kept=kept)
         sizes.append(place.read_bytes().count(b"DequantizeLinear"))
-    assert sizes[0] > sizes[1] > sizes[2] == 0
-    assert file_hash(plain)
+    assert sizes[0] > sizes[1] > 0
+    assert not quantise(plain, [], tmp_path / "none.onnx", kept=9)
+    assert not (tmp_path / "none.onnx").exists()
 
 
 def test_a_processor_that_overflows_is_told(
@@ -204,7 +202,7 @@ def test_a_processor_that_overflows_is_told(
     monkeypatch.setattr(int8.platform, "machine", lambda: "x86_64")
     told = tmp_path / "cpuinfo"
     told.write_text("flags\t\t: fpu sse4_2 avx2 fma\n")
-    with pytest.raises(UsageError, match="lacks VNNI .* --precision float32"):
+    with pytest.raises(UsageError, match=r"lacks VNNI .* --precision float32"):
         int8.check_processor(cpuinfo=told)
     told.write_text("flags\t\t: fpu avx2 avx512_vnni\n")
     int8.check_processor(cpuinfo=told)

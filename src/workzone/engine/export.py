@@ -75,7 +75,8 @@ def export(
         for kept in KEPT_FLOAT if precision == "int8" else (0,):
             if precision == "int8":
                 views = [seen.pixels for seen in calibration]
-                files["reader"] = _write_int8(graphs["reader"], engine, aside, views, kept=kept)
+                if not _write_int8(graphs["reader"], engine, files["reader"], views, kept=kept):
+                    break
             program = Program(bundle, make_engine(engine, files, precision=precision))
             report = compare(program, reference, images)
             if not report.failures:
@@ -115,29 +116,29 @@ def _write(graph: Graph, engine: str, path: Path) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             onnx = Path(folder) / "graph.onnx"
             write_onnx(graph, onnx)
-            _write_openvino(onnx, file)
+            write_openvino(onnx, file)
     return file
 
 
 def _write_int8(
     graph: Graph,
     engine: str,
-    aside: Path,
+    file: Path,
     views: Sequence[npt.NDArray[np.uint8]],
     *,
     kept: int,
-) -> Path:
-    """Write a reader in int8 over the one that is there; the file."""
-    file = aside / f"reader{GRAPH_FILES[engine]}"
+) -> bool:
+    """Write a reader in int8 over the one that is there; False if none of it would be int8."""
     with tempfile.TemporaryDirectory() as folder:
         plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
         write_onnx(graph, plain)
-        quantise(plain, views, made, kept=kept)
+        if not quantise(plain, views, made, kept=kept):
+            return False
         if engine == "onnx":
             shutil.copyfile(made, file)  # another file system, maybe
         else:
-            _write_openvino(made, file)
-    return file
+            write_openvino(made, file)
+    return True
 
 
 def _check_apart(calibration: Sequence[Seen], images: Sequence[GateImage]) -> None:
@@ -150,12 +151,22 @@ def _check_apart(calibration: Sequence[Seen], images: Sequence[GateImage]) -> No
         )
 
 
-def _write_openvino(onnx: Path, file: Path) -> None:
+def write_openvino(onnx: Path, file: Path) -> None:
+    """Write a graph of ONNX in OpenVINO's form.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
     try:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtraError("openvino", "openvino", "export to OpenVINO") from error
-    model = openvino.convert_model(onnx)
+    from onnx import load
+
+    graph, model = load(onnx).graph, openvino.convert_model(onnx)
+    names = {value.name for value in (*graph.input, *graph.output)}
+    for port in (*model.inputs, *model.outputs):  # int8 has others there beside the graph's own
+        port.get_tensor().set_names(port.get_names() & names)
     openvino.save_model(model, file, compress_to_fp16=False)  # else it halves the weights unasked
 
 

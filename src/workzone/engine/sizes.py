@@ -24,6 +24,6 @@ def check_sizes(graph: str, name: str, got: Sequence[int], fixed: Sequence[int |
     ):
         takes = ", ".join("any" if size is None else str(size) for size in fixed)
         raise UsageError(
-            f"graph {graph} takes {name} of [{takes}], got {list(got)}: it was fixed to that size; "
+            f"graph {graph} takes {name} of [{takes}], got {list(got)}: it was made for that size; "
             "export the model again (workzone export), which makes graphs of any batch"
         )
