@@ -1,8 +1,11 @@
-"""The default model on other engines, and by evaluation, beside torch: the gate's figures.
+"""The default model on other engines, and by evaluation, beside torch: the gate's figures, times.
 
     WORKZONE_PHOTOS=... python benchmarks/engines.py -o benchmarks/results/engines.json
 
-The folder holds ``labels.csv`` (``file, label``). Photographs are taken at even steps of the list.
+The folder holds ``labels.csv`` (``file, label``). Photographs are taken at even steps of the list;
+the ranges of int8 are measured on others, once for each of its attempts (see
+:mod:`workzone.engine.quantize`). Times are of one thread, all programs in turn on each of
+``--timed`` photographs: the median, and in brackets the quartiles, which tell how noisy it was.
 MCC here says only that both decide alike: the model learned from some of these pictures. Evaluation
 reads features that torch made and stored in 16 bits.
 """
@@ -13,6 +16,8 @@ import argparse
 import csv
 import os
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +30,12 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.bundle_json import default_model
 from workzone.decide.threshold import HALF
-from workzone.engine.choose import load_program
-from workzone.engine.export import export
+from workzone.engine.choose import load_program, make_engine
+from workzone.engine.export import export, write_openvino
+from workzone.engine.folder import read_exported
 from workzone.engine.gate import GateImage, compare
-from workzone.engine.program import Program, Seen
+from workzone.engine.program import Answer, Program, Seen
+from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction
@@ -41,14 +48,29 @@ from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
 ENGINES = (("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
+MEASURED_ON = 48
 
 
-def listed(folder: Path, count: int) -> Manifest:
-    """So many of the listed photographs."""
+class Remembered(Program):
+    """A program that answers once for each image."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program.description, program.engine)
+        self._answers: dict[int, Answer] = {}
+
+    def run(self, images: Sequence[Seen]) -> list[Answer]:
+        """What was answered before, or is now; images are known by identity."""
+        new = [image for image in images if id(image) not in self._answers]
+        self._answers |= zip(map(id, new), super().run(new), strict=True)
+        return [self._answers[id(image)] for image in images]
+
+
+def listed(folder: Path, count: int, *, first: int = 0) -> Manifest:
+    """So many of the listed photographs, from row ``first`` on."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     samples = []
-    for row in rows[:: max(1, len(rows) // count)][:count]:
+    for row in rows[first :: max(1, len(rows) // count)][:count]:
         digest = content_hash((folder / row["file"]).read_bytes())
         label = int(row["label"])
         samples.append(Sample(row["file"], ImageRef(row["file"]), label=label, content_hash=digest))
@@ -82,33 +104,83 @@ def evaluation(
     }
 
 
+def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, Program | str]:
+    """Every program that this processor runs, by name; for the others why not."""
+    found: dict[str, Program | str] = {}
+    for engine, precision in ENGINES:
+        try:
+            found[f"{engine} {precision}"] = load_program(
+                plain, engine=engine, precision=precision, threads=1
+            )
+        except UsageError as error:
+            found[f"{engine} {precision}"] = str(error)
+    exported = read_exported(plain)
+    for kept in KEPT_FLOAT:
+        reader = aside / f"reader-{kept}.onnx"
+        quantise(plain / "reader.onnx", [i.seen.pixels for i in measured], reader, kept=kept)
+        write_openvino(reader, reader.with_suffix(".xml"))
+        for engine, suffix in (("onnx", ".onnx"), ("openvino", ".xml")):
+            files = exported.graphs() | {"reader": reader.with_suffix(suffix)}
+            made = make_engine(engine, files, precision="int8", threads=1)
+            name = f"{engine} int8" + (f", {kept} at either end float32" if kept else "")
+            found[name] = Program(exported, made)
+    return found
+
+
+def times(runs: dict[str, Program], images: list[GateImage]) -> dict[str, Any]:
+    """Milliseconds per image: quartiles of each program."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for image in images:
+        for name, program in runs.items():
+            start = time.perf_counter()
+            program.run([image.seen])
+            taken[name].append(1000 * (time.perf_counter() - start))
+    quartiles = {n: np.percentile(told, (25, 50, 75)).tolist() for n, told in taken.items()}
+    return {
+        name: {"median": round(median, 1), "quartiles": [round(low, 1), round(high, 1)]}
+        for name, (low, median, high) in quartiles.items()
+    }
+
+
 def main() -> None:
     """Export once, compare every engine that this processor can run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=220)
+    parser.add_argument("--timed", type=int, default=40)
     options = parser.parse_args()
     bundle = read_bundle(default_model())
     backbone = bundle_backbone(bundle)
-    reference = torch_program(bundle, backbone, precision="float32")
-    manifest = listed(Path(os.environ["WORKZONE_PHOTOS"]), options.count)
-    images = photographs(manifest, bundle.spec.layout)
+    reference = Remembered(torch_program(bundle, backbone, precision="float32"))
+    photos, layout = Path(os.environ["WORKZONE_PHOTOS"]), bundle.spec.layout
+    manifest = listed(photos, options.count)
+    images = photographs(manifest, layout)
+    names = {image.name for image in images}
+    others = [sample for sample in listed(photos, options.count, first=1) if sample.id not in names]
+    others = others[:: max(1, len(others) // MEASURED_ON)][:MEASURED_ON]
+    measured = photographs(Manifest(others, photos), layout)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model"
         export(bundle, backbone, place, gate_images(bundle, None, count=8))
-        for engine, precision in ENGINES:
-            try:
-                program = load_program(place, engine=engine, precision=precision)
-            except UsageError as error:
-                results[f"{engine} {precision}"] = {"not measured": str(error)}
+        found = programs(place, Path(folder), measured)
+        runs = {name: program for name, program in found.items() if isinstance(program, Program)}
+        timed = times(runs, images[: options.timed])
+        sizes = {
+            "float32": place / "reader.onnx",
+            **{f"int8, {kept}": Path(folder) / f"reader-{kept}.onnx" for kept in KEPT_FLOAT},
+        }
+        results["bytes of the reader"] = {name: file.stat().st_size for name, file in sizes.items()}
+        for name, program in found.items():
+            if isinstance(program, str):
+                results[name] = {"not measured": program}
                 continue
             report = compare(program, reference, images)
-            told = report.to_json() | {"failures": report.failures}
-            results[f"{engine} {precision}"] = {
-                name: value for name, value in told.items() if name not in ("flipped", "furthest")
+            told = report.to_json() | {"failures": report.failures, "milliseconds": timed[name]}
+            results[name] = {
+                key: value for key, value in told.items() if key not in ("flipped", "furthest")
             }
-            print(engine, precision, results[f"{engine} {precision}"], flush=True)
+            print(name, results[name], flush=True)
     name = "evaluate, beside the program that comes with the package"
     results[name] = evaluation(bundle, backbone, manifest, open_program(None))
     print(name, results[name])

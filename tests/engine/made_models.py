@@ -117,8 +117,13 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
 def made(case: str) -> tuple[Bundle, Backbone]:
     """A bundle of one of `CASES`, and its backbone."""
     make_backbone, layout, config = CASES[case]
-    backbone = make_backbone()
-    pooling = "mean" if config.cells else None
+    return made_of(make_backbone(), layout, config, pooling="mean" if config.cells else None)
+
+
+def made_of(
+    backbone: Backbone, layout: ViewLayout, config: DetectorConfig, *, pooling: str | None
+) -> tuple[Bundle, Backbone]:
+    """A bundle with weights at random, and its backbone."""
     grids = config.grid_views(layout)
     spec = make_spec(backbone, layout=layout, pooling=pooling, grid_views=grids)
     torch.manual_seed(1)

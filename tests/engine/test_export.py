@@ -151,7 +151,9 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
         load_program(folder, precision="bfloat16")
     with pytest.raises(UsageError, match="which engine torch does not read"):
         load_program(folder, engine="torch")
-    with pytest.raises(UsageError, match="leave out --weights and --device"):
+    with pytest.raises(UsageError, match="which has its weights: leave out --weights"):
+        workzone.load(folder, weights="weights.safetensors")
+    with pytest.raises(UsageError, match="pip install onnxruntime-gpu"):
         workzone.load(folder, device="cuda")
     bundle, backbone = made("dense")
     occupied = tmp_path / "occupied"

@@ -14,10 +14,13 @@ from workzone.cli.options import WeightsOption, model_folder
 if TYPE_CHECKING:
     from workzone.engine.gate import GateReport
 
+CALIBRATION_IMAGES = 48
+
 EXAMPLES_EXPORT = examples(
     "workzone export model -o model-onnx",
     "workzone export model -o model-onnx --images split.parquet",
     "workzone export model -o model-bf16 --engine openvino --precision bfloat16",
+    "workzone export model -o model-int8 --precision int8 --images split.parquet",
     "workzone predict street.jpg --model model-onnx",
 )
 
@@ -32,13 +35,17 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     engine: Annotated[str, typer.Option(help="onnx, openvino or torch.")] = "onnx",
     precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16 (openvino, torch), in which it computes.")
+        str,
+        typer.Option(
+            help="float32, bfloat16 (openvino, torch) or int8 (onnx, openvino), in which it "
+            "computes."
+        ),
     ] = "float32",
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Manifest with images to compare on, its validation rows first (default: drawn "
-            "scenes)."
+            help="Manifest with images to compare on, its validation rows first, and to measure "
+            "the ranges of int8 on, its training rows first (default: drawn scenes)."
         ),
     ] = None,
     count: Annotated[int, typer.Option(min=8, help="Compare on at most so many images.")] = 64,
@@ -49,25 +56,31 @@ def export(
 
     The folder holds all that a prediction needs and is named with --model like any other. It takes
     batches of any size, and is written only if it answers as the model does: in float32 every
-    probability to 1e-4 and every decision; in bfloat16 all but 0.5 % of the decisions, and MCC to
-    0.01. The comparison stands in the folder's bundle.json.
+    probability to 1e-4 and every decision; in bfloat16 and int8 all but 0.5 % of the decisions, and
+    MCC to 0.01. The comparison stands in the folder's bundle.json.
 
-    Not supported: int8, TensorRT (untested: ONNX Runtime's provider of it takes the .onnx files).
+    In int8 the backbone computes in bytes, for which ranges are measured on images that are not
+    those compared on. It may not pass: then nothing is written.
     """
     from workzone.decide.bundle import read_bundle
     from workzone.engine.export import export as write_program
     from workzone.run.backbone import bundle_backbone
-    from workzone.run.gate_images import gate_images
+    from workzone.run.gate_images import calibration_images, gate_images
 
     bundle = read_bundle(model_folder(model))
     backbone = bundle_backbone(bundle, weights=weights)
+    compared = gate_images(bundle, images, count=count)
+    measured = []
+    if precision == "int8":
+        measured = calibration_images(bundle, images, compared, count=CALIBRATION_IMAGES)
     done = write_program(
         bundle,
         backbone,
         output,
-        gate_images(bundle, images, count=count),
+        compared,
         engine=engine,
         precision=precision,
+        calibration=measured,
     )
     if as_json:
         print_json({"folder": str(done.folder), "gate": done.report.to_json()})

@@ -126,7 +126,10 @@ ModelOption = Annotated[
         "--model", "-m", help="Folder of the model bundle (default: the one within workzone)."
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, ...")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(help="cpu, cuda, mps, ...; of a model exported for onnx: cpu, cuda, tensorrt."),
+]
 EngineOption = Annotated[
     str | None,
     typer.Option(
@@ -137,7 +140,8 @@ EngineOption = Annotated[
 EnginePrecisionOption = Annotated[
     str | None,
     typer.Option(
-        "--precision", help="float32 or bfloat16, in which it computes (default: the model's own)."
+        "--precision",
+        help="float32, bfloat16 or int8, in which it computes (default: the model's own).",
     ),
 ]
 

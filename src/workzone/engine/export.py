@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.decide.bundle_json import notice, training_json
-from workzone.engine.choose import ENGINES, make_engine
+from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
-from workzone.engine.program import Program
+from workzone.engine.program import Program, Seen
+from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.engine.torch_engine import save_graph, torch_program
 from workzone.engine.tracing import Graph, quiet, trace, write_onnx
-from workzone.errors import BundleError, MissingExtraError, UsageError, nearest
+from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.files import replacing_folder, write_text, writing
 
 
@@ -37,6 +42,7 @@ def export(
     *,
     engine: str = "onnx",
     precision: str = "float32",
+    calibration: Sequence[Seen] = (),
 ) -> Export:
     """Write a bundle as a program of another engine, once it has passed the gate.
 
@@ -46,16 +52,20 @@ def export(
         folder: to write; an older export in it is replaced.
         images: to compare on.
         engine: onnx, openvino or torch.
-        precision: in which it is to compute.
+        precision: in which it is to compute; in int8 the reader does, chooser and judge stay
+            float32.
+        calibration: images to measure the ranges of int8 on; none of `images`.
 
     Raises:
         GateError: it does not answer as the reference does; nothing is written.
-        UsageError: an unknown engine, or a precision that it has not.
+        UsageError: an unknown engine, a precision that it has not, or int8 without images of its
+            own to measure ranges on.
         MissingExtraError: the engine, or what torch exports with, is not installed.
         BundleError: the folder holds something else.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"engine {engine!r} is unknown; {nearest(engine, ENGINES)}")
+    check_choice(engine, precision)
+    if precision == "int8":
+        _check_apart(calibration, images)
     folder = folder.resolve()
     if folder.exists() and not (folder / "bundle.json").exists() and any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty and no exported model; name another folder")
@@ -63,8 +73,15 @@ def export(
     graphs = trace(bundle, backbone)
     with replacing_folder(folder) as aside:
         files = {name: _write(graph, engine, aside / name) for name, graph in graphs.items()}
-        program = Program(bundle, make_engine(engine, files, precision=precision))
-        report = compare(program, reference, images)
+        for kept in KEPT_FLOAT if precision == "int8" else (0,):
+            if precision == "int8":
+                views = [seen.pixels for seen in calibration]
+                if not _write_int8(graphs["reader"], engine, files["reader"], views, kept=kept):
+                    break
+            program = Program(bundle, make_engine(engine, files, precision=precision))
+            report = compare(program, reference, images)
+            if not report.failures:
+                break
         if report.failures:
             raise GateError(
                 f"the program of engine {engine} ({precision}) does not answer as the model does: "
@@ -97,19 +114,60 @@ def _write(graph: Graph, engine: str, path: Path) -> Path:
     elif engine == "onnx":
         write_onnx(graph, file)
     else:
-        _write_openvino(graph, file)
+        with tempfile.TemporaryDirectory() as folder:
+            onnx = Path(folder) / "graph.onnx"
+            write_onnx(graph, onnx)
+            write_openvino(onnx, file)
     return file
 
 
-def _write_openvino(graph: Graph, file: Path) -> None:
+def _write_int8(
+    graph: Graph,
+    engine: str,
+    file: Path,
+    views: Sequence[npt.NDArray[np.uint8]],
+    *,
+    kept: int,
+) -> bool:
+    """Write a reader in int8 over the one that is there; False if none of it would be int8."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
+        write_onnx(graph, plain)
+        if not quantise(plain, views, made, kept=kept):
+            return False
+        if engine == "onnx":
+            shutil.copyfile(made, file)  # another file system, maybe
+        else:
+            write_openvino(made, file)
+    return True
+
+
+def _check_apart(calibration: Sequence[Seen], images: Sequence[GateImage]) -> None:
+    if not calibration:
+        raise UsageError("precision int8 needs images to measure ranges on, and there are none")
+    compared = {image.seen.pixels.tobytes() for image in images}
+    if any(seen.pixels.tobytes() in compared for seen in calibration):
+        raise UsageError(
+            "an image to measure the ranges of int8 on is also one to compare on: take others"
+        )
+
+
+def write_openvino(onnx: Path, file: Path) -> None:
+    """Write a graph of ONNX in OpenVINO's form.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
     try:
         import openvino
     except ModuleNotFoundError as error:
         raise MissingExtraError("openvino", "openvino", "export to OpenVINO") from error
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder) / "graph.onnx"
-        write_onnx(graph, onnx)
-        model = openvino.convert_model(onnx)
+    from onnx import load
+
+    graph, model = load(onnx).graph, openvino.convert_model(onnx)
+    names = {value.name for value in (*graph.input, *graph.output)}
+    for port in (*model.inputs, *model.outputs):  # int8 has others there beside the graph's own
+        port.get_tensor().set_names(port.get_names() & names)
     openvino.save_model(model, file, compress_to_fp16=False)  # else it halves the weights unasked
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO (extra ``openvino``): float32, and bfloat16 where the processor has it.
+"""OpenVINO (extra ``openvino``): float32, int8, and bfloat16 where the processor has it.
 
 Left alone it computes in bfloat16 wherever it can, so the precision is asked for by name and read
 back. It takes floats for bytes in silence, so the types of inputs are checked here.
@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from workzone.engine.int8 import check_openvino
 from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.sizes import check_sizes
 from workzone.errors import MissingExtraError, UsageError
 
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+"""What to ask for; in int8, of the operations that the graph leaves in floats."""
 
 
 class OpenVinoEngine:
@@ -31,12 +34,13 @@ class OpenVinoEngine:
 
         Args:
             files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``.
-            precision: float32 or bfloat16.
+            precision: float32, bfloat16 or int8, which then stands in the graphs.
             threads: of each model; 0: as many as there are cores.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
             UsageError: the processor lacks the precision.
+            BundleError: the graphs are not in int8, and should be.
         """
         try:
             import openvino
@@ -68,13 +72,15 @@ class OpenVinoEngine:
                     f"engine openvino: asked for {precision}, the {name} computes in {chosen}; "
                     "use --precision float32"
                 )
+        if precision == "int8":
+            check_openvino(_types(self._models["reader"]), files["reader"])
         self.precision = precision
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         """The outputs of a graph, by name.
 
         Raises:
-            UsageError: an input of another type than the graph's.
+            UsageError: an input of another type or size than the graph's.
         """
         model = self._models[graph]
         feed = {}
@@ -83,6 +89,17 @@ class OpenVinoEngine:
             value, wanted = inputs[name], slot.get_element_type().to_dtype()
             if value.dtype != wanted:
                 raise UsageError(f"graph {graph}: input {name} is {value.dtype}, not {wanted}")
+            sizes = [size.get_length() if size.is_static else None for size in slot.partial_shape]
+            check_sizes(graph, name, value.shape, sizes)
             feed[name] = np.ascontiguousarray(value)
         said = model(feed)
         return {slot.get_any_name(): said[slot] for slot in model.outputs}
+
+
+def _types(model: Any) -> list[tuple[str, str]]:
+    """Of every operation as it is run, its kind and the type that it computes in."""
+    found = []
+    for operation in model.get_runtime_model().get_ops():
+        told = operation.get_rt_info()
+        found.append((str(told["layerType"].value), str(told["runtimePrecision"].value)))
+    return found

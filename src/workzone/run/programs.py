@@ -32,15 +32,15 @@ def open_program(
     if engine is not None:
         check_choice(engine, precision or "float32")
     if folder is None:
-        by_torch = engine == "torch" or weights is not None or device != "cpu"
+        of_torch = weights is not None or device not in ("cpu", "tensorrt")
+        by_torch = engine == "torch" or (engine is None and of_torch)
         folder = default_model() if by_torch else default_program()
     if is_program(folder):
-        if weights is not None or device != "cpu":
+        if weights is not None:
             raise UsageError(
-                f"{folder} is an exported program: it has its weights, and runs on the processor; "
-                "leave out --weights and --device"
+                f"{folder} is an exported program, which has its weights: leave out --weights"
             )
-        return load_program(folder, engine=engine, precision=precision)
+        return load_program(folder, engine=engine, precision=precision, device=device)
     check_choice(engine or "torch", precision or "float32")
     if engine not in (None, "torch"):
         raise UsageError(

@@ -1,0 +1,101 @@
+"""From a graph in float32 to one in int8, with ranges measured on images (static, per channel).
+
+Products with weights become products of bytes: unsigned activations, signed weights with a scale
+per channel. What a graph computes beside them stays float32; where all together do not pass the
+gate, so do the first and last of them, and what the others give (Krishnamoorthi 2018, arXiv
+1806.08342). The tool is ONNX Runtime's quantiser; its nodes (QuantizeLinear, DequantizeLinear)
+stand in the ONNX standard, and OpenVINO reads them too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.engine.tracing import quiet
+from workzone.errors import MissingExtraError
+
+KEPT_FLOAT = (0, 3, 9)
+"""How many weights at either end of a graph stay float32, tried in this order until one passes."""
+
+_PRODUCTS = ("Conv", "MatMul", "Gemm")
+
+
+def quantise(
+    file: Path, images: Sequence[npt.NDArray[np.uint8]], made: Path, *, kept: int = 0
+) -> bool:
+    """Write a graph in int8.
+
+    Args:
+        file: the reader's graph, ``.onnx`` in float32.
+        images: uint8 ``[V, 3, S, S]`` each, to measure ranges on.
+        made: ``.onnx`` to write.
+        kept: so many weights at either end stay float32; above 0 what products give does too.
+
+    Returns:
+        Whether there is one left to be int8; if not, nothing is written.
+
+    Raises:
+        MissingExtraError: what quantises is not installed.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "train", "precision int8") from error
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(file, prepared, skip_symbolic_shape=True)
+        plain, left = _ends(onnx.load(prepared), kept)
+        if not left:
+            return False
+        options: dict[str, Any] = {"MatMulConstBOnly": True}  # attention's products stay float32
+        if kept:
+            options["OpTypesToExcludeOutputQuantization"] = list(_PRODUCTS)
+        quantize_static(
+            prepared,
+            made,
+            _Views(images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=[*_PRODUCTS, "Clip", "Relu"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=plain,
+            extra_options=options,
+        )
+    return True
+
+
+class _Views:
+    """Calibration images, one after the other, as ONNX Runtime's quantiser asks for them."""
+
+    def __init__(self, images: Sequence[npt.NDArray[np.uint8]]) -> None:
+        self._left: Iterator[npt.NDArray[np.uint8]] = iter(images)
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        views = next(self._left, None)
+        return None if views is None else {"pixels": views}
+
+
+def _ends(model: Any, kept: int) -> tuple[list[str], int]:
+    """Names of the products with the first and last so many weights, and how many weights are left.
+
+    A weight that is used twice, as on views and on their halves, counts once.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    by_weight: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.op_type in _PRODUCTS:
+            for name in set(node.input[:2]) & constants:
+                by_weight.setdefault(name, []).append(node.name)
+    users = list(by_weight.values())
+    left = max(0, len(users) - 2 * kept)
+    ends = [*users[:kept], *users[kept + left :]]
+    return sorted({name for names in ends for name in names}), left

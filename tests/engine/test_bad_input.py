@@ -1,0 +1,226 @@
+"""What an engine cannot do is told in a sentence with the fix, and never done otherwise instead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from workzone.engine import choose
+from workzone.engine.choose import make_engine
+from workzone.engine.onnx_engine import OnnxEngine
+from workzone.engine.openvino_engine import OpenVinoEngine
+from workzone.engine.program import Engine, GraphName
+from workzone.engine.providers import TF32_SWITCH
+from workzone.errors import MissingExtraError, UsageError
+
+
+def doubling(place: Path, batch: int | str) -> Path:
+    """A reader that doubles, of a fixed batch or of any."""
+    shape = [batch, 3]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["pixels", "pixels"], ["grid"])],
+        "doubling",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("grid", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, place)
+    return place
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_batch_that_a_graph_was_not_made_for_is_told(engine: str, tmp_path: Path) -> None:
+    fixed: Engine = make_engine(
+        engine, {"reader": doubling(tmp_path / "reader.onnx", 1)}, precision="float32"
+    )
+    one = np.ones((1, 3), dtype=np.float32)
+    np.testing.assert_array_equal(fixed.run("reader", {"pixels": one})["grid"], 2 * one)
+    for wrong in (np.ones((3, 3), dtype=np.float32), np.ones(3, dtype=np.float32)):
+        with pytest.raises(
+            UsageError, match=r"graph reader takes pixels of \[1, 3\], got .*\(workzone export\)"
+        ):
+            fixed.run("reader", {"pixels": wrong})
+    free = make_engine(
+        engine, {"reader": doubling(tmp_path / "free.onnx", "batch")}, precision="float32"
+    )
+    assert free.run("reader", {"pixels": np.ones((8, 3), dtype=np.float32)})["grid"].shape == (8, 3)
+    with pytest.raises(UsageError, match=r"takes pixels of \[any, 3\], got \[8, 4\]"):
+        free.run("reader", {"pixels": np.ones((8, 4), dtype=np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("module", "engine", "error", "said"),
+    [
+        ("onnxruntime", "onnx", UsageError, "is not installed: pip install onnxruntime"),
+        ("openvino", "openvino", MissingExtraError, r"pip install 'workzone\[openvino\]'"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_told(
+    module: str, engine: str, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(error, match=said):
+        make_engine(engine, {}, precision="float32")
+
+
+def test_torch_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"engine torch needs .*'workzone\[train\]'"):
+        make_engine("torch", {}, precision="float32")
+
+
+class FakeCore:
+    """OpenVINO on a processor of one's choice."""
+
+    capabilities: Sequence[str] = ("FP32", "INT8")
+    computes = "f32"
+
+    def get_property(self, device: str, name: str) -> Any:
+        return list(self.capabilities)
+
+    def read_model(self, file: Path) -> None:
+        return None
+
+    def compile_model(self, model: None, device: str, settings: Mapping[str, Any]) -> Any:
+        return self
+
+    def get_type_name(self) -> str:
+        return self.computes
+
+
+class Rounding(FakeCore):
+    """Computes in bfloat16, whatever is asked for."""
+
+    def compile_model(self, model: None, device: str, settings: Mapping[str, Any]) -> Any:
+        class Model:
+            def get_property(self, name: str) -> Any:
+                core = FakeCore()
+                core.computes = "bf16"
+                return core
+
+        return Model()
+
+
+def test_a_precision_that_the_processor_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    monkeypatch.setattr(openvino, "Core", FakeCore)
+    with pytest.raises(UsageError, match=r"precision bfloat16: .* use --precision float32"):
+        OpenVinoEngine({}, precision="bfloat16")
+    monkeypatch.setattr(openvino, "Core", Rounding)
+    with pytest.raises(UsageError, match="asked for float32, the reader computes in bf16"):
+        OpenVinoEngine({"reader": Path("reader.xml")}, precision="float32")
+
+
+class FakeSession:
+    """A session that says where it runs."""
+
+    chosen: Sequence[str] = ()
+    options: Mapping[str, Mapping[str, str]] = {}
+    asked: Any = None
+
+    def __init__(self, file: str, options: Any, *, providers: Any, enable_fallback: int) -> None:
+        FakeSession.asked = (providers, enable_fallback)
+
+    def get_providers(self) -> Sequence[str]:
+        return self.chosen
+
+    def get_provider_options(self) -> Mapping[str, Mapping[str, str]]:
+        return self.options
+
+
+CPU, CUDA, TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+GPU_OPTIONS = {
+    CUDA: {"use_tf32": "0"},
+    TENSORRT: {"trt_fp16_enable": "0", "trt_int8_enable": "0"},
+}
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """ONNX Runtime as on a machine with a GPU."""
+    import onnxruntime
+
+    fake = ModuleType("onnxruntime")
+    fake.get_available_providers = lambda: [TENSORRT, CUDA, CPU]  # type: ignore[attr-defined]
+    fake.SessionOptions = onnxruntime.SessionOptions  # type: ignore[attr-defined]
+    fake.InferenceSession = FakeSession  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setenv(TF32_SWITCH, "0")
+    monkeypatch.setattr(FakeSession, "options", GPU_OPTIONS)
+    return fake
+
+
+FILES: Mapping[GraphName, Path] = {"reader": Path("reader.onnx")}
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen"), [("cuda", [CUDA, CPU]), ("tensorrt", [TENSORRT, CUDA, CPU])]
+)
+def test_a_gpu_is_asked_for_by_name_without_rounding(
+    device: str, chosen: list[str], runtime: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSession, "chosen", chosen)
+    OnnxEngine(FILES, device=device)
+    providers, fallback = FakeSession.asked
+    assert providers == [(name, GPU_OPTIONS[name]) for name in chosen[:-1]]
+    assert fallback == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen"), [("cuda", [CPU]), ("tensorrt", [CUDA, CPU]), ("tensorrt", [])]
+)
+def test_a_fall_back_is_refused(
+    device: str, chosen: list[str], runtime: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSession, "chosen", chosen)
+    with pytest.raises(UsageError, match=r"asked for .*Provider, ONNX Runtime fell back to"):
+        OnnxEngine(FILES, device=device)
+
+
+def test_a_gpu_that_rounds_is_refused(runtime: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeSession, "chosen", [TENSORRT, CUDA, CPU])
+    for provider, name in ((CUDA, "use_tf32"), (TENSORRT, "trt_fp16_enable")):
+        rounding = GPU_OPTIONS | {provider: GPU_OPTIONS[provider] | {name: "1"}}
+        monkeypatch.setattr(FakeSession, "options", rounding)
+        with pytest.raises(UsageError, match=f"asked {provider} for {name}=0, it has 1"):
+            OnnxEngine(FILES, device="tensorrt")
+    monkeypatch.delenv(TF32_SWITCH)
+    with pytest.raises(UsageError, match=f"set {TF32_SWITCH}=0 in the environment"):
+        OnnxEngine(FILES, device="tensorrt")
+
+
+def test_a_gpu_that_fails_to_start_is_told(
+    runtime: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA failure 35")
+
+    monkeypatch.setattr(runtime, "InferenceSession", failing)
+    with pytest.raises(UsageError, match=r"does not start on cuda \(CUDA failure 35\)"):
+        OnnxEngine(FILES, device="cuda")
+
+
+def test_devices_that_are_not_there_are_told(
+    runtime: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [CPU])
+    with pytest.raises(UsageError, match=r"no CUDAExecutionProvider: .* install onnxruntime-gpu;"):
+        OnnxEngine(FILES, device="cuda")
+    with pytest.raises(UsageError, match="onnxruntime-gpu and NVIDIA's TensorRT libraries"):
+        OnnxEngine(FILES, device="tensorrt")
+    with pytest.raises(UsageError, match="device 'tensorr' is unknown; did you mean 'tensorrt'"):
+        OnnxEngine(FILES, device="tensorr")
+    with pytest.raises(UsageError, match="in int8 on the processor alone: leave out --device"):
+        OnnxEngine(FILES, precision="int8", device="cuda")
+    for engine in ("openvino", "torch"):
+        with pytest.raises(UsageError, match=f"engine {engine} runs exported models on the proc"):
+            make_engine(engine, {}, precision="float32", device="cuda")

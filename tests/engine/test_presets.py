@@ -1,0 +1,94 @@
+"""Every preset in a tiny form, and every family of DINOv3, as a program that passes the gate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import lru_cache
+
+import pytest
+
+from engine.made_models import METADATA, images, made_of, tiny_convnext, tiny_vit
+from workzone.backbones import Backbone
+from workzone.backbones.dinov3 import SIZES, ViTSize
+from workzone.backbones.lite import LITE0, LITE2, load_trunk
+from workzone.engine.export import export
+from workzone.engine.gate import GateReport
+from workzone.model.config import DetectorConfig
+from workzone.model.presets import PRESETS, Preset
+from workzone.views import ViewLayout
+
+TRUNKS = {variant.trunk: variant for variant in (LITE0, LITE2)}
+
+Family = str | tuple[tuple[str, object], ...]
+
+
+def family(name: str) -> Family:
+    """What a backbone's tiny form depends on."""
+    size = SIZES.get(name)
+    if isinstance(size, ViTSize):
+        wide = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+        told = size.configuration()
+        return tuple((field, value) for field, value in told.items() if field not in wide)
+    return name if name in TRUNKS else "convolutions"
+
+
+def tiny_backbone(kind: Family) -> Backbone:
+    """Of a family; a trunk, whose end its detector holds, is itself."""
+    if isinstance(kind, tuple):
+        return tiny_vit(**dict(kind))
+    return load_trunk(TRUNKS[kind]) if kind in TRUNKS else tiny_convnext()
+
+
+def tiny_detector(config: DetectorConfig) -> DetectorConfig:
+    """The same parts, each as small as it gets."""
+    if not config.encoder.depth:
+        return config
+    encoder = dataclasses.replace(
+        config.encoder, width=32, depth=1, heads=4, kv_heads=2, feed_forward=64, expert_width=16
+    )
+    return dataclasses.replace(
+        config,
+        width=0,
+        projection=32,
+        encoder=encoder,
+        head=(16,) if config.head else (),
+        masks=config.masks and dataclasses.replace(config.masks, hidden=16, width=0, stride=16),
+        metadata=config.metadata and METADATA,
+    )
+
+
+Exporting = Callable[[Family, ViewLayout, DetectorConfig, str | None], GateReport]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    """The gate's report; forms that are alike when tiny are exported once."""
+
+    @lru_cache
+    def once(
+        kind: Family, layout: ViewLayout, config: DetectorConfig, pooling: str | None
+    ) -> GateReport:
+        bundle, backbone = made_of(tiny_backbone(kind), layout, config, pooling=pooling)
+        folder = tmp_path_factory.mktemp("preset") / "model"
+        return export(bundle, backbone, folder, images(bundle)).report
+
+    return once
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_preset_exports_and_passes(preset: Preset, report: Exporting) -> None:
+    kind = family(preset.backbone)
+    side = {"convolutions": 64}.get(str(kind), 128 if kind in TRUNKS else 32)
+    layout = dataclasses.replace(preset.layout, size=side)
+    found = report(kind, layout, tiny_detector(preset.detector), preset.pooling)
+    assert (found.images, found.flips) == (12, 0)
+    assert found.largest_difference < 1e-4
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_family_exports_and_passes(name: str, report: Exporting) -> None:
+    layout = ViewLayout(size=32, tiles=0)
+    found = report(family(name), layout, DetectorConfig(fusion="mean"), None)
+    assert (found.images, found.flips) == (12, 0)
+    assert found.largest_difference < 1e-4
