@@ -13,8 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from workzone.decide.bundle_json import default_program
 from workzone.engine import choose
-from workzone.engine.choose import make_engine
+from workzone.engine.choose import load_program, make_engine
 from workzone.engine.onnx_engine import OnnxEngine
 from workzone.engine.openvino_engine import OpenVinoEngine
 from workzone.engine.program import Engine, GraphName
@@ -75,6 +76,16 @@ def test_torch_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(choose, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"engine torch needs .*'workzone\[train\]'"):
         make_engine("torch", {}, precision="float32")
+
+
+def test_a_folder_is_run_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_program(default_program()).engine.name == "onnx"
+    monkeypatch.setattr(choose, "find_spec", lambda name: None if name == "onnxruntime" else name)
+    assert load_program(default_program()).engine.name == "openvino"
+    monkeypatch.setattr(choose, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match="pip install onnxruntime"):
+        load_program(default_program())
 
 
 class FakeCore:

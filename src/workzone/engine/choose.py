@@ -86,7 +86,8 @@ def load_program(
 
     Args:
         folder: that `workzone export` wrote.
-        engine: None: the one it was exported for.
+        engine: None: the one it was exported for, or, if that is not installed, another that reads
+            the folder and is.
         precision: None: the one it was exported in.
         threads: of the engine; 0: as many as there are cores.
         device: cpu; of engine onnx also cuda and tensorrt.
@@ -98,7 +99,8 @@ def load_program(
         MissingExtraError: the engine is not installed.
     """
     exported = read_exported(folder)
-    engine, precision = engine or exported.engine, precision or exported.precision
+    precision = precision or exported.precision
+    engine = engine or _engine_at_hand(exported)
     check_choice(engine, precision)
     if engine not in _RUNS[exported.engine]:
         raise UsageError(
@@ -110,6 +112,15 @@ def load_program(
         engine, exported.graphs(), precision=precision, threads=threads, device=device
     )
     return Program(exported, made)
+
+
+def _engine_at_hand(exported: ExportedModel) -> str:
+    if exported.precision == "int8":  # which has passed the gate on one engine alone
+        return exported.engine
+    modules = {"onnx": "onnxruntime"}
+    readers = _RUNS[exported.engine]
+    installed = [name for name in readers if find_spec(modules.get(name, name)) is not None]
+    return installed[0] if installed else exported.engine
 
 
 def _check_int8(exported: ExportedModel, engine: str, precision: str) -> None:

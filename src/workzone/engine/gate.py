@@ -16,6 +16,7 @@ import numpy.typing as npt
 from workzone.decide.threshold import HALF, matthews
 from workzone.engine.program import Answer, Array, Arrays, Engine, GraphName, Program, Seen
 from workzone.errors import WorkzoneError
+from workzone.progress import bar
 from workzone.views import MAX_VIEWS
 
 BATCHES = (1, 3, 8)
@@ -103,19 +104,21 @@ def compare(program: Program, reference: Program, images: Iterable[GateImage]) -
     sizes = 0
     programs = (program, Program(program.description, _AllAtOnce(program.engine)))
     pending = list(images)
-    while pending:
-        size = BATCHES[sizes % len(BATCHES)]
-        sizes += 1
-        batch, pending = pending[:size], pending[size:]
-        theirs += reference.run([image.seen for image in batch])
-        try:
-            ours += programs[sizes % 2].run([image.seen for image in batch])
-        except Exception as error:
-            raise GateError(
-                f"{program.engine.name}: the program fails on a batch of {len(batch)}: {error}"
-            ) from error
-        names += [image.name for image in batch]
-        labels += [image.label for image in batch]
+    with bar("comparing", total=len(pending)) as handle:
+        while pending:
+            size = BATCHES[sizes % len(BATCHES)]
+            sizes += 1
+            batch, pending = pending[:size], pending[size:]
+            theirs += reference.run([image.seen for image in batch])
+            try:
+                ours += programs[sizes % 2].run([image.seen for image in batch])
+            except Exception as error:
+                raise GateError(
+                    f"{program.engine.name}: the program fails on a batch of {len(batch)}: {error}"
+                ) from error
+            names += [image.name for image in batch]
+            labels += [image.label for image in batch]
+            handle.advance(len(batch))
     if not names:
         raise GateError("there are no images to compare on: name some with --images")
     return report(program, names, labels, ours, theirs)
