@@ -179,7 +179,7 @@ def test_what_does_not_pass_is_tried_with_more_in_floats_and_then_refused(
             precision="int8",
             calibration=measured,
         )
-    assert tuple(tried) == KEPT_FLOAT
+    assert tried == list(KEPT_FLOAT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,7 +192,7 @@ def test_weights_at_the_ends_stay_floats(exported: Exporting, tmp_path: Path) ->
         assert quantise(plain, [seen.pixels for seen in measured[:2]], place, kept=kept)
         sizes.append(place.read_bytes().count(b"DequantizeLinear"))
     assert sizes[0] > sizes[1] > 0
-    assert not quantise(plain, [], tmp_path / "none.onnx", kept=9)
+    assert not quantise(plain, [], tmp_path / "none.onnx", kept=100)
     assert not (tmp_path / "none.onnx").exists()
 
 

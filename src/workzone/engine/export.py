@@ -78,7 +78,12 @@ def export(
                 views = [seen.pixels for seen in calibration]
                 if not _write_int8(graphs["reader"], engine, files["reader"], views, kept=kept):
                     break
-            program = Program(bundle, make_engine(engine, files, precision=precision))
+            try:
+                program = Program(bundle, make_engine(engine, files, precision=precision))
+            except BundleError:  # too little is left for the engine to compute it in int8
+                if kept:
+                    break
+                raise
             report = compare(program, reference, images)
             if not report.failures:
                 break
@@ -135,6 +140,8 @@ def _write_int8(
         write_onnx(graph, plain)
         if not quantise(plain, views, made, kept=kept):
             return False
+        for old in (file, file.with_suffix(".bin")):  # an engine may have it mapped
+            old.unlink(missing_ok=True)
         if engine == "onnx":
             shutil.copyfile(made, file)  # another file system, maybe
         else:
