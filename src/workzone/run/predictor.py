@@ -210,9 +210,9 @@ def load(
             with workzone.
         engine: onnx, openvino or torch; None: torch for a bundle, for an exported program the one
             it was exported for.
-        precision: float32 or bfloat16; None: the model's own.
-        weights: of the backbone, where it is not the embedded one and not to be downloaded.
-        device: such as ``cpu`` or ``cuda``, of torch.
+        precision: float32, bfloat16 or int8; None: the model's own.
+        weights: of a bundle's backbone, where it is not the embedded one and not to be downloaded.
+        device: such as ``cpu`` or ``cuda`` of torch; ``cpu``, ``cuda`` or ``tensorrt`` of onnx.
 
     Raises:
         BundleError: no model there, a damaged one, or one of another backbone's weights.
