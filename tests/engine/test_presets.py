@@ -9,9 +9,9 @@ from functools import lru_cache
 import pytest
 
 from engine.made_models import METADATA, images, made_of, tiny_convnext, tiny_vit
-from workzone.backbones import Backbone
-from workzone.backbones.dinov3 import SIZES, ViTSize
-from workzone.backbones.lite import LITE0, LITE2, load_trunk
+from workzone.backbones.base import Backbone
+from workzone.backbones.lite import load_trunk
+from workzone.backbones.names import LITE0, LITE2, SIZES, ViTSize
 from workzone.engine.export import export
 from workzone.engine.gate import GateReport
 from workzone.model.config import DetectorConfig
