@@ -11,6 +11,7 @@ import importlib.metadata
 import re
 import runpy
 import sys
+from importlib.machinery import PathFinder
 
 from packaging.requirements import Requirement
 
@@ -43,19 +44,21 @@ def foreign_modules() -> set[str]:
     }
 
 
-class Blocker(importlib.abc.MetaPathFinder):
-    """Hides modules, as if they were not installed."""
+class Hiding(importlib.abc.MetaPathFinder):
+    """Finds modules on the path as ever, save those that are hidden."""
 
     def __init__(self, hidden: set[str]) -> None:
         self.hidden = hidden
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.hidden:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return PathFinder.find_spec(name, path, target)
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, Blocker(foreign_modules()))
+    hiding = Hiding(foreign_modules())
+    sys.meta_path = [hiding if finder is PathFinder else finder for finder in sys.meta_path]
     kind, what, *arguments = sys.argv[1:]
     if kind == "-m":
         sys.argv = [what, *arguments]

@@ -6,12 +6,13 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from workzone import files
 from workzone.errors import UsageError, WorkzoneError
-from workzone.files import hold, write_text, writing
+from workzone.files import hold, replacing_folder, write_text, writing
 
 
 def test_text_is_written_as_utf8_into_folders_that_it_makes(tmp_path):
@@ -115,3 +116,31 @@ def test_a_worker_that_outlives_its_parent_keeps_nobody_out(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         parent.stdout.close()
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_killed_processes_left_beside_a_folder_is_cleared(tmp_path: Path) -> None:
+    dead = dead_process()
+    left = [tmp_path / f".model.{dead}.part", tmp_path / f".model.{os.getppid()}.part"]
+    others = [tmp_path / ".model.notes.part", tmp_path / f".model2.{dead}.part"]
+    for folder in (*left, *others):
+        folder.mkdir()
+    with replacing_folder(tmp_path / "model") as aside:
+        (aside / "new").touch()
+    assert (tmp_path / "model" / "new").exists()
+    assert [folder.exists() for folder in (*left, *others)] == [False, True, True, True]
+
+
+def test_a_folder_that_was_half_exchanged_is_put_back(tmp_path: Path) -> None:
+    old = tmp_path / f".model.{dead_process()}.old"
+    old.mkdir()
+    (old / "old").touch()
+    with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "model"):
+        raise ZeroDivisionError
+    assert (tmp_path / "model" / "old").exists()
+    assert not old.exists()

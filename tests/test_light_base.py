@@ -138,6 +138,20 @@ def test_what_needs_the_extra_says_so(command: str, street: Path, tmp_path: Path
     assert re.search(r"needs the package '\w+': pip install 'workzone\[train\]'$", line)
 
 
+def test_what_is_wrong_otherwise_says_that(street: Path, tmp_path: Path) -> None:
+    for options, code, said in (
+        (["--model", tmp_path / "nosuch"], 1, "no model bundle at"),
+        (["--model", tmp_path], 1, "no model bundle at"),
+        (["--device", "xyz"], 2, "xyz"),
+        (["--engine", "tvm"], 2, "engine 'tvm' is unknown"),
+        (["--precision", "bf16"], 2, "did you mean 'bfloat16'?"),
+        (["--precision", "bfloat16"], 1, "pip install 'workzone[openvino]'"),
+    ):
+        errors = workzone("predict", street, *options, expect=code).stderr
+        assert said in errors
+        assert "[train]" not in errors
+
+
 def test_other_modules_that_are_missing_are_no_extra() -> None:
     with pytest.raises(ModuleNotFoundError, match="surely_nowhere"), needing_train("this"):
         import surely_nowhere  # noqa: F401

@@ -52,6 +52,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
+        _clear_left(folder)
         aside.mkdir(parents=True)
         yield aside
         if folder.exists():
@@ -68,6 +69,28 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_left(folder: Path) -> None:
+    """Clear what processes left that were killed while they wrote ``folder``."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        process, _, kind = left.name.removeprefix(f".{folder.name}.").partition(".")
+        if not process.isdecimal() or kind not in ("part", "old") or _lives(int(process)):
+            continue
+        if kind == "old" and not folder.exists():  # killed between two renames
+            left.replace(folder)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def check_folder(path: Path) -> None:

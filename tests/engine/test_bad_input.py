@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +15,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from workzone.decide.bundle_json import default_program
+from cli_invoke import invoke
+from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.decide.bundle_json import default_model, default_program
 from workzone.engine import choose
 from workzone.engine.choose import load_program, make_engine
+from workzone.engine.folder import file_hash, read_exported
 from workzone.engine.onnx_engine import OnnxEngine
 from workzone.engine.openvino_engine import OpenVinoEngine
 from workzone.engine.program import Engine, GraphName
 from workzone.engine.providers import TF32_SWITCH
-from workzone.errors import MissingExtraError, UsageError
+from workzone.errors import BundleError, MissingExtraError, UsageError
+from workzone.run.programs import open_program
 
 
 def doubling(place: Path, batch: int | str) -> Path:
@@ -235,3 +241,92 @@ def test_devices_that_are_not_there_are_told(
     for engine in ("openvino", "torch"):
         with pytest.raises(UsageError, match=f"engine {engine} runs exported models on the proc"):
             make_engine(engine, {}, precision="float32", device="cuda")
+
+
+def copied(folder: Path, place: Path, **program: Any) -> Path:
+    """A folder with other values under "program"."""
+    shutil.copytree(folder, place)
+    if program:
+        description = json.loads((place / "bundle.json").read_text())
+        description["program"] |= program
+        (place / "bundle.json").write_text(json.dumps(description))
+    return place
+
+
+def test_an_export_never_takes_the_place_of_anything_else(tmp_path: Path) -> None:
+    model = copied(default_model(), tmp_path / "model")
+    files = sorted(path.name for path in model.iterdir())
+    said = invoke("export", model, "-o", model, expect=1).stderr
+    assert "model holds a bundle, no exported model; name another folder" in said
+    assert sorted(path.name for path in model.iterdir()) == files
+    (tmp_path / "street.jpg").write_bytes(b"x")
+    said = invoke("export", "-o", tmp_path / "street.jpg", expect=2).stderr
+    assert "street.jpg is a file; name a folder to write" in said
+    said = invoke("export", "-o", tmp_path, expect=1).stderr
+    assert "holds something else, no exported model" in said
+    said = invoke("export", "-o", tmp_path / "new", "--precision", "bfloat16", expect=2).stderr
+    assert "engine onnx does not compute in 'bfloat16', but in float32 and int8" in said
+    assert not (tmp_path / "new").exists()
+    program = copied(default_program(), tmp_path / "program")
+    with pytest.raises(BundleError, match="is not empty and not a bundle"):
+        write_bundle(read_bundle(default_model()), program)
+
+
+def test_a_program_is_no_bundle() -> None:
+    with pytest.raises(BundleError, match=r"lite-onnx is an exported program, which only predicts"):
+        read_bundle(default_program())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"precision": None}, r"for precision None, which this version .*float32, bfloat16, int8"),
+        ({"precision": "float64"}, "for precision 'float64', which this version"),
+        ({"engine": None}, "for engine None, which this version"),
+        ({"files": {}}, r"lists no graph judge, reader; copy the exported folder again"),
+        ({"files": []}, "lists no graph|is damaged"),
+    ],
+)
+def test_a_description_that_fits_no_program_is_told(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match=said):
+        load_program(copied(default_program(), tmp_path / "model", **changes))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_file_that_is_no_graph_is_told(engine: str, tmp_path: Path) -> None:
+    folder = copied(default_program(), tmp_path / "model")
+    (folder / "judge.onnx").write_bytes(b"no graph")
+    files = json.loads((folder / "bundle.json").read_text())["program"]["files"]
+    files["judge.onnx"] = file_hash(folder / "judge.onnx")
+    broken = copied(folder, tmp_path / "broken", files=files)
+    with pytest.raises(BundleError, match=rf"engine {engine} cannot open .*judge\.onnx.*export"):
+        load_program(broken, engine=engine)
+
+
+def test_a_missing_list_of_training_images_is_told(tmp_path: Path) -> None:
+    folder = copied(default_program(), tmp_path / "model")
+    (folder / "training.json").unlink()
+    with pytest.raises(BundleError, match=r"training\.json is missing; copy the exported folder"):
+        load_program(folder)
+
+
+def test_a_precision_asks_for_an_engine_that_has_it() -> None:
+    exported = read_exported(default_program())
+    assert choose._engine_at_hand(exported, "float32") == "onnx"
+    assert choose._engine_at_hand(exported, "bfloat16") == "openvino"
+
+
+def test_a_folder_without_a_model_is_told_whatever_is_installed(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no model bundle at .*: bundle\.json missing"):
+        open_program(tmp_path)
+    for text in ("{", "[1]", ""):
+        (tmp_path / "bundle.json").write_text(text)
+        with pytest.raises(BundleError, match=r"is damaged: bundle\.json cannot be read"):
+            open_program(tmp_path)
+
+
+def test_views_have_a_largest_size() -> None:
+    with pytest.raises(UsageError, match="--size 8192: views have at most 2048 px a side"):
+        read_exported(default_program()).with_view_size(8192)

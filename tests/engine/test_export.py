@@ -17,6 +17,7 @@ from cli_invoke import invoke
 from conftest import Tiny
 from engine.made_models import CASES, images, made
 from workzone.decide.bundle import Bundle
+from workzone.decide.bundle_json import default_model
 from workzone.engine.choose import load_program
 from workzone.engine.export import Export, export
 from workzone.engine.program import Floats, Program
@@ -194,11 +195,13 @@ def test_damaged_folders_are_told(folder: Path, tmp_path: Path) -> None:
         load_program(empty)
 
 
-def test_a_bundle_is_run_by_torch_alone(tmp_path: Path) -> None:
+def test_a_bundle_is_run_by_torch_alone() -> None:
     with pytest.raises(UsageError, match=r"is a bundle.* workzone export .* --engine onnx"):
-        workzone.load(engine="onnx")
-    with pytest.raises(UsageError, match="engine torch does not compute in 'int8'"):
-        workzone.load(precision="int8")
+        workzone.load(default_model(), engine="onnx")
+    with pytest.raises(UsageError, match=r"engine torch does not compute in 'int8', but in .*onnx"):
+        workzone.load(default_model(), precision="int8")
+    with pytest.raises(UsageError, match=r"precision 'bf16' is unknown; did you mean 'bfloat16'\?"):
+        workzone.load(precision="bf16")
 
 
 def test_the_documented_program_needs_no_workzone(

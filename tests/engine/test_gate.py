@@ -139,6 +139,23 @@ def test_flips_and_a_loss_of_mcc_fail_whatever_the_precision() -> None:
     assert "MCC falls from 1.000 to" in report.failures[1]
 
 
+def test_an_engine_with_a_fault_is_not_exported_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, backbone = made(CASE)
+    graphs, start = exporting.trace(bundle, backbone), exporting.make_engine
+    monkeypatch.setattr(exporting, "trace", lambda bundle, backbone: graphs)
+    for fault in (Normalised, Rounded):
+
+        def faulty(*arguments: object, fault: type[Changed] = fault, **more: object) -> Changed:
+            return fault(start(*arguments, **more))
+
+        monkeypatch.setattr(exporting, "make_engine", faulty)
+        with pytest.raises(GateError, match="does not answer as the model does"):
+            export(bundle, backbone, tmp_path / "model", images(bundle), engine="torch")
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wrong_weight_is_named_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

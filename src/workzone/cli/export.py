@@ -63,10 +63,14 @@ def export(
     those compared on. It may not pass: then nothing is written.
     """
     from workzone.decide.bundle import read_bundle
+    from workzone.engine.choose import check_choice
+    from workzone.engine.export import check_output
     from workzone.engine.export import export as write_program
     from workzone.run.backbone import bundle_backbone
     from workzone.run.gate_images import calibration_images, gate_images
 
+    check_choice(engine, precision)  # before images are read, which takes a while
+    check_output(output)
     bundle = read_bundle(model_folder(model))
     backbone = bundle_backbone(bundle, weights=weights)
     compared = gate_images(bundle, images, count=count)

@@ -123,7 +123,10 @@ ShareOption = Annotated[
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", "-m", help="Folder of the model bundle (default: the one within workzone)."
+        "--model",
+        "-m",
+        help="Folder of the model: a bundle, or to predict an exported program (default: the one "
+        "within workzone).",
     ),
 ]
 DeviceOption = Annotated[

@@ -25,6 +25,7 @@ import torch
 
 from workzone.decide.bundle_json import (
     describe,
+    is_program,
     notice,
     parse_description,
     plain,
@@ -86,7 +87,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         WorkzoneError: the disk is full or the folder cannot be written.
     """
     folder = folder.resolve()  # "." has no name to put another folder beside
-    if folder.exists() and not (folder / "bundle.json").exists() and _has_entries(folder):
+    other = is_program(folder) or not (folder / "bundle.json").exists()
+    if folder.exists() and other and _has_entries(folder):
         raise BundleError(f"{folder} is not empty and not a bundle; name another folder")
     weights = _weights(bundle.detector.state_dict())
     learned = _weights(bundle.backbone_weights) if bundle.backbone_weights else None
@@ -134,6 +136,11 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: there is none, it is damaged, or it was made by a later version.
     """
+    if is_program(folder):
+        raise BundleError(
+            f"{folder} is an exported program, which only predicts: name the bundle that it was "
+            "made from"
+        )
     missing = [name for name in _NAMES if not (folder / name).is_file()]
     if missing:
         raise BundleError(

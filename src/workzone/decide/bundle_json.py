@@ -104,6 +104,36 @@ def _shipped(name: str) -> Path:
     return folder
 
 
+def is_program(folder: Path) -> bool:
+    """Whether a folder holds an exported program, rather than a bundle to train on or nothing."""
+    try:
+        text = (folder / "bundle.json").read_text(encoding="utf-8")
+        return "program" in json.loads(text)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def check_model(folder: Path) -> None:
+    """Make sure that there is a model of some kind in a folder.
+
+    Raises:
+        BundleError: there is none, or its `bundle.json` cannot be read.
+    """
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise BundleError(
+            f"no model bundle at {folder}: bundle.json missing. "
+            "Make one with `workzone train`, or name another with --model."
+        )
+    try:
+        if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+            raise ValueError("it holds no names and values")
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"the bundle at {folder} is damaged: bundle.json cannot be read ({error})"
+        ) from error
+
+
 def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | None:
     value = description[name]
     return None if value is None else from_mapping(kind, value, where=name)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from workzone.model.metadata.config import MetadataConfig
 
 
+MAX_SIDE = 2048
+"""Pixels of a view that a model may be asked to see; more takes gigabytes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """Of a bundle with its weights, or of an exported program.
@@ -129,6 +133,8 @@ class Description:
                 "on an embedded backbone (workzone train --preset dense, and the one that comes "
                 "with workzone) take any"
             )
+        if size > MAX_SIDE:
+            raise UsageError(f"--size {size}: views have at most {MAX_SIDE} px a side")
         cell = layout.size // rows
         multiple = 2 * cell if layout.halves else cell
         if size < multiple or size % multiple:

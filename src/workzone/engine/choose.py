@@ -11,7 +11,7 @@ from workzone.engine.int8 import check_processor
 from workzone.engine.onnx_engine import OnnxEngine
 from workzone.engine.openvino_engine import OpenVinoEngine
 from workzone.engine.program import Engine, GraphName, Program
-from workzone.errors import MissingExtraError, UsageError, nearest
+from workzone.errors import BundleError, MissingExtraError, UsageError, WorkzoneError, nearest
 
 ENGINES = ("onnx", "openvino", "torch")
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
@@ -33,9 +33,16 @@ def check_choice(engine: str, precision: str) -> None:
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} is unknown; {nearest(engine, ENGINES)}")
-    if precision not in PRECISIONS[engine]:
-        hint = nearest(precision, PRECISIONS[engine])
-        raise UsageError(f"engine {engine} does not compute in {precision!r}; {hint}")
+    able = [name for name in ENGINES if precision in PRECISIONS[name]]
+    if not able:
+        every = {one for known in PRECISIONS.values() for one in known}
+        raise UsageError(f"precision {precision!r} is unknown; {nearest(precision, every)}")
+    if engine not in able:
+        raise UsageError(
+            f"engine {engine} does not compute in {precision!r}, but in "
+            f"{' and '.join(PRECISIONS[engine])}; in {precision} these do: --engine "
+            f"{' or '.join(able)}"
+        )
 
 
 def make_engine(
@@ -52,26 +59,35 @@ def make_engine(
         UsageError: an unknown engine, a precision that it or the processor has not, or a device
             that it does not compute on.
         MissingExtraError: the engine is not installed.
-        BundleError: the files are not in int8, and should be.
+        BundleError: the files are no graphs, or not in int8 and should be.
     """
     check_choice(engine, precision)
     if precision == "int8":
         check_processor()
-    if engine == "onnx":
-        return OnnxEngine(files, precision=precision, threads=threads, device=device)
-    if device != "cpu":
+    if engine != "onnx" and device != "cpu":
         raise UsageError(
             f"engine {engine} runs exported models on the processor: leave out --device, or export "
             "the model with --engine onnx, which runs on cuda and tensorrt too"
         )
-    if engine == "openvino":
-        return OpenVinoEngine(files, precision=precision, threads=threads)
-    if find_spec("torch") is None:
+    if engine == "torch" and find_spec("torch") is None:
         raise MissingExtraError("torch", "train", "engine torch")
-    from workzone.engine.torch_engine import SavedGraph, TorchEngine
+    try:
+        if engine == "onnx":
+            return OnnxEngine(files, precision=precision, threads=threads, device=device)
+        if engine == "openvino":
+            return OpenVinoEngine(files, precision=precision, threads=threads)
+        from workzone.engine.torch_engine import SavedGraph, TorchEngine
 
-    graphs = {name: SavedGraph(file) for name, file in files.items()}
-    return TorchEngine(graphs, precision=precision)
+        graphs = {name: SavedGraph(file) for name, file in files.items()}
+        return TorchEngine(graphs, precision=precision)
+    except WorkzoneError:
+        raise
+    except Exception as error:  # a file that is no graph can fail in any way
+        listed = ", ".join(str(file) for file in files.values())
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BundleError(
+            f"engine {engine} cannot open {listed} ({first_line}): export the model again"
+        ) from error
 
 
 def load_program(
@@ -86,8 +102,8 @@ def load_program(
 
     Args:
         folder: that `workzone export` wrote.
-        engine: None: the one it was exported for, or, if that is not installed, another that reads
-            the folder and is.
+        engine: None: the one it was exported for, or, if that is not installed or has not the
+            precision, another that reads the folder.
         precision: None: the one it was exported in.
         threads: of the engine; 0: as many as there are cores.
         device: cpu; of engine onnx also cuda and tensorrt.
@@ -100,7 +116,7 @@ def load_program(
     """
     exported = read_exported(folder)
     precision = precision or exported.precision
-    engine = engine or _engine_at_hand(exported)
+    engine = engine or _engine_at_hand(exported, precision)
     check_choice(engine, precision)
     if engine not in _RUNS[exported.engine]:
         raise UsageError(
@@ -114,13 +130,14 @@ def load_program(
     return Program(exported, made)
 
 
-def _engine_at_hand(exported: ExportedModel) -> str:
-    if exported.precision == "int8":  # which has passed the gate on one engine alone
+def _engine_at_hand(exported: ExportedModel, precision: str) -> str:
+    """The first that reads the folder and computes in the precision, if need be not installed."""
+    if "int8" in (exported.precision, precision):  # it has passed the gate on one engine alone
         return exported.engine
     modules = {"onnx": "onnxruntime"}
-    readers = _RUNS[exported.engine]
-    installed = [name for name in readers if find_spec(modules.get(name, name)) is not None]
-    return installed[0] if installed else exported.engine
+    able = [name for name in _RUNS[exported.engine] if precision in PRECISIONS[name]]
+    installed = [name for name in able if find_spec(modules.get(name, name)) is not None]
+    return (installed or able or [exported.engine])[0]
 
 
 def _check_int8(exported: ExportedModel, engine: str, precision: str) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
-from workzone.decide.bundle_json import notice, training_json
+from workzone.decide.bundle_json import is_program, notice, training_json
 from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
@@ -66,9 +66,8 @@ def export(
     check_choice(engine, precision)
     if precision == "int8":
         _check_apart(calibration, images)
+    check_output(folder)
     folder = folder.resolve()
-    if folder.exists() and not (folder / "bundle.json").exists() and any(folder.iterdir()):
-        raise BundleError(f"{folder} is not empty and no exported model; name another folder")
     reference = torch_program(bundle, backbone, precision="float32")
     graphs = trace(bundle, backbone)
     with replacing_folder(folder) as aside:
@@ -105,6 +104,20 @@ def export(
         )
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
     return Export(folder, report)
+
+
+def check_output(folder: Path) -> None:
+    """Make sure that an export to a folder replaces an older export at most.
+
+    Raises:
+        UsageError: it is a file.
+        BundleError: it holds something else, such as the bundle itself.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder to write")
+    if folder.exists() and not is_program(folder) and any(folder.iterdir()):
+        what = "a bundle" if (folder / "bundle.json").exists() else "something else"
+        raise BundleError(f"{folder} holds {what}, no exported model; name another folder")
 
 
 _HASHED = {*GRAPH_FILES.values(), ".bin"}

@@ -29,6 +29,8 @@ from workzone.model.config import DetectorConfig
 FORMAT = 1
 """Of what stands under "program"; a folder of another one is refused."""
 
+PRECISIONS = ("float32", "bfloat16", "int8")
+
 GRAPH_FILES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
 
@@ -80,15 +82,6 @@ class ExportedModel(Description):
         }
 
 
-def is_program(folder: Path) -> bool:
-    """Whether a folder holds an exported program, rather than a bundle to train on or nothing."""
-    try:
-        text = (folder / "bundle.json").read_text(encoding="utf-8")
-        return "program" in json.loads(text)
-    except (OSError, ValueError, TypeError):
-        return False
-
-
 def file_hash(path: Path) -> str:
     """BLAKE2b-128 of a file, as 32 hex digits."""
     with path.open("rb") as handle:
@@ -123,16 +116,20 @@ def read_exported(folder: Path) -> ExportedModel:
                 f"{folder} was exported in format {program['format']}, this version of workzone "
                 f"reads {FORMAT}: export the model again (workzone export)"
             )
-        if program["engine"] not in GRAPH_FILES:
-            raise BundleError(
-                f"{folder} was exported for engine {program['engine']!r}, which this version of "
-                f"workzone does not know ({', '.join(GRAPH_FILES)}): export the model again"
-            )
+        for key, allowed in (("engine", tuple(GRAPH_FILES)), ("precision", PRECISIONS)):
+            if program[key] not in allowed:
+                raise BundleError(
+                    f"{folder} was exported for {key} {program[key]!r}, which this version of "
+                    f"workzone does not know ({', '.join(allowed)}): export the model again"
+                )
         files = program["files"]
         for name in files:
             check_file(folder / name, files[name])
-        shape, parts = parse_description(folder, held, (folder / "training.json").read_bytes())
-        return ExportedModel(
+        training = folder / "training.json"
+        if not training.is_file():
+            raise BundleError(f"{training} is missing; copy the exported folder again, whole")
+        shape, parts = parse_description(folder, held, training.read_bytes())
+        exported = ExportedModel(
             **parts,
             shape=shape,
             folder=folder,
@@ -141,12 +138,26 @@ def read_exported(folder: Path) -> ExportedModel:
             files=files,
             gate=program.get("gate"),
         )
+        _check_graphs(exported)
+        return exported
     except BundleError:
         raise
     except KeyError as error:
         raise BundleError(f"the program at {folder} is damaged: {error} is missing") from error
     except Exception as error:  # a damaged file can fail in any way
         raise BundleError(f"the program at {folder} is damaged: {error}") from error
+
+
+def _check_graphs(exported: ExportedModel) -> None:
+    needed: set[GraphName] = {"reader", "judge"}
+    if 1 < exported.views_read < exported.spec.layout.count:
+        needed.add("chooser")
+    missing = sorted(needed - set(exported.graphs()))
+    if missing:
+        raise BundleError(
+            f"the program at {exported.folder} is damaged: bundle.json lists no graph "
+            f"{', '.join(missing)}; copy the exported folder again, whole"
+        )
 
 
 def check_file(path: Path, expected: str) -> None:

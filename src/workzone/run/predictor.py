@@ -103,6 +103,10 @@ class Predictor:
         """
         if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
             images = [images]
+        if not isinstance(images, Iterable):
+            raise UsageError(
+                f"images are {type(images).__name__}: give an image, or a list of some"
+            )
         images = list(images)
         inputs = [(name_of(image, number), (number, image)) for number, image in enumerate(images)]
         samples = self._samples([name for name, _ in inputs], metadata)

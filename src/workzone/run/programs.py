@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import check_model, default_model, default_program, is_program
 from workzone.engine.choose import check_choice, load_program
-from workzone.engine.folder import is_program
 from workzone.engine.program import Program
-from workzone.errors import BundleError, UsageError, needing_train
+from workzone.errors import BundleError, MissingExtraError, UsageError, needing_train
 
 if TYPE_CHECKING:
     from workzone.backbones.base import Backbone
@@ -29,25 +29,31 @@ def open_program(
     Raises:
         BundleError, BackboneError, MissingExtraError, UsageError: see :func:`workzone.load`.
     """
+    has_torch = find_spec("torch") is not None
     if engine is not None:
         check_choice(engine, precision or "float32")
     if folder is None:
-        of_torch = weights is not None or device not in ("cpu", "tensorrt")
+        of_torch = weights is not None or (has_torch and device not in ("cpu", "tensorrt"))
         by_torch = engine == "torch" or (engine is None and of_torch)
         folder = default_model() if by_torch else default_program()
+    check_model(folder)
     if is_program(folder):
         if weights is not None:
             raise UsageError(
                 f"{folder} is an exported program, which has its weights: leave out --weights"
             )
         return load_program(folder, engine=engine, precision=precision, device=device)
-    check_choice(engine or "torch", precision or "float32")
-    if engine not in (None, "torch"):
+    if engine in (None, "torch"):
+        check_choice("torch", precision or "float32")
+    else:
         raise UsageError(
             f"{folder} is a bundle, which engine torch runs. For engine {engine} write a program "
             f"of it first: workzone export {folder} -o FOLDER --engine {engine}"
         )
-    with needing_train(f"{folder} is a bundle, not an exported program: opening it"):
+    purpose = f"{folder} is a bundle, not an exported program: opening it"
+    if not has_torch:
+        raise MissingExtraError("torch", "train", purpose)
+    with needing_train(purpose):
         from workzone.decide.bundle import read_bundle
         from workzone.model.kernels import log_attention_kernel
         from workzone.run.backbone import bundle_backbone
