@@ -35,7 +35,7 @@ from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, view_boxes
 
-ENCODER = EncoderConfig(width=32, depth=2, heads=4, kv_heads=2, feed_forward=64)
+ENCODER = EncoderConfig(width=32, depth=1, heads=4, kv_heads=2, feed_forward=64)
 METADATA = MetadataConfig(
     **{"position": 8, "weather": 4, "daytime": 4, "scene": 4, "text": 0},
     weather_values=("clear", "rain"),
@@ -60,9 +60,9 @@ def tiny_vit(**changes: Any) -> Backbone:
 
 
 def tiny_convnext() -> Backbone:
-    """DINOv3's convolutional network, 24 wide."""
+    """DINOv3's convolutional network, as wide."""
     torch.manual_seed(0)
-    config = DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 24], depths=[1, 1, 2, 1])
+    config = DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 48], depths=[1, 1, 2, 1])
     return DINOv3ConvNeXt(DINOv3ConvNextModel(config), "tiny-convnext")
 
 

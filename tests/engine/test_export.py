@@ -16,10 +16,11 @@ import workzone
 from cli_invoke import invoke
 from conftest import Tiny
 from engine.made_models import CASES, images, made
+from engine.shared_graphs import export
 from workzone.decide.bundle import Bundle
 from workzone.decide.bundle_json import default_model
 from workzone.engine.choose import load_program
-from workzone.engine.export import Export, export
+from workzone.engine.export import Export
 from workzone.engine.program import Floats, Program
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import BundleError, UsageError

@@ -9,10 +9,10 @@ from functools import lru_cache
 import pytest
 
 from engine.made_models import METADATA, images, made_of, tiny_convnext, tiny_vit
+from engine.shared_graphs import export
 from workzone.backbones.base import Backbone
 from workzone.backbones.lite import load_trunk
 from workzone.backbones.names import LITE0, LITE2, SIZES, ViTSize
-from workzone.engine.export import export
 from workzone.engine.gate import GateReport
 from workzone.model.config import DetectorConfig
 from workzone.model.presets import PRESETS, Preset
@@ -38,6 +38,11 @@ def tiny_backbone(kind: Family) -> Backbone:
     if isinstance(kind, tuple):
         return tiny_vit(**dict(kind))
     return load_trunk(TRUNKS[kind]) if kind in TRUNKS else tiny_convnext()
+
+
+def side(kind: Family) -> int:
+    """Of a view, in pixels: few cells."""
+    return {"convolutions": 64}.get(str(kind), 128 if kind in TRUNKS else 32)
 
 
 def tiny_detector(config: DetectorConfig) -> DetectorConfig:
@@ -79,8 +84,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_every_preset_exports_and_passes(preset: Preset, report: Exporting) -> None:
     kind = family(preset.backbone)
-    side = {"convolutions": 64}.get(str(kind), 128 if kind in TRUNKS else 32)
-    layout = dataclasses.replace(preset.layout, size=side)
+    layout = dataclasses.replace(preset.layout, size=side(kind))
     found = report(kind, layout, tiny_detector(preset.detector), preset.pooling)
     assert (found.images, found.flips) == (12, 0)
     assert found.largest_difference < 1e-4
@@ -88,7 +92,8 @@ def test_every_preset_exports_and_passes(preset: Preset, report: Exporting) -> N
 
 @pytest.mark.parametrize("name", SIZES)
 def test_every_family_exports_and_passes(name: str, report: Exporting) -> None:
-    layout = ViewLayout(size=32, tiles=0)
-    found = report(family(name), layout, DetectorConfig(fusion="mean"), None)
+    kind = family(name)
+    layout = ViewLayout(size=side(kind), tiles=0)
+    found = report(kind, layout, DetectorConfig(fusion="mean"), None)
     assert (found.images, found.flips) == (12, 0)
     assert found.largest_difference < 1e-4

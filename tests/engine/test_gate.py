@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from engine.made_models import images, made
+from engine.shared_graphs import export
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine import export as exporting
-from workzone.engine.export import export
 from workzone.engine.gate import GateError, compare, differences
 from workzone.engine.program import Array, Arrays, Engine, GraphName, Program
 from workzone.engine.torch_engine import torch_program

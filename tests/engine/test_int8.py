@@ -13,11 +13,12 @@ import pytest
 
 from conftest import Tiny
 from engine.made_models import images, made
+from engine.shared_graphs import export
 from workzone.decide.bundle import Bundle
 from workzone.engine import choose, int8
 from workzone.engine import export as exporting
 from workzone.engine.choose import load_program
-from workzone.engine.export import Export, export
+from workzone.engine.export import Export
 from workzone.engine.gate import GateError, GateImage
 from workzone.engine.program import Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise

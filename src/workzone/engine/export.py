@@ -70,12 +70,18 @@ def export(
     folder = folder.resolve()
     reference = torch_program(bundle, backbone, precision="float32")
     graphs = trace(bundle, backbone)
-    with replacing_folder(folder) as aside:
+    with replacing_folder(folder) as aside, tempfile.TemporaryDirectory() as scratch:
         files = {name: _write(graph, engine, aside / name) for name, graph in graphs.items()}
+        floats = Path(scratch) / "plain.onnx"
+        if precision == "int8":
+            if engine == "onnx":
+                shutil.copyfile(files["reader"], floats)
+            else:
+                write_onnx(graphs["reader"], floats)
         for kept in KEPT_FLOAT if precision == "int8" else (0,):
             if precision == "int8":
                 views = [seen.pixels for seen in calibration]
-                if not _write_int8(graphs["reader"], engine, files["reader"], views, kept=kept):
+                if not _write_int8(floats, engine, files["reader"], views, kept=kept):
                     break
             try:
                 program = Program(bundle, make_engine(engine, files, precision=precision))
@@ -140,18 +146,21 @@ def _write(graph: Graph, engine: str, path: Path) -> Path:
 
 
 def _write_int8(
-    graph: Graph,
+    floats: Path,
     engine: str,
     file: Path,
     views: Sequence[npt.NDArray[np.uint8]],
     *,
     kept: int,
 ) -> bool:
-    """Write a reader in int8 over the one that is there; False if none of it would be int8."""
+    """Write a reader in int8, from its ``.onnx`` in floats, over the one that is there.
+
+    Returns:
+        False if none of it would be int8.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        plain, made = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
-        write_onnx(graph, plain)
-        if not quantise(plain, views, made, kept=kept):
+        made = Path(folder) / "int8.onnx"
+        if not quantise(floats, views, made, kept=kept):
             return False
         for old in (file, file.with_suffix(".bin")):  # an engine may have it mapped
             old.unlink(missing_ok=True)
