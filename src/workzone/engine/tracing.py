@@ -202,7 +202,7 @@ def _read(
 
 @contextlib.contextmanager
 def _out_of_place(module: nn.Module) -> Iterator[None]:
-    """With activations that write elsewhere: the exporter takes seconds to rewrite those in place."""
+    """With activations that write elsewhere: the exporter is slow to rewrite those in place."""
     changed = [part for part in module.modules() if getattr(part, "inplace", False) is True]
     for part in changed:
         part.inplace = False  # type: ignore[assignment]
