@@ -60,9 +60,9 @@ def tiny_vit(**changes: Any) -> Backbone:
 
 
 def tiny_convnext() -> Backbone:
-    """DINOv3's convolutional network, as wide."""
+    """DINOv3's convolutional network, as wide and of as many cells as the transformer."""
     torch.manual_seed(0)
-    config = DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 48], depths=[1, 1, 2, 1])
+    config = DINOv3ConvNextConfig(hidden_sizes=[8, 16, 48], depths=[1, 2, 3])
     return DINOv3ConvNeXt(DINOv3ConvNextModel(config), "tiny-convnext")
 
 
@@ -70,11 +70,11 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
     "dense": (
         lambda: load_trunk(LITE0),
         DENSE,
-        DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0)),
+        DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
     "glance, masks that decide": (
         tiny_convnext,
-        ViewLayout(size=64, tiles=2),
+        ViewLayout(size=32, tiles=2),
         DetectorConfig(
             glance=GlanceConfig(keep=3), masks=MaskHeadConfig(hidden=16), mask_evidence=True
         ),

@@ -42,7 +42,7 @@ def tiny_backbone(kind: Family) -> Backbone:
 
 def side(kind: Family) -> int:
     """Of a view, in pixels: few cells."""
-    return {"convolutions": 64}.get(str(kind), 128 if kind in TRUNKS else 32)
+    return 128 if kind in TRUNKS else 32
 
 
 def tiny_detector(config: DetectorConfig) -> DetectorConfig:

@@ -51,7 +51,7 @@ def trace(bundle: Bundle, backbone: Backbone) -> dict[GraphName, Graph]:
     traced: dict[GraphName, Graph] = {}
     for name, module in graphs_of(bundle, backbone).items():
         inputs, shapes = _example(name, module, bundle, backbone)
-        with quiet():
+        with quiet(), _out_of_place(module):
             with torch.no_grad():
                 outputs = tuple(module(**inputs))
             program = _traced(module, inputs, shapes)
@@ -198,6 +198,19 @@ def _read(
         shapes["grid"] |= {2: 2 * half, 3: 2 * half}
         shapes["half_grid"] |= {2: half, 3: half}
     return offered, shapes
+
+
+@contextlib.contextmanager
+def _out_of_place(module: nn.Module) -> Iterator[None]:
+    """With activations that write elsewhere: the exporter is slow to rewrite those in place."""
+    changed = [part for part in module.modules() if getattr(part, "inplace", False) is True]
+    for part in changed:
+        part.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for part in changed:
+            part.inplace = True  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
