@@ -65,7 +65,7 @@ def looks_table(results: dict[str, Any]) -> str:
 
 def latency_table(results: dict[str, Any]) -> str:
     """One photograph, docs/experiments/performance.md, in milliseconds."""
-    parts = ("whole", "decode", "views", "backbone")
+    parts = ("whole", "whole, by torch", "decode", "views", "backbone")
     return "\n".join(
         f"| {name} | {' | '.join(f'{row[part]:.0f}' for part in parts)} |"
         for name, row in results.items()

@@ -83,6 +83,10 @@ def figures() -> dict[str, Any]:
         "extraction": record("extraction"),
         "latency": record("latency"),
         "resizing": record("resizing"),
+        "light": {
+            "before" if name.startswith("commit") else name: figures
+            for name, figures in record("light_base").items()
+        },
         "self": record("self_training")["summary"]["the same photographs"],
         "looks": record("test_time"),
         "faster": {
