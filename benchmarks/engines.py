@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import os
 import tempfile
 import time
@@ -39,6 +40,7 @@ from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction
+from workzone.features.spec import StoredType
 from workzone.run.backbone import bundle_backbone
 from workzone.run.evaluate import image_only_probabilities
 from workzone.run.gate_images import gate_images
@@ -87,11 +89,17 @@ def photographs(manifest: Manifest, layout: ViewLayout) -> list[GateImage]:
 
 
 def evaluation(
-    bundle: Bundle, backbone: Backbone, manifest: Manifest, program: Program
+    bundle: Bundle,
+    backbone: Backbone,
+    manifest: Manifest,
+    program: Program,
+    stored: StoredType = "float16",
 ) -> dict[str, Any]:
     """How far evaluation on stored features is from prediction by the program."""
+    spec = dataclasses.replace(bundle.spec, stored_type=stored)
+    bundle = dataclasses.replace(bundle, spec=spec)
     with tempfile.TemporaryDirectory() as folder:
-        store = Extraction(manifest, backbone, bundle.spec, Path(folder)).run()
+        store = Extraction(manifest, backbone, spec, Path(folder)).run()
         evaluated = image_only_probabilities(bundle, store, list(manifest))
     files = [manifest.root / sample.image.path for sample in manifest]
     predicted = np.array([p.probability for p in Predictor(program).predict(files)])

@@ -83,6 +83,7 @@ def figures() -> dict[str, Any]:
         "extraction": record("extraction"),
         "latency": record("latency"),
         "resizing": record("resizing"),
+        "evaluation": record("evaluation"),
         "light": {
             "before" if name.startswith("commit") else name: figures
             for name, figures in record("light_base").items()

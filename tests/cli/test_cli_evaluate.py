@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import workzone
 from conftest import Tiny
 from told import HashModel, told_bundle
 from workzone.cli import app
@@ -59,6 +60,18 @@ def test_the_default_model_is_judged(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(default_model())
     more = ("--size", 128, "--share", "auto")
     assert "Image only" in evaluate(tiny, tiny.manifest_path, tmp_path / "model", *more).stdout
+
+
+def test_features_in_32_bits_give_the_probabilities_of_predict(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tiny.bundle)
+    more = ("--store-as", "float32", "--store", tmp_path / "features")
+    evaluate(tiny, tiny.manifest_path, tmp_path / "model", *more)
+    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    held_out = [s for s in tiny.manifest if s.split == "test"]
+    predicted = workzone.load(tiny.bundle).predict([tiny.root / s.image.path for s in held_out])
+    errors = [(p.probability - s.label) ** 2 for p, s in zip(predicted, held_out, strict=True)]
+    brier = figures["image_only"]["figures"]["brier"]["value"]
+    assert brier == pytest.approx(sum(errors) / len(errors), abs=2e-6)
 
 
 def test_a_model_of_the_image_alone_has_one_table(tiny: Tiny, tmp_path: Path) -> None:

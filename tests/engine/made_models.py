@@ -107,7 +107,7 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
         ViewLayout(size=32, tiles=0),
         DetectorConfig(
             projection=32,
-            encoder=dataclasses.replace(ENCODER, mixer="linear", positions="learned"),
+            encoder=dataclasses.replace(ENCODER, depth=2, mixer="linear", positions="learned"),
             fusion="mean",
         ),
     ),

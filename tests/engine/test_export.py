@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="engine 'onx' is unknown; did you mean 'onnx'"):
         load_program(folder, engine="onx")
     with pytest.raises(UsageError, match="engine onnx does not compute in 'bfloat16'"):
-        load_program(folder, precision="bfloat16")
+        load_program(folder, engine="onnx", precision="bfloat16")
     with pytest.raises(UsageError, match="which engine torch does not read"):
         load_program(folder, engine="torch")
     with pytest.raises(UsageError, match="which has its weights: leave out --weights"):
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
     occupied = tmp_path / "occupied"
     occupied.mkdir()
     (occupied / "a.txt").touch()
-    with pytest.raises(BundleError, match="is not empty and no exported model"):
+    with pytest.raises(BundleError, match="holds something else, no exported model"):
         export(bundle, backbone, occupied, images(bundle))
 
 

@@ -52,7 +52,7 @@ def arrays(numbers, spec: FeatureSpec = SPEC) -> dict[str, np.ndarray]:
             bits = torch.from_numpy(rows).to(torch.bfloat16).view(torch.uint16)
             result[array.name] = bits.numpy()
         else:
-            result[array.name] = rows.astype(np.float16)
+            result[array.name] = rows.astype(spec.stored_type)
     return result
 
 
@@ -94,7 +94,7 @@ def uninterrupted(tmp_path_factory):
     return contents(filled(tmp_path_factory.mktemp("whole") / "store"))
 
 
-@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+@pytest.mark.parametrize("stored", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("grid", [False, True])
 def test_rows_come_back_as_they_went_in(tmp_path, stored, grid):
     spec = dataclasses.replace(GRID_SPEC if grid else SPEC, stored_type=stored)
@@ -102,7 +102,7 @@ def test_rows_come_back_as_they_went_in(tmp_path, stored, grid):
     store = FeatureStore(tmp_path)
     assert len(store) == 8
     assert store.spec == spec
-    exact = torch.bfloat16 if stored == "bfloat16" else torch.float16
+    exact = getattr(torch, stored)
     shapes = {"pooled": (2, 5), "boxes": (2, 4)} | ({"grid": (1, 6, 4)} if grid else {})
     rows = [store.row(*key(number)) for number in (6, 0, 3)]
     for name, shape in shapes.items():

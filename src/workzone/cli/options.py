@@ -32,6 +32,7 @@ class StoredChoice(enum.StrEnum):
 
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
 
 
 class AugmentChoice(enum.StrEnum):

@@ -314,6 +314,8 @@ class Extraction:
             )
         if self.spec.stored_type == "bfloat16":
             return stacked.to(torch.bfloat16).view(torch.uint16).numpy()
+        if self.spec.stored_type == "float32":
+            return stacked.numpy()
         limit = torch.finfo(torch.float16).max
         return stacked.clamp(-limit, limit).to(torch.float16).numpy()
 

@@ -14,7 +14,7 @@ from workzone.errors import UsageError
 from workzone.views import PREPROCESSING_VERSION, ViewLayout
 
 Precision = Literal["float32", "bfloat16"]
-StoredType = Literal["float16", "bfloat16"]
+StoredType = Literal["float16", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 A store is a folder, named after its spec's key::
 
     spec.json       what the features depend on
-    pooled.bin      [rows, V, D]       float16 or bfloat16
+    pooled.bin      [rows, V, D]       float16, bfloat16 or float32
     boxes.bin       [rows, V, 4]       float32
     grid.bin        [rows, G, N, D]    where patch grids of G views were asked for
     journal.txt     one line per batch: checksum and JSON (rows, failures, checksums of the data)
@@ -54,7 +54,7 @@ class RowArray:
 
 def row_arrays(spec: FeatureSpec) -> list[RowArray]:
     """The arrays that a store of this spec has."""
-    stored = "uint16" if spec.stored_type == "bfloat16" else "float16"
+    stored = "uint16" if spec.stored_type == "bfloat16" else spec.stored_type
     views = spec.layout.count
     arrays = [
         RowArray("pooled", (views, spec.width), stored),

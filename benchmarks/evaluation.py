@@ -1,0 +1,45 @@
+"""How far evaluation, on stored features, is from prediction: the default model on photographs.
+
+    WORKZONE_PHOTOS=... python benchmarks/evaluation.py -o benchmarks/results/evaluation.json
+
+The photographs are those of engines.py. `predict` runs the program that comes with the package by
+ONNX Runtime; evaluation reads features that torch made, stored in 16 or in 32 bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from engines import evaluation, listed
+from record import write_record
+
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import default_model
+from workzone.features.spec import StoredType
+from workzone.run.backbone import bundle_backbone
+from workzone.run.programs import open_program
+
+STORED: tuple[StoredType, ...] = ("float16", "float32")
+
+
+def main() -> None:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=220)
+    options = parser.parse_args()
+    bundle = read_bundle(default_model())
+    backbone = bundle_backbone(bundle)
+    manifest = listed(Path(os.environ["WORKZONE_PHOTOS"]), options.count)
+    results: dict[str, Any] = {}
+    for stored in STORED:
+        results[stored] = evaluation(bundle, backbone, manifest, open_program(None), stored)
+        print(stored, results[stored], flush=True)
+    write_record(options.output, results)
+
+
+if __name__ == "__main__":
+    main()
