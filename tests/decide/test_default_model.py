@@ -35,6 +35,8 @@ def test_as_a_program_it_is_the_same_model() -> None:
     assert exported.gate is not None
     assert exported.gate["flips"] == 0
     assert sum(path.stat().st_size for path in folder.iterdir()) < 15_000_000
+    for graph in exported.graphs().values():  # what torch's exporter leaves of its machine
+        assert b"stack_trace" not in graph.read_bytes()
     frame = np.random.default_rng(0).integers(0, 256, (150, 260, 3), dtype=np.uint8)
     ours, theirs = Predictor(open_program(None)), bundle_predictor(bundle)
     (one,), (other,) = ours.predict(frame), theirs.predict(frame)

@@ -82,6 +82,19 @@ def write_onnx(graph: Graph, path: Path) -> None:
         )
         assert made is not None
         made.save(path, external_data=False)
+    _strip(path)
+
+
+def _strip(path: Path) -> None:
+    """Leave out stack traces and paths of the machine that exported, which no engine reads."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    slots = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (model, graph, *graph.node, *slots):
+        part.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 class _Positional(nn.Module):
