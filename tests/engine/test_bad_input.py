@@ -103,10 +103,12 @@ class FakeCore:
     def get_property(self, device: str, name: str) -> Any:
         return list(self.capabilities)
 
-    def read_model(self, file: Path) -> None:
-        return None
+    outputs: Sequence[Any] = ()
 
-    def compile_model(self, model: None, device: str, settings: Mapping[str, Any]) -> Any:
+    def read_model(self, file: Path) -> Any:
+        return self
+
+    def compile_model(self, model: Any, device: str, settings: Mapping[str, Any]) -> Any:
         return self
 
     def get_type_name(self) -> str:
@@ -116,7 +118,7 @@ class FakeCore:
 class Rounding(FakeCore):
     """Computes in bfloat16, whatever is asked for."""
 
-    def compile_model(self, model: None, device: str, settings: Mapping[str, Any]) -> Any:
+    def compile_model(self, model: Any, device: str, settings: Mapping[str, Any]) -> Any:
         class Model:
             def get_property(self, name: str) -> Any:
                 core = FakeCore()

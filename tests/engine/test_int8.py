@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from conftest import Tiny
 from engine.made_models import images, made
@@ -17,7 +18,7 @@ from engine.shared_graphs import export
 from workzone.decide.bundle import Bundle
 from workzone.engine import choose, int8
 from workzone.engine import export as exporting
-from workzone.engine.choose import load_program
+from workzone.engine.choose import load_program, make_engine
 from workzone.engine.export import Export
 from workzone.engine.gate import GateError, GateImage
 from workzone.engine.program import Seen
@@ -210,3 +211,30 @@ def test_a_processor_that_overflows_is_told(
     monkeypatch.setattr(int8.platform, "machine", lambda: "arm64")
     told.write_text("Features\t: asimd\n")
     int8.check_processor(cpuinfo=told)
+
+
+def test_an_output_keeps_its_name_where_openvino_has_another(tmp_path: Path) -> None:
+    """Compiled, the output is named after "before" first: both hold the same bytes."""
+    scale = ["scale", "zero"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["pixels", *scale], ["bytes"]),
+        helper.make_node("DequantizeLinear", ["bytes", *scale], ["before"]),
+        helper.make_node("Relu", ["before"], ["after"]),
+        helper.make_node("QuantizeLinear", ["after", *scale], ["more"]),
+        helper.make_node("DequantizeLinear", ["more", *scale], ["grid"]),
+    ]
+    ends = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4])]
+        for name in ("pixels", "grid")
+    )
+    constants = [
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5]),
+        helper.make_tensor("zero", TensorProto.UINT8, [], [0]),
+    ]
+    graph = helper.make_graph(nodes, "relu", *ends, constants)
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "r.onnx")
+    engine = make_engine("openvino", {"reader": tmp_path / "r.onnx"}, precision="float32")
+    outputs = engine.run("reader", {"pixels": np.ones((2, 4), np.float32)})
+    assert set(outputs) == {"grid"}
+    np.testing.assert_array_equal(outputs["grid"], np.ones((2, 4)))

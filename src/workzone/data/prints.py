@@ -19,7 +19,6 @@ from workzone.errors import ImageError
 from workzone.parallel import map_ahead
 
 COARSE_BITS = 64
-FINE_BITS = 256
 CROPS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
 """Sides of the centred crops, as shares of the frame's; the last print is the centred square."""
 PRINTS = 2 + len(CROPS) + 1

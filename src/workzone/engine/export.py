@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from workzone.decide.bundle_json import is_program, notice, training_json
 from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
-from workzone.engine.program import Program, Seen
+from workzone.engine.program import GraphName, Program, Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.engine.torch_engine import save_graph, torch_program
 from workzone.engine.tracing import Graph, quiet, trace, write_onnx
@@ -70,28 +70,15 @@ def export(
     folder = folder.resolve()
     reference = torch_program(bundle, backbone, precision="float32")
     graphs = trace(bundle, backbone)
-    with replacing_folder(folder) as aside, tempfile.TemporaryDirectory() as scratch:
+    with replacing_folder(folder) as aside:
         files = {name: _write(graph, engine, aside / name) for name, graph in graphs.items()}
-        floats = Path(scratch) / "plain.onnx"
         if precision == "int8":
-            if engine == "onnx":
-                shutil.copyfile(files["reader"], floats)
-            else:
-                write_onnx(graphs["reader"], floats)
-        for kept in KEPT_FLOAT if precision == "int8" else (0,):
-            if precision == "int8":
-                views = [seen.pixels for seen in calibration]
-                if not _write_int8(floats, engine, files["reader"], views, kept=kept):
-                    break
-            try:
-                program = Program(bundle, make_engine(engine, files, precision=precision))
-            except BundleError:  # too little is left for the engine to compute it in int8
-                if kept:
-                    break
-                raise
+            program, report = _int8(
+                bundle, graphs["reader"], files, engine, calibration, reference, images
+            )
+        else:
+            program = Program(bundle, make_engine(engine, files, precision=precision))
             report = compare(program, reference, images)
-            if not report.failures:
-                break
         if report.failures:
             raise GateError(
                 f"the program of engine {engine} ({precision}) does not answer as the model does: "
@@ -145,6 +132,40 @@ def _write(graph: Graph, engine: str, path: Path) -> Path:
     return file
 
 
+def _int8(
+    bundle: Bundle,
+    reader: Graph,
+    files: Mapping[GraphName, Path],
+    engine: str,
+    calibration: Sequence[Seen],
+    reference: Program,
+    images: Sequence[GateImage],
+) -> tuple[Program, GateReport]:
+    """Write the reader in int8, with as few weights in floats as pass the gate; the last attempt.
+
+    Raises:
+        BundleError: none of it can be int8.
+    """
+    views = [seen.pixels for seen in calibration]
+    tried: tuple[Program, GateReport] | None = None
+    with tempfile.TemporaryDirectory() as scratch:
+        floats = Path(scratch) / "plain.onnx"
+        write_onnx(reader, floats)
+        for kept in KEPT_FLOAT:
+            try:
+                _write_int8(floats, engine, files["reader"], views, kept=kept)
+                program = Program(bundle, make_engine(engine, files, precision="int8"))
+            except BundleError:  # too little is left for the engine to compute it in int8
+                if tried is None:
+                    raise
+                return tried
+            tried = program, compare(program, reference, images)
+            if not tried[1].failures:
+                break
+    assert tried is not None
+    return tried
+
+
 def _write_int8(
     floats: Path,
     engine: str,
@@ -152,23 +173,22 @@ def _write_int8(
     views: Sequence[npt.NDArray[np.uint8]],
     *,
     kept: int,
-) -> bool:
+) -> None:
     """Write a reader in int8, from its ``.onnx`` in floats, over the one that is there.
 
-    Returns:
-        False if none of it would be int8.
+    Raises:
+        BundleError: none of it would be int8.
     """
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "int8.onnx"
         if not quantise(floats, views, made, kept=kept):
-            return False
+            raise BundleError(f"{file.name} has no weights that could be int8")
         for old in (file, file.with_suffix(".bin")):  # an engine may have it mapped
             old.unlink(missing_ok=True)
         if engine == "onnx":
             shutil.copyfile(made, file)  # another file system, maybe
         else:
             write_openvino(made, file)
-    return True
 
 
 def _check_apart(calibration: Sequence[Seen], images: Sequence[GateImage]) -> None:

@@ -61,9 +61,13 @@ class OpenVinoEngine:
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
+        read = {name: core.read_model(file) for name, file in files.items()}
         self._models = {
-            name: core.compile_model(core.read_model(file), "CPU", settings)
-            for name, file in files.items()
+            name: core.compile_model(model, "CPU", settings) for name, model in read.items()
+        }
+        # Compiling can put the name of an inner tensor before an output's own.
+        self._outputs = {
+            name: [slot.get_any_name() for slot in model.outputs] for name, model in read.items()
         }
         for name, model in self._models.items():
             chosen = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -93,7 +97,9 @@ class OpenVinoEngine:
             check_sizes(graph, name, value.shape, sizes)
             feed[name] = np.ascontiguousarray(value)
         said = model(feed)
-        return {slot.get_any_name(): said[slot] for slot in model.outputs}
+        return {
+            name: said[slot] for name, slot in zip(self._outputs[graph], model.outputs, strict=True)
+        }
 
 
 def _types(model: Any) -> list[tuple[str, str]]:

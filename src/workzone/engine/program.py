@@ -97,16 +97,15 @@ class Program:
             return []
         self._check(images)
         reading = self._read(images)
-        answers: list[Answer] = []
+        answers: dict[int, Answer] = {}
         # Images with and without metadata have calibrations of their own, and pass apart.
         has_metadata = np.array([image.metadata is not None for image in images])
-        order = []
         for with_metadata in (False, True):
             rows = np.flatnonzero(has_metadata == with_metadata)
             if len(rows):
-                answers += self._judge(images, reading, rows, with_metadata=with_metadata)
-                order += rows.tolist()
-        return [answers[order.index(row)] for row in range(len(images))]
+                judged = self._judge(images, reading, rows, with_metadata=with_metadata)
+                answers |= zip(rows.tolist(), judged, strict=True)
+        return [answers[row] for row in range(len(images))]
 
     def calibration(self, with_metadata: bool) -> Calibration:
         """Of probabilities given with metadata, or on the image alone."""
