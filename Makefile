@@ -2,7 +2,7 @@
 PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen --no-sync
-# PyTorch's own index has wheels without CUDA for Linux x86-64, 0.2 GB instead of 5: taken where it
+# PyTorch's own index has wheels without CUDA for Linux x86-64, a fraction in size: taken where it
 # can be reached and no NVIDIA card is there. `make CPU_INDEX= ...` takes the locked ones.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 

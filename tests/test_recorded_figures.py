@@ -84,6 +84,7 @@ def figures() -> dict[str, Any]:
         "latency": record("latency"),
         "resizing": record("resizing"),
         "evaluation": record("evaluation"),
+        "light gigabytes": record("light_base")["now"]["megabytes"] / 1000,
         "light": {
             "before" if name.startswith("commit") else name: figures
             for name, figures in record("light_base").items()
