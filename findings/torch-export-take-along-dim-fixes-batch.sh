@@ -10,7 +10,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet --disable-pip-version-check torch==2.15.0 numpy
+"$folder/env/bin/pip" install --quiet --disable-pip-version-check torch==2.15.0 numpy==2.3.5
 "$folder/env/bin/python" - <<'PYTHON'
 import torch
 from torch.export import Dim, export

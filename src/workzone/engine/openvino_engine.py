@@ -96,9 +96,10 @@ class OpenVinoEngine:
             sizes = [size.get_length() if size.is_static else None for size in slot.partial_shape]
             check_sizes(graph, name, value.shape, sizes)
             feed[name] = np.ascontiguousarray(value)
-        said = model(feed)
+        outputs = model(feed)
         return {
-            name: said[slot] for name, slot in zip(self._outputs[graph], model.outputs, strict=True)
+            name: outputs[slot]
+            for name, slot in zip(self._outputs[graph], model.outputs, strict=True)
         }
 
 
@@ -106,6 +107,6 @@ def _types(model: Any) -> list[tuple[str, str]]:
     """Of every operation as it is run, its kind and the type that it computes in."""
     found = []
     for operation in model.get_runtime_model().get_ops():
-        told = operation.get_rt_info()
-        found.append((str(told["layerType"].value), str(told["runtimePrecision"].value)))
+        info = operation.get_rt_info()
+        found.append((str(info["layerType"].value), str(info["runtimePrecision"].value)))
     return found

@@ -85,10 +85,10 @@ def check_session(device: str, session: _Session) -> None:
             f"{', '.join(chosen) or 'nothing'}: its CUDA, cuDNN or TensorRT libraries do not load; "
             "install those that its version asks for, or leave out --device"
         )
-    said = session.get_provider_options()
+    chosen_options = session.get_provider_options()
     for provider, options in PROVIDERS[device].items():
         for name, value in options.items():
-            found = said.get(provider, {}).get(name)
+            found = chosen_options.get(provider, {}).get(name)
             if found != value:
                 raise UsageError(
                     f"engine onnx: asked {provider} for {name}={value}, it has {found}, which is "
