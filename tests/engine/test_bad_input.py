@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from cli_invoke import invoke
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.decide.bundle_json import default_model, default_program
-from workzone.engine import choose
+from workzone.engine import choose, openvino_engine
 from workzone.engine.choose import load_program, make_engine
 from workzone.engine.folder import file_hash, read_exported
 from workzone.engine.onnx_engine import OnnxEngine
@@ -129,12 +129,10 @@ class Rounding(FakeCore):
 
 
 def test_a_precision_that_the_processor_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import openvino
-
-    monkeypatch.setattr(openvino, "Core", FakeCore)
+    monkeypatch.setattr(openvino_engine, "_core", lambda _: FakeCore())
     with pytest.raises(UsageError, match=r"precision bfloat16: .* use --precision float32"):
         OpenVinoEngine({}, precision="bfloat16")
-    monkeypatch.setattr(openvino, "Core", Rounding)
+    monkeypatch.setattr(openvino_engine, "_core", lambda _: Rounding())
     with pytest.raises(UsageError, match="asked for float32, the reader computes in bf16"):
         OpenVinoEngine({"reader": Path("reader.xml")}, precision="float32")
 

@@ -6,6 +6,7 @@ back. It takes floats for bytes in silence, so the types of inputs are checked h
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ class OpenVinoEngine:
             import openvino
         except ModuleNotFoundError as error:
             raise MissingExtraError("openvino", "openvino", "engine openvino") from error
+        core = _core(openvino)
         if precision not in PRECISIONS:
             raise UsageError(
                 f"engine openvino: precision {precision!r}; allowed: {', '.join(PRECISIONS)}"
             )
-        core = openvino.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
@@ -101,6 +102,18 @@ class OpenVinoEngine:
             name: outputs[slot]
             for name, slot in zip(self._outputs[graph], model.outputs, strict=True)
         }
+
+
+@functools.cache
+def _core(openvino: Any) -> Any:
+    """The one of this process, which is never released.
+
+    On processors with AMX each brings a stack for signals to the thread that makes it, and puts the
+    one before back when it is released (OpenVINO 2026.4.1). Of two that are released in the order
+    they were made in, a stack stays that is gone, and the next signal, as SIGTERM, ends the process
+    without a word.
+    """
+    return openvino.Core()
 
 
 def _types(model: Any) -> list[tuple[str, str]]:
