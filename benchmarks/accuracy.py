@@ -70,6 +70,7 @@ from workzone.train.loop import train_detector
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import ImageRef, Sample
+from workzone.views import ViewLayout
 
 Floats = npt.NDArray[np.float64]
 ALL_LEFT_OUT = tuple(start for starts in LEFT_OUT.values() for start in starts)
@@ -86,6 +87,10 @@ SIZES = (256, 384, LEARNED, 768)
 """Of those they are judged on."""
 SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
 """What a size is judged by: views and their halves, or either."""
+SQUARES = ViewLayout(
+    size=LEARNED, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True
+)
+"""The views that the recipe had before frames were read in their own shape: see layout.py."""
 COPIES, AUGMENTATION = 6, Augmentation(recipe="varied")
 """Of each image that is learned from: three mild ones and three challenges."""
 VALIDATION = ("us", "kroad")
@@ -532,7 +537,7 @@ def ship(
 
 def spec_of(recipe: Preset, backbone: Backbone, size: int) -> FeatureSpec:
     """Of the features, with views of ``size`` pixels."""
-    layout = dataclasses.replace(recipe.layout, size=size)
+    layout = recipe.layout.with_view_size(size)
     views = recipe.detector.grid_views(layout)
     return make_spec(
         backbone,
@@ -551,32 +556,38 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--preset", default="dense")
+    parser.add_argument("--squares", action="store_true", help="with views as they used to be")
+    parser.add_argument("--permitted", action="store_true", help="and no other models or sizes")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
-    work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
+    name = "squares" if options.squares else options.preset
+    work: Path = options.work or Path(f"runs/accuracy-{name}")
     work.mkdir(parents=True, exist_ok=True)
     samples, groups = gather(options.photos, work)
     recipe = preset(options.preset)
+    if options.squares:
+        recipe = dataclasses.replace(recipe, layout=SQUARES)
     backbone = load_backbone(recipe.backbone)
 
-    def stored(rows: Manifest, size: int) -> FeatureStore:
-        copies = COPIES if size == LEARNED else 0
-        return Extraction(
-            rows, backbone, spec_of(recipe, backbone, size), work / "features", copies=copies
-        ).run()
+    def stored(rows: Manifest, size: int, copies: int = 0) -> FeatureStore:
+        spec = spec_of(recipe, backbone, size)
+        return Extraction(rows, backbone, spec, work / "features", copies=copies).run()
 
     tested = [s for s in samples if not is_made(s) and (s.group or "").startswith(ALL_LEFT_OUT)]
     challenge = write_challenge(Manifest(tested, work), work / "challenge")
-    stores = {size: stored(Manifest(tested, work), size) for size in SIZES if size != LEARNED}
-    stores[LEARNED] = stored(Manifest(samples, work), LEARNED)
-    in_views = spec_of(recipe, backbone, LEARNED)
-    of_challenge = Extraction(challenge, backbone, in_views, work / "features").run()
+    wanted_settings, sizes = SETTINGS, SIZES
+    if options.permitted:
+        wanted_settings, sizes = SETTINGS[:1], (LEARNED,)
+        samples = [s for s in samples if s.source == "scenes" or s.group in groups]
+    stores = {size: stored(Manifest(tested, work), size) for size in sizes}
+    of_challenge = stored(challenge, LEARNED)
+    stores[LEARNED] = stored(Manifest(samples, work), LEARNED, COPIES)
     learned = examples_of(samples, work, stores[LEARNED], settings(recipe, 0), copies=COPIES)
     journal = work / "accuracy.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
     for seed in range(options.seeds):
-        for setting in SETTINGS:
+        for setting in wanted_settings:
             for name in LEFT_OUT:
                 key = {"seed": seed, "setting": setting, "left_out": name}
                 if any(key.items() <= row.items() for row in done):
@@ -587,10 +598,10 @@ def main() -> None:
                 detector = kept(file, recipe, train_one)
                 test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
                 sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
-                found = {size: logits(detector, stores[size], test) for size in SIZES}
+                found = {size: logits(detector, stores[size], test) for size in sizes}
                 judged = {
                     f"{size} px{scale}": figures(test, found[size][scale])
-                    for size in SIZES
+                    for size in sizes
                     for scale in SCALES
                 }
                 of_sent = logits(detector, of_challenge, sent)[BOTH]

@@ -83,7 +83,8 @@ class Sample:
 class Views:
     """The crops of one image.
 
-    ``pixels``: ``[V, 3, S, S]``, channels last in memory; ``boxes``: ``[V, 4]`` in fractions.
+    ``pixels``: ``[V, 3, S, S]``, or ``[1, 3, h, w]`` of a frame in its own shape, channels last in
+    memory; ``boxes``: ``[V, 4]`` in fractions.
     """
 
     pixels: npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ so that pixels travel as bytes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +38,16 @@ class ViewLayout:
 
     Views come in this order: the whole frame, the tiles row by row, the squares, the boxes.
 
+    Views are squares, but for one kind of layout: with ``shorter`` the one view is the whole frame
+    in its own shape, each side rounded to whole steps of ``step`` pixels.
+
     Raises:
         UsageError: a value out of range, an unknown square, or no view at all.
     """
 
-    size: int = 224  # pixels; the side S of every view
+    size: int = 224  # pixels; the side S of every view, or the most that one of a frame has
+    shorter: int = 0  # pixels of a frame's shorter side, where `size` allows; 0: views are squares
+    step: int = 64  # pixels that the sides of a frame in its own shape are multiples of
     global_view: bool = True  # the whole frame
     keep_aspect: bool = False  # pad the whole frame to a square instead of squeezing it
     tiles: int = 3  # tiles a side; 0 for none
@@ -65,8 +70,46 @@ class ViewLayout:
                     f"a box is (x0, y0, x1, y1) in fractions with x0 < x1 and y0 < y1, "
                     f"not {(x0, y0, x1, y1)}"
                 )
+        if self.shorter:
+            self._check_frame()
         if not 1 <= self.count <= MAX_VIEWS:
             raise UsageError(f"a layout has 1 to {MAX_VIEWS} views, not {self.count}")
+
+    def _check_frame(self) -> None:
+        """Raises: UsageError."""
+        if not self.global_view or self.keep_aspect or self.count > 1:
+            raise UsageError(
+                "with shorter the one view is the whole frame in its own shape: keep_aspect: "
+                "false, tiles: 0, squares: [], boxes: []"
+            )
+        if not 0 < self.step <= self.shorter <= self.size or self.size % self.step:
+            raise UsageError(
+                "with shorter, step <= shorter <= size, and size is a multiple of step; not "
+                f"shorter={self.shorter}, step={self.step}, size={self.size}"
+            )
+
+    def with_view_size(self, size: int) -> ViewLayout:
+        """The same of another ``size``; where frames have their own shape, of another ``shorter``,
+        their longer side growing with it."""
+        if not self.shorter:
+            return replace(self, size=size)
+        steps = math.ceil(size * self.size / self.shorter / self.step)
+        return replace(self, shorter=size, size=steps * self.step)
+
+    @property
+    def view_size(self) -> int:
+        """What users call the size of views, see :meth:`with_view_size`."""
+        return self.shorter or self.size
+
+    def shape(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns, in pixels, of the views of a frame."""
+        if not self.shorter:
+            return self.size, self.size
+        scale = min(self.shorter / min(width, height), self.size / max(width, height))
+        rows, columns = (
+            max(1, round(scale * side / self.step)) * self.step for side in (height, width)
+        )
+        return rows, columns
 
     @property
     def count(self) -> int:
@@ -137,11 +180,16 @@ def make_views(frame: npt.NDArray[np.uint8], layout: ViewLayout) -> Views:
         layout: which views.
 
     Returns:
-        Pixels uint8 ``[V, 3, S, S]`` (channels last in memory) and their boxes.
+        Pixels uint8 ``[V, 3, S, S]`` (channels last in memory), or ``[1, 3, h, w]`` of a frame in
+        its own shape, and their boxes.
     """
     height, width, _ = frame.shape
     boxes = view_boxes(layout, width, height)
     image = Image.fromarray(frame)
+    if layout.shorter:
+        rows, columns = layout.shape(width, height)
+        whole = _resized(image, columns, rows).copy()  # Pillow's own is not to be written to
+        return Views(whole.transpose(2, 0, 1)[None], boxes)
     side = layout.size
     pixels = np.empty((layout.count, side, side, 3), dtype=np.uint8)
     first = 0
@@ -163,9 +211,17 @@ def _resized(image: Image.Image, width: int, height: int) -> npt.NDArray[np.uint
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
+def halved(view: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A view ``[3, h, w]`` at half its size, antialiased."""
+    image = Image.fromarray(view.transpose(1, 2, 0))
+    return _resized(image, image.width // 2, image.height // 2).transpose(2, 0, 1)
+
+
 def enough_side(layout: ViewLayout) -> int:
     """The shorter side, in pixels, that a frame must have so that no view is enlarged for lack."""
     shares = [1.0]
+    if layout.shorter:
+        return layout.shorter
     if layout.tiles:
         shares.append(layout.tile_share)
     shares += [min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in layout.boxes]

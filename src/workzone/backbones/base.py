@@ -1,6 +1,6 @@
 """What all frozen backbones share: normalisation, freezing, the weight hash, pooling.
 
-A backbone turns views, uint8 ``[M, 3, S, S]``, into a class token and a grid of patch tokens.
+A backbone turns views, uint8 ``[M, 3, h, w]``, into a class token and a grid of patch tokens.
 """
 
 from __future__ import annotations
@@ -182,35 +182,30 @@ class Backbone(nn.Module):
         """Normalise views and extract their tokens.
 
         Args:
-            pixels: uint8 ``[M, 3, S, S]`` on the backbone's device.
+            pixels: uint8 ``[M, 3, h, w]`` on the backbone's device.
 
         Returns:
             Class token ``[M, D]`` or None, patch grid ``[M, N, D]`` in row-major order.
 
         Raises:
-            UsageError: not uint8, not of that shape, or ``S`` does not fit (:meth:`check_size`).
+            UsageError: not uint8, not of that shape, or a side does not fit (:meth:`check_size`).
             BackboneError: the network has no regular grid.
         """
-        if (
-            pixels.dtype != torch.uint8
-            or pixels.ndim != 4
-            or pixels.shape[1] != 3
-            or pixels.shape[2] != pixels.shape[3]
-        ):
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
             raise UsageError(
-                f"a backbone takes uint8 pixels [M, 3, S, S]; got {pixels.dtype} "
+                f"a backbone takes uint8 pixels [M, 3, h, w]; got {pixels.dtype} "
                 f"{list(pixels.shape)}"
             )
-        size = pixels.shape[-1]
-        grid_size = self.grid_size(size)
+        height, width = pixels.shape[2:]
+        grid_size = self.grid_size(height)[0], self.grid_size(width)[1]
         trainable = any(parameter.requires_grad for parameter in self.model.parameters())
         with torch.set_grad_enabled(trainable and torch.is_grad_enabled()):
             ordered = pixels.contiguous(memory_format=self._memory_format)
             cls, grid = self.tokens(self.normalise(ordered.to(self._scale.dtype)))
         if grid.shape[1] != grid_size[0] * grid_size[1]:
             raise BackboneError(
-                f"backbone {self.name!r} gave {grid.shape[1]} grid cells for {size} px; "
-                f"{grid_size[0]} x {grid_size[1]} were expected, so it has no regular grid; "
+                f"backbone {self.name!r} gave {grid.shape[1]} grid cells for {width} x {height} "
+                f"px; {grid_size[1]} x {grid_size[0]} were expected, so it has no regular grid; "
                 "choose another backbone"
             )
         return BackboneOutput(cls, grid, grid_size)
@@ -248,7 +243,7 @@ def run(
 
     Args:
         backbone: on any device.
-        pixels: uint8 ``[M, 3, S, S]``, on any device.
+        pixels: uint8 ``[M, 3, h, w]``, on any device.
         precision: in which matrix products and convolutions compute.
     """
     if precision not in ("float32", "bfloat16"):

@@ -125,13 +125,13 @@ class Description:
             UsageError: the model is not `resizable`, or a size that is no multiple of a cell's.
         """
         layout, (rows, _) = self.spec.layout, self.spec.grid_size
-        if size is None or size == layout.size:
+        if size is None or size == layout.view_size:
             return self
         if not self.resizable:
             raise UsageError(
-                f"--size: this model knows views of {layout.size} px and no others; dense models "
-                "on an embedded backbone (workzone train --preset dense, and the one that comes "
-                "with workzone) take any"
+                f"--size: this model knows views of {layout.view_size} px and no others; dense "
+                "models on an embedded backbone (workzone train --preset dense, and the one that "
+                "comes with workzone) take any"
             )
         if size > MAX_SIDE:
             raise UsageError(f"--size {size}: views have at most {MAX_SIDE} px a side")
@@ -144,9 +144,7 @@ class Description:
                 f"{', twice' if layout.halves else ','} the side of a cell: "
                 f"the nearest are {lower} and {lower + multiple}"
             )
-        spec = dataclasses.replace(
-            self.spec,
-            layout=dataclasses.replace(layout, size=size),
-            grid_size=(size // cell, size // cell),
-        )
+        layout = layout.with_view_size(size)
+        grid_size = (layout.size // cell, layout.size // cell)
+        spec = dataclasses.replace(self.spec, layout=layout, grid_size=grid_size)
         return dataclasses.replace(self, spec=spec)

@@ -64,7 +64,11 @@ class ExportedModel(Description):
         changed = super().with_view_size(size)
         if changed.shape.cells is not None:
             layout, (rows, columns) = changed.spec.layout, changed.spec.grid_size
-            cells = layout.count * rows * columns // (4 if layout.halves else 1)
+            cells = layout.count * rows * columns
+            if layout.shorter:  # of a square frame, or of a very long one
+                cell = layout.size // rows
+                cells = min((layout.shorter // cell) ** 2, layout.step // cell * columns)
+            cells //= 4 if layout.halves else 1
             if cells < changed.shape.cells.top:
                 raise UsageError(
                     f"--size {size}: views this small have {cells} cells, and the "

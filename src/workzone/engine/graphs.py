@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -44,65 +43,32 @@ class Reader(GraphModule):
 
     inputs = ("pixels",)
 
-    def __init__(self, backbone: Backbone, *, pooling: str | None, halves: bool) -> None:
+    def __init__(self, backbone: Backbone, *, pooling: str | None) -> None:
         """Take the parts.
 
         Args:
             backbone: in evaluation mode.
             pooling: how a view's tokens become its features; None: nobody asks for them.
-            halves: whether views are read at half their size too.
         """
         super().__init__()
-        self.backbone, self.pooling, self.halves = backbone, pooling, halves
+        self.backbone, self.pooling = backbone, pooling
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Read.
 
         Args:
-            pixels: uint8 ``[M, 3, S, S]``.
+            pixels: uint8 ``[M, 3, h, w]``.
 
         Returns:
-            ``grid`` ``[M, h, w, D]``; ``half_grid`` ``[M, h / 2, w / 2, D]`` where halves are
-            read; ``features`` ``[M, D']`` where there is a pooling.
+            ``grid`` ``[M, rows, columns, D]``; ``features`` ``[M, D']`` where there is a pooling.
         """
-        output, grid = self._read(pixels.float())
-        read = {"grid": grid}
-        if self.halves:
-            read["half_grid"] = self._read(halved(pixels.float()))[1]
-        if self.pooling is not None:
-            read["features"] = pool(output, self.pooling)
-        return read
-
-    def _read(self, pixels: torch.Tensor) -> tuple[BackboneOutput, torch.Tensor]:
         backbone = self.backbone
         size = (pixels.shape[2] // backbone.multiple, pixels.shape[3] // backbone.multiple)
-        cls, grid = backbone.tokens(backbone.normalise(pixels))
-        return BackboneOutput(cls, grid, size), grid.unflatten(1, size)
-
-
-def halved(pixels: torch.Tensor) -> torch.Tensor:
-    """Views at half their size, antialiased as Pillow's bilinear filter does it on bytes.
-
-    The filter is a triangle of four pixels, 1 3 3 1; at the edges three remain. Pillow rounds to
-    bytes after each direction, and so does this: the values are whole.
-
-    Args:
-        pixels: float ``[M, 3, S, S]``, whole numbers 0..255, S even.
-    """
-    return _halved_rows(_halved_rows(pixels.transpose(2, 3)).transpose(2, 3))
-
-
-def _halved_rows(pixels: torch.Tensor) -> torch.Tensor:
-    upper, lower = pixels[:, :, 0::2], pixels[:, :, 1::2]
-    nothing = torch.zeros_like(upper[:, :, :1])
-    before = torch.cat([nothing, lower[:, :, :-1]], dim=2)
-    after = torch.cat([upper[:, :, 1:], nothing], dim=2)
-    weight = torch.full_like(upper[:1, :1, :, :1], 8)
-    edge = torch.full_like(weight[:, :, :1], 1)
-    missing = F.pad(edge, (0, 0, 0, weight.shape[2] - 1)) + F.pad(
-        edge, (0, 0, weight.shape[2] - 1, 0)
-    )
-    return torch.floor((before + 3 * upper + 3 * lower + after) / (weight - missing) + 0.5)
+        cls, grid = backbone.tokens(backbone.normalise(pixels.float()))
+        read = {"grid": grid.unflatten(1, size)}
+        if self.pooling is not None:
+            read["features"] = pool(BackboneOutput(cls, grid, size), self.pooling)
+        return read
 
 
 class Chooser(GraphModule):
@@ -124,55 +90,48 @@ class Chooser(GraphModule):
 
 
 class CellsJudge(GraphModule):
-    """The dense detector: cells to logits."""
+    """The dense detector: cells of one scale to logits.
 
-    def __init__(self, detector: DenseDetector, *, halves: bool) -> None:
-        """Take the head; ``halves``: whether views are read at half their size too."""
+    A judge of both scales would hold each of its weights twice over: OpenVINO does not fuse a
+    convolution with biases that another one has too.
+    """
+
+    inputs = ("boxes", "grid")
+
+    def __init__(self, detector: DenseDetector) -> None:
+        """Take the head."""
         super().__init__()
         self.head = detector.cells
-        self.inputs = ("boxes", "grid", "half_grid") if halves else ("boxes", "grid")
 
-    def forward(
-        self, boxes: torch.Tensor, grid: torch.Tensor, half_grid: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, boxes: torch.Tensor, grid: torch.Tensor) -> dict[str, torch.Tensor]:
         """Judge.
 
         Args:
             boxes: of the views ``[B, V, 4]``, in fractions of the frame.
             grid: ``[B, V, h, w, D]``.
-            half_grid: ``[B, V, h / 2, w / 2, D]``, of the views' halves; None: they are not read.
 
         Returns:
-            ``logits`` ``[B, 2]``; ``view_weights`` ``[B, V]``; ``cells`` ``[B, V, h, w]`` and
-            ``half_cells``, logits; ``penultimate`` ``[B, D']``, the mean of the deciding cells.
+            ``logits`` ``[B, 2]``; ``view_weights`` ``[B, V]``; ``cells`` ``[B, V, h, w]``, logits;
+            ``penultimate`` ``[B, D']``, the mean of the deciding cells.
         """
-        head = self.head
-        grids = {"cells": grid} | ({} if half_grid is None else {"half_cells": half_grid})
-        by_name: dict[str, torch.Tensor] = {}
-        logits, weights, deciding = [], [], []
-        for name, part in grids.items():
-            size = (part.shape[2], part.shape[3])
-            judged = head.judged(part.flatten(2, 3), size)
-            cells = head.score(judged, head.scale)
-            cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
-            top = head.config.top
-            if not torch.compiler.is_exporting():  # a graph has as many cells: see its folder
-                top = min(top, cells.shape[1] * cells.shape[2])
-            strongest = cells.flatten(1).topk(top, dim=1)
-            views = strongest.indices // cells.shape[2]
-            numbers = torch.arange(boxes.shape[1], device=views.device)
-            logits.append(strongest.values.mean(dim=1))
-            weights.append((views[..., None] == numbers).to(cells.dtype).mean(dim=1))
-            flat = judged.flatten(1, 2)
-            places = strongest.indices[..., None].expand(-1, -1, flat.shape[2])
-            deciding.append(flat.gather(1, places).mean(dim=1))
-            by_name[name] = cells.unflatten(2, size)
-        logit = torch.stack(logits).mean(dim=0)
+        head, size = self.head, (grid.shape[2], grid.shape[3])
+        beyond = beyond_frame(boxes, size)
+        judged = head.judged(grid.flatten(2, 3), size, ~beyond)
+        cells = head.score(judged, head.scale).masked_fill(beyond, OUTSIDE)
+        top = head.config.top
+        if not torch.compiler.is_exporting():  # a graph has as many cells: see its folder
+            top = min(top, cells.shape[1] * cells.shape[2])
+        strongest = cells.flatten(1).topk(top, dim=1)
+        views = strongest.indices // cells.shape[2]
+        numbers = torch.arange(boxes.shape[1], device=views.device)
+        flat = judged.flatten(1, 2)
+        places = strongest.indices[..., None].expand(-1, -1, flat.shape[2])
+        logit = strongest.values.mean(dim=1)
         return {
             "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
-            "view_weights": torch.stack(weights).mean(dim=0),
-            "penultimate": torch.stack(deciding).mean(dim=0),
-            **by_name,
+            "view_weights": (views[..., None] == numbers).to(cells.dtype).mean(dim=1),
+            "penultimate": flat.gather(1, places).mean(dim=1),
+            "cells": cells.unflatten(2, size),
         }
 
 
@@ -258,17 +217,16 @@ def _batch(metadata: dict[str, torch.Tensor]) -> MetadataBatch | None:
 
 
 def judging_graphs(
-    detector: AnyDetector, *, grid_size: tuple[int, int], halves: bool
+    detector: AnyDetector, *, grid_size: tuple[int, int]
 ) -> dict[GraphName, GraphModule]:
     """The chooser, of a detector that has a glance, and the judge.
 
     Args:
         detector: in evaluation mode.
         grid_size: rows and columns of a view's grid.
-        halves: whether views are read at half their size too.
     """
     if isinstance(detector, DenseDetector):
-        return {"judge": CellsJudge(detector, halves=halves)}
+        return {"judge": CellsJudge(detector)}
     assert isinstance(detector, Detector)
     judge = ViewsJudge(detector, grid_size=grid_size)
     if detector.glance is None:

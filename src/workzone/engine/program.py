@@ -18,6 +18,7 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError
 from workzone.model.metadata.rows import empty_rows
+from workzone.views import halved
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -73,7 +74,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Seen:
-    """One image as a program takes it: uint8 ``[V, 3, S, S]``, ``[V, 4]``, and metadata."""
+    """One image as a program takes it: uint8 ``[V, 3, h, w]``, ``[V, 4]``, and metadata."""
 
     pixels: npt.NDArray[np.uint8]
     boxes: Floats
@@ -96,6 +97,16 @@ class Program:
         if not images:
             return []
         self._check(images)
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for row, image in enumerate(images):
+            by_shape.setdefault(image.pixels.shape, []).append(row)
+        answers: dict[int, Answer] = {}
+        for rows in by_shape.values():
+            answers |= zip(rows, self._run([images[row] for row in rows]), strict=True)
+        return [answers[row] for row in range(len(images))]
+
+    def _run(self, images: Sequence[Seen]) -> list[Answer]:
+        """Judge images whose views have one shape."""
         reading = self._read(images)
         answers: dict[int, Answer] = {}
         # Images with and without metadata have calibrations of their own, and pass apart.
@@ -117,12 +128,18 @@ class Program:
 
     def _check(self, images: Sequence[Seen]) -> None:
         layout = self.description.spec.layout
-        wanted = (layout.count, 3, layout.size, layout.size)
         for image in images:
-            if image.pixels.shape != wanted or image.pixels.dtype != np.uint8:
+            shape = image.pixels.shape
+            fits = shape == (layout.count, 3, layout.size, layout.size)
+            if layout.shorter:
+                fits = shape[:2] == (1, 3) and all(
+                    0 < side <= layout.size and side % layout.step == 0 for side in shape[2:]
+                )
+            if not fits or image.pixels.dtype != np.uint8:
                 raise UsageError(
-                    f"the program takes uint8 views {list(wanted)}, got {image.pixels.dtype} "
-                    f"{list(image.pixels.shape)}: make them with its own layout"
+                    f"the program takes uint8 views of its layout, {layout.count} of "
+                    f"{layout.view_size} px, got {image.pixels.dtype} {list(shape)}: make them "
+                    "with its own layout"
                 )
 
     def _read(self, images: Sequence[Seen]) -> _Reading:
@@ -156,16 +173,23 @@ class Program:
                     alike[key] = len(distinct)
                     distinct.append(image.pixels[view])
                 numbers[row, column] = alike[key]
-        step = self.engine.views_at_once
-        read = [
-            self.engine.run("reader", {"pixels": np.stack(distinct[start : start + step])})
-            for start in range(0, len(distinct), step)
-        ]
+        parts = self._read_views(distinct)
+        if self.description.spec.layout.halves:
+            halves = [halved(view) for view in distinct]
+            parts["half_grid"] = self._read_views(halves)["grid"]
         return _Reading(
             ids=chosen,
             boxes=np.take_along_axis(boxes, chosen[..., None], axis=1),
-            parts={n: np.concatenate([part[n] for part in read])[numbers] for n in read[0]},
+            parts={name: value[numbers] for name, value in parts.items()},
         )
+
+    def _read_views(self, views: Sequence[npt.NDArray[np.uint8]]) -> dict[str, Array]:
+        step = self.engine.views_at_once
+        read = [
+            self.engine.run("reader", {"pixels": np.stack(views[start : start + step])})
+            for start in range(0, len(views), step)
+        ]
+        return {name: np.concatenate([part[name] for part in read]) for name in read[0]}
 
     def _judge(
         self,
@@ -176,7 +200,7 @@ class Program:
         with_metadata: bool,
     ) -> list[Answer]:
         part = reading.of(rows)
-        outputs = self.engine.run("judge", self._judged(images, part, rows))
+        outputs = self._judge_scales(self._judged(images, part, rows))
         calibration = self.calibration(with_metadata)
         logits = outputs["logits"].astype(np.float64)
         raw = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
@@ -207,6 +231,17 @@ class Program:
                 )
             )
         return answers
+
+    def _judge_scales(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """The judge's outputs; of views and their halves, which it is given in turn, the mean."""
+        outputs = self.engine.run("judge", inputs)
+        if not self.description.spec.layout.halves:
+            return outputs
+        of_halves = self.engine.run("judge", inputs | {"grid": inputs["half_grid"]})
+        both: dict[str, Array] = {}
+        for name in outputs.keys() - {"cells"}:
+            both[name] = np.stack([outputs[name], of_halves[name]]).astype(np.float32).mean(axis=0)
+        return both | {"cells": outputs["cells"], "half_cells": of_halves["cells"]}
 
     def _judged(
         self, images: Sequence[Seen], part: _Reading, rows: npt.NDArray[np.int64]

@@ -21,11 +21,9 @@ _NAMES = "names.json"
 def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, GraphModule]:
     """The graphs of a bundle, in evaluation mode."""
     layout = bundle.spec.layout
-    judging = judging_graphs(
-        bundle.detector, grid_size=backbone.grid_size(layout.size), halves=layout.halves
-    )
+    judging = judging_graphs(bundle.detector, grid_size=backbone.grid_size(layout.size))
     pooling = bundle.spec.pooling if "features" in judging["judge"].inputs else None
-    reader = Reader(backbone, pooling=pooling, halves=layout.halves)
+    reader = Reader(backbone, pooling=pooling)
     graphs: dict[GraphName, GraphModule] = {"reader": reader, **judging}
     return {name: graph.eval() for name, graph in graphs.items()}
 

@@ -34,7 +34,8 @@ Shapes = dict[str, dict[int, Any]]
 
 _EXAMPLE_BATCH = 5
 _EXAMPLE_VIEWS = 7  # read by the reader at a time
-_EXAMPLE_CELLS = 11  # a side, of a dense detector's half grid
+_EXAMPLE_SIDES = (3, 4)  # of its views, in cells
+_EXAMPLE_CELLS = (11, 13)  # rows and columns of a dense detector's grid
 
 
 @dataclass(frozen=True)
@@ -161,15 +162,17 @@ def _example(
 
 def _pixels(bundle: Bundle, backbone: Backbone) -> tuple[dict[str, torch.Tensor], Shapes]:
     """What a reader is offered."""
-    layout, cell = bundle.spec.layout, backbone.multiple
+    cell, rows, columns = backbone.multiple, *2 * (bundle.spec.layout.size,)
     shape: dict[int, Any] = {0: Dim("views", max=65536)}
-    side = layout.size
     if bundle.resizable:
-        cell *= 2 if layout.halves else 1
-        side = cell * 3
-        cells = Dim("cells", min=1, max=256)
-        shape |= {2: cell * cells, 3: cell * cells}
-    pixels = torch.rand(_EXAMPLE_VIEWS, 3, side, side, generator=torch.Generator().manual_seed(0))
+        rows, columns = (cell * cells for cells in _EXAMPLE_SIDES)
+        shape |= {
+            2: cell * Dim("rows", min=1, max=512),
+            3: cell * Dim("columns", min=1, max=512),
+        }
+    pixels = torch.rand(
+        _EXAMPLE_VIEWS, 3, rows, columns, generator=torch.Generator().manual_seed(0)
+    )
     return {"pixels": (pixels * 255).byte()}, {"pixels": shape}
 
 
@@ -187,7 +190,7 @@ def _read(
     batch, generator = _EXAMPLE_BATCH, torch.Generator().manual_seed(0)
     rows, columns = backbone.grid_size(bundle.spec.layout.size)
     if bundle.resizable:
-        rows = columns = 2 * _EXAMPLE_CELLS
+        rows, columns = _EXAMPLE_CELLS
     with_grid = (batch, views) if grids else (batch,)
 
     def random(*shape: int) -> torch.Tensor:
@@ -199,7 +202,6 @@ def _read(
         "view_ids": torch.arange(views).expand(batch, views).contiguous(),
         "view_mask": torch.ones(batch, views, dtype=torch.bool),
         "grid": random(*with_grid, rows, columns, backbone.width),
-        "half_grid": random(*with_grid, rows // 2, columns // 2, backbone.width),
     }
     if bundle.metadata is not None:
         nothing = vars(no_metadata(batch, bundle.metadata))
@@ -207,9 +209,7 @@ def _read(
     images = Dim("batch", max=4096)
     shapes: Shapes = {field: {0: images} for field in offered}
     if bundle.resizable:
-        half = Dim("half_cells", min=1, max=256)
-        shapes["grid"] |= {2: 2 * half, 3: 2 * half}
-        shapes["half_grid"] |= {2: half, 3: half}
+        shapes["grid"] |= {2: Dim("rows", min=1, max=512), 3: Dim("columns", min=1, max=512)}
     return offered, shapes
 
 

@@ -19,7 +19,7 @@ from workzone.backbones.base import Backbone, pool, pooled_width, run
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
-from workzone.features.reading import read_views
+from workzone.features.reading import in_square, read_views, square_boxes
 from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
 from workzone.parallel import in_batches, map_ahead
@@ -33,6 +33,8 @@ LEAST_SIMILARITY = 0.999
 """Cosine, bfloat16 against float32, below which bfloat16 is refused."""
 PROBED_IMAGES = 4
 """Images on which the two are compared."""
+USUAL_FRAME = (1280, 720)
+"""Width and height, pixels, of what is taken for an image where its time is estimated."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def make_spec(
     backbone.check_size(layout.size)
     if layout.halves:
         backbone.check_size(layout.size // 2)
+    if layout.shorter:
+        backbone.check_size(layout.step // 2 if layout.halves else layout.step)
     pooling = pooling or backbone.default_pooling
     return FeatureSpec(
         backbone=backbone.name,
@@ -225,8 +229,9 @@ class Extraction:
             )
         seconds = 0.0
         if pending:
-            side, noise = self.spec.layout.size, torch.Generator().manual_seed(0)
-            shape = (self.spec.layout.count, 3, side, side)  # of noise: equal views are read once
+            layout, noise = self.spec.layout, torch.Generator().manual_seed(0)
+            # Of noise: equal views are read once.
+            shape = (layout.count, 3, *layout.shape(*USUAL_FRAME))
             pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=noise)
             timings = []
             for _ in range(3):  # the first is a warm-up; the quickest is the least disturbed
@@ -292,8 +297,10 @@ class Extraction:
         for _, views in good:
             output = read_views(self.backbone, torch.from_numpy(views.pixels), self.spec)
             pooled.append(pool(output, self.spec.pooling))
-            grids.append(output.grid[list(self.spec.grid_views)])
-            boxes.append(views.boxes)
+            if self.spec.grid_views:
+                squared = in_square(output, self.spec.grid_size[0])
+                grids.append(squared.grid[list(self.spec.grid_views)])
+            boxes.append(square_boxes(views, self.spec.layout))
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         if good:
             arrays = {"pooled": self._stored(pooled), "boxes": np.stack(boxes)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
 from workzone.backbones.base import Backbone, run
 from workzone.features.spec import FeatureSpec
-from workzone.types import BackboneOutput
+from workzone.types import BackboneOutput, Views
+from workzone.views import ViewLayout
 
 
 def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> BackboneOutput:
@@ -15,7 +18,7 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
 
     Args:
         backbone: that of ``spec``.
-        pixels: uint8 ``[M, 3, S, S]``.
+        pixels: uint8 ``[M, 3, h, w]``, of one image.
         spec: how features are made.
 
     Returns:
@@ -46,14 +49,46 @@ def _first_like(pixels: torch.Tensor, sums: list[int], view: int) -> int:
     )
 
 
+def in_square(output: BackboneOutput, side: int) -> BackboneOutput:
+    """The cells of a frame in its own shape at the upper left of a square grid, zeros around them.
+
+    In it frames of all shapes lie in one array. See :func:`square_boxes`.
+
+    Args:
+        output: of one image's views, see :func:`read_views`.
+        side: cells a side of the square.
+    """
+    rows, columns = output.grid_size
+    if rows == columns == side:
+        return output
+    cells, halves = output.grid.tensor_split([rows * columns], dim=1)
+    parts = []
+    for part, by in ((cells, 1), (halves, 2)):
+        if part.shape[1]:
+            maps = part.unflatten(1, (rows // by, columns // by))
+            around = (0, 0, 0, side // by - columns // by, 0, side // by - rows // by)
+            parts.append(F.pad(maps, around).flatten(1, 2))
+    return BackboneOutput(output.cls, torch.cat(parts, dim=1), (side, side))
+
+
+def square_boxes(views: Views, layout: ViewLayout) -> npt.NDArray[np.float32]:
+    """The boxes ``[V, 4]`` of views in squares, see :func:`in_square`: they reach beyond the frame.
+
+    Those of square views are their own.
+    """
+    height, width = views.pixels.shape[2:]
+    reach = np.array([1, 1, layout.size / width, layout.size / height], dtype=np.float32)
+    return views.boxes * reach
+
+
 def halved(pixels: torch.Tensor) -> torch.Tensor:
-    """Views uint8 ``[M, 3, S, S]`` at half their size, antialiased."""
-    side = pixels.shape[-1] // 2
+    """Views uint8 ``[M, 3, h, w]`` at half their size, antialiased."""
+    side = (pixels.shape[-2] // 2, pixels.shape[-1] // 2)
     if pixels.device.type != "cpu":  # bytes are resized on the CPU alone
-        views = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
+        views = F.interpolate(pixels.float(), side, mode="bilinear", antialias=True)
         return views.round().clamp(0, 255).byte()
     views = pixels.contiguous(memory_format=torch.channels_last)  # the vectorised path of bytes
-    return F.interpolate(views, (side, side), mode="bilinear", antialias=True)
+    return F.interpolate(views, side, mode="bilinear", antialias=True)
 
 
 def with_halves(output: BackboneOutput, halves: BackboneOutput) -> BackboneOutput:

@@ -57,13 +57,16 @@ class FeatureSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain values.
 
-        The recipe `mild` is left out, that the aspect ratio is not kept, and that views are not
-        halved: nothing else was possible when the first stores were made, and they keep their keys.
+        The recipe `mild` is left out, and what a layout has not: an aspect ratio that is kept,
+        halves, frames in their own shape. Nothing else was possible when the first stores were
+        made, and they keep their keys.
         """
         values = cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
         for name in ("keep_aspect", "halves"):
             if not values["layout"][name]:
                 del values["layout"][name]
+        if not self.layout.shorter:
+            del values["layout"]["shorter"], values["layout"]["step"]
         if self.augmentation.recipe == "mild":
             del values["augmentation"]["recipe"]
         return values

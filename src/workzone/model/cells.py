@@ -44,7 +44,7 @@ class Tail(nn.Sequential):
     """
 
     def __init__(self, variant: Variant) -> None:
-        """Random weights; :meth:`start` brings those of ImageNet."""
+        """Make random weights; :meth:`start` brings those of ImageNet."""
         inside, outside, last = variant.tail_widths
         super().__init__(
             nn.Conv2d(variant.trunk_width, inside, 1),
@@ -56,6 +56,22 @@ class Tail(nn.Sequential):
             nn.ReLU6(),
         )
         self.variant = variant
+
+    def forward(self, maps: torch.Tensor, inside: torch.Tensor | None = None) -> torch.Tensor:
+        """Compute.
+
+        Args:
+            maps: ``[M, D, h, w]``.
+            inside: bool ``[M, 1, h, w]``: cells that are there; what is beyond them is to the
+                convolution as what is beyond the edge. None: all are.
+        """
+        expand, activation, *rest = self
+        maps = activation(expand(maps))
+        if inside is not None:
+            maps = maps * inside
+        for layer in rest:
+            maps = layer(maps)
+        return maps
 
     @torch.no_grad()
     def start(self) -> None:
@@ -90,7 +106,11 @@ class CellHead(nn.Module):
         nn.init.constant_(self.classifier.bias, FIRST_BIAS)
 
     @torch.no_grad()
-    def fit(self, grids: Iterable[torch.Tensor], grid_size: tuple[int, int]) -> None:
+    def fit(
+        self,
+        grids: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
+        grid_size: tuple[int, int],
+    ) -> None:
         """Start the tail, if any, and take each channel's mean and spread from training cells.
 
         A channel that hardly differs between cells is scaled by `LEAST_SPREAD` of the median
@@ -98,7 +118,7 @@ class CellHead(nn.Module):
 
         Args:
             grids: parts ``[b, V, N, D]``, or ``[b, N, D]`` of one view, of the training images,
-                read one after the other; see :meth:`forward`.
+                with the boxes of their views, read one after the other; see :meth:`forward`.
             grid_size: rows and columns of a view's grid.
         """
         if self.tail is not None:
@@ -106,10 +126,14 @@ class CellHead(nn.Module):
         count = 0
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
-        for grid in grids:
-            for image in grid.to(self.mean.device).split(1):
+        for grid, boxes in grids:
+            for row, image in enumerate(grid.to(self.mean.device).split(1)):
                 views = image[:, None] if image.ndim == 3 else image  # one view alone
-                cells = self.judged(*by_scale(views, grid_size)[0]).flatten(0, 2)
+                part, size = by_scale(views, grid_size)[0]
+                inside = None if boxes is None else ~beyond_frame(boxes[row : row + 1], size)
+                cells = self.judged(part, size, inside).flatten(0, 2)
+                if inside is not None:
+                    cells = cells[inside.flatten()]
                 count += len(cells)
                 # An image's mean in float32 is exact enough, sums over all in it are not.
                 total += len(cells) * cells.mean(dim=0).double()
@@ -150,27 +174,36 @@ class CellHead(nn.Module):
         scales = by_scale(grid, grid_size)
         judged, logits = [], []
         for part, size in scales[:1] if self.training else scales:
-            cells = self._cells(part, size, scale)
-            if boxes is not None:
-                cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
+            inside = None if boxes is None else ~beyond_frame(boxes, size)
+            cells = self._cells(part, size, scale, inside)
+            if inside is not None:
+                cells = cells.masked_fill(~inside, OUTSIDE)
             judged.append(cells)
             logits.append(self.strongest(cells.flatten(1)).values.mean(dim=1))
         return torch.cat(judged, dim=2), torch.stack(logits).mean(dim=0)
 
     def _cells(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        scale: torch.Tensor,
+        inside: torch.Tensor | None,
     ) -> torch.Tensor:
         """Logits ``[B, V, N]`` of the cells of one scale."""
         if self.training and self.config.mix_style:
-            grid = mix_style(grid, self.config.mix_style)
+            grid = mix_style(grid, self.config.mix_style, inside)
         # Where nothing learns, image by image: what the tail makes of all would not fit.
-        parts = [grid] if torch.is_grad_enabled() or self.tail is None else grid.split(1)
-        return torch.cat([self._logits(part, grid_size, scale) for part in parts])
-
-    def _logits(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], scale: torch.Tensor
-    ) -> torch.Tensor:
-        return self.score(self.judged(grid, grid_size), scale)
+        whole = torch.is_grad_enabled() or self.tail is None
+        rows = [slice(None)] if whole else [slice(row, row + 1) for row in range(len(grid))]
+        return torch.cat(
+            [
+                self.score(
+                    self.judged(grid[row], grid_size, None if inside is None else inside[row]),
+                    scale,
+                )
+                for row in rows
+            ]
+        )
 
     def score(self, judged: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits ``[...]`` of cells ``[..., D']``, each channel over ``scale`` ``[D']``."""
@@ -186,12 +219,22 @@ class CellHead(nn.Module):
         """The cells, of logits ``[B, N]``, that decide."""
         return cells.topk(min(self.config.top, cells.shape[1]), dim=1)
 
-    def judged(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
-        """The cells ``[B, V, N, D']`` that the head itself sees: as given, or after the tail."""
+    def judged(
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        inside: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The cells ``[B, V, N, D']`` that the head itself sees: as given, or after the tail.
+
+        Of ``inside``, bool ``[B, V, N]``, see `Tail.forward`.
+        """
         if self.tail is None:
             return grid
         maps = grid.flatten(0, 1).unflatten(1, grid_size).permute(0, 3, 1, 2)
-        judged: torch.Tensor = self.tail(maps).permute(0, 2, 3, 1)
+        if inside is not None:
+            inside = inside.flatten(0, 1).unflatten(1, grid_size)[:, None]
+        judged: torch.Tensor = self.tail(maps, inside).permute(0, 2, 3, 1)
         views: torch.Tensor = judged.flatten(1, 2).unflatten(0, grid.shape[:2])
         return views
 
@@ -242,7 +285,7 @@ def beyond_frame(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tenso
     return (rows[..., :, None] | columns[..., None, :]).flatten(2)
 
 
-def mix_style(grid: torch.Tensor, share: float) -> torch.Tensor:
+def mix_style(grid: torch.Tensor, share: float, inside: torch.Tensor | None = None) -> torch.Tensor:
     """MixStyle (Zhou et al. 2021, arXiv 2104.02008): some images borrow another one's style.
 
     Style is each channel's mean and spread over a view: light, weather, camera. It is mixed with
@@ -251,9 +294,10 @@ def mix_style(grid: torch.Tensor, share: float) -> torch.Tensor:
     Args:
         grid: ``[B, V, N, D]``.
         share: of the images that are changed, 0..1.
+        inside: bool ``[B, V, N]``: the cells whose style it is; None: all.
     """
-    mean = grid.mean(dim=2, keepdim=True)
-    spread = grid.std(dim=2, keepdim=True) + 1e-4
+    mean, spread = _style(grid, inside)
+    spread = spread + 1e-4
     size = (len(grid), 1, 1, 1)
     concentration = torch.full(size, STYLE_SHARE)
     own = torch.distributions.Beta(concentration, concentration).sample()
@@ -262,3 +306,14 @@ def mix_style(grid: torch.Tensor, share: float) -> torch.Tensor:
     mixed_mean = own * mean + (1 - own) * mean[others]
     mixed_spread = own * spread + (1 - own) * spread[others]
     return (grid - mean) / spread * mixed_spread + mixed_mean
+
+
+def _style(grid: torch.Tensor, inside: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation ``[B, V, 1, D]`` of each view's cells."""
+    if inside is None:
+        return grid.mean(dim=2, keepdim=True), grid.std(dim=2, keepdim=True)
+    weight = inside[..., None].to(grid)
+    count = weight.sum(dim=2, keepdim=True)
+    mean = (grid * weight).sum(dim=2, keepdim=True) / count.clamp(min=1)
+    squares = ((grid - mean).square() * weight).sum(dim=2, keepdim=True)
+    return mean, (squares / (count - 1).clamp(min=1)).sqrt()

@@ -85,7 +85,7 @@ class DenseDetector(AnyDetector):
         """Start the tail, and take the scale of cells, which has a least of its own."""
         given = iter(parts())
         first = next(given)
-        grids = (_grid(part)[0] for part in chain([first], given))
+        grids = ((_grid(part)[0], part.boxes) for part in chain([first], given))
         self.cells.fit(grids, _grid(first)[1])
 
     def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:

@@ -182,11 +182,8 @@ def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
     return Preset(
         name=name,
         backbone=variant.trunk,
-        # The whole frame, and sharper its two ends along the longer side, which overlap: a frame of
-        # 1280 x 720 px is seen at 910 x 512, and with halves at 455 x 256 too.
-        layout=ViewLayout(
-            size=512, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True
-        ),
+        # The whole frame in its own shape: 1280 x 720 px are seen at 896 x 512 and at half of it.
+        layout=ViewLayout(size=896, shorter=512, tiles=0, squares=(), halves=True),
         pooling="mean",
         detector=DetectorConfig(
             width=width, cells=CellHeadConfig(width=width, tail=True, hidden=0, mix_style=0.5)

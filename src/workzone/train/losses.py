@@ -8,6 +8,7 @@ from torch import nn
 
 from workzone.features.masks import masks_in_views
 from workzone.model.base import AnyDetector
+from workzone.model.cells import beyond_frame
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.loss import mask_loss
 from workzone.train.batches import Batch
@@ -135,7 +136,7 @@ def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
         grid_size: rows and columns of a view's grid.
 
     Returns:
-        ``[B, V, h, w]``: 1 road work, 0 none, NaN not known.
+        ``[B, V, h, w]``: 1 road work, 0 none, NaN not known, or beyond the frame.
     """
     boxes = batch.given.boxes
     assert boxes is not None
@@ -148,7 +149,9 @@ def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
             .masked_fill((covered >= BARE) & (covered <= COVERED), torch.nan)
         )
         truth = torch.where(batch.annotated[:, None, None, None], known, truth)
-    return torch.where((batch.targets[:, 1] == 0)[:, None, None, None], 0.0, truth)
+    truth = torch.where((batch.targets[:, 1] == 0)[:, None, None, None], 0.0, truth)
+    beyond = beyond_frame(boxes, (grid_size[0], grid_size[1]))
+    return truth.masked_fill(beyond.unflatten(2, grid_size), torch.nan)
 
 
 def cell_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

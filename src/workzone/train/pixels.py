@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.backbones.base import Backbone, pool
-from workzone.features.reading import halved, with_halves
+from workzone.features.reading import halved, in_square, square_boxes, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.base import AnyDetector
 from workzone.model.config import DetectorConfig
@@ -91,11 +93,12 @@ class PixelExamples(Examples):
         numbers = torch.as_tensor(copies).expand(len(images))
         wanted = list(zip(images.tolist(), numbers.tolist(), strict=True))
         views = [made for _, made in map_ahead(self._views, wanted)]
-        pixels = torch.stack([torch.from_numpy(one.pixels) for one in views])
+        layout = self.spec.layout
+        pixels = torch.stack([_in_square(one, layout.size) for one in views])
         return PixelInput(
             pixels=pixels,
             features=torch.zeros(*pixels.shape[:2], 0),
-            boxes=torch.stack([torch.from_numpy(one.boxes) for one in views]),
+            boxes=torch.from_numpy(np.stack([square_boxes(one, layout) for one in views])),
             metadata=None if metadata is None else metadata[images],
         )
 
@@ -201,10 +204,7 @@ class PixelDetector(AnyDetector):
         images, views = given.pixels.shape[:2]
         values = {f.name: getattr(given, f.name) for f in dataclasses.fields(DetectorInput)}
         if self.config.views_read(views) == views:
-            pixels = given.pixels.flatten(0, 1)
-            output = self._tokens(pixels)
-            if self.spec.layout.halves and not self.training:  # cells are learned without
-                output = with_halves(output, self._tokens(halved(pixels)))
+            output = self._all_views(given.pixels, boxes)
             grid = output.grid.unflatten(0, (images, views))
             values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))
             values["grid"] = grid if self.config.needs_all_grids else grid[:, 0]
@@ -228,6 +228,26 @@ class PixelDetector(AnyDetector):
             values["grid"] = output.grid
         return DetectorInput(**values | {"grid_size": output.grid_size})
 
+    def _all_views(self, pixels: torch.Tensor, boxes: torch.Tensor) -> BackboneOutput:
+        """Tokens ``[B * V, ...]``; frames in their own shape one by one, without what is around."""
+        layout = self.spec.layout
+        if not layout.shorter:
+            return self._with_halves(pixels.flatten(0, 1))
+        outputs = []
+        for image, (box,) in zip(pixels, boxes.tolist(), strict=True):
+            columns, rows = (round(layout.size / reach) for reach in box[2:])
+            output = self._with_halves(image[:, :, :rows, :columns])
+            outputs.append(in_square(output, self.spec.grid_size[0]))
+        return BackboneOutput(
+            None, torch.cat([output.grid for output in outputs]), outputs[0].grid_size
+        )
+
+    def _with_halves(self, pixels: torch.Tensor) -> BackboneOutput:
+        output = self._tokens(pixels)
+        if self.spec.layout.halves and not self.training:  # cells are learned without
+            output = with_halves(output, self._tokens(halved(pixels)))
+        return output
+
     def _tokens(self, pixels: torch.Tensor) -> BackboneOutput:
         """Of views ``[M, 3, S, S]``, in the precision of the stored features."""
         device, own = self.backbone.device, self.detector.device
@@ -245,6 +265,13 @@ class PixelDetector(AnyDetector):
         """Part detector and backbone, what was learned being in its weights; this one is spent."""
         weights = merge(self.backbone)
         return Merged(self.detector.eval(), self.backbone, weights)
+
+
+def _in_square(views: Views, side: int) -> torch.Tensor:
+    """Pixels ``[V, 3, S, S]``, black beside frames in their own shape."""
+    pixels = torch.from_numpy(views.pixels)
+    rows, columns = pixels.shape[2:]
+    return F.pad(pixels, (0, side - columns, 0, side - rows))
 
 
 def _frozen(module: PixelDetector, prefix: str) -> set[str]:

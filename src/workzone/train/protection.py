@@ -57,6 +57,11 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
             "the glance and the masks take the whole frame to fill its view: keep_aspect: false "
             "in the layout, or leave them out (detector: {glance: null, masks: null})"
         )
+    if spec.layout.shorter and not detector.dense:
+        raise UsageError(
+            "shorter: the dense head alone (detector.cells) takes frames in their own shape: "
+            "shorter: 0 in the layout, or take --preset dense"
+        )
     if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
         rows, columns = spec.grid_size
         raise UsageError(
