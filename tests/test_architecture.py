@@ -27,7 +27,7 @@ PACKAGE = ROOT / "src" / "workzone"
 PAGE = ROOT / "docs" / "architecture.md"
 
 LAYERS = (
-    ("types", "errors"),
+    ("types", "errors", "cores"),
     ("config", "files", "progress", "parallel"),
     ("data",),
     ("views", "scenes"),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone import progress
+from workzone.cores import core_count
 from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
 from workzone.data.kinds import is_address
 from workzone.data.manifest import Manifest, write_manifest
@@ -166,7 +167,7 @@ class _Checked:
 
 def _checked_rows(source: Source, root: Path) -> Iterator[_Checked]:
     """Rows in order: this thread reads, as data sets lie in order on disk; a few others decode."""
-    workers = os.cpu_count() or 1
+    workers = core_count()
     rows = progress.track(source.records(), "importing", source.total)
     read = (_read(record, root) for record in rows)
     for row, outcome in map_ahead(_inspect, read, threads=workers, ahead=2 * workers):

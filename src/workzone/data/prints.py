@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from workzone import progress
+from workzone.cores import core_count
 from workzone.data.images import content_hash, decode, read_bytes
 from workzone.data.manifest import Manifest
 from workzone.errors import ImageError
@@ -98,7 +98,7 @@ def fingerprints(manifest: Manifest) -> Fingerprints:
         except ImageError as error:
             return error
 
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, core_count())
     looked = map_ahead(look, read(), threads=workers, ahead=2 * workers)
     for sample, (_, result) in zip(manifest, looked, strict=True):
         if isinstance(result, ImageError):

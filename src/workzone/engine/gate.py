@@ -200,9 +200,14 @@ class _AllAtOnce:
     """An engine whose reader is given all views at once, as one on a GPU would be."""
 
     views_at_once = MAX_VIEWS * max(BATCHES)
+    streams = 1
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.precision, self._engine = engine.name, engine.precision, engine
+        self.device = engine.device
+
+    def begin_stream(self) -> None:
+        self._engine.begin_stream()
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         return self._engine.run(graph, inputs)

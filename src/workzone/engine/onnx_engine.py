@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from workzone.cores import core_count
 from workzone.engine.int8 import check_onnx
+from workzone.engine.per_core import OnePerCore
 from workzone.engine.program import Array, Arrays, GraphName
 from workzone.engine.providers import PROVIDERS, check_device, check_session
 from workzone.engine.sizes import check_sizes
@@ -35,7 +37,7 @@ class OnnxEngine:
             files: the graphs.
             precision: of the graphs as they were exported: ONNX Runtime computes in the types that
                 stand in the graph.
-            threads: of each session; 0: as many as there are cores.
+            threads: to use in all; 0: as many as there are cores.
             device: of :data:`workzone.engine.providers.PROVIDERS`.
 
         Raises:
@@ -49,20 +51,40 @@ class OnnxEngine:
                 "engine onnx: ONNX Runtime is not installed: pip install onnxruntime"
             ) from error
         check_device(device, precision, onnxruntime.get_available_providers())
+        self.precision, self.device = precision, device
         # On a processor one is as fast as many, and takes a fraction of the memory.
         self.views_at_once = 1 if device == "cpu" else 64
-        self.precision = precision
+        self.streams = (threads or core_count()) if device == "cpu" else 1
+        self._files = files
+        self._sessions = self._load(self.streams)
+        if precision == "int8":
+            self._check_int8()
+        self._of_streams = OnePerCore(lambda: self._load(1) if self.streams > 1 else self._sessions)
+
+    def _load(self, threads: int) -> dict[str, Any]:
+        """Sessions of so many threads, by graph."""
+        import onnxruntime
+
+        return {
+            name: _session(onnxruntime, file, _options(onnxruntime, threads), self.device)
+            for name, file in self._files.items()
+        }
+
+    def _check_int8(self) -> None:
+        """Read back, from the reader as it is run, what it computes in."""
+        import onnxruntime
+
+        file = self._files["reader"]
         with tempfile.TemporaryDirectory() as folder:
-            self._sessions: dict[str, Any] = {}
-            for name, file in files.items():
-                options = _options(onnxruntime, threads)
-                optimised = Path(folder) / file.name
-                if precision == "int8" and name == "reader":
-                    options.optimized_model_filepath = str(optimised)
-                session = _session(onnxruntime, file, options, device)
-                if optimised.exists():
-                    check_onnx(optimised, file)
-                self._sessions[name] = session
+            options = _options(onnxruntime, 1)
+            optimised = Path(folder) / file.name
+            options.optimized_model_filepath = str(optimised)
+            _session(onnxruntime, file, options, self.device)
+            check_onnx(optimised, file)
+
+    def begin_stream(self) -> None:
+        """Let the calling thread take one core from here on."""
+        self._of_streams.begin()
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         """The outputs of a graph, by name; inputs that the graph has no use for are left out.
@@ -70,7 +92,7 @@ class OnnxEngine:
         Raises:
             UsageError: an input of a size that the graph does not take.
         """
-        session = self._sessions[graph]
+        session = (self._of_streams.mine() or self._sessions)[graph]
         wanted = {slot.name: slot.shape for slot in session.get_inputs()}
         for name, sizes in wanted.items():
             fixed = [size if isinstance(size, int) else None for size in sizes]

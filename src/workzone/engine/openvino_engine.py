@@ -7,13 +7,16 @@ back. It takes floats for bytes in silence, so the types of inputs are checked h
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from workzone.cores import core_count
 from workzone.engine.int8 import check_openvino
+from workzone.engine.per_core import OnePerCore
 from workzone.engine.program import Array, Arrays, GraphName
 from workzone.engine.sizes import check_sizes
 from workzone.errors import MissingExtraError, UsageError
@@ -25,7 +28,7 @@ PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 class OpenVinoEngine:
     """Compiled models on the processor, one per graph."""
 
-    name = "openvino"
+    name, device = "openvino", "cpu"
     views_at_once = 1  # as for ONNX Runtime
 
     def __init__(
@@ -36,7 +39,7 @@ class OpenVinoEngine:
         Args:
             files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``.
             precision: float32, bfloat16 or int8, which then stands in the graphs.
-            threads: of each model; 0: as many as there are cores.
+            threads: to use in all; 0: as many as there are cores.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
@@ -59,16 +62,14 @@ class OpenVinoEngine:
                 "precision bfloat16: this processor does not compute in it (no AVX512-BF16, no "
                 "AMX); use --precision float32"
             )
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        read = {name: core.read_model(file) for name, file in files.items()}
-        self._models = {
-            name: core.compile_model(model, "CPU", settings) for name, model in read.items()
-        }
+        self.precision, self.streams = precision, threads or core_count()
+        self._core, self._files, self._requests = core, files, threading.local()
+        self._models = self._load(streams=1)
+        self._of_streams = OnePerCore(lambda: self._load(streams=self.streams))
         # Compiling can put the name of an inner tensor before an output's own.
         self._outputs = {
-            name: [slot.get_any_name() for slot in model.outputs] for name, model in read.items()
+            name: [slot.get_any_name() for slot in core.read_model(file).outputs]
+            for name, file in files.items()
         }
         for name, model in self._models.items():
             chosen = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -79,7 +80,22 @@ class OpenVinoEngine:
                 )
         if precision == "int8":
             check_openvino(_types(self._models["reader"]), files["reader"])
-        self.precision = precision
+
+    def _load(self, *, streams: int) -> dict[str, Any]:
+        """Compiled models by graph, that so many threads can run at the same time."""
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_NUM_THREADS": self.streams,
+            "NUM_STREAMS": streams,
+        }
+        return {
+            name: self._core.compile_model(self._core.read_model(file), "CPU", settings)
+            for name, file in self._files.items()
+        }
+
+    def begin_stream(self) -> None:
+        """Let the calling thread take one core from here on."""
+        self._of_streams.begin()
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         """The outputs of a graph, by name.
@@ -87,7 +103,7 @@ class OpenVinoEngine:
         Raises:
             UsageError: an input of another type or size than the graph's.
         """
-        model = self._models[graph]
+        model = (self._of_streams.mine() or self._models)[graph]
         feed = {}
         for slot in model.inputs:
             name = slot.get_any_name()
@@ -97,7 +113,10 @@ class OpenVinoEngine:
             sizes = [size.get_length() if size.is_static else None for size in slot.partial_shape]
             check_sizes(graph, name, value.shape, sizes)
             feed[name] = np.ascontiguousarray(value)
-        outputs = model(feed)
+        requests = self._requests.__dict__  # of this thread
+        if model not in requests:
+            requests[model] = model.create_infer_request()
+        outputs = requests[model].infer(feed)
         return {
             name: outputs[slot]
             for name, slot in zip(self._outputs[graph], model.outputs, strict=True)

@@ -41,8 +41,26 @@ class Engine(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What computes: cpu, cuda or tensorrt."""
+        ...
+
+    @property
     def views_at_once(self) -> int:
         """How many views the reader is best given at a time."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """How many threads had best run graphs at the same time, each on images of its own."""
+        ...
+
+    def begin_stream(self) -> None:
+        """Let the calling thread be one of these: on a processor it then takes one core, not all.
+
+        Threads that share a model's work wait for each other, which takes much longer where other
+        work goes on beside them; threads with images of their own do not.
+        """
         ...
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:

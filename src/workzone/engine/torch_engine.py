@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from workzone.backbones.base import CPU_PIXELS_AT_ONCE, Backbone
+from workzone.cores import core_count
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import GraphModule, Reader, judging_graphs
 from workzone.engine.program import Array, Arrays, GraphName, Program
@@ -73,30 +76,48 @@ class TorchEngine:
             device: of the reader; None: the CPU.
         """
         self.graphs, self.precision = graphs, precision
-        self.device = device or torch.device("cpu")
+        self._device = device or torch.device("cpu")
+        self.device = self._device.type
+        # On a GPU the copies of one run go on beside the arithmetic of another.
+        self.streams = core_count() if self.device == "cpu" else 2
+        self._cuda = threading.local()
+
+    def begin_stream(self) -> None:
+        """Let the calling thread take one core from here on; on a GPU, a stream of its own."""
+        if self.device == "cpu":
+            torch.set_num_threads(1)  # of this thread alone
+        elif self.device == "cuda":
+            self._cuda.stream = torch.cuda.Stream(self._device)
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         """The outputs of a graph, by name; inputs that it does not ask for are left out."""
         module = self.graphs[graph]
         tensors = {n: torch.from_numpy(np.ascontiguousarray(inputs[n])) for n in module.inputs}
-        if graph == "reader":
-            outputs = self._read(module, tensors["pixels"])
-        else:
-            with torch.no_grad():
-                outputs = module(**tensors)
-        return {
-            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in outputs.items()
-        }
+        stream = getattr(self._cuda, "stream", None)
+        with nullcontext() if stream is None else torch.cuda.stream(stream):
+            if graph == "reader":
+                outputs = self._read(module, tensors["pixels"])
+            else:
+                with torch.no_grad():
+                    outputs = module(**tensors)
+            return {
+                name: (value.float() if value.is_floating_point() else value).cpu().numpy()
+                for name, value in outputs.items()
+            }
 
     def _read(self, reader: GraphModule, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """As many views at a time as a processor computes best."""
         at_once = len(pixels)
-        if self.device.type == "cpu":
+        if self.device == "cpu":
             at_once = max(1, CPU_PIXELS_AT_ONCE // (pixels.shape[-1] * pixels.shape[-2]))
+        elif self.device == "cuda":
+            pixels = pixels.pin_memory()  # else the copy waits for all that goes on
         half = self.precision == "bfloat16"
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            parts = [reader(pixels=part.to(self.device)) for part in pixels.split(at_once)]
+        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+            parts = [
+                reader(pixels=part.to(self._device, non_blocking=True))
+                for part in pixels.split(at_once)
+            ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

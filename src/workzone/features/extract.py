@@ -16,13 +16,14 @@ import numpy.typing as npt
 import torch
 
 from workzone.backbones.base import Backbone, pool, pooled_width, run
+from workzone.cores import core_count
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
 from workzone.features.reading import in_square, read_views, square_boxes
 from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
-from workzone.parallel import in_batches, map_ahead
+from workzone.parallel import in_batches, judged_ahead
 from workzone.progress import bar
 from workzone.types import Sample, Views
 from workzone.views import ViewLayout, sample_bytes, sample_views
@@ -166,6 +167,15 @@ def jobs(manifest: Manifest, copies: int) -> list[Job]:
     return list(unique.values())
 
 
+@dataclass(frozen=True)
+class _Row:
+    """What is stored of one image."""
+
+    pooled: torch.Tensor  # [V, D]
+    boxes: npt.NDArray[np.float32]  # [V, 4]
+    grid: torch.Tensor | None  # [G, N, D], of the views whose grids are stored
+
+
 class Extraction:
     """One run of extraction into ``folder / key``."""
 
@@ -255,9 +265,18 @@ class Extraction:
             pending = self._pending(writer)
             self.unread = {}
             with bar("extracting features", len(pending)) as progress:
-                views = map_ahead(self._views, pending, ahead=2 * BATCH_IMAGES)
-                for batch in in_batches(views, BATCH_IMAGES):
-                    keys, arrays, failed = self._features(batch)
+                on_processor = self.backbone.device.type == "cpu"
+                rows = judged_ahead(
+                    self._views,
+                    lambda prepared: [self._row(views) for views in prepared],
+                    pending,
+                    streams=core_count() if on_processor else 1,
+                    ahead=BATCH_IMAGES,
+                    begin=_take_one_core if on_processor else None,
+                    at_once=None if on_processor else 1,
+                )
+                for batch in in_batches(rows, BATCH_IMAGES):
+                    keys, arrays, failed = self._stacked(batch)
                     if keys or failed:
                         writer.append(keys, arrays, failed)
                     progress.advance(len(batch))
@@ -268,43 +287,45 @@ class Extraction:
         reasons = store.failed | self.unread
         return {job.sample.id: reasons[job.key] for job in self._jobs if job.key in reasons}
 
-    def _views(self, job: Job) -> Views | ImageError | None:
+    def _views(self, job: Job) -> Views | None:
         """None where there are no bytes, or others than were imported."""
         try:
             data = sample_bytes(job.sample, self.manifest.root)
         except ImageError as error:
             self.unread[job.key] = str(error)
             return None
-        try:
-            return sample_views(
-                job.sample,
-                data,
-                self.spec.layout,
-                augmentation=self.spec.augmentation,
-                copy=job.copy,
-            )
-        except ImageError as error:
-            return error
+        return sample_views(
+            job.sample,
+            data,
+            self.spec.layout,
+            augmentation=self.spec.augmentation,
+            copy=job.copy,
+        )
 
-    def _features(
-        self, batch: Sequence[tuple[Job, Views | ImageError | None]]
+    def _row(self, views: Views | None) -> _Row | None:
+        """Of one image at a time: a row then depends on its own image alone, bit for bit."""
+        if views is None:
+            return None
+        output = read_views(self.backbone, torch.from_numpy(views.pixels), self.spec)
+        grid = None
+        if self.spec.grid_views:
+            grid = in_square(output, self.spec.grid_size[0]).grid[list(self.spec.grid_views)]
+        pooled = pool(output, self.spec.pooling)
+        return _Row(pooled, square_boxes(views, self.spec.layout), grid)
+
+    def _stacked(
+        self, batch: Sequence[tuple[Job, _Row | ImageError | None]]
     ) -> tuple[list[RowKey], dict[str, npt.NDArray[np.generic]], list[tuple[RowKey, str]]]:
-        failed = [(job.key, str(views)) for job, views in batch if isinstance(views, ImageError)]
-        good = [(job, views) for job, views in batch if isinstance(views, Views)]
-        pooled, grids, boxes = [], [], []
-        # One image at a time: a row then depends on its own image alone, bit for bit, and the
-        # twelve views of one image already fill the processor.
-        for _, views in good:
-            output = read_views(self.backbone, torch.from_numpy(views.pixels), self.spec)
-            pooled.append(pool(output, self.spec.pooling))
-            if self.spec.grid_views:
-                squared = in_square(output, self.spec.grid_size[0])
-                grids.append(squared.grid[list(self.spec.grid_views)])
-            boxes.append(square_boxes(views, self.spec.layout))
+        failed = [(job.key, str(row)) for job, row in batch if isinstance(row, ImageError)]
+        good = [(job, row) for job, row in batch if isinstance(row, _Row)]
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         if good:
-            arrays = {"pooled": self._stored(pooled), "boxes": np.stack(boxes)}
-            if self.spec.grid_views:
+            arrays = {
+                "pooled": self._stored([row.pooled for _, row in good]),
+                "boxes": np.stack([row.boxes for _, row in good]),
+            }
+            grids = [row.grid for _, row in good if row.grid is not None]
+            if grids:
                 arrays["grid"] = self._stored(grids)
         else:
             empty = np.zeros((0,), dtype=np.float32)
@@ -325,6 +346,10 @@ class Extraction:
             return stacked.numpy()
         limit = torch.finfo(torch.float16).max
         return stacked.clamp(-limit, limit).to(torch.float16).numpy()
+
+
+def _take_one_core() -> None:
+    torch.set_num_threads(1)  # of the calling thread
 
 
 def store_path(folder: Path, spec: FeatureSpec) -> Path:

@@ -1,11 +1,12 @@
 """Bytes in, results out: in order, in bounded memory, the same way for one image and for millions.
 
-Files are read, decoded and cut into views by threads, ahead of the program, which judges the images
-that are ready in batches.
+Every core takes an image of its own, from the file to the result; a GPU is given batches of those
+whose views are ready.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from workzone.data.images import content_hash
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import decision_of
 from workzone.engine.program import Answer, Program, Seen
-from workzone.errors import BundleError, ImageError, UsageError
-from workzone.parallel import batches_ahead
+from workzone.errors import BundleError, ImageError
+from workzone.parallel import judged_ahead
 from workzone.run.evidence import strongest
 from workzone.run.images import Encoded
 from workzone.run.metadata import SampleEncoder
@@ -44,8 +45,10 @@ class Result:
 class _Prepared:
     """An image whose views are made."""
 
+    name: str
     file: Encoded
     looks: Sequence[Views]  # of the image, then of its copies
+    sample: Sample | None  # what is known of it
 
 
 class Pipeline:
@@ -54,6 +57,7 @@ class Pipeline:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._encoder = SampleEncoder(program.description)
+        self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
         self._looks = 1 if test_time is None else 1 + test_time.copies
 
@@ -63,48 +67,45 @@ class Pipeline:
         load: Callable[[T], Encoded],
         *,
         sample_of: Callable[[T], Sample | None] | None = None,
-        batch: int = 1,
     ) -> Iterator[tuple[str, Result | ImageError]]:
         """Judge a stream of any length; images that cannot be read come out as errors.
 
-        An image is given out as soon as it is judged, and judged as soon as the program is free:
-        with those after it that are ready by then, up to ``batch``; see
-        :func:`workzone.parallel.batches_ahead`, also for exceptions of ``inputs`` and ``load``.
+        On a processor as many threads as the engine has streams take an image each, from its file
+        to its result: no two of them wait for each other. On a GPU threads make views ahead, and
+        what is ready is judged together, as many images as the engine is best given. A single image
+        has all cores to itself. Of order and exceptions see :mod:`workzone.parallel`.
 
         Args:
             inputs: ids, with whatever ``load`` takes.
             load: gives the image's file; called in threads.
             sample_of: gives the image's metadata; None: there are none of any image.
-            batch: images that are judged at once at most, each with its copies where the model
-                looks at some. On processors more is no faster, and takes more memory.
 
         Raises:
-            UsageError: a batch below 1.
             BundleError: the model gave a value that is not a finite number, or the sentence model
                 is not the one that the detector was trained with.
             BackboneError: the sentence model cannot be had.
         """
-        if batch < 1:
-            raise UsageError(f"batch={batch}: at least one image is judged at a time")
 
-        def prepare(item: tuple[str, T]) -> _Prepared | ImageError:
-            try:
-                file = load(item[1])
-                return _Prepared(file, self._views(file))
-            except ImageError as error:
-                return error
+        def prepare(item: tuple[str, T]) -> _Prepared:
+            name, source = item
+            file = load(source)
+            looks = self._views(file)
+            return _Prepared(name, file, looks, None if sample_of is None else sample_of(source))
 
-        ahead = max(2, batch, LOOKS_AHEAD // self._looks)
-        with closing(batches_ahead(prepare, inputs, size=batch, ahead=ahead)) as groups:
-            for group in groups:
-                ready = [
-                    (name, prepared, None if sample_of is None else sample_of(source))
-                    for (name, source), prepared in group
-                    if isinstance(prepared, _Prepared)
-                ]
-                results = self._judge(ready)
-                for (name, _), prepared in group:
-                    yield name, prepared if isinstance(prepared, ImageError) else next(results)
+        engine = self.program.engine
+        views = self._looks * self.program.description.views_read
+        results = judged_ahead(
+            prepare,
+            self._judge,
+            inputs,
+            streams=engine.streams,
+            ahead=LOOKS_AHEAD // self._looks,
+            begin=engine.begin_stream,
+            at_once=None if engine.device == "cpu" else max(1, engine.views_at_once // views),
+        )
+        with closing(results):
+            for (name, _), result in results:
+                yield name, result
 
     def _views(self, file: Encoded) -> list[Views]:
         """The views of the image, and of its copies where the model looks at some.
@@ -120,25 +121,28 @@ class Pipeline:
             for copy in range(self._looks)
         ]
 
-    def _judge(self, images: Sequence[tuple[str, _Prepared, Sample | None]]) -> Iterator[Result]:
-        """Results of a batch, in order; a model that fails on one image fails at its turn."""
-        if not images:
-            return
+    def _judge(self, images: Sequence[_Prepared]) -> list[Result]:
+        """Results of a batch, in order.
+
+        Raises:
+            BundleError: names the image that the model fails on.
+        """
         batch: list[Seen] = []
-        for _, prepared, sample in images:
-            metadata = self._encoder.encode(sample)
-            batch += [Seen(views.pixels, views.boxes, metadata) for views in prepared.looks]
+        for image in images:
+            with self._encoding:
+                metadata = self._encoder.encode(image.sample)
+            batch += [Seen(views.pixels, views.boxes, metadata) for views in image.looks]
         try:
             answers = self.program.run(batch)
         except BundleError as error:
             if len(images) == 1:
-                raise BundleError(f"{images[0][0]}: {error}") from error
-            for image in images:
-                yield from self._judge([image])
-            return
-        for number, (name, prepared, _) in enumerate(images):
+                raise BundleError(f"{images[0].name}: {error}") from error
+            return [result for image in images for result in self._judge([image])]
+        results = []
+        for number, image in enumerate(images):
             looks = answers[number * self._looks : (number + 1) * self._looks]
-            yield Result(self._prediction(name, looks), looks[0], prepared.file)
+            results.append(Result(self._prediction(image.name, looks), looks[0], image.file))
+        return results
 
     def _prediction(self, name: str, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine

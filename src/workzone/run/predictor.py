@@ -148,13 +148,12 @@ class Predictor:
         load: Callable[[T], Encoded],
         *,
         sample_of: Callable[[T], Sample | None] | None = None,
-        batch: int = 1,
     ) -> Iterator[tuple[str, Scored | ImageError]]:
         """Score a stream of any length; images that cannot be read come out as errors.
 
         Args, order and errors: see :meth:`workzone.run.pipeline.Pipeline.run`.
         """
-        for name, result in self._pipeline.run(inputs, load, sample_of=sample_of, batch=batch):
+        for name, result in self._pipeline.run(inputs, load, sample_of=sample_of):
             if isinstance(result, Result):
                 answer = result.answer
                 yield name, Scored(result.prediction, answer.view_shares, answer.boxes)
