@@ -8,6 +8,7 @@ import typer
 
 import workzone
 from workzone.cli import (
+    bench,
     data,
     demo,
     evaluate,
@@ -60,6 +61,7 @@ app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 app.command(epilog=export.EXAMPLES_EXPORT)(export.export)
+app.command(epilog=bench.EXAMPLES_BENCH)(bench.bench)
 
 
 def main() -> None:

@@ -130,13 +130,19 @@ def load_program(
     return Program(exported, made)
 
 
+def engines_for(exported: ExportedModel) -> list[str]:
+    """Installed engines that read the folder, its own first."""
+    modules = {"onnx": "onnxruntime"}
+    known = _RUNS[exported.engine]
+    return [name for name in known if find_spec(modules.get(name, name)) is not None]
+
+
 def _engine_at_hand(exported: ExportedModel, precision: str) -> str:
     """The first that reads the folder and computes in the precision, if need be not installed."""
     if "int8" in (exported.precision, precision):  # it has passed the gate on one engine alone
         return exported.engine
-    modules = {"onnx": "onnxruntime"}
     able = [name for name in _RUNS[exported.engine] if precision in PRECISIONS[name]]
-    installed = [name for name in able if find_spec(modules.get(name, name)) is not None]
+    installed = [name for name in engines_for(exported) if name in able]
     return (installed or able or [exported.engine])[0]
 
 

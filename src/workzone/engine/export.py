@@ -18,12 +18,14 @@ from workzone.decide.bundle_json import is_program, notice, training_json
 from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
+from workzone.engine.operations import photo_operations
 from workzone.engine.program import GraphName, Program, Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.engine.torch_engine import save_graph, torch_program
 from workzone.engine.tracing import Graph, quiet, trace, write_onnx
 from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.files import replacing_folder, write_text, writing
+from workzone.views import halved
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def export(
             precision=precision,
             files={p.name: file_hash(p) for p in sorted(aside.iterdir()) if p.suffix in _HASHED},
             gate=report.to_json(),
+            operations=photo_operations(bundle, backbone),
         )
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
     return Export(folder, report)
@@ -147,6 +150,8 @@ def _int8(
         BundleError: none of it can be int8.
     """
     views = [seen.pixels for seen in calibration]
+    if bundle.spec.layout.halves:
+        views += [np.stack([halved(view) for view in pixels]) for pixels in views]
     tried: tuple[Program, GateReport] | None = None
     with tempfile.TemporaryDirectory() as scratch:
         floats = Path(scratch) / "plain.onnx"

@@ -44,6 +44,7 @@ class ExportedModel(Description):
     files: Mapping[str, str]  # BLAKE2b by file name
     shape: DetectorConfig
     gate: Mapping[str, Any] | None = None
+    operations: int | None = None  # of the backbone on a photograph, see workzone.engine.operations
 
     @property
     def config(self) -> DetectorConfig:
@@ -93,7 +94,13 @@ def file_hash(path: Path) -> str:
 
 
 def program_json(
-    description: Description, *, engine: str, precision: str, files: Mapping[str, str], gate: Any
+    description: Description,
+    *,
+    engine: str,
+    precision: str,
+    files: Mapping[str, str],
+    gate: Any,
+    operations: int | None = None,
 ) -> dict[str, Any]:
     """What `bundle.json` of an exported folder holds."""
     program = {
@@ -102,6 +109,7 @@ def program_json(
         "precision": precision,
         "files": dict(files),
         "gate": gate,
+        "operations": operations,
     }
     return describe(description) | {"program": program}
 
@@ -141,6 +149,7 @@ def read_exported(folder: Path) -> ExportedModel:
             precision=program["precision"],
             files=files,
             gate=program.get("gate"),
+            operations=program.get("operations"),
         )
         _check_graphs(exported)
         return exported

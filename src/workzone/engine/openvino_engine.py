@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from workzone.cores import core_count
 from workzone.engine.int8 import check_openvino
 from workzone.engine.per_core import OnePerCore
-from workzone.engine.program import Array, Arrays, GraphName
+from workzone.engine.program import Array, Arrays, Floats, GraphName
 from workzone.engine.sizes import check_sizes
 from workzone.errors import MissingExtraError, UsageError
 
@@ -133,6 +133,26 @@ def _core(openvino: Any) -> Any:
     without a word.
     """
     return openvino.Core()
+
+
+def matrix_product(matrix: Floats) -> Callable[[], object]:
+    """A product of a square matrix with itself in bfloat16 on all cores, ready to be timed.
+
+    Raises:
+        ModuleNotFoundError: OpenVINO is not installed.
+    """
+    import openvino
+    from openvino import opset13
+
+    left = opset13.parameter(matrix.shape, np.float32)
+    model = openvino.Model([opset13.matmul(left, matrix, False, False)], [left])
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS["bfloat16"],
+        "INFERENCE_NUM_THREADS": core_count(),
+        "NUM_STREAMS": 1,
+    }
+    request = _core(openvino).compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: request.infer([matrix], share_inputs=True, share_outputs=True)
 
 
 def _types(model: Any) -> list[tuple[str, str]]:
