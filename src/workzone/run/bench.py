@@ -28,7 +28,7 @@ from workzone.progress import bar
 from workzone.run.images import Encoded, encoded
 from workzone.run.predictor import Predictor, load
 from workzone.run.sources import find_images
-from workzone.views import enough_side, halved, make_views
+from workzone.views import ViewLayout, enough_side, halved, make_views
 
 WIDTH, HEIGHT = 1280, 720
 """Of the drawn photographs that are scored where no others are named."""
@@ -99,21 +99,21 @@ def bench(
         UsageError: no images there.
         WorkzoneError: see :func:`workzone.load`.
     """
-    share = _share_of_cores()
-    if share < least_share:
+    free = _share_of_cores()
+    if free < least_share:
         raise NoisyMachineError(
-            f"this machine is too busy to measure on: other programs leave {share:.0%} of its "
+            f"this machine is too busy to measure on: other programs leave {free:.0%} of its "
             f"{core_count()} cores, and {least_share:.0%} is the least. Stop what else runs, and "
             "try again"
         )
     files = _files(images)
     entries = [entry for model in models for entry in _contenders(model)]
-    rates = {precision: _matrix_rate(precision) for precision in {p for *_, p, _ in entries}}
+    rates = {precision: matrix_rate(precision) for precision in {p for *_, p, _ in entries}}
     for *_, predictor in entries:  # first calls allocate and compile
         _folder(predictor, files)
         predictor.predict(files[0].data)
     rounds = _rounds(entries, files, seconds)
-    with _busy():
+    with busy():
         beside = [
             statistics.median(_milliseconds(p.predict, files[0].data) for _ in range(5))
             for *_, p in entries
@@ -132,7 +132,7 @@ def bench(
                 images_per_second=middle,
                 photo=statistics.median(of_all[number].photo for of_all in rounds),
                 photo_beside=beside[number],
-                image_side=_image_side(predictor, files),
+                image_side=image_side(predictor.description.spec.layout, files),
                 matrix_share=share,
                 spread=(high - low) / middle,
             )
@@ -231,9 +231,8 @@ def _milliseconds(work: Callable[..., object], *arguments: object) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def _image_side(predictor: Predictor, files: Sequence[Encoded]) -> float:
-    """Milliseconds of one core that decoding and views take of an image."""
-    layout = predictor.description.spec.layout
+def image_side(layout: ViewLayout, files: Sequence[Encoded]) -> float:
+    """Milliseconds of one core that decoding and views take of an image: the median."""
 
     def prepare(data: bytes) -> None:
         views = make_views(decode_pixels(data, enough_side=enough_side(layout)), layout)
@@ -250,7 +249,7 @@ def _operations(predictor: Predictor) -> int | None:
     return description.operations if isinstance(description, ExportedModel) else None
 
 
-def _matrix_rate(precision: str) -> float | None:
+def matrix_rate(precision: str) -> float | None:
     """Operations a second of one large matrix product on all cores; None: not measured."""
     product = {"float32": _float32_product, "bfloat16": _bfloat16_product}.get(precision)
     multiply = None if product is None else product()
@@ -280,7 +279,7 @@ def _bfloat16_product() -> Callable[[], object] | None:
 
 
 @contextmanager
-def _busy() -> Iterator[None]:
+def busy() -> Iterator[None]:
     """As many processes as there are cores, each of which keeps one busy."""
     context = multiprocessing.get_context("spawn")
     others = [context.Process(target=_spin, daemon=True) for _ in range(core_count())]
