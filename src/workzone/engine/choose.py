@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def load_program(
         folder: that `workzone export` wrote.
         engine: None: the one it was exported for, or, if that is not installed or has not the
             precision, another that reads the folder.
-        precision: None: the one it was exported in.
+        precision: None: the one it was exported in. With neither, a faster engine and precision
+            that passed the folder's gate as well, where it is installed and the processor has it.
         threads: of the engine; 0: as many as there are cores.
         device: cpu; of engine onnx also cuda and tensorrt.
 
@@ -115,6 +117,11 @@ def load_program(
         MissingExtraError: the engine is not installed.
     """
     exported = read_exported(folder)
+    if engine is None and precision is None and device == "cpu" and exported.faster is not None:
+        with suppress(MissingExtraError, UsageError):  # not installed, or not in this processor
+            name, faster = exported.faster
+            made = make_engine(name, exported.graphs(), precision=faster, threads=threads)
+            return Program(exported, made)
     precision = precision or exported.precision
     engine = engine or _engine_at_hand(exported, precision)
     check_choice(engine, precision)

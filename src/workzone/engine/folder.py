@@ -22,6 +22,7 @@ from typing import Any, Self, cast
 
 from workzone.decide.bundle_json import describe, parse_description, read_json
 from workzone.decide.description import Description
+from workzone.engine.gate import GateReport
 from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError
 from workzone.model.config import DetectorConfig
@@ -44,6 +45,7 @@ class ExportedModel(Description):
     files: Mapping[str, str]  # BLAKE2b by file name
     shape: DetectorConfig
     gate: Mapping[str, Any] | None = None
+    faster: tuple[str, str] | None = None  # engine and precision that passed the gate as well
     operations: int | None = None  # of the backbone on a photograph, see workzone.engine.operations
 
     @property
@@ -99,16 +101,28 @@ def program_json(
     engine: str,
     precision: str,
     files: Mapping[str, str],
-    gate: Any,
-    operations: int | None = None,
+    gate: GateReport,
+    faster: GateReport | None,
+    operations: int,
 ) -> dict[str, Any]:
-    """What `bundle.json` of an exported folder holds."""
+    """What `bundle.json` of an exported folder holds.
+
+    Args:
+        description: of the model.
+        engine: that the files are for.
+        precision: that they compute in.
+        files: BLAKE2b by file name.
+        gate: what they came to beside the model.
+        faster: the same of another engine and precision that runs these files and passed.
+        operations: see `ExportedModel`.
+    """
     program = {
         "format": FORMAT,
         "engine": engine,
         "precision": precision,
         "files": dict(files),
-        "gate": gate,
+        "gate": gate.to_json(),
+        "faster": faster and faster.to_json(),
         "operations": operations,
     }
     return describe(description) | {"program": program}
@@ -149,6 +163,7 @@ def read_exported(folder: Path) -> ExportedModel:
             precision=program["precision"],
             files=files,
             gate=program.get("gate"),
+            faster=_faster(program.get("faster")),
             operations=program.get("operations"),
         )
         _check_graphs(exported)
@@ -159,6 +174,10 @@ def read_exported(folder: Path) -> ExportedModel:
         raise BundleError(f"the program at {folder} is damaged: {error} is missing") from error
     except Exception as error:  # a damaged file can fail in any way
         raise BundleError(f"the program at {folder} is damaged: {error}") from error
+
+
+def _faster(report: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    return None if report is None else (str(report["engine"]), str(report["precision"]))
 
 
 def _check_graphs(exported: ExportedModel) -> None:
