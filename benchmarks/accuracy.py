@@ -301,7 +301,7 @@ def intervals(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, l
             names = np.unique(fold[0]["groups"])
             chosen = random.choice(names, len(names))
             for run in fold:
-                own = _of_groups(run, chosen)
+                own = figures_of_groups(run, chosen)
                 if own is None:
                     break
                 for kind, found in own.items():
@@ -320,7 +320,7 @@ def intervals(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, l
     return table
 
 
-def _of_groups(
+def figures_of_groups(
     run: dict[str, Any], chosen: npt.NDArray[np.str_]
 ) -> dict[str, dict[str, float]] | None:
     """Figures of a run on some groups, each as often as it was drawn; None: of one class alone."""
