@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workzone.report.bootstrap import bin_numbers, resample_figures, weighted_figures
+from workzone.decide.calibration_error import bin_numbers
+from workzone.report.bootstrap import resample_figures, weighted_figures
 from workzone.report.metrics import point_metrics
 
 weighted_rows = st.lists(

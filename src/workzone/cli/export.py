@@ -106,6 +106,10 @@ def gate_table(report: GateReport) -> Table:
     }
     if report.mcc is not None and report.reference_mcc is not None:
         rows["MCC, and the model's"] = f"{report.mcc:.3f}, {report.reference_mcc:.3f}"
+    if report.calibration_error is not None and report.reference_calibration_error is not None:
+        rows["calibration error, and the model's"] = (
+            f"{report.calibration_error:.3f}, {report.reference_calibration_error:.3f}"
+        )
     for name, value in rows.items():
         table.add_row(name, value)
     return table

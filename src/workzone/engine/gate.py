@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from workzone.decide.calibration_error import calibration_error
 from workzone.decide.threshold import HALF, matthews
 from workzone.engine.program import Answer, Array, Arrays, Engine, GraphName, Program, Seen
 from workzone.errors import WorkzoneError
@@ -44,6 +45,8 @@ class GateReport:
     mean_cosine: float
     mcc: float | None  # of the program, where images have labels of both kinds
     reference_mcc: float | None
+    calibration_error: float | None  # likewise
+    reference_calibration_error: float | None
     furthest: str  # the image with the largest difference
 
     @property
@@ -154,6 +157,8 @@ def report(
         mean_cosine=float(cosines.mean()),
         mcc=_mcc(truth, p[judged]) if both else None,
         reference_mcc=_mcc(truth, q[judged]) if both else None,
+        calibration_error=calibration_error(truth, p[judged]) if both else None,
+        reference_calibration_error=calibration_error(truth, q[judged]) if both else None,
         furthest=names[int(difference.argmax())],
     )
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from workzone.decide.calibration_error import bin_gaps
 from workzone.decide.threshold import HALF, Labels, Probabilities, matthews
 from workzone.progress import track
-
-ECE_BINS = 10
-"""Bins of equal width for the calibration error and the reliability curve."""
 
 _CELLS_AT_ONCE = 4_000_000  # resamples x rows held in memory: 32 MB an array
 
@@ -93,18 +91,6 @@ def weighted_figures(
         "brier": squares / rows,
         "ece": np.abs(weight @ bin_gaps(truth, scores)).sum(axis=1) / rows,
     }
-
-
-def bin_gaps(truth: Labels, scores: Probabilities) -> npt.NDArray[np.float64]:
-    """``[B, bins]``: probability minus label in the column of the row's bin, 0 elsewhere."""
-    gaps = np.zeros((len(truth), ECE_BINS))
-    gaps[np.arange(len(truth)), bin_numbers(scores)] = scores - truth
-    return gaps
-
-
-def bin_numbers(scores: Probabilities) -> npt.NDArray[np.int64]:
-    """The calibration bin of each probability: ``[k/10, (k+1)/10)``, the last one closed."""
-    return np.minimum((scores * ECE_BINS).astype(np.int64), ECE_BINS - 1)
 
 
 def _ratio(

@@ -14,8 +14,8 @@ import sklearn.metrics
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workzone.decide.calibration_error import ECE_BINS, bin_numbers
 from workzone.decide.threshold import HALF, Labels, Probabilities, check_scores
-from workzone.report.bootstrap import ECE_BINS, bin_numbers
 
 # Stand-ins that matplotlib can draw with, and the style sheet's names that replace them: the same
 # chart is then readable on a light and on a dark page. The page gives the two classes the blue and

@@ -17,9 +17,10 @@ import numpy.typing as npt
 import sklearn.metrics
 from rich.table import Table
 
+from workzone.decide.calibration_error import calibration_error
 from workzone.decide.threshold import HALF, Labels, Probabilities, check_scores
 from workzone.errors import UsageError
-from workzone.report.bootstrap import bin_gaps, resample_figures
+from workzone.report.bootstrap import resample_figures
 
 FIGURES = {
     "mcc": "MCC",
@@ -117,7 +118,7 @@ def point_metrics(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[s
         "recall": sklearn.metrics.recall_score(truth, predicted, zero_division=np.nan),
         "f1": sklearn.metrics.f1_score(truth, predicted, zero_division=np.nan),
         "brier": np.mean((scores - truth) ** 2),
-        "ece": np.abs(bin_gaps(truth, scores).sum(axis=0)).sum() / len(truth),
+        "ece": calibration_error(truth, scores),
     }
     if 0 < truth.sum() < len(truth):
         figures |= {
