@@ -24,6 +24,7 @@ from workzone.engine.torch_engine import save_graph, torch_program
 from workzone.engine.tracing import Graph, quiet, trace, write_onnx
 from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.files import replacing_folder, write_text, writing
+from workzone.views import halved
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ def _int8(
         BundleError: none of it can be int8.
     """
     views = [seen.pixels for seen in calibration]
+    if bundle.spec.layout.halves:  # which the reader is given too
+        views += [np.stack([halved(view) for view in pixels]) for pixels in views]
     tried: tuple[Program, GateReport] | None = None
     with tempfile.TemporaryDirectory() as scratch:
         floats = Path(scratch) / "plain.onnx"

@@ -33,7 +33,7 @@ def quantise(
 
     Args:
         file: the reader's graph, ``.onnx`` in float32.
-        images: uint8 ``[V, 3, S, S]`` each, to measure ranges on.
+        images: uint8 ``[V, 3, h, w]`` each, to measure ranges on.
         made: ``.onnx`` to write.
         kept: so many weights at either end stay float32; above 0 what products give does too.
 
@@ -87,7 +87,7 @@ class _Views:
 def _ends(model: Any, kept: int) -> tuple[list[str], int]:
     """Names of the products with the first and last so many weights, and how many weights are left.
 
-    A weight that is used twice, as on views and on their halves, counts once.
+    A weight that is used twice counts once.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     by_weight: dict[str, list[str]] = {}
