@@ -35,6 +35,9 @@ def views_by_torch(frame: npt.NDArray[np.uint8], layout: ViewLayout) -> Views:
     height, width, _ = frame.shape
     boxes, side = view_boxes(layout, width, height), layout.size
     image = torch.from_numpy(frame).permute(2, 0, 1)[None]  # channels last: the fastest path
+    if layout.shorter:
+        shape = layout.shape(width, height)
+        return Views(F.interpolate(image, shape, mode="bilinear", antialias=True).numpy(), boxes)
     pixels = np.empty((layout.count, side, side, 3), dtype=np.uint8)
     first = int(layout.global_view and layout.keep_aspect)
     if first:

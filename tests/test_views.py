@@ -35,6 +35,10 @@ LAYOUTS = st.builds(
 )
 
 
+FRAME = {"size": 896, "shorter": 512, "tiles": 0, "squares": ()}
+"""The whole frame in its own shape."""
+
+
 def street(width: int, height: int, seed: int = 0) -> np.ndarray:
     """Gradients, edges and grain: ``[H, W, 3]`` uint8."""
     random = np.random.default_rng(seed)
@@ -190,6 +194,96 @@ def test_a_whole_frame_that_keeps_its_aspect_is_padded(width, height):
     assert np.abs(shown - expected).max() < 1.6
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "shape"),
+    [
+        (1280, 720, (512, 896)),
+        (1920, 1080, (512, 896)),
+        (320, 180, (512, 896)),  # enlarged, as all views of small frames are
+        (720, 1280, (896, 512)),
+        (1024, 768, (512, 704)),  # 683: to the nearest step
+        (768, 1024, (704, 512)),
+        (700, 700, (512, 512)),
+        (2560, 1080, (384, 896)),  # 378: the longer side has reached its most
+        (3000, 600, (192, 896)),
+        (600, 3000, (896, 192)),
+        (9000, 10, (64, 896)),
+    ],
+)
+def test_a_frame_has_its_own_shape(width, height, shape):
+    layout = ViewLayout(**FRAME)
+    assert layout.shape(width, height) == shape
+    np.testing.assert_array_equal(view_boxes(layout, width, height), [(0, 0, 1, 1)])
+    assert ViewLayout(size=96).shape(width, height) == (96, 96)
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.integers(0, 6),
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+)
+def test_shapes_of_frames_keep_to_the_layout(step, shorter, more, width, height):
+    size = 16 * step * (shorter + more)
+    layout = ViewLayout(size=size, shorter=16 * step * shorter, step=16 * step, tiles=0, squares=())
+    rows, columns = layout.shape(width, height)
+    assert layout.shape(height, width) == (columns, rows)
+    scale = min(layout.shorter / min(width, height), size / max(width, height))
+    for side, whole in ((rows, height), (columns, width)):
+        assert side % layout.step == 0
+        assert layout.step <= side <= size
+        assert side == layout.step or abs(side - scale * whole) <= layout.step / 2
+    assert min(rows, columns) <= layout.shorter
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 90), (90, 160), (97, 97), (400, 20)])
+def test_a_frame_in_its_own_shape_is_resized_whole(width, height):
+    pixels = street(width, height)
+    layout = ViewLayout(size=112, shorter=64, step=16, tiles=0, squares=(), halves=True)
+    views = make_views(pixels, layout)
+    shape = layout.shape(width, height)
+    assert views.pixels.dtype == np.uint8
+    assert views.pixels.shape == (1, 3, *shape)
+    np.testing.assert_array_equal(views.boxes, np.float32([[0, 0, 1, 1]]))
+    assert views.pixels.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert views.pixels.flags.writeable
+    rows, columns = (triangle_weights(*pair) for pair in zip((height, width), shape, strict=True))
+    expected = np.einsum("ij,jkc,lk->ilc", rows, pixels.astype(np.float64), columns)
+    assert np.abs(views.pixels[0].transpose(1, 2, 0) - expected).max() < 1.6
+
+
+def test_a_frame_of_another_size_of_views_keeps_its_proportions():
+    layout = ViewLayout(**FRAME, halves=True)
+    assert layout.view_size == 512
+    assert layout.with_view_size(512) == layout
+    for size, longer, shape in ((384, 704, (384, 704)), (768, 1344, (768, 1344))):
+        other = layout.with_view_size(size)
+        assert other == dataclasses.replace(layout, shorter=size, size=longer)
+        assert other.view_size == size
+        assert other.shape(1280, 720) == shape
+    squares = ViewLayout(size=96, tiles=2)
+    assert squares.view_size == 96
+    assert squares.with_view_size(64) == dataclasses.replace(squares, size=64)
+
+
+def test_what_is_told_of_views():
+    assert ViewLayout().told() == "12 views of 224 px"
+    assert ViewLayout(**FRAME).told() == "the frame, its shorter side 512 px"
+
+
+def test_large_photographs_are_decoded_smaller_but_never_below_a_frame_in_its_own_shape():
+    layout = ViewLayout(size=112, shorter=64, step=16, tiles=0, squares=())
+    assert enough_side(layout) == 64
+    data = encoded(street(1000, 750), "JPEG", quality=90)
+    reduced = decode_pixels(data, enough_side=enough_side(layout))
+    assert 64 <= min(reduced.shape[:2]) < 375
+    from_whole = make_views(decode_pixels(data), layout).pixels
+    views = preprocess(data, layout).pixels
+    np.testing.assert_array_equal(views, make_views(reduced, layout).pixels)
+    assert np.abs(views.astype(float) - from_whole).mean() < 2
+
+
 def test_memory_layout_changes_nothing():
     pixels = street(80, 60)
     layout = ViewLayout(size=32)
@@ -274,6 +368,22 @@ def test_own_boxes_ask_for_larger_frames():
         ({"boxes": ((0.5, 0.0, 0.5, 1.0),)}, r"x0 < x1 .* not \(0.5, 0.0, 0.5, 1.0\)"),
         ({"boxes": ((0.0, 0.0, 1.5, 1.0),)}, "a box is"),
         ({"global_view": False, "tiles": 0, "squares": ()}, "has 1 to 1024 views, not 0"),
+        *(
+            ({**FRAME, **changes}, "the one view is the whole frame in its own shape")
+            for changes in (
+                {"tiles": 2},
+                {"squares": ("left",)},
+                {"boxes": ((0.0, 0.0, 0.5, 0.5),)},
+                {"keep_aspect": True},
+                {"global_view": False, "squares": ("left",)},
+            )
+        ),
+        ({**FRAME, "shorter": 960}, "not shorter=960, step=64, size=896"),
+        ({**FRAME, "shorter": 32}, "not shorter=32, step=64, size=896"),
+        ({**FRAME, "shorter": -512}, "not shorter=-512, step=64, size=896"),
+        ({"step": 32}, "step=32 is of frames in their own shape: give shorter too"),
+        ({**FRAME, "step": 0}, "not shorter=512, step=0, size=896"),
+        ({**FRAME, "size": 900}, "size is a multiple of step; not shorter=512, step=64, size=900"),
     ],
 )
 def test_layouts_that_make_no_sense_are_refused(settings, message):

@@ -28,6 +28,12 @@ MAX_VIEWS = 1024
 
 SQUARES = ("centre", "right", "left")
 
+STEP = 64
+"""Pixels: two cells of an embedded backbone, one at half the size."""
+
+USUAL_FRAME = (1280, 720)
+"""Width and height, pixels, of what is taken for an image where costs are told."""
+
 PADDING = 128
 """Of all channels, 0..255, around a whole frame whose aspect ratio is kept."""
 
@@ -47,7 +53,7 @@ class ViewLayout:
 
     size: int = 224  # pixels; the side S of every view, or the most that one of a frame has
     shorter: int = 0  # pixels of a frame's shorter side, where `size` allows; 0: views are squares
-    step: int = 64  # pixels that the sides of a frame in its own shape are multiples of
+    step: int = STEP  # pixels that the sides of a frame in its own shape are multiples of
     global_view: bool = True  # the whole frame
     keep_aspect: bool = False  # pad the whole frame to a square instead of squeezing it
     tiles: int = 3  # tiles a side; 0 for none
@@ -72,6 +78,8 @@ class ViewLayout:
                 )
         if self.shorter:
             self._check_frame()
+        elif self.step != STEP:
+            raise UsageError(f"step={self.step} is of frames in their own shape: give shorter too")
         if not 1 <= self.count <= MAX_VIEWS:
             raise UsageError(f"a layout has 1 to {MAX_VIEWS} views, not {self.count}")
 
@@ -110,6 +118,12 @@ class ViewLayout:
             max(1, round(scale * side / self.step)) * self.step for side in (height, width)
         )
         return rows, columns
+
+    def told(self) -> str:
+        """Number and size of the views, for people."""
+        if self.shorter:
+            return f"the frame, its shorter side {self.shorter} px"
+        return f"{self.count} views of {self.size} px"
 
     @property
     def count(self) -> int:
@@ -219,9 +233,9 @@ def halved(view: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def enough_side(layout: ViewLayout) -> int:
     """The shorter side, in pixels, that a frame must have so that no view is enlarged for lack."""
-    shares = [1.0]
     if layout.shorter:
         return layout.shorter
+    shares = [1.0]
     if layout.tiles:
         shares.append(layout.tile_share)
     shares += [min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in layout.boxes]

@@ -43,6 +43,9 @@ METADATA = MetadataConfig(
     scene_values=("urban",),
 )
 DENSE = ViewLayout(size=128, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True)
+FRAME = ViewLayout(size=256, shorter=128, tiles=0, squares=(), halves=True)
+FRAMES = ((64, 80), (96, 64), (40, 120), (160, 48))
+"""Width and height of the frames that views are of; in `FRAME` each has a shape of its own."""
 
 
 def tiny_vit(**changes: Any) -> Backbone:
@@ -70,6 +73,11 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
     "dense": (
         lambda: load_trunk(LITE0),
         DENSE,
+        DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
+    ),
+    "frames in their own shape": (
+        lambda: load_trunk(LITE0),
+        FRAME,
         DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
     "glance, masks that decide": (
@@ -150,15 +158,19 @@ def made_of(
 
 
 def images(bundle: Bundle, count: int = 12) -> list[GateImage]:
-    """Views of noise and plain colours, some of them alike; every other one with metadata."""
+    """Views of noise and plain colours, some of them alike; every other one with metadata.
+
+    Frames in their own shape come in several of them.
+    """
     layout, rng = bundle.spec.layout, np.random.default_rng(3)
     found = []
     for number in range(count):
-        shape = (layout.count, 3, layout.size, layout.size)
-        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
-        pixels[:, :, : layout.size // 2] = rng.integers(0, 256, (layout.count, 3, 1, 1))
-        pixels[-1] = pixels[-2]
-        width, height = (96, 64) if number % 2 else (64, 80)
+        width, height = FRAMES[number % len(FRAMES)]
+        rows, columns = layout.shape(width, height)
+        pixels = rng.integers(0, 256, (layout.count, 3, rows, columns), dtype=np.uint8)
+        pixels[:, :, : rows // 2] = rng.integers(0, 256, (layout.count, 3, 1, 1))
+        if layout.count > 1:
+            pixels[-1] = pixels[-2]
         metadata = _metadata(bundle, number) if number % 2 else None
         seen = Seen(pixels, view_boxes(layout, width, height), metadata)
         found.append(GateImage(f"image {number}", seen, number % 2))

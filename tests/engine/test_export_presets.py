@@ -84,7 +84,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_every_preset_exports_and_passes(preset: Preset, report: Exporting) -> None:
     kind = family(preset.backbone)
-    layout = dataclasses.replace(preset.layout, size=side(kind))
+    layout = preset.layout.with_view_size(side(kind))
     found = report(kind, layout, tiny_detector(preset.detector), preset.pooling)
     assert (found.images, found.flips) == (12, 0)
     assert found.largest_difference < 1e-4

@@ -27,10 +27,13 @@ CASE = "linear attention, learned places"
 class Changed:
     """An engine with a fault."""
 
-    views_at_once = 2
+    views_at_once, streams, device = 2, 1, "cpu"
 
     def __init__(self, engine: Engine, *, precision: str = "float32") -> None:
         self.engine, self.name, self.precision = engine, "changed", precision
+
+    def begin_stream(self) -> None:
+        self.engine.begin_stream()
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         return self.engine.run(graph, inputs)

@@ -41,6 +41,8 @@ OTHER = {
     "layout.global_view": False,
     "layout.keep_aspect": True,
     "layout.halves": True,
+    "layout.shorter": 64,
+    "layout.step": 16,
     "layout.tiles": 2,
     "layout.overlap": 0.5,
     "layout.squares": ("centre", "left"),
@@ -53,6 +55,16 @@ OTHER = {
     "augmentation.blur": 0.25,
 }
 """A second value of every field."""
+
+FRAME = dataclasses.replace(
+    SPEC, layout=ViewLayout(size=128, shorter=128, tiles=0, squares=()), grid_views=(0,)
+)
+"""With the frame in its own shape, to which alone some fields belong."""
+
+
+def spec_with(name: str) -> FeatureSpec:
+    """The spec in which a field says something."""
+    return FRAME if name in ("layout.shorter", "layout.step") else SPEC
 
 
 def field_names(value: object, prefix: str = "") -> list[str]:
@@ -79,18 +91,32 @@ def test_every_field_has_a_second_value_here():
 
 @pytest.mark.parametrize("name", OTHER)
 def test_the_key_changes_with_every_field(name):
-    changed = with_value(SPEC, name, OTHER[name])
-    assert changed != SPEC
-    assert changed.key() != SPEC.key()
+    spec = spec_with(name)
+    changed = with_value(spec, name, OTHER[name])
+    assert changed != spec
+    assert changed.key() != spec.key()
 
 
 def test_keys_of_all_second_values_differ_from_each_other():
-    keys = {with_value(SPEC, name, value).key() for name, value in OTHER.items()}
+    keys = {with_value(spec_with(name), name, value).key() for name, value in OTHER.items()}
     assert len(keys) == len(OTHER)
 
 
 def test_the_key_is_the_same_in_every_process_and_version():
     assert dataclasses.replace(SPEC).key() == SPEC.key() == "4212d561a5f83546"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({}, "4a9ccd4d4d8dfc8c"), ({"keep_aspect": True, "halves": True}, "ade90c833aedbe8a")],
+    ids=["squeezed", "padded, with halves"],
+)
+def test_square_views_keep_the_key_that_they_had_before_frames_had_their_own_shape(changes, key):
+    layout = ViewLayout(size=512, tiles=0, squares=("left", "right"), **changes)
+    spec = dataclasses.replace(SPEC, layout=layout, preprocessing=3)
+    assert spec.key() == key
+    assert "shorter" not in spec.to_json()["layout"]
+    assert "step" not in spec.to_json()["layout"]
 
 
 def test_a_store_of_before_there_were_recipes_keeps_its_key():
@@ -133,7 +159,7 @@ def test_the_key_of_challenge_copies_changes_with_the_version_of_the_challenge(m
 
 @pytest.mark.parametrize("name", [None, *OTHER])
 def test_json_holds_all_of_a_spec(name):
-    spec = SPEC if name is None else with_value(SPEC, name, OTHER[name])
+    spec = SPEC if name is None else with_value(spec_with(name), name, OTHER[name])
     assert FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 

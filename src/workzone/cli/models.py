@@ -100,7 +100,11 @@ def _configuration(entry: Preset, cost: Cost) -> str:
 
 def _views(entry: Preset) -> str:
     from workzone.model.costs import views_read
+    from workzone.views import USUAL_FRAME
 
+    if entry.layout.shorter:
+        height, width = entry.layout.shape(*USUAL_FRAME)
+        return f"{width}x{height}"
     read, views = views_read(entry), entry.layout.count
     return f"{views if read == views else f'{read}/{views}'}x{entry.layout.size}"
 
@@ -111,7 +115,7 @@ def _options(entry: Preset) -> str:
 
     if not default_views(entry.layout):
         return f"--preset {entry.name}"  # which a file cannot hold
-    return f"--backbone {entry.backbone} --size {entry.layout.size}{pooling}"
+    return f"--backbone {entry.backbone} --size {entry.layout.view_size}{pooling}"
 
 
 def _gigabytes(count: int) -> str:

@@ -170,8 +170,6 @@ def prepare(
 
     ``views`` are those of a preset, taken where no layout is named.
     """
-    import dataclasses
-
     from workzone.backbones.registry import load_backbone
     from workzone.config import read_yaml
     from workzone.data.augmentation import Augmentation
@@ -186,14 +184,14 @@ def prepare(
         views = read_yaml(ViewLayout, layout)
     views = views or ViewLayout(size=network.default_size)
     if size is not None:
-        views = dataclasses.replace(views, size=size)
+        views = views.with_view_size(size)
     network.check_size(views.size)
     if precision is PrecisionChoice.AUTO:
         chosen, reason = choose_precision(network, manifest, views, pooling)
     else:
         chosen = "bfloat16" if precision is PrecisionChoice.BFLOAT16 else "float32"
         reason = f"{chosen} as asked"
-    err.print(f"{network.name}, {views.count} views of {views.size} px; {reason}", style="dim")
+    err.print(f"{network.name}, {views.told()}; {reason}", style="dim")
     spec = make_spec(
         network,
         layout=views,

@@ -89,7 +89,7 @@ def choose(
             if backbone == entry.backbone or {backbone, entry.backbone} <= trunks:
                 pooling = pooling or entry.pooling
                 views = entry.layout if layout is None else None
-                size = entry.layout.size if size is None and layout is None else size
+                size = entry.layout.view_size if size is None and layout is None else size
         except UsageError as error:
             mistakes.append(str(error))
     try:

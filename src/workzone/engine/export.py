@@ -170,7 +170,7 @@ def _int8(
         BundleError: none of it can be int8.
     """
     views = [seen.pixels for seen in calibration]
-    if bundle.spec.layout.halves:
+    if bundle.spec.layout.halves:  # which the reader is given too
         views += [np.stack([halved(view) for view in pixels]) for pixels in views]
     tried: tuple[Program, GateReport] | None = None
     with tempfile.TemporaryDirectory() as scratch:

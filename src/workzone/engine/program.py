@@ -155,9 +155,8 @@ class Program:
                 )
             if not fits or image.pixels.dtype != np.uint8:
                 raise UsageError(
-                    f"the program takes uint8 views of its layout, {layout.count} of "
-                    f"{layout.view_size} px, got {image.pixels.dtype} {list(shape)}: make them "
-                    "with its own layout"
+                    f"the program takes uint8 views of its layout ({layout.told()}), got "
+                    f"{image.pixels.dtype} {list(shape)}: make them with its own layout"
                 )
 
     def _read(self, images: Sequence[Seen]) -> _Reading:

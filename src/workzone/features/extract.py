@@ -26,7 +26,7 @@ from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
 from workzone.parallel import in_batches, judged_ahead
 from workzone.progress import bar
 from workzone.types import Sample, Views
-from workzone.views import ViewLayout, sample_bytes, sample_views
+from workzone.views import USUAL_FRAME, ViewLayout, sample_bytes, sample_views
 
 BATCH_IMAGES = 16
 """Images per batch: the most that a stop can lose."""
@@ -34,8 +34,6 @@ LEAST_SIMILARITY = 0.999
 """Cosine, bfloat16 against float32, below which bfloat16 is refused."""
 PROBED_IMAGES = 4
 """Images on which the two are compared."""
-USUAL_FRAME = (1280, 720)
-"""Width and height, pixels, of what is taken for an image where its time is estimated."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def choose_precision(
     """
     if not has_fast_bfloat16(backbone.device):
         return "float32", "float32: the processor has no bfloat16 instructions"
-    probed: list[torch.Tensor] = []
+    probed: list[torch.Tensor] = []  # of each image: frames may differ in shape
     for sample in sorted(manifest, key=lambda s: (s.content_hash or "", s.id)):
         if len(probed) == PROBED_IMAGES:
             break
@@ -130,10 +128,11 @@ def choose_precision(
             probed.append(torch.from_numpy(sample_views(sample, data, layout).pixels))
     if not probed:
         return "float32", "float32: no image could be read to compare precisions on"
-    pixels = torch.cat(probed)
     pooling = pooling or backbone.default_pooling
-    exact = pool(run(backbone, pixels, precision="float32"), pooling)
-    rounded = pool(run(backbone, pixels, precision="bfloat16"), pooling)
+    exact, rounded = (
+        torch.cat([pool(run(backbone, views, precision=precision), pooling) for views in probed])
+        for precision in ("float32", "bfloat16")
+    )
     cosine = float(torch.nn.functional.cosine_similarity(exact, rounded).min())
     if not cosine >= LEAST_SIMILARITY:
         return "float32", f"float32: bfloat16 features differ too much (cosine {cosine:.4f})"

@@ -2,7 +2,8 @@
 
 Everything is counted by running the true modules on tensors that have a shape and no contents; no
 weights are needed. FLOPs are those of matrix products, convolutions and attention, two for each
-multiplication with its addition.
+multiplication with its addition. Of frames that are seen in their own shape, the image is one of
+1280 x 720 px.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from workzone.model.masks.loss import mask_loss
 from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import Preset
 from workzone.types import OBJECT_CLASSES
+from workzone.views import USUAL_FRAME, ViewLayout
 
 META = torch.device("meta")
 
@@ -135,8 +137,7 @@ def meta_backbone(name: str) -> Backbone:
 def preset_cost(preset: Preset) -> Cost:
     """Count one preset; presets that share a backbone and views share that count."""
     read = views_read(preset)
-    layout = preset.layout
-    seen = _backbone_cost(preset.backbone, layout.size, read, preset.pooling, layout.halves)
+    seen = _backbone_cost(preset.backbone, preset.layout, read, preset.pooling)
     with META:
         detector = make_detector(preset.detector)
     prediction = _predict(detector, preset, seen)
@@ -163,31 +164,36 @@ class _BackboneCost:
     activations: int  # bytes
     grid_size: tuple[int, int]
     grid_cells: int  # with those of halves
+    stored_size: tuple[int, int]  # of the same in a store: frames lie in a square
+    stored_cells: int
     grid_width: int
 
 
 @lru_cache(maxsize=32)
-def _backbone_cost(
-    name: str, size: int, views: int, pooling: str | None, halves: bool
-) -> _BackboneCost:
+def _backbone_cost(name: str, layout: ViewLayout, views: int, pooling: str | None) -> _BackboneCost:
     backbone = meta_backbone(name)
-    pixels = torch.empty(views, 3, size, size, dtype=torch.uint8, device=META)
+    height, width = layout.shape(*USUAL_FRAME)
+    pixels = torch.empty(views, 3, height, width, dtype=torch.uint8, device=META)
     state = _state(backbone)
     work = counted(
         lambda: pool(backbone(pixels), pooling or backbone.default_pooling), [*state, pixels]
     )
-    cells, flops = math.prod(backbone.grid_size(size)), work.flops
-    if halves:
-        half = torch.empty(views, 3, size // 2, size // 2, dtype=torch.uint8, device=META)
+    grid_size = backbone.grid_size(height)[0], backbone.grid_size(width)[1]
+    stored_size = backbone.grid_size(layout.size)
+    cells, stored_cells, flops = math.prod(grid_size), math.prod(stored_size), work.flops
+    if layout.halves:
+        half = torch.empty(views, 3, height // 2, width // 2, dtype=torch.uint8, device=META)
         flops += counted(lambda: backbone(half), [*state, half]).flops
-        cells += cells // 4
+        cells, stored_cells = cells + cells // 4, stored_cells + stored_cells // 4
     return _BackboneCost(
         parameters=backbone.parameter_count,
         numbers=sum(tensor.numel() for tensor in state),
         flops=flops,
         activations=work.peak - sum(tensor.nbytes for tensor in state),
-        grid_size=backbone.grid_size(size),
+        grid_size=grid_size,
         grid_cells=cells,
+        stored_size=stored_size,
+        stored_cells=stored_cells,
         grid_width=backbone.width,
     )
 
@@ -212,7 +218,7 @@ def _predict(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> Coun
     """One image, without metadata and masks, as the predictor does it."""
     given = _input(preset, rows=1, views=views_read(preset))
     if preset.detector.needs_all_grids:
-        grid = _grid(preset, seen, rows=1)
+        grid = _grid(preset, seen, rows=1, cells=seen.grid_cells)
         given = dataclasses.replace(given, grid=grid, grid_size=seen.grid_size)
     held = [*_state(detector), *_tensors(given)]
     detector.eval()
@@ -220,9 +226,9 @@ def _predict(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> Coun
         return counted(lambda: detector.run(given), held)
 
 
-def _grid(preset: Preset, seen: _BackboneCost, *, rows: int) -> torch.Tensor:
+def _grid(preset: Preset, seen: _BackboneCost, *, rows: int, cells: int) -> torch.Tensor:
     views = (preset.layout.count,) if preset.detector.needs_all_grids else ()
-    return torch.empty(rows, *views, seen.grid_cells, seen.grid_width, device=META)
+    return torch.empty(rows, *views, cells, seen.grid_width, device=META)
 
 
 def _train(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> int:
@@ -234,11 +240,11 @@ def _train(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> int:
         nothing = no_metadata(TRAINING_BATCH, config.metadata).to(META)
         given = dataclasses.replace(given, metadata=nothing)
     if config.needs_grid:
-        grid = _grid(preset, seen, rows=TRAINING_BATCH)
-        given = dataclasses.replace(given, grid=grid, grid_size=seen.grid_size)
+        grid = _grid(preset, seen, rows=TRAINING_BATCH, cells=seen.stored_cells)
+        given = dataclasses.replace(given, grid=grid, grid_size=seen.stored_size)
     held = [*_state(detector), *_tensors(given)]
     if config.masks is not None:
-        shape = (TRAINING_BATCH, len(OBJECT_CLASSES), *config.masks.mask_size(seen.grid_size))
+        shape = (TRAINING_BATCH, len(OBJECT_CLASSES), *config.masks.mask_size(seen.stored_size))
         targets = torch.empty(shape, device=META)
         held.append(targets)
     labels = torch.empty(TRAINING_BATCH, dtype=torch.int64, device=META)

@@ -206,7 +206,7 @@ DENSE = (
     _dense(
         "dense",
         names.LITE0,
-        summary="Every cell of three sharp views is judged; the backbone's end learns too.",
+        summary="Every cell of the sharp whole frame is judged; the backbone's end learns too.",
     ),
     _dense(
         "dense2",

@@ -350,7 +350,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "backbone": spec.backbone,
         "backbone weights": spec.weight_hash,
         "pooling": spec.pooling,
-        "views": f"{spec.layout.count} of {spec.layout.size} px",
+        "views": spec.layout.told(),
         "feature key": spec.key(),
         "engine": "torch",  # of stored features, and of what judges them
         "precision": spec.precision,

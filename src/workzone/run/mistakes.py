@@ -73,7 +73,7 @@ def worst(
                 probability=float(probabilities[row]),
                 thumbnail=thumbnail(frame),
                 view_weights=view_weights,
-                boxes=view_boxes,
+                boxes=view_boxes.clip(0, 1),  # that of a whole frame may reach beyond it
                 note=note,
             )
         )
