@@ -330,7 +330,9 @@ def test_the_walk_is_what_a_prediction_calls(tmp_path: Path):
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        result = CliRunner().invoke(app, ["predict", str(tmp_path / "street.jpg")])
+        result = CliRunner().invoke(
+            app, ["predict", str(tmp_path / "street.jpg"), "--engine", "onnx"]
+        )
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
