@@ -70,7 +70,6 @@ from workzone.train.loop import train_detector
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import ImageRef, Sample
-from workzone.views import ViewLayout
 
 Floats = npt.NDArray[np.float64]
 ALL_LEFT_OUT = tuple(start for starts in LEFT_OUT.values() for start in starts)
@@ -87,10 +86,6 @@ SIZES = (256, 384, LEARNED, 768)
 """Of those they are judged on."""
 SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
 """What a size is judged by: views and their halves, or either."""
-SQUARES = ViewLayout(
-    size=LEARNED, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True
-)
-"""The views that the recipe had before frames were read in their own shape: see layout.py."""
 COPIES, AUGMENTATION = 6, Augmentation(recipe="varied")
 """Of each image that is learned from: three mild ones and three challenges."""
 VALIDATION = ("us", "kroad")
@@ -301,7 +296,7 @@ def intervals(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, l
             names = np.unique(fold[0]["groups"])
             chosen = random.choice(names, len(names))
             for run in fold:
-                own = figures_of_groups(run, chosen)
+                own = _of_groups(run, chosen)
                 if own is None:
                     break
                 for kind, found in own.items():
@@ -320,7 +315,7 @@ def intervals(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, l
     return table
 
 
-def figures_of_groups(
+def _of_groups(
     run: dict[str, Any], chosen: npt.NDArray[np.str_]
 ) -> dict[str, dict[str, float]] | None:
     """Figures of a run on some groups, each as often as it was drawn; None: of one class alone."""
@@ -556,18 +551,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--preset", default="dense")
-    parser.add_argument("--squares", action="store_true", help="with views as they used to be")
     parser.add_argument("--permitted", action="store_true", help="and no other models or sizes")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
-    name = "squares" if options.squares else options.preset
-    work: Path = options.work or Path(f"runs/accuracy-{name}")
+    work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
     work.mkdir(parents=True, exist_ok=True)
     samples, groups = gather(options.photos, work)
     recipe = preset(options.preset)
-    if options.squares:
-        recipe = dataclasses.replace(recipe, layout=SQUARES)
     backbone = load_backbone(recipe.backbone)
 
     def stored(rows: Manifest, size: int, copies: int = 0) -> FeatureStore:

@@ -1,134 +1,127 @@
-"""Frames in their own shape beside the views that the default model had before.
+"""Frames in their own shape beside the views that the default model has so far.
 
-    python benchmarks/accuracy.py PHOTOS -o FILE --permitted --squares
     python benchmarks/accuracy.py PHOTOS -o FILE --permitted
-    python benchmarks/layout.py -o benchmarks/results/layout.json
+    python benchmarks/layout.py FILE -o benchmarks/results/layout.json
 
-Reads what both left in their work folders: leave one source out, three seeds, the recipe and the
-photographs that shipped weights may learn from. *squares*: the whole frame padded to 512 x 512, and
-its left and right square, each read at half its size too. *frame*: the frame in its own shape, 512
-px on its shorter side and at most 896 on its longer, read at half its size too. Differences have
-95 % intervals over groups of photographs, the same groups drawn for both.
+Leave one source out, three seeds, the recipe and the photographs that shipped weights may learn
+from. *squares*: the whole frame padded to 512 x 512 px, and its left and right square, each read at
+half its size too; as recorded in ``accuracy.json``. *frame*: the frame in its own shape, 512 px on
+its shorter side and at most 896 on its longer, read at half its size too; from FILE. What a
+photograph of 1280 x 720 costs the backbone is counted and, on one core by ONNX Runtime, timed in
+turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Sequence
+import statistics
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from accuracy import RESAMPLES, SQUARES, figures_of_groups
-from photographs import LEFT_OUT
+from drawn_frames import drawn_frame
 from record import write_record
 
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import default_model, default_program
+from workzone.engine.choose import load_program
+from workzone.engine.operations import photo_operations
+from workzone.engine.program import Program
 from workzone.model.presets import preset
-from workzone.views import ViewLayout
+from workzone.run.backbone import bundle_backbone
+from workzone.views import ViewLayout, halved, preprocess
 
-Runs = Sequence[dict[str, Any]]
-FRAME_SHAPES = ((1280, 720), (640, 480), (224, 224))
+LAYOUTS = {
+    "squares": ViewLayout(
+        size=512, keep_aspect=True, tiles=0, squares=("left", "right"), halves=True
+    ),
+    "frame": preset("dense").layout,
+}
+RECORDED = Path(__file__).parent / "results" / "accuracy.json"
+KINDS = ("512 px", "512 px alone", *(f"level {level}" for level in range(4)))
+"""What was judged: photographs as they are, without halves, and as the subnet sends them."""
+FOLDS = ("us", "web", "br", "mean")
 
 
-def read_runs(work: Path) -> Runs:
-    """What `accuracy.py` left, of models with photographs that shipped weights may learn from."""
-    rows = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]
-    return [row for row in rows if row["setting"] == "permitted"]
-
-
-def means(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
-    """By what was judged: figures of each fold, and their mean."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for kind in runs[0]["judged"]:
-        folds = {
-            name: {
-                figure: float(
-                    np.mean([r["judged"][kind][figure] for r in runs if r["left_out"] == name])
-                )
-                for figure in ("auc", "mcc")
+def judged(record: Path) -> dict[str, Any]:
+    """Figures by what was judged, with the intervals of their mean over the folds."""
+    summary = json.loads(record.read_text())["results"]["summary"]["permitted"]
+    return {
+        kind: {
+            fold: {figure: summary[kind][fold][figure] for figure in ("auc", "mcc")}
+            for fold in FOLDS
+        }
+        | (
+            {
+                "interval of the mean": summary["intervals"][kind.replace("512 px", "as it is")][
+                    "mean"
+                ]
             }
-            for name in LEFT_OUT
-        }
-        folds["mean"] = {
-            figure: float(np.mean([fold[figure] for fold in folds.values()]))
-            for figure in ("auc", "mcc")
-        }
-        table[kind] = {
-            name: {figure: round(value, 4) for figure, value in fold.items()}
-            for name, fold in folds.items()
-        }
-    return table
-
-
-def differences(before: Runs, after: Runs) -> dict[str, dict[str, Any]]:
-    """After minus before, of the mean over folds and seeds, with its interval over groups."""
-    random = np.random.default_rng(0)
-    groups = {
-        name: np.unique(next(r for r in before if r["left_out"] == name)["groups"])
-        for name in LEFT_OUT
+            if kind != "512 px alone"
+            else {}
+        )
+        for kind in KINDS
     }
-    drawn: dict[tuple[str, str], list[float]] = {}
-    while min(map(len, drawn.values()), default=0) < RESAMPLES:
-        chosen = {name: random.choice(of_fold, len(of_fold)) for name, of_fold in groups.items()}
-        both = [_mean_over_folds(runs, chosen) for runs in (before, after)]
-        if both[0] is None or both[1] is None:
-            continue
-        for key, value in both[1].items():
-            drawn.setdefault(key, []).append(value - both[0][key])
-    point = [_mean_over_folds(runs, groups) for runs in (before, after)]
-    assert point[0] is not None
-    assert point[1] is not None
-    table: dict[str, dict[str, Any]] = {}
-    for (kind, figure), values in drawn.items():
-        table.setdefault(kind, {})[figure] = {
-            "difference": round(point[1][kind, figure] - point[0][kind, figure], 4),
-            "interval": np.quantile(values, (0.025, 0.975)).round(4).tolist(),
-        }
-    return table
 
 
-def _mean_over_folds(
-    runs: Runs, chosen: dict[str, npt.NDArray[np.str_]]
-) -> dict[tuple[str, str], float] | None:
-    values: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        found = figures_of_groups(run, chosen[run["left_out"]])
-        if found is None:
-            return None
-        for kind, figures in found.items():
-            for figure, value in figures.items():
-                values.setdefault((kind, figure), []).append(value)
-    return {key: float(np.mean(of_key)) for key, of_key in values.items()}
+def operations() -> dict[str, int]:
+    """Of the backbone on a photograph of 1280 x 720, counted."""
+    bundle = read_bundle(default_model())
+    backbone, counted = bundle_backbone(bundle), {}
+    for name, layout in LAYOUTS.items():
+        views = tuple(range(layout.count))
+        spec = dataclasses.replace(bundle.spec, layout=layout, grid_views=views)
+        counted[name] = photo_operations(dataclasses.replace(bundle, spec=spec), backbone)
+    return counted
 
 
-def pixels_read(layout: ViewLayout) -> dict[str, int]:
-    """Pixels that the backbone reads of a frame, by its size; equal views are read once."""
-    table = {}
-    for width, height in FRAME_SHAPES:
-        rows, columns = layout.shape(width, height)
-        views = 1 if width == height else layout.count
-        halves = rows * columns // 4 if layout.halves else 0
-        table[f"{width} x {height}"] = views * (rows * columns + halves)
-    return table
+def milliseconds(rounds: int) -> dict[str, float]:
+    """Of one core, to read a photograph's views: medians over rounds in turns."""
+    program = load_program(default_program(), engine="onnx", threads=1)
+    views = {name: _read_apart(layout) for name, layout in LAYOUTS.items()}
+    spent: dict[str, list[float]] = {name: [] for name in LAYOUTS}
+    for number in range(rounds + 1):
+        for name, of_photo in views.items():
+            started = time.thread_time()
+            _read(program, of_photo)
+            if number:  # the first call allocates
+                spent[name].append(1000 * (time.thread_time() - started))
+    return {name: round(statistics.median(times), 1) for name, times in spent.items()}
+
+
+def _read_apart(layout: ViewLayout) -> list[npt.NDArray[np.uint8]]:
+    pixels = list(preprocess(drawn_frame(0), layout).pixels)
+    return pixels + [halved(view) for view in pixels]
+
+
+def _read(program: Program, views: list[npt.NDArray[np.uint8]]) -> None:
+    for view in views:
+        program.engine.run("reader", {"pixels": view[None]})
 
 
 def main() -> None:
     """Compare and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("frame", type=Path, help="the record of frames in their own shape")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--before", type=Path, default=Path("runs/accuracy-squares"))
-    parser.add_argument("--after", type=Path, default=Path("runs/accuracy-dense"))
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    before, after = read_runs(options.before), read_runs(options.after)
+    figures = {"squares": judged(RECORDED), "frame": judged(options.frame)}
+    counted, spent = operations(), milliseconds(options.rounds)
     results = {
-        "squares": {"pixels read": pixels_read(SQUARES), "judged": means(before)},
-        "frame": {"pixels read": pixels_read(preset("dense").layout), "judged": means(after)},
-        "frame minus squares": differences(before, after),
-        "seeds": len({run["seed"] for run in after}),
+        name: {
+            "judged": figures[name],
+            "operations of a photograph": counted[name],
+            "core ms to read a photograph": spent[name],
+        }
+        for name in LAYOUTS
     }
-    print(json.dumps(results["frame minus squares"], indent=1))
+    for name, row in results.items():
+        print(name, row)
     write_record(options.output, results)
 
 
