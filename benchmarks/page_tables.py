@@ -110,6 +110,30 @@ def extraction_table(results: dict[str, Any]) -> str:
     )
 
 
+def layout_table(results: dict[str, Any]) -> str:
+    """Frames in their own shape beside three squares, docs/experiments/recipe.md."""
+    columns = ("squares", "frame")
+    kinds = {"photographs as they are": "512 px", "the same, without halves": "512 px alone"}
+    rows = []
+    for shown, kind in (kinds | {f"level {n}": f"level {n}" for n in range(4)}).items():
+        cells = []
+        for name in columns:
+            found = results[name]["judged"][kind]
+            cell = f"{found['mean']['auc']:.3f} / {found['mean']['mcc']:.2f}"
+            if "interval of the mean" in found:
+                low, high = found["interval of the mean"]["mcc"]
+                cell += f" ({low:.2f} to {high:.2f})"
+            cells.append(cell)
+        rows.append(f"| {shown} | {' | '.join(cells)} |")
+    cost = [
+        f"{results[name]['operations of a photograph'] / 1e9:.1f} GFLOP, "
+        f"{results[name]['core ms to read a photograph']:.0f} ms"
+        for name in columns
+    ]
+    rows.append(f"| to read 1280 x 720 px, one core | {' | '.join(cost)} |")
+    return "\n".join(rows)
+
+
 TABLES = {
     "photographs": photographs_table,
     "test_time": looks_table,
@@ -117,6 +141,7 @@ TABLES = {
     "linear_attention": tokens_table,
     "images": views_table,
     "extraction": extraction_table,
+    "layout": layout_table,
 }
 """By the record that each is made from."""
 

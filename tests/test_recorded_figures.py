@@ -158,6 +158,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("linear_attention", "docs/understand/pruning.md"),
         ("images", "docs/experiments/performance.md"),
         ("extraction", "docs/experiments/performance.md"),
+        ("layout", "docs/experiments/recipe.md"),
     ],
 )
 def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:

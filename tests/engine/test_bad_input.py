@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -85,6 +86,8 @@ def test_torch_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_folder_is_run_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = dataclasses.replace(read_exported(default_program()), faster=None)
+    monkeypatch.setattr(choose, "read_exported", lambda _: plain)
     assert load_program(default_program()).engine.name == "onnx"
     monkeypatch.setattr(choose, "find_spec", lambda name: None if name == "onnxruntime" else name)
     assert load_program(default_program()).engine.name == "openvino"
@@ -103,6 +106,7 @@ class FakeCore:
     def get_property(self, device: str, name: str) -> Any:
         return list(self.capabilities)
 
+    inputs: Sequence[Any] = ()
     outputs: Sequence[Any] = ()
 
     def read_model(self, file: Path) -> Any:
