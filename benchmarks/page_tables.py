@@ -134,6 +134,25 @@ def layout_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def quantisation_table(results: dict[str, Any]) -> str:
+    """Weights of vision transformers in fewer bits, docs/score/engines.md."""
+    rows = []
+    for backbone, found in results["backbones"].items():
+        for plain, half in zip(found[::2], found[1::2], strict=True):  # float32, bfloat16
+            milliseconds, cosines = (
+                " | ".join(f"{row[figure]:{form}}" for row in (plain, half))
+                for figure, form in (
+                    ("core milliseconds per image", ",.0f"),
+                    ("cosine, least", ".4f"),
+                )
+            )
+            rows.append(
+                f"| {backbone} | {plain['weights']} | {plain['megabytes']:.0f} | {milliseconds} "
+                f"| {cosines} |"
+            )
+    return "\n".join(rows)
+
+
 TABLES = {
     "photographs": photographs_table,
     "test_time": looks_table,
@@ -142,6 +161,7 @@ TABLES = {
     "images": views_table,
     "extraction": extraction_table,
     "layout": layout_table,
+    "quantisation": quantisation_table,
 }
 """By the record that each is made from."""
 

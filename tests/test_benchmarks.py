@@ -48,9 +48,9 @@ def test_the_readme_shows_the_recorded_accuracy() -> None:
     assert table(accuracy, peers) in (ROOT / "README.md").read_text()
 
 
-def run_huge(monkeypatch: pytest.MonkeyPatch, output: Path, *options: str) -> None:
+def run_script(monkeypatch: pytest.MonkeyPatch, name: str, output: Path, *options: str) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    script = ROOT / "benchmarks" / "huge.py"
+    script = ROOT / "benchmarks" / name
     monkeypatch.setattr("sys.argv", [str(script), "-o", str(output), *options])
     runpy.run_path(str(script), run_name="__main__")
 
@@ -58,7 +58,7 @@ def run_huge(monkeypatch: pytest.MonkeyPatch, output: Path, *options: str) -> No
 def test_the_gpu_benchmark_runs_in_its_tiny_form(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run_huge(monkeypatch, tmp_path / "huge.json", "--tiny")
+    run_script(monkeypatch, "huge.py", tmp_path / "huge.json", "--tiny")
     results = json.loads((tmp_path / "huge.json").read_text())["results"]
     rows = results["rows"]
     whats = ("extraction", "training huge", "training huge-moe")
@@ -90,5 +90,31 @@ def test_the_gpu_benchmark_measures_nothing_without_a_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="no CUDA device: nothing measured"):
-        run_huge(monkeypatch, tmp_path / "huge.json")
+        run_script(monkeypatch, "huge.py", tmp_path / "huge.json")
     assert not (tmp_path / "huge.json").exists()
+
+
+def test_the_benchmark_of_weights_runs_in_its_tiny_form(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    threads = torch.get_num_threads()
+    try:
+        run_script(monkeypatch, "quantisation.py", tmp_path / "small.json", "--tiny")
+    finally:
+        torch.set_num_threads(threads)
+    results = json.loads((tmp_path / "small.json").read_text())["results"]
+    plain, eight, four = (
+        [row for row in results["backbones"]["tiny"] if row["weights"] == name]
+        for name in ("floats", "int8-weights", "nf4-weights")
+    )
+    for rows, cosine in ((plain, 0.999), (eight, 0.999), (four, 0.95)):
+        assert [row["computes in"] for row in rows] == ["float32", "bfloat16"]
+        assert all(row["cosine, least"] > cosine for row in rows)
+        assert all(row["core milliseconds per image"] > 0 for row in rows)
+    # Twelve matrices of 128 x 128. Bytes with a float32 scale and a zero of one byte per row; four
+    # bits with a scale of one byte per 64, and in float32 a scale of those, their mean, 16 levels.
+    weights, rows = 128 * 128, 128
+    matrices = [4 * weights, weights + 5 * rows, weights // 2 + weights // 64 + 4 * (1 + 1 + 16)]
+    sizes = [round(1e6 * form[0]["megabytes"]) for form in (plain, eight, four)]
+    assert [sizes[0] - size for size in sizes] == [12 * (matrices[0] - held) for held in matrices]
+    assert [row["computes in"] for row in results["int4 layer"]] == ["float32", "bfloat16"]

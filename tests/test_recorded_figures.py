@@ -91,6 +91,12 @@ def figures() -> dict[str, Any]:
         },
         "self": record("self_training")["summary"]["the same photographs"],
         "looks": record("test_time"),
+        "quantised": {
+            f"{backbone[7:]} {row['weights']}, {row['computes in']}": row
+            for backbone, rows in record("quantisation")["backbones"].items()
+            for row in rows
+        },
+        "int4 layer": record("quantisation")["int4 layer"],
         "faster": {
             name.removeprefix("plain: "): value
             for name, value in record("images")["times as fast"].items()
@@ -159,6 +165,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("images", "docs/experiments/performance.md"),
         ("extraction", "docs/experiments/performance.md"),
         ("layout", "docs/experiments/recipe.md"),
+        ("quantisation", "docs/score/engines.md"),
     ],
 )
 def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:

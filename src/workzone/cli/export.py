@@ -69,7 +69,7 @@ def export(
     from workzone.run.backbone import bundle_backbone
     from workzone.run.gate_images import calibration_images, gate_images
 
-    check_choice(engine, precision)  # before images are read, which takes a while
+    check_choice(engine, precision, exported=True)  # before images are read, which takes a while
     check_output(output)
     bundle = read_bundle(model_folder(model))
     backbone = bundle_backbone(bundle, weights=weights)

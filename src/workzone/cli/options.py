@@ -145,7 +145,8 @@ EnginePrecisionOption = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        help="float32, bfloat16 or int8, in which it computes (default: the model's own).",
+        help="float32, bfloat16 or int8, in which it computes; int8-weights or nf4-weights: a "
+        "vision transformer's weights alone (default: the model's own).",
     ),
 ]
 

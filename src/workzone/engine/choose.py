@@ -12,13 +12,14 @@ from workzone.engine.int8 import check_processor
 from workzone.engine.onnx_engine import OnnxEngine
 from workzone.engine.openvino_engine import OpenVinoEngine
 from workzone.engine.program import Engine, GraphName, Program
+from workzone.engine.weight_only import WEIGHT_PRECISIONS
 from workzone.errors import BundleError, MissingExtraError, UsageError, WorkzoneError, nearest
 
 ENGINES = ("onnx", "openvino", "torch")
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "onnx": ("float32", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
-    "torch": ("float32", "bfloat16"),
+    "torch": ("float32", "bfloat16", *WEIGHT_PRECISIONS),
 }
 """That an engine can be asked for; whether the processor has it is seen when it starts."""
 
@@ -26,14 +27,25 @@ _RUNS = {"onnx": ("onnx", "openvino"), "openvino": ("openvino",), "torch": ("tor
 """By the engine that a folder was exported for, those that read its files."""
 
 
-def check_choice(engine: str, precision: str) -> None:
+def check_choice(engine: str, precision: str, *, exported: bool = False) -> None:
     """Make sure that an engine and a precision are known and go together.
+
+    Args:
+        engine: one of `ENGINES`.
+        precision: one of its `PRECISIONS`.
+        exported: of a program that is or will be exported, not of a bundle.
 
     Raises:
         UsageError: they do not.
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} is unknown; {nearest(engine, ENGINES)}")
+    if exported and precision in WEIGHT_PRECISIONS:
+        raise UsageError(
+            f"precision {precision} is of bundles, whose weights are stored so as they are loaded; "
+            "an exported program keeps those that it was written with. Give the bundle, or write "
+            "a program in int8: workzone export MODEL -o FOLDER --precision int8"
+        )
     able = [name for name in ENGINES if precision in PRECISIONS[name]]
     if not able:
         every = {one for known in PRECISIONS.values() for one in known}
@@ -124,7 +136,7 @@ def load_program(
             return Program(exported, made)
     precision = precision or exported.precision
     engine = engine or _engine_at_hand(exported, precision)
-    check_choice(engine, precision)
+    check_choice(engine, precision, exported=True)
     if engine not in _RUNS[exported.engine]:
         raise UsageError(
             f"{folder} was exported for engine {exported.engine}, which engine {engine} does not "

@@ -65,7 +65,7 @@ def export(
         MissingExtraError: the engine, or what torch exports with, is not installed.
         BundleError: the folder holds something else.
     """
-    check_choice(engine, precision)
+    check_choice(engine, precision, exported=True)
     if precision == "int8":
         _check_apart(calibration, images)
     check_output(folder)

@@ -17,6 +17,7 @@ from workzone.cores import core_count
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import GraphModule, Reader, judging_graphs
 from workzone.engine.program import Array, Arrays, GraphName, Program
+from workzone.engine.weight_only import WEIGHT_PRECISIONS, quantise_weights, weight_precision
 
 _NAMES = "names.json"
 
@@ -75,7 +76,9 @@ class TorchEngine:
             precision: in bfloat16 the reader computes under autocast, and nothing else.
             device: of the reader; None: the CPU.
         """
-        self.graphs, self.precision = graphs, precision
+        self.graphs = graphs
+        self.precision = weight_precision(graphs["reader"]) or precision
+        self._half = precision == "bfloat16"
         self._device = device or torch.device("cpu")
         self.device = self._device.type
         # On a GPU the copies of one run go on beside the arithmetic of another.
@@ -112,8 +115,7 @@ class TorchEngine:
             at_once = max(1, CPU_PIXELS_AT_ONCE // (pixels.shape[-1] * pixels.shape[-2]))
         elif self.device == "cuda":
             pixels = pixels.pin_memory()  # else the copy waits for all that goes on
-        half = self.precision == "bfloat16"
-        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self._half):
             parts = [
                 reader(pixels=part.to(self._device, non_blocking=True))
                 for part in pixels.split(at_once)
@@ -127,11 +129,20 @@ def torch_program(bundle: Bundle, backbone: Backbone, *, precision: str | None =
     Args:
         bundle: the model.
         backbone: that it works on.
-        precision: of the backbone; None: the one that its features were made in.
+        precision: of the backbone; None: the one that its features were made in. In one of
+            `WEIGHT_PRECISIONS` the backbone is changed in place, and computes in the one that
+            its features were made in.
+
+    Raises:
+        MissingExtraError, UsageError: see :func:`quantise_weights`.
     """
+    computes = precision or bundle.spec.precision
+    if computes in WEIGHT_PRECISIONS:
+        quantise_weights(backbone, computes)
+        computes = bundle.spec.precision
     engine = TorchEngine(
         graphs_of(bundle, backbone),
-        precision=precision or bundle.spec.precision,
+        precision=computes,
         device=backbone.device,
     )
     return Program(bundle, engine)

@@ -213,14 +213,15 @@ def load(
             with workzone.
         engine: onnx, openvino or torch; None: torch for a bundle, for an exported program the one
             it was exported for.
-        precision: float32, bfloat16 or int8; None: the model's own.
+        precision: float32, bfloat16 or int8; of a bundle on a vision transformer also
+            int8-weights or nf4-weights; None: the model's own.
         weights: of a bundle's backbone, where it is not the embedded one and not to be downloaded.
         device: such as ``cpu`` or ``cuda`` of torch; ``cpu``, ``cuda`` or ``tensorrt`` of onnx.
 
     Raises:
         BundleError: no model there, a damaged one, or one of another backbone's weights.
         BackboneError: the backbone's weights cannot be had.
-        MissingExtraError: the engine is not installed.
+        MissingExtraError: the engine is not installed, or what the precision needs.
         UsageError: no such device, engine or precision, or they do not fit the folder.
     """
     folder = None if path is None else Path(path)

@@ -59,7 +59,7 @@ def open_program(
         from workzone.run.backbone import bundle_backbone
 
         bundle = read_bundle(folder)
-        backbone = bundle_backbone(bundle, weights=weights, device=device)
+        backbone = bundle_backbone(bundle, weights=weights, device=device, precision=precision)
     log_attention_kernel(bundle.config, bundle.detector.device)
     return bundle_program(bundle, backbone, precision=precision)
 
@@ -72,11 +72,13 @@ def bundle_program(
     Args:
         bundle: the model.
         backbone: None: the bundle's own.
-        precision: of the backbone; None: the one that its features were made in.
+        precision: of the backbone; None: the one that its features were made in; see
+            :func:`workzone.engine.torch_engine.torch_program`.
 
     Raises:
         BundleError: the backbone has other weights than the ones the detector was trained on, or
             wants images normalised otherwise.
+        MissingExtraError, UsageError: its weights cannot be stored in that precision.
     """
     from workzone.engine.torch_engine import torch_program
     from workzone.run.backbone import bundle_backbone
