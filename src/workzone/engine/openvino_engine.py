@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from workzone.cores import core_count
 from workzone.engine.int8 import check_openvino
-from workzone.engine.per_core import OnePerCore
 from workzone.engine.program import Array, Arrays, Floats, GraphName
 from workzone.engine.sizes import check_sizes
 from workzone.errors import MissingExtraError, UsageError
@@ -65,8 +64,7 @@ class OpenVinoEngine:
             )
         self.precision, self.streams = precision, threads or core_count()
         self._core, self._files, self._requests = core, files, threading.local()
-        self._models = self._load(streams=1)
-        self._of_streams = OnePerCore(lambda: self._load(streams=self.streams))
+        self._models = self._load()
         # As the files have them: compiling can put the name of an inner tensor before an output's.
         read = {name: core.read_model(file) for name, file in files.items()}
         self._inputs = {name: list(map(_slot, model.inputs)) for name, model in read.items()}
@@ -83,12 +81,12 @@ class OpenVinoEngine:
         if precision == "int8":
             check_openvino(_types(self._models["reader"]), files["reader"])
 
-    def _load(self, *, streams: int) -> dict[str, Any]:
-        """Compiled models by graph, that so many threads can run at the same time."""
+    def _load(self) -> dict[str, Any]:
+        """Compiled models by graph, that as many threads as there are streams can run."""
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
             "INFERENCE_NUM_THREADS": self.streams,
-            "NUM_STREAMS": streams,
+            "NUM_STREAMS": self.streams,
         }
         models = {name: self._core.read_model(file) for name, file in self._files.items()}
         for slot in models["reader"].inputs if "reader" in models else ():
@@ -101,8 +99,10 @@ class OpenVinoEngine:
         }
 
     def begin_stream(self) -> None:
-        """Let the calling thread take one core from here on."""
-        self._of_streams.begin()
+        """Nothing: every thread takes one core, also where it is the only one.
+
+        On all cores a single one would take less alone, and far longer beside other work.
+        """
 
     def run(self, graph: GraphName, inputs: Arrays) -> dict[str, Array]:
         """The outputs of a graph, by name.
@@ -123,7 +123,7 @@ class OpenVinoEngine:
         return self._infer(graph, feed)
 
     def _infer(self, graph: GraphName, feed: Arrays) -> dict[str, Array]:
-        model = (self._of_streams.mine() or self._models)[graph]
+        model = self._models[graph]
         requests = self._requests.__dict__  # of this thread
         if model not in requests:
             requests[model] = model.create_infer_request()
