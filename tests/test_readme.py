@@ -56,7 +56,7 @@ def run(lines: list[list[str]]) -> str:
 def test_the_model_that_comes_along_answers(photos, tmp_path, monkeypatch):
     copyfile(photos / "photos" / "roadwork" / "scene_0001.jpg", tmp_path / "street.jpg")
     monkeypatch.chdir(tmp_path)
-    assert "road work, 0." in run(commands("this command is"))
+    assert "street.jpg: road work, " in run(commands("this command is"))
     assert [p.name for p in Path("overlays").rglob("*.*")] == ["street.jpg.overlay.jpg"]
     code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert code

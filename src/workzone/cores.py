@@ -35,4 +35,4 @@ def _container_share() -> int | None:
 def _asked_for() -> int | None:
     """The variable that torch and others take their number of threads from."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(asked) if asked.isdigit() and int(asked) > 0 else None
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else None

@@ -100,7 +100,7 @@ def judged_ahead(
 
     Args:
         prepare: an image's views; an `ImageError` comes out in place of its result.
-        compute: results of some images, in order.
+        compute: results of some images, in order; an exception comes in place of all of them.
         items: see `batches_ahead`.
         streams: threads that compute at the same time.
         ahead: images in memory at most, beside those that are computed.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,7 +11,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from workzone.backbones import base
-from workzone.backbones.base import POOLINGS, Backbone, check_pooling, pool, pooled_width, run
+from workzone.backbones.base import (
+    POOLINGS,
+    Backbone,
+    check_pooling,
+    one_core_each,
+    pool,
+    pooled_width,
+    run,
+)
 from workzone.errors import BackboneError, UsageError
 from workzone.types import BackboneOutput
 
@@ -126,7 +136,7 @@ def test_size_error_text() -> None:
 
 
 def test_a_wrong_grid_is_noticed() -> None:
-    with pytest.raises(BackboneError, match=r"'cells' gave 4 grid cells for 8 px; 1 x 1 were"):
+    with pytest.raises(BackboneError, match=r"'cells' gave 4 grid cells for 8 x 8 px; 1 x 1 were"):
         Cells(multiple=8)(pixels())
 
 
@@ -136,12 +146,41 @@ def test_a_wrong_grid_is_noticed() -> None:
         torch.zeros(1, 3, 8, 8),
         torch.zeros(3, 8, 8, dtype=torch.uint8),
         torch.zeros(1, 1, 8, 8, dtype=torch.uint8),
-        torch.zeros(1, 3, 8, 12, dtype=torch.uint8),
     ],
 )
 def test_pixels_of_another_kind_are_refused(wrong: torch.Tensor) -> None:
-    with pytest.raises(UsageError, match=r"takes uint8 pixels \[M, 3, S, S\]; got torch"):
+    with pytest.raises(UsageError, match=r"takes uint8 pixels \[M, 3, h, w\]; got torch"):
         Cells()(wrong)
+
+
+def test_views_of_any_shape_have_a_grid_of_theirs() -> None:
+    wide = pixels(size=12)[:, :, :8]
+    backbone = Cells()
+    output, left = backbone(wide), backbone(wide[..., :8])
+    assert output.grid_size == (2, 3)
+    torch.testing.assert_close(
+        output.grid.unflatten(1, (2, 3))[:, :, :2].flatten(1, 2), left.grid, rtol=0, atol=1e-6
+    )
+    for shape in ((8, 10), (10, 8)):
+        with pytest.raises(UsageError, match="size 10 does not fit backbone 'cells'"):
+            Cells()(torch.zeros(1, 3, *shape, dtype=torch.uint8))
+
+
+def test_threads_that_compute_beside_each_other_take_a_core_each_and_others_what_they_had() -> None:
+    """Torch takes the last number set, by whichever thread, for threads that have none yet."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        begin = one_core_each()
+
+        def told(first: Callable[[], None] | None = None) -> int:
+            with ThreadPoolExecutor(1, initializer=first) as executor:
+                return executor.submit(torch.get_num_threads).result()
+
+        assert told(begin) == 1
+        assert (torch.get_num_threads(), told()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_poolings_against_numpy() -> None:

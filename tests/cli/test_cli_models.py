@@ -67,6 +67,18 @@ def test_the_comments_say_how_to_train_and_what_it_costs() -> None:
     assert "--pooling" not in invoke("models", "lite").stdout
 
 
+def test_of_frames_in_their_own_shape_that_of_a_usual_one_is_told() -> None:
+    lines = {line.split()[0]: line.split() for line in invoke("models").stdout.splitlines() if line}
+    assert [lines[name][2] for name in ("dense", "dense2", "lite", "large")] == [
+        *("896x512", "896x512", "4/12x224", "12x384")
+    ]
+    text = invoke("models", "dense").stdout
+    assert "GFLOP for an image (views 896x512 px)" in text
+    assert "MODEL --preset dense --config THIS_FILE" in text
+    layout = json.loads(invoke("models", "dense", "--json").stdout)["layout"]
+    assert (layout["size"], layout["shorter"], layout["step"]) == (896, 512, 64)
+
+
 def test_json_holds_configuration_and_figures() -> None:
     value = json.loads(invoke("models", "lite", "--json").stdout)
     assert value["backbone"] == "lite0"

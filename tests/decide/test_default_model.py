@@ -63,11 +63,14 @@ def test_its_card_names_every_kind_of_data() -> None:
 
 def test_a_dense_model_takes_views_of_any_size() -> None:
     bundle = read_bundle(default_model())
-    side = bundle.spec.layout.size
+    layout = bundle.spec.layout
+    side = layout.view_size
     assert bundle.with_view_size(None) is bundle
     assert bundle.with_view_size(side) is bundle
     small = bundle.with_view_size(128)
-    assert (small.spec.layout.size, small.spec.grid_size) == (128, (4, 4))
+    assert small.spec.layout == layout.with_view_size(128)
+    cells = small.spec.layout.size // 32
+    assert (small.spec.layout.view_size, small.spec.grid_size) == (128, (cells, cells))
     assert small.identity() != bundle.identity()  # results of one are not gone on with by the other
     frame = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
     x0, _, x1, _ = bundle_predictor(small).predict(frame)[0].box

@@ -146,6 +146,9 @@ def made_of(
     for name, value in detector.state_dict().items():
         if value.is_floating_point() and "scale" not in name and "norm" not in name:
             torch.nn.init.normal_(value, std=0.2)
+    if config.cells is not None:  # of logits around 60 nothing could be told apart
+        detector.cells.classifier.weight.data.mul_(0.05)
+        detector.cells.classifier.bias.data.fill_(-3.0)
     told = None if config.metadata is None else Calibration(0.4)
     bundle = Bundle(
         detector=detector.eval().requires_grad_(False),

@@ -25,8 +25,31 @@ from workzone.engine.program import Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.errors import BundleError, UsageError
 from workzone.run.gate_images import calibration_images, gate_images
+from workzone.views import halved
 
 CONVOLUTIONS, PRODUCTS = "linear attention, learned places", "pruned, alibi, gated SwiGLU"
+
+
+def test_ranges_are_measured_on_halves_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The reader is given them: in the same types as the views."""
+    bundle, _ = made("frames in their own shape")
+    measured = [image.seen for image in images(bundle, 3)]
+    shown: list[np.ndarray] = []
+
+    def write(*arguments: object, kept: int) -> None:
+        shown.extend(arguments[3])
+        raise BundleError("enough")
+
+    monkeypatch.setattr(exporting, "write_onnx", lambda graph, path: None)
+    monkeypatch.setattr(exporting, "_write_int8", write)
+    with pytest.raises(BundleError, match="enough"):
+        files = {"reader": tmp_path / "reader.onnx"}
+        exporting._int8(bundle, None, files, "onnx", measured, None, [])
+    whole = [(1, 3, 128, 128), (1, 3, 128, 192), (1, 3, 256, 64)]
+    halves = [(1, 3, 64, 64), (1, 3, 64, 96), (1, 3, 128, 32)]
+    assert [views.shape for views in shown] == whole + halves
+    assert {views.dtype for views in shown} == {np.dtype(np.uint8)}
+    np.testing.assert_array_equal(shown[4][0], halved(shown[1][0]))
 
 
 def compared_and_measured(bundle: Bundle) -> tuple[list[GateImage], list[Seen]]:

@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from workzone.errors import BackboneError, ManifestError, StoreError, UsageError
 from workzone.features import extract as extract_module
 from workzone.features import store as store_module
 from workzone.features.extract import Extraction, choose_precision, jobs, make_spec
+from workzone.features.reading import halved, read_views
 from workzone.features.store import FeatureStore, row_bytes
 from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, sample_bytes, sample_views
@@ -65,11 +67,11 @@ class FakeBackbone(Backbone):
         return None, self.gain * torch.cat([cells, cells * second], 2).float()
 
 
-def image(seed: int) -> bytes:
+def image(seed: int, size: tuple[int, int] = (64, 48)) -> bytes:
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(small).resize((64, 48), Image.Resampling.BICUBIC).save(file, "PNG")
+    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(file, "PNG")
     return file.getvalue()
 
 
@@ -212,16 +214,16 @@ def test_ten_kills_leave_the_store_of_an_uninterrupted_run(tmp_path):
 def test_rows_of_a_stopped_run_are_not_computed_again(manifest, monkeypatch):
     first = extraction(manifest)
     count = 0
-    compute = first._features
+    stack = first._stacked
 
     def stop_later(batch):
         nonlocal count
         count += 1
         if count == 2:
             raise KeyboardInterrupt
-        return compute(batch)
+        return stack(batch)
 
-    monkeypatch.setattr(first, "_features", stop_later)
+    monkeypatch.setattr(first, "_stacked", stop_later)
     with pytest.raises(KeyboardInterrupt):
         first.run()
     second = extraction(manifest)
@@ -229,6 +231,25 @@ def test_rows_of_a_stopped_run_are_not_computed_again(manifest, monkeypatch):
     store = second.run()
     assert second.backbone.seen == 3 * LAYOUT.count
     check_rows(second, store)
+
+
+def test_no_thread_works_on_after_a_stop(manifest, monkeypatch):
+    work = extraction(manifest)
+    full = StoreError("the disk is full")
+    monkeypatch.setattr(work, "_stacked", lambda batch: (_ for _ in ()).throw(full))
+    before = threading.active_count()
+    with pytest.raises(StoreError, match="the disk is full"):
+        work.run()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_rows_are_the_same_however_many_cores_there_are(manifest, monkeypatch, cores):
+    monkeypatch.setattr(extract_module, "core_count", lambda: cores)
+    work = extraction(manifest, copies=1, grid_views=(0,))
+    store = work.run()
+    check_rows(work, store, copies=1)
+    assert [name for name, _ in store.rows] == [s.content_hash for s in manifest for _ in "ab"]
 
 
 # What is stored
@@ -366,6 +387,70 @@ def test_views_are_read_at_half_their_size_too(manifest):
         expected = [run(work.backbone, pixels).grid for pixels in (whole, small)]
         found = store.read("grid", [store.row(sample.content_hash)])[0]
         torch.testing.assert_close(found, torch.cat(expected, dim=1), rtol=1e-3, atol=1e-3)
+
+
+FRAME = ViewLayout(size=128, shorter=64, step=32, tiles=0, squares=(), halves=True)
+"""The whole frame in its own shape: 4 cells the shorter side, 8 the longer one at most."""
+SHAPES = {(64, 48): (64, 96), (48, 64): (96, 64), (50, 50): (64, 64), (90, 16): (32, 128)}
+"""Width and height of images, and the rows and columns of pixels that their views have."""
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """An image of every shape, the last one twice, with other pixels."""
+    sizes = [*SHAPES, list(SHAPES)[-1]]
+    files = {f"{number}.png": image(number, size) for number, size in enumerate(sizes)}
+    return make_manifest(tmp_path, files)
+
+
+def test_frames_in_their_own_shape_lie_in_squares(frames):
+    work = extraction(frames, layout=FRAME, grid_views=(0,))
+    store = work.run()
+    assert (store.spec.grid_size, store.spec.grid_cells) == ((8, 8), 64 + 16)
+    for sample, shape in zip(frames, [*SHAPES.values(), (32, 128)], strict=True):
+        views = sample_views(sample, sample_bytes(sample, frames.root), FRAME)
+        pixels = torch.from_numpy(views.pixels)
+        assert tuple(pixels.shape) == (1, 3, *shape)
+        row = store.row(sample.content_hash)
+        expected = torch.tensor([[0, 0, 128 / shape[1], 128 / shape[0]]])
+        torch.testing.assert_close(store.read("boxes", [row])[0], expected)
+        own, half = store.read("grid", [row])[0, 0].split([64, 16])
+        for cells, seen, side in ((own, pixels, 8), (half, halved(pixels), 4)):
+            read = run(work.backbone, seen)
+            square = torch.zeros(side, side, 2)
+            square[: read.grid_size[0], : read.grid_size[1]] = read.grid.unflatten(
+                1, read.grid_size
+            )
+            torch.testing.assert_close(cells.view(side, side, 2), square, rtol=1e-3, atol=1e-3)
+    check_read = read_views(work.backbone, pixels, work.spec)  # of the frame alone
+    pooled = pool(check_read, work.spec.pooling)
+    torch.testing.assert_close(store.read("pooled", [row])[0], pooled, rtol=1e-3, atol=1e-3)
+
+
+def test_an_estimate_is_of_a_usual_frame(frames, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        extract_module, "read_views", lambda backbone, pixels, spec: seen.append(pixels)
+    )
+    extraction(frames, layout=FRAME).estimate()
+    assert {tuple(pixels.shape) for pixels in seen} == {(1, 3, 64, 128)}
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({"size": 96, "shorter": 24, "step": 24}, "size 24"),
+        ({"size": 96, "shorter": 48, "step": 48, "halves": True}, "size 24"),
+        ({"size": 96, "shorter": 96, "step": 96, "halves": True}, None),
+    ],
+)
+def test_steps_of_frames_that_do_not_fit_the_backbone_are_refused(layout, message):
+    layout = ViewLayout(tiles=0, squares=(), **layout)
+    if message is None:
+        assert make_spec(FakeBackbone(), layout=layout, grid_views=(0,)).grid_size == (6, 6)
+        return
+    with pytest.raises(UsageError, match=f"{message} does not fit backbone 'fake'"):
+        make_spec(FakeBackbone(), layout=layout)
 
 
 def test_halves_that_do_not_fit_the_backbone_are_refused():
@@ -518,6 +603,11 @@ def test_bfloat16_is_refused_where_features_differ(manifest, fast_bfloat16):
     precision, reason = choose_precision(FakeBackbone(error=0.1), manifest, LAYOUT)
     assert precision == "float32"
     assert reason == "float32: bfloat16 features differ too much (cosine 0.9950)"
+
+
+def test_precisions_are_compared_on_frames_of_any_shape(frames, fast_bfloat16):
+    assert choose_precision(FakeBackbone(error=0.01), frames, FRAME)[0] == "bfloat16"
+    assert choose_precision(FakeBackbone(error=0.1), frames, FRAME)[0] == "float32"
 
 
 def test_bfloat16_is_refused_where_features_are_not_finite(manifest, fast_bfloat16):

@@ -35,7 +35,7 @@ SIZE = (3, 3)
 def head_of(**changes: object) -> CellHead:
     torch.manual_seed(0)
     head = CellHead(dataclasses.replace(CellHeadConfig(width=6, hidden=5), **changes)).eval()
-    head.fit([3 + 2 * torch.randn(4, 1, 9, 6)], SIZE)
+    head.fit([(3 + 2 * torch.randn(4, 1, 9, 6), None)], SIZE)
     return head
 
 
@@ -59,7 +59,7 @@ def test_statistics_are_those_of_all_cells_however_they_are_cut() -> None:
     grids = torch.randn(6, 1, 9, 6) * torch.arange(1, 7) + 100
     grids[..., 0] = 5 + 1e-6 * torch.randn(6, 1, 9)  # next to dead
     head = head_of()
-    head.fit(grids.split(4), SIZE)
+    head.fit([(part, None) for part in grids.split(4)], SIZE)
     cells = grids.double().flatten(0, 2).numpy()
     spread = cells.std(axis=0)
     spread[0] = LEAST_SPREAD * np.sort(spread)[2]  # the lower median of six
@@ -114,7 +114,7 @@ def test_a_head_with_a_tail_starts_from_the_package_and_scales_what_it_makes() -
     torch.manual_seed(0)
     head = CellHead(CellHeadConfig(width=192, tail=True, hidden=0, dropout=0.0))
     grids = torch.randn(3, 2, 4, 192)
-    head.fit([grids[:2], grids[2:]], (2, 2))
+    head.fit([(grids[:2], None), (grids[2:], None)], (2, 2))
     assert head.tail is not None
     for own, given in zip(head.tail.parameters(), load_tail(LITE0), strict=True):
         assert torch.equal(own, given)
@@ -143,6 +143,86 @@ def test_cells_beyond_the_frame_never_decide() -> None:
     assert (cells[beyond.flatten(2)] == OUTSIDE).all()
     torch.testing.assert_close(cells[~beyond.flatten(2)], free[~beyond.flatten(2)])
     assert images.item() == free[~beyond.flatten(2)].max()
+
+
+FRAMES = ((4, 4), (3, 4), (4, 1), (2, 4))
+"""Rows and columns of frames in their own shape, of 4 cells the longer side at most."""
+
+
+def in_a_square(
+    grids: list[torch.Tensor], beside: float, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Grids ``[h, w, D]`` at the upper left of squares of 4 x 4 cells, with numbers beside them.
+
+    Returns:
+        ``[B, 1, 16, D]`` and the boxes ``[B, 1, 4]``, which reach beyond the frames.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    square = beside * torch.randn(len(grids), 4, 4, grids[0].shape[2], generator=generator)
+    boxes = torch.zeros(len(grids), 1, 4)
+    for row, grid in enumerate(grids):
+        height, width, _ = grid.shape
+        square[row, :height, :width] = grid
+        boxes[row, 0, 2:] = torch.tensor([4 / width, 4 / height])
+    return square.flatten(1, 2)[:, None], boxes
+
+
+def alone(grid: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The same as ``[1, 1, N, D]``, with rows and columns."""
+    return grid.flatten(0, 1)[None, None], (grid.shape[0], grid.shape[1])
+
+
+def test_cells_beside_a_frame_in_a_square_are_beyond_it() -> None:
+    grids = [torch.ones(*size, 1) for size in FRAMES]
+    square, boxes = in_a_square(grids, beside=0.0)
+    assert torch.equal(beyond_frame(boxes, (4, 4)), square[..., 0] == 0)
+
+
+@pytest.mark.parametrize("tail", [False, True], ids=["plain", "tail"])
+def test_a_head_starts_from_the_cells_of_frames_whatever_lies_beside_them(tail: bool) -> None:
+    width = 192 if tail else 6
+    head = CellHead(CellHeadConfig(width=width, tail=tail, hidden=0))
+    grids = [3 + 2 * torch.randn(*size, width) for size in FRAMES]
+    square, boxes = in_a_square(grids, beside=50.0)
+    head.fit([(square[:3], boxes[:3]), (square[3:], boxes[3:])], (4, 4))
+    with torch.no_grad():
+        judged = torch.cat([head.judged(*alone(grid)).flatten(0, 2) for grid in grids])
+    torch.testing.assert_close(head.mean, judged.mean(dim=0), rtol=1e-4, atol=1e-5)
+    spread = judged.std(dim=0, correction=0)
+    expected = spread.clamp(min=max(1e-4, LEAST_SPREAD * float(spread.median())))
+    torch.testing.assert_close(head.scale, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_styles_are_those_of_the_frame_whatever_lies_beside_it() -> None:
+    grids = [5 + torch.randn(3, 4, 6) * (1 + row) for row in range(8)]
+    mixed = []
+    for beside, seed in ((0.0, 0), (50.0, 1)):
+        square, boxes = in_a_square(grids, beside, seed)
+        inside = ~beyond_frame(boxes, (4, 4))
+        torch.manual_seed(2)
+        mixed.append(mix_style(square, 1.0, inside)[inside].view(8, 1, 12, 6))
+    torch.manual_seed(2)
+    expected = mix_style(torch.stack(grids).flatten(1, 2)[:, None], 1.0)
+    assert (expected - torch.stack(grids).flatten(1, 2)[:, None]).abs().max() > 0.5  # it is mixed
+    for found in mixed:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tail", [False, True], ids=["plain", "tail"])
+def test_training_looks_at_nothing_beside_a_frame(tail: bool) -> None:
+    width = 192 if tail else 6
+    config = CellHeadConfig(width=width, tail=tail, hidden=0, dropout=0.2, mix_style=1.0)
+    head = CellHead(config).train()
+    torch.nn.init.normal_(head.classifier.weight)
+    grids = [3 + 2 * torch.randn(*size, width) for size in FRAMES]
+    said = []
+    for beside, seed in ((0.0, 0), (50.0, 1)):
+        square, boxes = in_a_square(grids, beside, seed)
+        torch.manual_seed(2)
+        cells, logits = head(square, (4, 4), boxes)
+        assert (cells[beyond_frame(boxes, (4, 4))] == OUTSIDE).all()
+        said.append((cells, logits))
+    torch.testing.assert_close(said[0], said[1], rtol=1e-4, atol=1e-4)
 
 
 def test_mixed_styles_are_those_of_another_image() -> None:
@@ -222,7 +302,7 @@ def test_what_is_learned_is_of_the_views_alone() -> None:
     grids = 5 + torch.randn(4, 2, 20, 6)
     grids[:, :, 16:] += 100
     head = CellHead(CellHeadConfig(width=6, dropout=0.0))
-    head.fit([grids], (4, 4))
+    head.fit([(grids, None)], (4, 4))
     own = grids[:, :, :16]
     torch.testing.assert_close(head.mean, own.flatten(0, 2).mean(dim=0), rtol=1e-5, atol=0)
     head.train()

@@ -14,6 +14,7 @@ from workzone.backbones.names import SIZES, ViTSize
 from workzone.model.cost import META, PeakMemory, counted, meta_backbone, preset_cost
 from workzone.model.costs import TRAINING_BATCH, preset_costs, views_read
 from workzone.model.presets import PRESETS, preset
+from workzone.views import USUAL_FRAME, ViewLayout
 
 
 def empty(*shape: int) -> torch.Tensor:
@@ -126,6 +127,23 @@ def test_lites_figures_hang_together() -> None:
     whole = preset_cost(dataclasses.replace(entry, detector=plain))
     assert whole.backbone_flops * 4 == cost.backbone_flops * 12
     assert cost.train_step - whole.train_step >= TRAINING_BATCH * 49 * 1280 * 4  # the grid
+
+
+def test_frames_in_their_own_shape_are_counted_for_a_usual_one() -> None:
+    """1280 x 720 px are seen at 896 x 512; stored grids are squares of the longest side."""
+    entry = preset("dense")
+    assert entry.layout.shape(*USUAL_FRAME) == (512, 896)
+    squares = ViewLayout(size=512, tiles=0, squares=(), halves=True)
+    cost, square = preset_cost(entry), preset_cost(dataclasses.replace(entry, layout=squares))
+    assert cost.backbone_flops * 512 == square.backbone_flops * 896
+    assert cost.flops * 512 == square.flops * 896  # cells are judged one like another
+    assert cost.weights_float32 == square.weights_float32
+    assert cost.predict_activations > 5 * 3 * 512 * 896  # uint8 pixels and their float32 form
+    grids = TRAINING_BATCH * (28 * 28 + 14 * 14) * 192 * 4
+    small = TRAINING_BATCH * (16 * 16 + 8 * 8) * 192 * 4
+    assert cost.train_step - square.train_step > grids - small
+    half = preset_cost(dataclasses.replace(entry, layout=entry.layout.with_view_size(256)))
+    assert half.backbone_flops * 4 == cost.backbone_flops
 
 
 @pytest.mark.parametrize("name", PRESETS)

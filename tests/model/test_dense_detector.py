@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from workzone.errors import UsageError
-from workzone.model.cells import CellHead
+from workzone.features.reading import in_square
+from workzone.model.cells import OUTSIDE, CellHead
 from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput
+from workzone.types import BackboneOutput
 
 CONFIG = DetectorConfig(width=6, cells=CellHeadConfig(width=6))
 
@@ -58,6 +60,37 @@ def test_a_dense_detector_says_where() -> None:
         detector.run(dataclasses.replace(given, grid=None))
 
 
+@pytest.mark.parametrize("tail", [False, True], ids=["plain", "tail"])
+def test_a_frame_in_a_square_is_judged_as_it_is_alone(tail: bool) -> None:
+    """As it lies in a store, and as prediction reads it."""
+    width, side, sizes = (192 if tail else 6), 8, [(8, 8), (4, 8), (8, 2), (6, 8)]
+    torch.manual_seed(0)
+    cells = CellHeadConfig(width=width, tail=tail, hidden=0)
+    detector = DenseDetector(DetectorConfig(width=width, cells=cells)).eval()
+    torch.nn.init.normal_(detector.cells.classifier.weight)
+    grids, boxes, said = [], [], []
+    whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4)
+    for rows, columns in sizes:
+        frame = 3 * torch.randn(1, rows * columns + rows * columns // 4, width)
+        given = dataclasses.replace(input_of(frame[None], (rows, columns)), boxes=whole)
+        said.append(detector.run(given))
+        grids.append(in_square(BackboneOutput(None, frame, (rows, columns)), side).grid)
+        boxes.append(whole * torch.tensor([1, 1, side / columns, side / rows]))
+    square = input_of(torch.stack(grids), (side, side))
+    together = detector.run(dataclasses.replace(square, boxes=torch.cat(boxes)))
+    assert together.cells is not None and together.half_cells is not None
+    for row, (alone, (rows, columns)) in enumerate(zip(said, sizes, strict=True)):
+        torch.testing.assert_close(together.logits[row], alone.logits[0])
+        for found, expected, by in (
+            (together.cells, alone.cells, 1),
+            (together.half_cells, alone.half_cells, 2),
+        ):
+            assert expected is not None
+            in_frame = found[row, :, : rows // by, : columns // by]
+            torch.testing.assert_close(in_frame, expected[0], rtol=1e-4, atol=1e-4)
+            assert (found[row] > OUTSIDE).sum() == rows * columns // by**2
+
+
 def test_no_view_is_left_out() -> None:
     detector, given = DenseDetector(CONFIG), input_of(torch.randn(2, 3, 6, 6), (2, 3))
     assert detector.choose_views(given) is given
@@ -66,7 +99,7 @@ def test_no_view_is_left_out() -> None:
 def test_cells_are_scaled_by_those_of_all_parts() -> None:
     grids = 3 + 2 * torch.randn(5, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     head = CellHead(CellHeadConfig(width=6))
-    head.fit([grids], (2, 3))
+    head.fit([(grids, None)], (2, 3))
     detector = DenseDetector(CONFIG)
     parts = [input_of(part, (2, 3)) for part in grids.split(2)]
     detector.fit(lambda: parts, torch.ones(5, dtype=torch.int64))  # of any labels

@@ -88,6 +88,25 @@ def test_what_is_known_of_cells() -> None:
     np.testing.assert_array_equal(truth[:, 0].numpy(), [[[NAN]], [[0]]])
 
 
+def test_nothing_is_known_beyond_a_frame_in_its_own_shape() -> None:
+    """Its grid lies in a square of 4 x 4 cells: of 2 x 4 ones, and of 4 x 3."""
+    masks = torch.zeros(3, 6, 8, 12)
+    masks[1, 2, :4, :3] = 1  # the upper left quarter of its columns
+    batch = batch_of([0, 1, 1], masks, [False, True, False])
+    boxes = torch.tensor([[0, 0, 1, 2.0], [0, 0, 4 / 3, 1], [0, 0, 1, 2.0]])[:, None]
+    batch = dataclasses.replace(batch, given=dataclasses.replace(batch.given, boxes=boxes))
+    truth = cell_truth(batch, torch.Size((4, 4)))[:, 0]
+    known = [[0.0] * 4] * 2 + [[NAN] * 4] * 2
+    np.testing.assert_array_equal(truth[0].numpy(), known)
+    known = [[1, 0, 0, NAN]] * 2 + [[0, 0, 0, NAN]] * 2
+    np.testing.assert_array_equal(truth[1].numpy(), known)
+    assert truth[2].isnan().all()
+    logits = torch.zeros(3, 16, requires_grad=True)
+    cell_loss(logits, truth.flatten(1)).sum().backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad.view(3, 4, 4) == 0, truth.isnan())
+
+
 def examples(*, masks: bool) -> Examples:
     """120 images of 3 x 4 cells: where there is work, one cell has a direction of its own.
 

@@ -14,6 +14,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
 from conftest import Tiny
+from made_images import blob_image, sample_of
 from predictors import backbone_of, bundle_predictor
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.base import Backbone, pool, run
@@ -26,6 +27,7 @@ from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import BundleError, ImageError, MissingExtraError
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.spec import FeatureSpec
+from workzone.model.cells import OUTSIDE
 from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.detector import Detector
@@ -332,6 +334,61 @@ def test_halves_are_read_to_judge_and_not_to_learn(
     assert learned.cells.shape == judged.cells.shape == (2, 5, 4, 4)
     assert learned.half_cells is None
     assert judged.half_cells is not None and judged.half_cells.shape == (2, 5, 2, 2)
+
+
+def test_frames_in_their_own_shape_are_read_as_for_a_store(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    """One by one, without what is beside them in the square that a batch holds them in."""
+    shapes = {(96, 64): (32, 64), (64, 96): (64, 32), (80, 80): (32, 32), (160, 40): (32, 64)}
+    samples = []
+    for number, (width, height) in enumerate(shapes):
+        path = tmp_path / f"{number}.png"
+        blob_image(number, number % 2, width=width, height=height).save(path)
+        samples.append(sample_of(path, label=number % 2))
+    layout = ViewLayout(size=64, shorter=32, step=32, tiles=0, squares=(), halves=True)
+    spec = make_spec(
+        backbone, layout=layout, pooling="mean", grid_views=(0,), stored_type="float32"
+    )
+    manifest = Manifest(samples, tmp_path)
+    store = Extraction(manifest, backbone, spec, tmp_path / "features").run()
+    stored = Examples(
+        labels=torch.tensor([0, 1, 0, 1]),
+        rows=torch.arange(4)[:, None],
+        features=store.mapped("pooled"),
+        boxes=store.mapped("boxes"),
+        grid=store.grid((0,)),
+        grid_size=spec.grid_size,
+        view_size=layout.size,
+        samples=samples,
+    )
+    given = PixelExamples.of(stored, spec, tmp_path, copies=1).batch(torch.arange(4))
+    assert given.pixels.shape == (4, 1, 3, 64, 64)
+    for pixels, (rows, columns) in zip(given.pixels, shapes.values(), strict=True):
+        assert pixels[..., rows:, :].eq(0).all()
+        assert pixels[..., columns:].eq(0).all()
+        assert pixels[..., :rows, :columns].float().std() > 10
+    config = DetectorConfig(width=32, glance=None, cells=CellHeadConfig(width=32, mix_style=0.5))
+    torch.manual_seed(0)
+    detector = PixelDetector(config, backbone, spec, ADAPTERS).eval()
+    held = stored.stored(torch.arange(4))
+    with torch.no_grad():
+        read = detector.read(given)
+        assert read.grid is not None and held.grid is not None and held.boxes is not None
+        torch.testing.assert_close(read.grid[:, 0], held.grid, rtol=1e-4, atol=1e-4)
+        assert torch.equal(read.boxes, held.boxes)
+        said, expected = detector.run(given), detector.run(held)
+    torch.testing.assert_close(said.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    assert said.cells is not None and said.half_cells is not None
+    assert (said.cells.shape, said.half_cells.shape) == ((4, 1, 4, 4), (4, 1, 2, 2))
+    learned = detector.train().run(given)
+    assert learned.cells is not None and learned.half_cells is None
+    judged = (learned.cells > OUTSIDE).flatten(1).sum(dim=1)
+    assert judged.tolist() == [rows * columns // 256 for rows, columns in shapes.values()]
+    learned.logits[:, 1].sum().backward()
+    moved = [p.grad for p in detector.backbone.parameters() if p.requires_grad]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in moved)
+    assert any(gradient.abs().sum() > 0 for gradient in moved if gradient is not None)
 
 
 SMALL = ViewLayout(size=96, tiles=0, squares=("left", "right"))

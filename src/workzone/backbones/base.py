@@ -6,7 +6,8 @@ A backbone turns views, uint8 ``[M, 3, h, w]``, into a class token and a grid of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -265,6 +266,24 @@ def run(
         grid=torch.cat([part.grid.float() for part in parts]),
         grid_size=parts[0].grid_size,
     )
+
+
+def one_core_each() -> Callable[[], None]:
+    """For threads that compute beside each other: what each calls first, to take one core.
+
+    Torch keeps a number of threads for each thread, and takes the last one set, by whichever, for
+    those that have not asked yet. That is to stay the number of the thread that calls this.
+    """
+    usual = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        other = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        other.start()
+        other.join()
+
+    return begin
 
 
 def check_pooling(pooling: str, *, has_cls: bool) -> None:

@@ -60,11 +60,13 @@ WeightsOption = Annotated[
     Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
 ]
 SizeOption = Annotated[
-    int | None, typer.Option(help="Side of a view in pixels (default: the backbone's own).")
+    int | None, typer.Option(help="Shorter side of a view in pixels (default: the backbone's own).")
 ]
 LayoutOption = Annotated[
     Path | None,
-    typer.Option(help="YAML file with the view layout: size, tiles, overlap, squares, boxes."),
+    typer.Option(
+        help="YAML file with the view layout: size, tiles, overlap, squares, boxes, shorter."
+    ),
 ]
 PoolingOption = Annotated[
     str | None,
@@ -108,7 +110,7 @@ ViewSizeOption = Annotated[
         "--size",
         min=1,
         metavar="PIXELS",
-        help="Side of the views, for dense models: 384 is faster, 768 sees smaller things "
+        help="Shorter side of the views, for dense models: 384 is faster, 768 sees smaller things "
         "(default: what the model was trained on).",
     ),
 ]

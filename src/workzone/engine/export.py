@@ -60,12 +60,18 @@ def export(
 
     Raises:
         GateError: it does not answer as the reference does; nothing is written.
-        UsageError: an unknown engine, a precision that it has not, or int8 without images of its
-            own to measure ranges on.
+        UsageError: an unknown engine, a precision that it has not, int8 without images of its own
+            to measure ranges on, or frames of many shapes for a graph that takes one.
         MissingExtraError: the engine, or what torch exports with, is not installed.
         BundleError: the folder holds something else.
     """
     check_choice(engine, precision, exported=True)
+    if bundle.spec.layout.shorter and not bundle.resizable:
+        raise UsageError(
+            f"frames in their own shape are exported of the embedded backbones alone: a graph of "
+            f"{bundle.spec.backbone} takes one size of views. Leave the model to engine torch, or "
+            "train on a layout without shorter"
+        )
     if precision == "int8":
         _check_apart(calibration, images)
     check_output(folder)

@@ -27,7 +27,7 @@ from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError
 from workzone.model.config import DetectorConfig
 
-FORMAT = 1
+FORMAT = 2
 """Of what stands under "program"; a folder of another one is refused."""
 
 PRECISIONS = ("float32", "bfloat16", "int8")

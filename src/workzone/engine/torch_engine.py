@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from workzone.backbones.base import CPU_PIXELS_AT_ONCE, Backbone
+from workzone.backbones.base import CPU_PIXELS_AT_ONCE, Backbone, one_core_each
 from workzone.cores import core_count
 from workzone.decide.bundle import Bundle
 from workzone.engine.graphs import GraphModule, Reader, judging_graphs
@@ -83,12 +83,13 @@ class TorchEngine:
         self.device = self._device.type
         # On a GPU the copies of one run go on beside the arithmetic of another.
         self.streams = core_count() if self.device == "cpu" else 2
+        self._take_one_core = one_core_each()
         self._cuda = threading.local()
 
     def begin_stream(self) -> None:
         """Let the calling thread take one core from here on; on a GPU, a stream of its own."""
         if self.device == "cpu":
-            torch.set_num_threads(1)  # of this thread alone
+            self._take_one_core()
         elif self.device == "cuda":
             self._cuda.stream = torch.cuda.Stream(self._device)
 

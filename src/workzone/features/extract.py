@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from workzone.backbones.base import Backbone, pool, pooled_width, run
+from workzone.backbones.base import Backbone, one_core_each, pool, pooled_width, run
 from workzone.cores import core_count
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
@@ -271,14 +271,15 @@ class Extraction:
                     pending,
                     streams=core_count() if on_processor else 1,
                     ahead=BATCH_IMAGES,
-                    begin=_take_one_core if on_processor else None,
+                    begin=one_core_each() if on_processor else None,
                     at_once=None if on_processor else 1,
                 )
-                for batch in in_batches(rows, BATCH_IMAGES):
-                    keys, arrays, failed = self._stacked(batch)
-                    if keys or failed:
-                        writer.append(keys, arrays, failed)
-                    progress.advance(len(batch))
+                with contextlib.closing(rows):  # or threads would work on after a full disk
+                    for batch in in_batches(rows, BATCH_IMAGES):
+                        keys, arrays, failed = self._stacked(batch)
+                        if keys or failed:
+                            writer.append(keys, arrays, failed)
+                        progress.advance(len(batch))
         return FeatureStore(self.path)
 
     def failed(self, store: FeatureStore) -> dict[str, str]:
@@ -345,10 +346,6 @@ class Extraction:
             return stacked.numpy()
         limit = torch.finfo(torch.float16).max
         return stacked.clamp(-limit, limit).to(torch.float16).numpy()
-
-
-def _take_one_core() -> None:
-    torch.set_num_threads(1)  # of the calling thread
 
 
 def store_path(folder: Path, spec: FeatureSpec) -> Path:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from workzone import views
 from workzone.backbones.base import Backbone, run
 from workzone.features.spec import FeatureSpec
 from workzone.types import BackboneOutput, Views
@@ -82,13 +83,15 @@ def square_boxes(views: Views, layout: ViewLayout) -> npt.NDArray[np.float32]:
 
 
 def halved(pixels: torch.Tensor) -> torch.Tensor:
-    """Views uint8 ``[M, 3, h, w]`` at half their size, antialiased."""
+    """Views uint8 ``[M, 3, h, w]`` at half their size, antialiased.
+
+    On the CPU as engines make them, bit for bit: torch's own may be a grey level off.
+    """
+    if pixels.device.type == "cpu":
+        return torch.from_numpy(np.stack([views.halved(view) for view in pixels.numpy()]))
     side = (pixels.shape[-2] // 2, pixels.shape[-1] // 2)
-    if pixels.device.type != "cpu":  # bytes are resized on the CPU alone
-        views = F.interpolate(pixels.float(), side, mode="bilinear", antialias=True)
-        return views.round().clamp(0, 255).byte()
-    views = pixels.contiguous(memory_format=torch.channels_last)  # the vectorised path of bytes
-    return F.interpolate(views, side, mode="bilinear", antialias=True)
+    resized = F.interpolate(pixels.float(), side, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).byte()
 
 
 def with_halves(output: BackboneOutput, halves: BackboneOutput) -> BackboneOutput:
