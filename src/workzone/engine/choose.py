@@ -129,7 +129,8 @@ def load_program(
         MissingExtraError: the engine is not installed.
     """
     exported = read_exported(folder)
-    if engine is None and precision is None and device == "cpu" and exported.faster is not None:
+    unnamed = engine is None and precision is None and device == "cpu"
+    if unnamed and exported.precision == "float32" and exported.faster is not None:
         with suppress(MissingExtraError, UsageError):  # not installed, or not in this processor
             name, faster = exported.faster
             made = make_engine(name, exported.graphs(), precision=faster, threads=threads)
