@@ -36,7 +36,7 @@ from workzone.engine.export import export, write_openvino
 from workzone.engine.folder import read_exported
 from workzone.engine.gate import GateImage, compare
 from workzone.engine.program import Answer, Program, Seen
-from workzone.engine.quantize import KEPT_FLOAT, quantise
+from workzone.engine.quantize import KEPT_FLOAT, given_to_reader, quantise
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction
@@ -123,9 +123,10 @@ def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, P
         except UsageError as error:
             found[f"{engine} {precision}"] = str(error)
     exported = read_exported(plain)
+    views = given_to_reader([image.seen for image in measured], exported.spec.layout)
     for kept in KEPT_FLOAT:
         reader = aside / f"reader-{kept}.onnx"
-        quantise(plain / "reader.onnx", [i.seen.pixels for i in measured], reader, kept=kept)
+        quantise(plain / "reader.onnx", views, reader, kept=kept)
         write_openvino(reader, reader.with_suffix(".xml"))
         for engine, suffix in (("onnx", ".onnx"), ("openvino", ".xml")):
             files = exported.graphs() | {"reader": reader.with_suffix(suffix)}

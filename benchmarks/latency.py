@@ -29,7 +29,7 @@ from workzone.decide.bundle_json import default_model, default_program
 from workzone.engine.choose import load_program
 from workzone.run.predictor import Predictor
 from workzone.run.programs import bundle_program
-from workzone.views import make_views
+from workzone.views import halved, make_views
 
 SIZES = (384, 512, 768)
 THREADS = (1, 2)
@@ -54,8 +54,10 @@ def measure(size: int, threads: int, rounds: int) -> dict[str, float]:
     frame = decode_pixels(data)
     views = make_views(frame, layout).pixels
 
+    halves = [halved(view) for view in views] if layout.halves else []
+
     def read() -> None:
-        for view in views:
+        for view in (*views, *halves):
             program.engine.run("reader", {"pixels": view[None]})
 
     work: dict[str, Callable[[], object]] = {

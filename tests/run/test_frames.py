@@ -14,6 +14,7 @@ from predictors import bundle_predictor
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
+from workzone.errors import UsageError
 from workzone.features.extract import Extraction
 from workzone.run.evaluate import evaluate
 from workzone.run.predictor import Predictor
@@ -71,6 +72,20 @@ def test_evaluation_and_prediction_agree(
     assert len(report.mistakes) > 0
     for mistake in report.mistakes:
         np.testing.assert_array_equal(mistake.boxes, [[0, 0, 1, 1]])
+
+
+def test_sizes_are_whole_steps(predictor: Predictor) -> None:
+    description = predictor.description
+    larger = description.with_view_size(192)
+    assert (larger.spec.layout.shorter, larger.spec.layout.size) == (192, 384)
+    assert larger.spec.grid_size == (12, 12)
+    assert description.with_view_size(128) is description
+    with pytest.raises(UsageError, match=r"no multiple of 64, twice .* nearest are 128 and 192"):
+        description.with_view_size(160)
+    layout = dataclasses.replace(description.spec.layout, step=128)
+    spec = dataclasses.replace(description.spec, layout=layout)
+    with pytest.raises(UsageError, match="192 is no multiple of 128, the step of its views: "):
+        dataclasses.replace(description, spec=spec).with_view_size(192)
 
 
 def test_the_strongest_place_is_a_cell_of_the_frame(

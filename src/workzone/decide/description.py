@@ -137,12 +137,15 @@ class Description:
             raise UsageError(f"--size {size}: views have at most {MAX_SIDE} px a side")
         cell = layout.size // rows
         multiple = 2 * cell if layout.halves else cell
+        if layout.shorter:
+            multiple = layout.step
         if size < multiple or size % multiple:
             lower = max(1, size // multiple) * multiple
+            why = {cell: "the side of a cell", 2 * cell: "twice the side of a cell"}
             raise UsageError(
-                f"--size {size} is no multiple of {multiple}"
-                f"{', twice' if layout.halves else ','} the side of a cell: "
-                f"the nearest are {lower} and {lower + multiple}"
+                f"--size {size} is no multiple of {multiple}, "
+                f"{why.get(multiple, 'the step of its views')}: the nearest are {lower} and "
+                f"{lower + multiple}"
             )
         layout = layout.with_view_size(size)
         grid_size = (layout.size // cell, layout.size // cell)

@@ -20,12 +20,11 @@ from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
 from workzone.engine.operations import photo_operations
 from workzone.engine.program import GraphName, Program, Seen
-from workzone.engine.quantize import KEPT_FLOAT, quantise
+from workzone.engine.quantize import KEPT_FLOAT, given_to_reader, quantise
 from workzone.engine.torch_engine import save_graph, torch_program
 from workzone.engine.tracing import Graph, quiet, trace, write_onnx
 from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.files import replacing_folder, write_text, writing
-from workzone.views import halved
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,7 @@ def _int8(
     Raises:
         BundleError: none of it can be int8.
     """
-    views = [seen.pixels for seen in calibration]
-    if bundle.spec.layout.halves:  # which the reader is given too
-        views += [np.stack([halved(view) for view in pixels]) for pixels in views]
+    views = given_to_reader(calibration, bundle.spec.layout)
     tried: tuple[Program, GateReport] | None = None
     with tempfile.TemporaryDirectory() as scratch:
         floats = Path(scratch) / "plain.onnx"

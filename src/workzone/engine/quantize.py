@@ -17,13 +17,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from workzone.engine.program import Seen
 from workzone.engine.tracing import quiet
 from workzone.errors import MissingExtraError
+from workzone.views import ViewLayout, halved
 
 KEPT_FLOAT = (0, 3, 9)
 """How many weights at either end of a graph stay float32, tried in this order until one passes."""
 
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
+
+
+def given_to_reader(images: Sequence[Seen], layout: ViewLayout) -> list[npt.NDArray[np.uint8]]:
+    """What a reader is given of images, uint8 ``[V, 3, h, w]`` each: views, and their halves."""
+    views = [image.pixels for image in images]
+    if layout.halves:
+        views += [np.stack([halved(view) for view in pixels]) for pixels in views]
+    return views
 
 
 def quantise(
