@@ -70,7 +70,7 @@ def test_only_the_kept_views_are_read(
 ) -> None:
     paths = [tiny.root / s.image.path for s in tiny.manifest][:4]
     bundle_predictor(bundle, lite0).predict(paths)
-    assert read_views == [1, KEEP - 1] * 4
+    assert sorted(read_views) == sorted([1, KEEP - 1] * 4)  # images pass each other
 
 
 def test_with_one_view_the_glance_is_all_there_is(
