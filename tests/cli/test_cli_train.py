@@ -134,7 +134,8 @@ def test_the_dense_presets_from_a_manifest_to_overlays(
 ) -> None:
     small = ["--size", 128, "--precision", "float32", "--store", tmp_path / "features"]
     changes, model = ["epochs=2", "sampling.source_weights.made=0.5"], tmp_path / "model"
-    invoke("train", tiny.manifest_path, *changes, "-o", model, "--preset", preset, *small)
+    args = ["train", tiny.manifest_path, *changes, "-o", model, "--preset", preset, *small]
+    assert f"{backbone}, the frame, its shorter side 128 px; float32" in invoke(*args).stderr
     description = json.loads((model / "bundle.json").read_text())
     cells = {"width": width, "tail": True, "hidden": 0, "top": 4, "dropout": 0.2, "mix_style": 0.5}
     assert description["detector"]["cells"] == cells
