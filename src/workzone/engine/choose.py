@@ -131,7 +131,7 @@ def load_program(
     exported = read_exported(folder)
     unnamed = engine is None and precision is None and device == "cpu"
     if unnamed and exported.precision == "float32" and exported.faster is not None:
-        with suppress(MissingExtraError, UsageError):  # not installed, or not in this processor
+        with suppress(WorkzoneError):  # not installed, or not in this processor
             name, faster = exported.faster
             made = make_engine(name, exported.graphs(), precision=faster, threads=threads)
             return Program(exported, made)

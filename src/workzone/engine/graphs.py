@@ -116,7 +116,7 @@ class CellsJudge(GraphModule):
         """
         head, size = self.head, (grid.shape[2], grid.shape[3])
         beyond = beyond_frame(boxes, size)
-        judged = head.judged(grid.flatten(2, 3), size, ~beyond)
+        judged = head.judged(grid.flatten(2, 3), size)
         cells = head.score(judged, head.scale).masked_fill(beyond, OUTSIDE)
         top = head.config.top
         if not torch.compiler.is_exporting():  # a graph has as many cells: see its folder

@@ -130,7 +130,7 @@ class CellHead(nn.Module):
             for row, image in enumerate(grid.to(self.mean.device).split(1)):
                 views = image[:, None] if image.ndim == 3 else image  # one view alone
                 part, size = by_scale(views, grid_size)[0]
-                inside = None if boxes is None else ~beyond_frame(boxes[row : row + 1], size)
+                inside = None if boxes is None else ~unread(boxes[row : row + 1], size)
                 cells = self.judged(part, size, inside).flatten(0, 2)
                 if inside is not None:
                     cells = cells[inside.flatten()]
@@ -174,10 +174,10 @@ class CellHead(nn.Module):
         scales = by_scale(grid, grid_size)
         judged, logits = [], []
         for part, size in scales[:1] if self.training else scales:
-            inside = None if boxes is None else ~beyond_frame(boxes, size)
+            inside = None if boxes is None else ~unread(boxes, size)
             cells = self._cells(part, size, scale, inside)
-            if inside is not None:
-                cells = cells.masked_fill(~inside, OUTSIDE)
+            if boxes is not None:
+                cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
             judged.append(cells)
             logits.append(self.strongest(cells.flatten(1)).values.mean(dim=1))
         return torch.cat(judged, dim=2), torch.stack(logits).mean(dim=0)
@@ -283,6 +283,20 @@ def beyond_frame(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tenso
         beyond.append((centres < 0) | (centres > 1))
     rows, columns = beyond
     return (rows[..., :, None] | columns[..., None, :]).flatten(2)
+
+
+def unread(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    """Cells, bool ``[B, V, N]``, that the backbone has not read: see `features.reading.in_square`.
+
+    They lie behind a frame in its own shape. The padding of a square lies around its frame, and was
+    read.
+
+    Args:
+        boxes: of the views ``[B, V, 4]``, in fractions of the frame.
+        grid_size: rows and columns of a view's grid.
+    """
+    behind = (boxes[..., :2] >= 0).all(dim=-1)
+    return beyond_frame(boxes, grid_size) & behind[..., None]
 
 
 def mix_style(grid: torch.Tensor, share: float, inside: torch.Tensor | None = None) -> torch.Tensor:
