@@ -252,6 +252,34 @@ def test_rows_are_the_same_however_many_cores_there_are(manifest, monkeypatch, c
     assert [name for name, _ in store.rows] == [s.content_hash for s in manifest for _ in "ab"]
 
 
+class OnGpu(FakeBackbone):
+    """Says that it is on a GPU."""
+
+    device = torch.device("cuda")
+
+
+def test_on_a_gpu_one_thread_computes_and_others_prepare(manifest, monkeypatch):
+    computing, preparing, plain = set(), set(), FakeBackbone()
+
+    def read(backbone, pixels, spec):
+        computing.add(threading.get_ident())
+        return read_views(plain, pixels, spec)
+
+    def views(*arguments, **options):
+        preparing.add(threading.get_ident())
+        return sample_views(*arguments, **options)
+
+    monkeypatch.setattr(extract_module, "read_views", read)
+    monkeypatch.setattr(extract_module, "sample_views", views)
+    work = extraction(manifest, OnGpu(), copies=1)
+    store = work.run()
+    check_rows(extraction(manifest, plain), store)
+    assert len(store) == 10
+    assert len(computing) == 1
+    assert not computing & preparing
+    assert threading.get_ident() not in computing | preparing
+
+
 # What is stored
 
 
