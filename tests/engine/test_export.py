@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,16 @@ from engine.made_models import CASES, images, made, made_of, tiny_vit
 from engine.shared_graphs import export
 from workzone.decide.bundle import Bundle
 from workzone.decide.bundle_json import default_model
+from workzone.engine import export as exporting
 from workzone.engine.choose import load_program
 from workzone.engine.export import Export
-from workzone.engine.program import Floats, Program
+from workzone.engine.folder import read_exported
+from workzone.engine.program import Engine, Floats, Program
 from workzone.engine.torch_engine import torch_program
 from workzone.errors import BundleError, UsageError
 from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
+from workzone.run.predictor import Predictor
 from workzone.scenes.scene import draw_scene
 from workzone.views import ViewLayout
 
@@ -148,6 +152,40 @@ def test_engines_have_folders_of_their_own(engine: str, tmp_path: Path) -> None:
     assert predictor.program.engine.name == engine
     with pytest.raises(UsageError, match=f"exported for engine {engine}, which engine onnx does"):
         load_program(done.folder, engine="onnx")
+
+
+def test_torch_runs_strips_that_are_one_cell_high(tmp_path: Path) -> None:
+    bundle, backbone = made(FRAMES)
+    done = export(bundle, backbone, tmp_path / "model", images(bundle), engine="torch")
+    random = np.random.default_rng(0)
+    strips = [
+        random.integers(0, 256, shape, dtype=np.uint8) for shape in ((30, 400, 3), (400, 30, 3))
+    ]
+    found = workzone.load(done.folder).predict(strips)
+    wanted = Predictor(torch_program(bundle, backbone)).predict(strips)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
+
+
+def test_a_lower_precision_runs_a_folder_unasked_after_many_images_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = exporting.make_engine
+
+    def stand_in(engine: str, files: Any, *, precision: str, **more: Any) -> Engine:
+        if precision != "bfloat16":
+            return make(engine, files, precision=precision, **more)
+        made_by = make("onnx", files, precision="float32")
+        made_by.name, made_by.precision = "openvino", "bfloat16"  # type: ignore[misc]
+        return made_by
+
+    monkeypatch.setattr(exporting, "make_engine", stand_in)
+    bundle, backbone = made(FRAMES)
+    for fewest, chosen in ((13, None), (12, ("openvino", "bfloat16"))):
+        monkeypatch.setattr(exporting, "FEWEST_FOR_DEFAULT", fewest)
+        done = export(bundle, backbone, tmp_path / str(fewest), images(bundle))
+        assert (done.faster is not None) == (chosen is not None)
+        assert read_exported(done.folder).faster == chosen
 
 
 def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:

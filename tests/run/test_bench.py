@@ -12,9 +12,10 @@ from PIL import Image
 
 from cli_invoke import invoke
 from made_images import blob_image
+from workzone.errors import ImageError
 from workzone.run import bench as benching
 from workzone.run.bench import Bench, NoisyMachineError, Speed, bench
-from workzone.run.predictor import Predictor
+from workzone.run.predictor import Predictor, load
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(frames: Path) -> Bench:
-    return bench([None], frames, seconds=1, most_spread=1e9)
+    return bench([None], frames, seconds=1000, most_spread=1e9)
 
 
 @pytest.mark.usefixtures("quiet")
@@ -46,17 +47,41 @@ def test_the_default_model_is_timed_on_every_engine_that_runs_it(frames: Path) -
     assert {("onnx", "float32"), ("openvino", "float32")} <= set(names)
     assert "int8" not in {precision for _, precision in names}  # that takes another export
     assert (result.images, result.rounds) == (2, 2)
+    shares = {row.precision: row.matrix_share for row in result.rows}
     for row in result.rows:
         assert row.model == "default"
         assert min(row.images_per_second, row.photo, row.photo_beside, row.image_side) > 0
         assert row.spread >= 0
-    shares = {row.precision: row.matrix_share for row in result.rows}
-    (onnx,) = (row for row in result.rows if (row.engine, row.precision) == ("onnx", "float32"))
-    operations = benching._operations(Predictor())
-    assert operations is not None
-    assert onnx.matrix_share == pytest.approx(operations * onnx.images_per_second / 1e12)
-    assert shares.get("bfloat16") is None  # its rate is not known here
+    assert set(shares.values()) == {None}  # of frames in other sizes nothing is counted
     assert result.matrix_rates == {"float32": 1e12}
+
+
+@pytest.mark.usefixtures("quiet")
+def test_of_drawn_photographs_the_share_of_the_matrix_rate_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(benching, "FRAMES", 1)
+    predictor = load(engine="onnx", precision="float32")
+    entries = [(name, "onnx", name, predictor) for name in ("float32", "bfloat16")]
+    monkeypatch.setattr(benching, "_contenders", lambda _: entries)
+    known, unknown = bench([None], seconds=1, most_spread=1e9).rows
+    operations = benching._operations(predictor)
+    assert operations is not None
+    assert operations > 1e9
+    assert known.matrix_share == pytest.approx(operations * known.images_per_second / 1e12)
+    assert unknown.matrix_share is None  # of its precision there is no rate
+
+
+@pytest.mark.usefixtures("quiet")
+def test_slow_models_score_fewer_images(monkeypatch: pytest.MonkeyPatch, frames: Path) -> None:
+    monkeypatch.setattr(benching, "_contenders", lambda _: [("m", "e", "float32", Predictor())])
+    assert bench([None], frames, seconds=1e-6, most_spread=1e9).images == 1
+
+
+def test_an_image_that_cannot_be_read_is_named_before_anything_is_timed(frames: Path) -> None:
+    (frames / "torn.jpg").write_bytes(benching._drawn(0)[:5000])
+    with pytest.raises(ImageError, match=r"torn\.jpg"):
+        bench([None], frames)
 
 
 def test_a_busy_machine_gives_no_figures(monkeypatch: pytest.MonkeyPatch, frames: Path) -> None:

@@ -33,6 +33,7 @@ class Export:
 
     folder: Path
     report: GateReport
+    faster: GateReport | None  # of what will run the folder where it can, see `ExportedModel`
 
 
 def export(
@@ -95,17 +96,18 @@ def export(
         with writing(aside / "training.json") as path:
             path.write_bytes(training_json(bundle))
         write_text(aside / "NOTICE.txt", notice(bundle, backbone="in the graphs of this folder"))
+        faster = _faster(bundle, files, engine, precision, reference, images)
         held = program_json(
             bundle,
             engine=engine,
             precision=precision,
             files={p.name: file_hash(p) for p in sorted(aside.iterdir()) if p.suffix in _HASHED},
             gate=report,
-            faster=_faster(bundle, files, engine, precision, reference, images),
+            faster=faster,
             operations=photo_operations(bundle, backbone),
         )
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
-    return Export(folder, report)
+    return Export(folder, report, faster)
 
 
 def _faster(
@@ -116,8 +118,11 @@ def _faster(
     reference: Program,
     images: Sequence[GateImage],
 ) -> GateReport | None:
-    """How bfloat16 compares, of graphs in float32 that OpenVINO reads; None: not here, or badly."""
-    if precision != "float32" or engine == "torch":
+    """How bfloat16 compares, of graphs in float32 that OpenVINO reads.
+
+    None: not here, badly, or on too few images to make it the default.
+    """
+    if precision != "float32" or engine == "torch" or len(images) < FEWEST_FOR_DEFAULT:
         return None
     try:
         faster = make_engine("openvino", files, precision="bfloat16")
@@ -143,6 +148,9 @@ def check_output(folder: Path) -> None:
         what = "a bundle" if (folder / "bundle.json").exists() else "something else"
         raise BundleError(f"{folder} holds {what}, no exported model; name another folder")
 
+
+FEWEST_FOR_DEFAULT = 200
+"""Images that a lower precision must have been compared on to run a folder unasked."""
 
 _HASHED = {*GRAPH_FILES.values(), ".bin"}
 

@@ -81,7 +81,7 @@ def bench(
     models: Sequence[Path | None],
     images: Path | None = None,
     *,
-    seconds: float = 90.0,
+    seconds: float = 60.0,
     most_spread: float = MOST_SPREAD,
     least_share: float = LEAST_SHARE,
 ) -> Bench:
@@ -90,15 +90,18 @@ def bench(
     Args:
         models: folders of bundles or programs; None: the model that comes with workzone.
         images: a photograph, a folder or a manifest; None: drawn frames of 1280 x 720.
-        seconds: to spend on the rounds.
+        seconds: to spend on the rounds; of slow models fewer images are scored in each.
         most_spread: see `MOST_SPREAD`.
         least_share: see `LEAST_SHARE`.
 
     Raises:
         NoisyMachineError: the machine is too busy to measure on.
         UsageError: no images there.
+        ImageError: one of the images cannot be read; the message names it.
         WorkzoneError: see :func:`workzone.load`.
     """
+    files = _files(images)
+    entries = [entry for model in models for entry in _contenders(model)]
     free = _share_of_cores()
     if free < least_share:
         raise NoisyMachineError(
@@ -106,12 +109,12 @@ def bench(
             f"{core_count()} cores, and {least_share:.0%} is the least. Stop what else runs, and "
             "try again"
         )
-    files = _files(images)
-    entries = [entry for model in models for entry in _contenders(model)]
     rates = {precision: matrix_rate(precision) for precision in {p for *_, p, _ in entries}}
     for *_, predictor in entries:  # first calls allocate and compile
-        _folder(predictor, files)
+        _folder(predictor, files[:1] * 2)
         predictor.predict(files[0].data)
+    once = sum(_milliseconds(_folder, predictor, files) for *_, predictor in entries) / 1000
+    files = files[: max(1, int(len(files) * seconds / (ROUNDS[0] * once)))]
     rounds = _rounds(entries, files, seconds)
     with busy():
         beside = [
@@ -122,7 +125,9 @@ def bench(
     for number, (model, engine, precision, predictor) in enumerate(entries):
         speeds = [of_all[number].images_per_second for of_all in rounds]
         low, middle, high = statistics.quantiles(speeds, n=4)
-        rate, operations = rates[precision], _operations(predictor)
+        # Operations are counted for a photograph of the drawn ones' size.
+        operations = _operations(predictor) if images is None else None
+        rate = rates[precision]
         share = None if rate is None or operations is None else operations * middle / rate
         rows.append(
             Speed(
@@ -160,7 +165,7 @@ _Entry = tuple[str, str, str, Predictor]
 
 def _contenders(model: Path | None) -> Iterator[_Entry]:
     """A model on what runs it: name, engine, precision."""
-    name = "default" if model is None else model.name
+    name = "default" if model is None else str(model)
     first = load(model)
     description, engine = first.description, first.program.engine
     yield name, engine.name, engine.precision, first
@@ -180,8 +185,10 @@ def _contenders(model: Path | None) -> Iterator[_Entry]:
 def _files(images: Path | None) -> list[Encoded]:
     if images is None:
         return [encoded(_drawn(number), f"drawn {number}") for number in range(FRAMES)]
-    found = find_images([images]).images[: 4 * FRAMES]
-    return [item.load() for _, item in found]
+    files = [item.load() for _, item in find_images([images]).images[: 4 * FRAMES]]
+    for file in files:
+        decode_pixels(file.data, name=file.name)
+    return files
 
 
 def _drawn(seed: int) -> bytes:
