@@ -1,6 +1,7 @@
 """The default model's recipe on sources it never saw, and the model that is shipped.
 
-    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--ship FOLDER]
+    python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy.json [--permitted]
+        [--ship FOLDER]
     python benchmarks/accuracy.py PHOTOS -o benchmarks/results/accuracy_dense2.json --preset dense2
 
 PHOTOS holds ``labels.csv`` (file, label, group, redistributable_weights) and ``boxes.csv`` (see
@@ -551,7 +552,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--preset", default="dense")
-    parser.add_argument("--permitted", action="store_true", help="and no other models or sizes")
+    parser.add_argument("--permitted", action="store_true", help="and no other models")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
@@ -567,11 +568,11 @@ def main() -> None:
 
     tested = [s for s in samples if not is_made(s) and (s.group or "").startswith(ALL_LEFT_OUT)]
     challenge = write_challenge(Manifest(tested, work), work / "challenge")
-    wanted_settings, sizes = SETTINGS, SIZES
+    wanted_settings = SETTINGS
     if options.permitted:
-        wanted_settings, sizes = SETTINGS[:1], (LEARNED,)
+        wanted_settings = SETTINGS[:1]
         samples = [s for s in samples if s.source == "scenes" or s.group in groups]
-    stores = {size: stored(Manifest(tested, work), size) for size in sizes}
+    stores = {size: stored(Manifest(tested, work), size) for size in SIZES}
     of_challenge = stored(challenge, LEARNED)
     stores[LEARNED] = stored(Manifest(samples, work), LEARNED, COPIES)
     learned = examples_of(samples, work, stores[LEARNED], settings(recipe, 0), copies=COPIES)
@@ -589,10 +590,10 @@ def main() -> None:
                 detector = kept(file, recipe, train_one)
                 test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
                 sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
-                found = {size: logits(detector, stores[size], test) for size in sizes}
+                found = {size: logits(detector, stores[size], test) for size in SIZES}
                 judged = {
                     f"{size} px{scale}": figures(test, found[size][scale])
-                    for size in sizes
+                    for size in SIZES
                     for scale in SCALES
                 }
                 of_sent = logits(detector, of_challenge, sent)[BOTH]

@@ -19,6 +19,7 @@ EARLIER = RESULTS / "accuracy_without_boxes.json"
 """Of the recipe before photographs had boxes and images six copies: of dense2 and self-training."""
 FOLDS = ("us", "web", "br")
 SETTINGS = ("permitted", "all")
+"""Of the earlier records; today's has the first alone."""
 SIZE = "512 px"
 """Of the views that the recipe judges by."""
 FIGURES = ("mcc", "brier", "ece", "reward")
@@ -68,32 +69,24 @@ def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) ->
 
 
 def readme_table(results: dict[str, Any], peers: dict[str, Any]) -> str:
-    """The shipped setting in short, and the recipe with all photographs."""
-    rows = peers_table(results, peers, "permitted").splitlines()
-    rows[-2] = rows[-2].replace("the recipe", "dense detector, permitted photographs (as shipped)")
-    everything = peers_table(results, peers, "all").splitlines()[-2]
-    return "\n".join(
-        [*rows, everything.replace("**the recipe**", "dense detector, all photographs")]
-    )
+    """The shipped model's recipe beside its peers."""
+    rows = peers_table(results, peers, "permitted")
+    return rows.replace("the recipe", "dense detector, as shipped")
 
 
 def cut_table(results: dict[str, Any]) -> str:
     """What calibration does on sources that it was, and was not, fitted on."""
-    rows = [line(["MCC, mean of the folds", *SETTINGS]), "|---|---|---|"]
-    settings = [results["summary"][setting] for setting in SETTINGS]
-    plain = []
-    for own in settings:
-        low, high = own["intervals"]["as it is"]["mean"]["mcc"]
-        plain.append(f"{own[SIZE]['mean']['mcc']:.2f} ({low:.2f} to {high:.2f})")
-    rows.append(line(["as it comes, at 0.5", *plain]))
+    rows = [line(["", "MCC, mean of the folds"]), "|---|---|"]
+    own = results["summary"]["permitted"]
+    low, high = own["intervals"]["as it is"]["mean"]["mcc"]
+    plain = f"{own[SIZE]['mean']['mcc']:.2f} ({low:.2f} to {high:.2f})"
+    rows.append(line(["as it comes, at 0.5", plain]))
     for known in ("of the other two folds", "of all three folds"):
         for more in ("", ", share estimated"):
-            cells = []
-            for own in settings:
-                found = own["calibration"][known + more]
-                low, high = found["interval"]
-                cells.append(f"{found['mean']:.2f} ({low:.2f} to {high:.2f})")
-            rows.append(line([f"calibrated on photographs {known}{more}", *cells]))
+            found = own["calibration"][known + more]
+            low, high = found["interval"]
+            cell = f"{found['mean']:.2f} ({low:.2f} to {high:.2f})"
+            rows.append(line([f"calibrated on photographs {known}{more}", cell]))
     return "\n".join(rows)
 
 
@@ -122,14 +115,13 @@ def shift_table(results: dict[str, Any], setting: str) -> str:
 def sizes_table(results: dict[str, Any]) -> str:
     """Smaller and larger views; with their halves, and either alone."""
     rows = [
-        line(["views", *(f"permitted, *{fold}*" for fold in FOLDS), "permitted", "all"]),
-        "|---|---|---|---|---|---|",
+        line(["views", *(f"*{fold}*" for fold in FOLDS), "mean"]),
+        "|---|---|---|---|---|",
     ]
-    own = results["summary"]
-    for name in own["permitted"]:
+    own = results["summary"]["permitted"]
+    for name in own:
         if " px" in name:
-            cells = [pair(own["permitted"][name][fold]) for fold in (*FOLDS, "mean")]
-            rows.append(line([name, *cells, pair(own["all"][name]["mean"])]))
+            rows.append(line([name, *(pair(own[name][fold]) for fold in (*FOLDS, "mean"))]))
     return "\n".join(rows)
 
 
@@ -152,19 +144,15 @@ def challenge_table(results: dict[str, Any]) -> str:
     """As the subnet sends images."""
     names = ("as it is", *LEVELS)
     rows = [line(["", *names, "mean of the levels"]), "|---|---|---|---|---|---|---|"]
-    for setting in SETTINGS:
-        own = results["summary"][setting]
-        for fold in (*FOLDS, "mean"):
-            found = [own[name][fold] for name in LEVELS]
-            mean = {k: float(np.mean([row[k] for row in found])) for k in ("auc", "mcc")}
-            cells = [pair(own[SIZE][fold]), *map(pair, found), pair(mean)]
-            rows.append(
-                line([f"{setting}, *{fold}*" if fold != "mean" else f"{setting}, mean", *cells])
-            )
-    for setting in SETTINGS:
-        rewards = [results["summary"][setting][name]["mean"]["reward"] for name in LEVELS]
-        cells = [f"{value:.2f}" for value in (*rewards, float(np.mean(rewards)))]
-        rows.append(line([f"{setting}, expected reward", "", *cells]))
+    own = results["summary"]["permitted"]
+    for fold in (*FOLDS, "mean"):
+        found = [own[name][fold] for name in LEVELS]
+        mean = {k: float(np.mean([row[k] for row in found])) for k in ("auc", "mcc")}
+        cells = [pair(own[SIZE][fold]), *map(pair, found), pair(mean)]
+        rows.append(line([fold if fold == "mean" else f"*{fold}*", *cells]))
+    rewards = [own[name]["mean"]["reward"] for name in LEVELS]
+    cells = [f"{value:.2f}" for value in (*rewards, float(np.mean(rewards)))]
+    rows.append(line(["expected reward", "", *cells]))
     seen = [results["summary"]["still visible"][name] for name in LEVELS]
     cells = [f"{100 * value:.0f} %" for value in (*seen, float(np.mean(seen)))]
     rows.append(line(["road work still in the picture", "100 %", *cells]))
@@ -272,7 +260,7 @@ def self_training_table(results: dict[str, Any]) -> str:
 def tables(results: dict[str, Any]) -> str:
     """All of them."""
     peers = json.loads((RESULTS / "peers.json").read_text())["results"]
-    parts = [peers_table(results, peers, setting) for setting in SETTINGS]
+    parts = [peers_table(results, peers, "permitted")]
     parts += [cut_table(results), shift_table(results, "permitted")]
     parts += [sizes_table(results), challenge_table(results)]
     return "\n\n".join(parts)

@@ -1,13 +1,11 @@
-"""The default model on other engines, and by evaluation, beside torch: the gate's figures, times.
+"""The default model on other engines, and by evaluation, beside torch: the gate's figures.
 
     WORKZONE_PHOTOS=... python benchmarks/engines.py -o benchmarks/results/engines.json
 
-The folder holds ``labels.csv`` (``file, label``). Photographs are taken at even steps of the list;
-the ranges of int8 are measured on others, once for each of its attempts (see
-:mod:`workzone.engine.quantize`). Times are of one thread, all programs in turn on each of
-``--timed`` photographs: the median, and in brackets the quartiles, which tell how noisy it was.
-MCC here says only that both decide alike: the model learned from some of these pictures. Evaluation
-reads features that torch made and stored in 16 bits.
+The folder holds ``labels.csv`` (``file, label, redistributable_weights``). Photographs are drawn
+among those that the model did not learn from; the ranges of int8 are measured on the rest of them,
+once for each of its attempts (see :mod:`workzone.engine.quantize`). Evaluation reads features that
+torch made and stored in 16 bits. How fast each is: ``pipeline.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import csv
 import dataclasses
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +47,7 @@ from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
 ENGINES = (("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
-MEASURED_ON = 48
+COMPARED, MEASURED_ON = 440, 48
 
 
 class Remembered(Program):
@@ -67,12 +64,13 @@ class Remembered(Program):
         return [self._answers[id(image)] for image in images]
 
 
-def listed(folder: Path, count: int, *, first: int = 0) -> Manifest:
-    """So many of the listed photographs, from row ``first`` on."""
+def left_out(folder: Path) -> Manifest:
+    """The photographs that shipped weights may not learn from, shuffled."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+        rows = [r for r in csv.DictReader(handle) if r["redistributable_weights"] != "yes"]
     samples = []
-    for row in rows[first :: max(1, len(rows) // count)][:count]:
+    for number in np.random.default_rng(0).permutation(len(rows)):
+        row = rows[number]
         digest = content_hash((folder / row["file"]).read_bytes())
         label = int(row["label"])
         samples.append(Sample(row["file"], ImageRef(row["file"]), label=label, content_hash=digest))
@@ -136,45 +134,26 @@ def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, P
     return found
 
 
-def times(runs: dict[str, Program], images: list[GateImage]) -> dict[str, Any]:
-    """Milliseconds per image: quartiles of each program."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for image in images:
-        for name, program in runs.items():
-            start = time.perf_counter()
-            program.run([image.seen])
-            taken[name].append(1000 * (time.perf_counter() - start))
-    quartiles = {n: np.percentile(told, (25, 50, 75)).tolist() for n, told in taken.items()}
-    return {
-        name: {"median": round(median, 1), "quartiles": [round(low, 1), round(high, 1)]}
-        for name, (low, median, high) in quartiles.items()
-    }
-
-
 def main() -> None:
     """Export once, compare every engine that this processor can run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=220)
-    parser.add_argument("--timed", type=int, default=40)
+    parser.add_argument("--count", type=int, default=COMPARED)
     options = parser.parse_args()
     bundle = read_bundle(default_model())
     backbone = bundle_backbone(bundle)
     reference = Remembered(torch_program(bundle, backbone, precision="float32"))
     photos, layout = Path(os.environ["WORKZONE_PHOTOS"]), bundle.spec.layout
-    manifest = listed(photos, options.count)
+    samples = list(left_out(photos))
+    manifest = Manifest(samples[: options.count], photos)
     images = photographs(manifest, layout)
-    names = {image.name for image in images}
-    others = [sample for sample in listed(photos, options.count, first=1) if sample.id not in names]
-    others = others[:: max(1, len(others) // MEASURED_ON)][:MEASURED_ON]
+    others = samples[options.count :][:MEASURED_ON]
     measured = photographs(Manifest(others, photos), layout)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model"
         export(bundle, backbone, place, gate_images(bundle, None, count=8))
         found = programs(place, Path(folder), measured)
-        runs = {name: program for name, program in found.items() if isinstance(program, Program)}
-        timed = times(runs, images[: options.timed])
         sizes = {
             "float32": place / "reader.onnx",
             **{f"int8, {kept}": Path(folder) / f"reader-{kept}.onnx" for kept in KEPT_FLOAT},
@@ -185,7 +164,7 @@ def main() -> None:
                 results[name] = {"not measured": program}
                 continue
             report = compare(program, reference, images)
-            told = report.to_json() | {"failures": report.failures, "milliseconds": timed[name]}
+            told = report.to_json() | {"failures": report.failures}
             results[name] = {
                 key: value for key, value in told.items() if key not in ("flipped", "furthest")
             }

@@ -13,9 +13,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from engines import evaluation, listed
+from engines import COMPARED, evaluation, left_out
 from record import write_record
 
+from workzone.data.manifest import Manifest
 from workzone.decide.bundle import read_bundle
 from workzone.decide.bundle_json import default_model
 from workzone.features.spec import StoredType
@@ -29,11 +30,12 @@ def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=220)
+    parser.add_argument("--count", type=int, default=COMPARED)
     options = parser.parse_args()
     bundle = read_bundle(default_model())
     backbone = bundle_backbone(bundle)
-    manifest = listed(Path(os.environ["WORKZONE_PHOTOS"]), options.count)
+    photos = Path(os.environ["WORKZONE_PHOTOS"])
+    manifest = Manifest(list(left_out(photos))[: options.count], photos)
     results: dict[str, Any] = {}
     for stored in STORED:
         results[stored] = evaluation(bundle, backbone, manifest, open_program(None), stored)

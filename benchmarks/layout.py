@@ -1,14 +1,13 @@
-"""Frames in their own shape beside the views that the default model has so far.
+"""Frames in their own shape, as the default model has them, beside the views that it had before.
 
-    python benchmarks/accuracy.py PHOTOS -o FILE --permitted
-    python benchmarks/layout.py FILE -o benchmarks/results/layout.json
+    python benchmarks/layout.py -o benchmarks/results/layout.json
 
 Leave one source out, three seeds, the recipe and the photographs that shipped weights may learn
 from. *squares*: the whole frame padded to 512 x 512 px, and its left and right square, each read at
-half its size too; as recorded in ``accuracy.json``. *frame*: the frame in its own shape, 512 px on
-its shorter side and at most 896 on its longer, read at half its size too; from FILE. What a
-photograph of 1280 x 720 costs the backbone is counted and, on one core by ONNX Runtime, timed in
-turns.
+half its size too; as recorded in ``accuracy_squares.json``. *frame*: the frame in its own shape,
+512 px on its shorter side and at most 896 on its longer, read at half its size too; as recorded in
+``accuracy.json``. What a photograph of 1280 x 720 costs the backbone is counted and, on one core by
+ONNX Runtime, timed in turns.
 """
 
 from __future__ import annotations
@@ -41,7 +40,8 @@ LAYOUTS = {
     ),
     "frame": preset("dense").layout,
 }
-RECORDED = Path(__file__).parent / "results" / "accuracy.json"
+RESULTS = Path(__file__).parent / "results"
+RECORDED = {"squares": RESULTS / "accuracy_squares.json", "frame": RESULTS / "accuracy.json"}
 KINDS = ("512 px", "512 px alone", *(f"level {level}" for level in range(4)))
 """What was judged: photographs as they are, without halves, and as the subnet sends them."""
 FOLDS = ("us", "web", "br", "mean")
@@ -106,11 +106,10 @@ def _read(program: Program, views: list[npt.NDArray[np.uint8]]) -> None:
 def main() -> None:
     """Compare and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("frame", type=Path, help="the record of frames in their own shape")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    figures = {"squares": judged(RECORDED), "frame": judged(options.frame)}
+    figures = {name: judged(record) for name, record in RECORDED.items()}
     counted, spent = operations(), milliseconds(options.rounds)
     results = {
         name: {

@@ -63,8 +63,76 @@ def looks_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def pipeline_tables(results: dict[str, Any]) -> str:
+    """Speed, then what it costs in accuracy, docs/performance.md."""
+    return f"{speed_table(results)}\n{gate_table(results)}"
+
+
+def speed_table(results: dict[str, Any]) -> str:
+    """A folder and a photograph."""
+    rows = []
+    for name, row in results["table"].items():
+        ratios = results["ratios"][name]
+        cells = [
+            f"{row['images per second']:.1f}",
+            f"{ratios['folder, times 53a51bb']:.1f}",
+            f"{row['core ms per image']:.0f}",
+            f"{row['photo, ms']:.0f}",
+            f"{row['photo beside busy processes, ms']:.0f}",
+            f"{row['peak memory, MB']:.0f}",
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def gate_table(results: dict[str, Any]) -> str:
+    """What an engine and precision change in decisions."""
+    rows = []
+    for name, gate in results["gate"].items():
+        if "failed" in gate:
+            rows.append(f"| {name} | {gate['failed']} | | | |")
+            continue
+        cells = [
+            f"{gate['flips']} of {gate['images']}",
+            f"{gate['largest_difference']:.1g}",
+            f"{gate['mcc']:.3f} for {gate['reference_mcc']:.3f}",
+            f"{gate['calibration_error']:.3f} for {gate['reference_calibration_error']:.3f}",
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def profile_table(results: dict[str, Any]) -> str:
+    """Where the backbone's time goes, docs/performance.md."""
+    rows = []
+    for kind in ("stem", "pointwise", "depthwise", "other"):
+        cells = [f"{100 * results['float32']['kinds'][kind]['share of operations']:.0f} %"]
+        for precision in ("float32", "bfloat16"):
+            row = results[precision]["kinds"][kind]
+            cells += [f"{row['milliseconds']:.1f}"]
+            cells += [f"{row['share of the matrix rate']:.2f}" if kind != "other" else ""]
+        rows.append(f"| {kind} | {' | '.join(cells)} |")
+    whole = [
+        f"{results[precision]['milliseconds']:.1f} | "
+        f"{results[precision]['share of the matrix rate']:.2f}"
+        for precision in ("float32", "bfloat16")
+    ]
+    return "\n".join([*rows, f"| all | 100 % | {' | '.join(whole)} |"])
+
+
+def memory_table(results: dict[str, Any]) -> str:
+    """Memory over a long folder, docs/performance.md."""
+    wanted = (0.05, 0.25, 0.5, 0.75, 1.0)
+    curve = results["curve"]
+    rows = []
+    for share in wanted:
+        point = min(curve, key=lambda p: abs(p["images"] - share * results["images"]))
+        rows.append(f"| {point['images']:,} | {point['seconds']:,} | {point['MB']} |")
+    return "\n".join(rows)
+
+
 def latency_table(results: dict[str, Any]) -> str:
-    """One photograph, docs/experiments/performance.md, in milliseconds."""
+    """One photograph, docs/performance.md, in milliseconds."""
     parts = ("whole", "whole, by torch", "decode", "views", "backbone")
     return "\n".join(
         f"| {name} | {' | '.join(f'{row[part]:.0f}' for part in parts)} |"
@@ -83,7 +151,7 @@ def tokens_table(results: dict[str, Any]) -> str:
 
 
 def views_table(results: dict[str, Any]) -> str:
-    """Bytes to views, docs/experiments/performance.md, in milliseconds."""
+    """Bytes to views, docs/performance.md, in milliseconds."""
     names = {
         "a frame (decoding)": "package: decode",
         "views, from a decoded frame": "package: views",
@@ -102,7 +170,7 @@ def views_table(results: dict[str, Any]) -> str:
 
 
 def extraction_table(results: dict[str, Any]) -> str:
-    """Extraction, docs/experiments/performance.md."""
+    """Extraction, docs/performance.md."""
     return "\n".join(
         f"| {shown} | {results[f'{name}, core milliseconds per image']:.0f} "
         f"| {results[f'{name}, images per second']:.2f} |"
@@ -156,6 +224,9 @@ def quantisation_table(results: dict[str, Any]) -> str:
 TABLES = {
     "photographs": photographs_table,
     "test_time": looks_table,
+    "pipeline": pipeline_tables,
+    "backbone_profile": profile_table,
+    "memory_curve": memory_table,
     "latency": latency_table,
     "linear_attention": tokens_table,
     "images": views_table,

@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--before", type=Path, required=True, help="python of the older version")
     parser.add_argument("--images", type=Path, help="manifest for the gate of the exports")
-    parser.add_argument("--count", type=int, default=220, help="images that the gate compares")
+    parser.add_argument("--count", type=int, default=440, help="images that the gate compares")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 SENTENCES = yaml.safe_load((ROOT / "tests" / "figures.yaml").read_text(encoding="utf-8"))
+PROGRAM = ROOT / "src/workzone/weights/lite-onnx/bundle.json"
 LEVELS = [f"level {number}" for number in range(4)]
 OTHERS, EVERY = "of the other two folds", "of all three folds"
 
@@ -67,6 +68,7 @@ def figures() -> dict[str, Any]:
     shipped = accuracy["summary"]["permitted"]
     named: dict[str, Any] = {
         "photographs": photographs,
+        "program": json.loads(PROGRAM.read_text(encoding="utf-8"))["program"],
         "ece": {
             name: float(np.mean([seed["ece"] for seed in method["five folds"]["seeds"]]))
             for name, method in photographs["methods"].items()
@@ -78,11 +80,10 @@ def figures() -> dict[str, Any]:
         ][0],
         "interval": photographs["methods"]["detector"]["five folds"]["first seed"]["figures"],
         "shipped": shipped,
-        "every": accuracy["summary"]["all"],
+        "every": record("accuracy_squares")["summary"]["all"],
         "views": record("images"),
         "extraction": record("extraction"),
         "latency": record("latency"),
-        "resizing": record("resizing"),
         "evaluation": record("evaluation"),
         "light gigabytes": record("light_base")["now"]["megabytes"] / 1000,
         "light": {
@@ -104,7 +105,7 @@ def figures() -> dict[str, Any]:
     }
     for name, results in (("now", accuracy), ("before", before), ("dense2", dense2)):
         own = results["summary"]["permitted"]
-        named[name] = _levels(own) | {"all": _levels(results["summary"]["all"])}
+        named[name] = _levels(own)
         named[name] |= {"auc": own["512 px"]["mean"]["auc"], "us": own["512 px"]["us"]}
         named[name]["as it is"] = own["512 px"]["mean"]["mcc"]
         for short, known in (("others", OTHERS), ("calibrated", EVERY)):
@@ -160,10 +161,13 @@ def test_a_sentence_is_filled_by_paths() -> None:
     [
         ("photographs", "docs/judge/accuracy.md"),
         ("test_time", "docs/judge/evaluation.md"),
-        ("latency", "docs/experiments/performance.md"),
+        ("pipeline", "docs/performance.md"),
+        ("backbone_profile", "docs/performance.md"),
+        ("memory_curve", "docs/performance.md"),
+        ("latency", "docs/performance.md"),
         ("linear_attention", "docs/understand/pruning.md"),
-        ("images", "docs/experiments/performance.md"),
-        ("extraction", "docs/experiments/performance.md"),
+        ("images", "docs/performance.md"),
+        ("extraction", "docs/performance.md"),
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
     ],
