@@ -78,7 +78,8 @@ def speed_table(results: dict[str, Any]) -> str:
             f"{ratios['folder, times 53a51bb']:.1f}",
             f"{row['core ms per image']:.0f}",
             f"{row['photo, ms']:.0f}",
-            f"{row['photo beside busy processes, ms']:.0f}",
+            f"{row['images per second, beside busy processes']:.1f}",
+            f"{row['photo, ms, beside busy processes']:.0f}",
             f"{row['peak memory, MB']:.0f}",
         ]
         rows.append(f"| {name} | {' | '.join(cells)} |")
