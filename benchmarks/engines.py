@@ -47,6 +47,7 @@ from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
 ENGINES = (("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
+INT8_FORMS = (("onnx", "int8"), ("openvino", "int8"), ("openvino", "int8-bfloat16"))
 COMPARED, MEASURED_ON = 440, 48
 
 
@@ -123,15 +124,27 @@ def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, P
     exported = read_exported(plain)
     views = given_to_reader([image.seen for image in measured], exported.spec.layout)
     for kept in KEPT_FLOAT:
-        reader = aside / f"reader-{kept}.onnx"
+        reader = aside / f"reader{in_floats(kept)}.onnx"
         quantise(plain / "reader.onnx", views, reader, kept=kept)
         write_openvino(reader, reader.with_suffix(".xml"))
-        for engine, suffix in (("onnx", ".onnx"), ("openvino", ".xml")):
+        for engine, precision in INT8_FORMS:
+            suffix = ".onnx" if engine == "onnx" else ".xml"
             files = exported.graphs() | {"reader": reader.with_suffix(suffix)}
-            made = make_engine(engine, files, precision="int8", threads=1)
-            name = f"{engine} int8" + (f", {kept} at either end float32" if kept else "")
-            found[name] = Program(exported, made)
+            name = f"{engine} {precision}{in_floats(kept)}"
+            try:
+                made = make_engine(engine, files, precision=precision, threads=1)
+                found[name] = Program(exported, made)
+            except UsageError as error:
+                found[name] = str(error)
     return found
+
+
+def in_floats(kept: tuple[int, int]) -> str:
+    """What of a reader's weights is not int8, for people."""
+    first, last = kept
+    if first == last:
+        return f", {first} at either end in floats" if first else ""
+    return f", the first {first} in floats"
 
 
 def main() -> None:
@@ -156,7 +169,10 @@ def main() -> None:
         found = programs(place, Path(folder), measured)
         sizes = {
             "float32": place / "reader.onnx",
-            **{f"int8, {kept}": Path(folder) / f"reader-{kept}.onnx" for kept in KEPT_FLOAT},
+            **{
+                f"int8{name}": Path(folder) / f"reader{name}.onnx"
+                for name in map(in_floats, KEPT_FLOAT)
+            },
         }
         results["bytes of the reader"] = {name: file.stat().st_size for name, file in sizes.items()}
         for name, program in found.items():

@@ -26,8 +26,8 @@ def table(results: Mapping[str, Any]) -> str:
         if "not measured" in figures:
             rows.append(f"| {name} | | not on this processor | | | | |")
             continue
-        kept = name.partition("int8, ")[2].partition(" ")[0] or "0"
-        size = results[SIZE][f"int8, {kept}" if "int8" in name else "float32"]
+        kept = ", ".join(["int8", *name.split(", ")[1:]])
+        size = results[SIZE][kept if "int8" in name else "float32"]
         gate = "fails" if figures["failures"] else "passed"
         rows.append(
             f"| {name} | {size / 1e6:.1f} | {figures['flips']} "

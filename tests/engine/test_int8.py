@@ -189,7 +189,9 @@ def test_what_does_not_pass_is_tried_with_more_in_floats_and_then_refused(
     compared, measured = compared_and_measured(bundle)
     tried = []
 
-    def counting(file: Path, views: list[np.ndarray], place: Path, *, kept: int) -> bool:
+    def counting(
+        file: Path, views: list[np.ndarray], place: Path, *, kept: tuple[int, int]
+    ) -> bool:
         tried.append(kept)
         return quantise(file, views, place, kept=kept)
 
@@ -212,12 +214,12 @@ def test_weights_at_the_ends_stay_floats(exported: Exporting, tmp_path: Path) ->
     plain = exported(CONVOLUTIONS, "onnx", "float32").folder / "reader.onnx"
     _, measured = compared_and_measured(made(CONVOLUTIONS)[0])
     sizes = []
-    for kept in (0, 1):
-        place = tmp_path / f"{kept}.onnx"
+    for kept in ((0, 0), (1, 0), (1, 1)):
+        place = tmp_path / f"{sum(kept)}.onnx"
         assert quantise(plain, [seen.pixels for seen in measured[:2]], place, kept=kept)
         sizes.append(place.read_bytes().count(b"DequantizeLinear"))
-    assert sizes[0] > sizes[1] > 0
-    assert not quantise(plain, [], tmp_path / "none.onnx", kept=100)
+    assert sizes[0] > sizes[1] > sizes[2] > 0
+    assert not quantise(plain, [], tmp_path / "none.onnx", kept=(100, 0))
     assert not (tmp_path / "none.onnx").exists()
 
 

@@ -37,8 +37,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="float32, bfloat16 (openvino, torch) or int8 (onnx, openvino), in which it "
-            "computes."
+            help="float32, bfloat16 (openvino, torch), int8 (onnx, openvino) or int8-bfloat16 "
+            "(openvino), in which it computes."
         ),
     ] = "float32",
     images: Annotated[
@@ -62,13 +62,15 @@ def export(
     Compared on 200 images or more (--images, --count), a program in float32 that passes in bfloat16
     too runs so by default where OpenVINO and the processor can.
 
-    In int8 the backbone computes in bytes, for which ranges are measured on images that are not
-    those compared on. It may not pass: then nothing is written.
+    In int8 the backbone computes in bytes (and the rest in float32; in int8-bfloat16 in bfloat16),
+    for which ranges are measured on images that are not those compared on. It may not pass: then
+    nothing is written.
     """
     from workzone.decide.bundle import read_bundle
     from workzone.engine.choose import check_choice
     from workzone.engine.export import check_output
     from workzone.engine.export import export as write_program
+    from workzone.engine.int8 import INT8
     from workzone.run.backbone import bundle_backbone
     from workzone.run.gate_images import calibration_images, gate_images
 
@@ -78,7 +80,7 @@ def export(
     backbone = bundle_backbone(bundle, weights=weights)
     compared = gate_images(bundle, images, count=count)
     measured = []
-    if precision == "int8":
+    if precision in INT8:
         measured = calibration_images(bundle, images, compared, count=CALIBRATION_IMAGES)
     done = write_program(
         bundle,

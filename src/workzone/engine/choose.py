@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from workzone.engine.folder import ExportedModel, read_exported
-from workzone.engine.int8 import check_processor
+from workzone.engine.int8 import INT8, check_processor
 from workzone.engine.onnx_engine import OnnxEngine
 from workzone.engine.openvino_engine import OpenVinoEngine
 from workzone.engine.program import Engine, GraphName, Program
@@ -18,7 +18,7 @@ from workzone.errors import BundleError, MissingExtraError, UsageError, Workzone
 ENGINES = ("onnx", "openvino", "torch")
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "onnx": ("float32", "int8"),
-    "openvino": ("float32", "bfloat16", "int8"),
+    "openvino": ("float32", "bfloat16", *INT8),
     "torch": ("float32", "bfloat16", *WEIGHT_PRECISIONS),
 }
 """That an engine can be asked for; whether the processor has it is seen when it starts."""
@@ -75,7 +75,7 @@ def make_engine(
         BundleError: the files are no graphs, or not in int8 and should be.
     """
     check_choice(engine, precision)
-    if precision == "int8":
+    if precision in INT8:
         check_processor()
     if engine != "onnx" and device != "cpu":
         raise UsageError(
@@ -159,7 +159,7 @@ def engines_for(exported: ExportedModel) -> list[str]:
 
 def _engine_at_hand(exported: ExportedModel, precision: str) -> str:
     """The first that reads the folder and computes in the precision, if need be not installed."""
-    if "int8" in (exported.precision, precision):  # it has passed the gate on one engine alone
+    if {exported.precision, precision} & {*INT8}:  # it has passed the gate on one engine alone
         return exported.engine
     able = [name for name in _RUNS[exported.engine] if precision in PRECISIONS[name]]
     installed = [name for name in engines_for(exported) if name in able]
@@ -173,7 +173,7 @@ def _check_int8(exported: ExportedModel, engine: str, precision: str) -> None:
         UsageError: it is asked for and not there, the other way about, or of another engine.
     """
     asked, have = (engine, precision), (exported.engine, exported.precision)
-    if "int8" in (precision, exported.precision) and asked != have:
+    if {precision, exported.precision} & {*INT8} and asked != have:
         raise UsageError(
             f"{exported.folder} was exported for engine {have[0]} in {have[1]}; for {precision} on "
             f"{engine} write another: workzone export MODEL -o FOLDER --engine {engine} "

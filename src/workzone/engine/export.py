@@ -18,6 +18,7 @@ from workzone.decide.bundle_json import is_program, notice, training_json
 from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
+from workzone.engine.int8 import INT8
 from workzone.engine.operations import photo_operations
 from workzone.engine.program import GraphName, Program, Seen
 from workzone.engine.quantize import KEPT_FLOAT, given_to_reader, quantise
@@ -54,8 +55,8 @@ def export(
         folder: to write; an older export in it is replaced.
         images: to compare on.
         engine: onnx, openvino or torch.
-        precision: in which it is to compute; in int8 the reader does, chooser and judge stay
-            float32.
+        precision: in which it is to compute; of bytes the reader's products are, chooser and judge
+            stay float32 (int8) or bfloat16 (int8-bfloat16).
         calibration: images to measure the ranges of int8 on; none of `images`.
 
     Raises:
@@ -72,7 +73,7 @@ def export(
             f"{bundle.spec.backbone} takes one size of views. Leave the model to engine torch, or "
             "train on a layout without shorter"
         )
-    if precision == "int8":
+    if precision in INT8:
         _check_apart(calibration, images)
     check_output(folder)
     folder = folder.resolve()
@@ -80,9 +81,10 @@ def export(
     graphs = trace(bundle, backbone)
     with replacing_folder(folder) as aside:
         files = {name: _write(graph, engine, aside / name) for name, graph in graphs.items()}
-        if precision == "int8":
+        if precision in INT8:
+            views = given_to_reader(calibration, bundle.spec.layout)
             program, report = _int8(
-                bundle, graphs["reader"], files, engine, calibration, reference, images
+                bundle, graphs["reader"], files, engine, precision, views, reference, images
             )
         else:
             program = Program(bundle, make_engine(engine, files, precision=precision))
@@ -176,7 +178,8 @@ def _int8(
     reader: Graph,
     files: Mapping[GraphName, Path],
     engine: str,
-    calibration: Sequence[Seen],
+    precision: str,
+    views: Sequence[npt.NDArray[np.uint8]],
     reference: Program,
     images: Sequence[GateImage],
 ) -> tuple[Program, GateReport]:
@@ -185,7 +188,6 @@ def _int8(
     Raises:
         BundleError: none of it can be int8.
     """
-    views = given_to_reader(calibration, bundle.spec.layout)
     tried: tuple[Program, GateReport] | None = None
     with tempfile.TemporaryDirectory() as scratch:
         floats = Path(scratch) / "plain.onnx"
@@ -193,7 +195,7 @@ def _int8(
         for kept in KEPT_FLOAT:
             try:
                 _write_int8(floats, engine, files["reader"], views, kept=kept)
-                program = Program(bundle, make_engine(engine, files, precision="int8"))
+                program = Program(bundle, make_engine(engine, files, precision=precision))
             except BundleError:  # too little is left for the engine to compute it in int8
                 if tried is None:
                     raise
@@ -211,7 +213,7 @@ def _write_int8(
     file: Path,
     views: Sequence[npt.NDArray[np.uint8]],
     *,
-    kept: int,
+    kept: tuple[int, int],
 ) -> None:
     """Write a reader in int8, from its ``.onnx`` in floats, over the one that is there.
 

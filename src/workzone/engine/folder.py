@@ -23,6 +23,7 @@ from typing import Any, Self, cast
 from workzone.decide.bundle_json import describe, parse_description, read_json
 from workzone.decide.description import Description
 from workzone.engine.gate import GateReport
+from workzone.engine.int8 import INT8
 from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError
 from workzone.model.config import DetectorConfig
@@ -30,7 +31,7 @@ from workzone.model.config import DetectorConfig
 FORMAT = 2
 """Of what stands under "program"; a folder of another one is refused."""
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", *INT8)
 
 GRAPH_FILES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 

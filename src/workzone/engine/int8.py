@@ -7,6 +7,10 @@ from pathlib import Path
 
 from workzone.errors import BundleError, UsageError
 
+INT8 = ("int8", "int8-bfloat16")
+"""Precisions whose products with weights are products of bytes; what is left computes in float32,
+or in bfloat16."""
+
 _FUSED = (b"QLinearConv", b"QLinearMatMul", b"MatMulIntegerToFloat", b"QGemm")
 """Operations of ONNX Runtime that multiply bytes."""
 

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from workzone.cores import core_count
-from workzone.engine.int8 import check_openvino
+from workzone.engine.int8 import INT8, check_openvino
 from workzone.engine.program import Array, Arrays, Floats, GraphName
 from workzone.engine.sizes import check_sizes
 from workzone.errors import MissingExtraError, UsageError
 
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""What to ask for; in int8, of the operations that the graph leaves in floats."""
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8-bfloat16": "bf16"}
+"""What to ask for; where bytes stand in the graph, of the operations that it leaves in floats."""
 
 
 class OpenVinoEngine:
@@ -38,7 +38,7 @@ class OpenVinoEngine:
 
         Args:
             files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``.
-            precision: float32, bfloat16 or int8, which then stands in the graphs.
+            precision: float32, bfloat16, or one of `INT8`, which then stands in the graphs.
             threads: to use in all; 0: as many as there are cores.
 
         Raises:
@@ -55,12 +55,12 @@ class OpenVinoEngine:
             raise UsageError(
                 f"engine openvino: precision {precision!r}; allowed: {', '.join(PRECISIONS)}"
             )
-        if precision == "bfloat16" and "BF16" not in core.get_property(
+        if PRECISIONS[precision] == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise UsageError(
-                "precision bfloat16: this processor does not compute in it (no AVX512-BF16, no "
-                "AMX); use --precision float32"
+                f"precision {precision}: this processor does not compute in bfloat16 (no "
+                "AVX512-BF16, no AMX); use --precision float32"
             )
         self.precision, self.streams = precision, threads or core_count()
         self._core, self._files, self._requests = core, files, threading.local()
@@ -78,7 +78,7 @@ class OpenVinoEngine:
                     f"engine openvino: asked for {precision}, the {name} computes in {chosen}; "
                     "use --precision float32"
                 )
-        if precision == "int8":
+        if precision in INT8:
             check_openvino(_types(self._models["reader"]), files["reader"])
 
     def _load(self) -> dict[str, Any]:

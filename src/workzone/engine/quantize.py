@@ -1,10 +1,10 @@
 """From a graph in float32 to one in int8, with ranges measured on images (static, per channel).
 
 Products with weights become products of bytes: unsigned activations, signed weights with a scale
-per channel. What a graph computes beside them stays float32; where all together do not pass the
-gate, so do the first and last of them, and what the others give (Krishnamoorthi 2018, arXiv
-1806.08342). The tool is ONNX Runtime's quantiser; its nodes (QuantizeLinear, DequantizeLinear)
-stand in the ONNX standard, and OpenVINO reads them too.
+per channel. What a graph computes beside them stays in floats; where all together do not pass the
+gate, so do the first and last of them (Krishnamoorthi 2018, arXiv 1806.08342). The tool is ONNX
+Runtime's quantiser; its nodes (QuantizeLinear, DequantizeLinear) stand in the ONNX standard, and
+OpenVINO reads them too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from workzone.engine.tracing import quiet
 from workzone.errors import MissingExtraError
 from workzone.views import ViewLayout, halved
 
-KEPT_FLOAT = (0, 3, 9)
-"""How many weights at either end of a graph stay float32, tried in this order until one passes."""
+KEPT_FLOAT = ((0, 0), (3, 0), (3, 3), (9, 9))
+"""How many weights at the beginning and at the end of a graph stay in floats, tried in this order
+until one passes: of the embedded backbones the first bring most, and the last nothing."""
 
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
 
@@ -37,7 +38,7 @@ def given_to_reader(images: Sequence[Seen], layout: ViewLayout) -> list[npt.NDAr
 
 
 def quantise(
-    file: Path, images: Sequence[npt.NDArray[np.uint8]], made: Path, *, kept: int = 0
+    file: Path, images: Sequence[npt.NDArray[np.uint8]], made: Path, *, kept: tuple[int, int]
 ) -> bool:
     """Write a graph in int8.
 
@@ -45,7 +46,7 @@ def quantise(
         file: the reader's graph, ``.onnx`` in float32.
         images: uint8 ``[V, 3, h, w]`` each, to measure ranges on.
         made: ``.onnx`` to write.
-        kept: so many weights at either end stay float32; above 0 what products give does too.
+        kept: how many weights at the beginning and at the end stay in floats.
 
     Returns:
         Whether there is one left to be int8; if not, nothing is written.
@@ -65,9 +66,6 @@ def quantise(
         plain, left = _ends(onnx.load(prepared), kept)
         if not left:
             return False
-        options: dict[str, Any] = {"MatMulConstBOnly": True}  # attention's products stay float32
-        if kept:
-            options["OpTypesToExcludeOutputQuantization"] = list(_PRODUCTS)
         quantize_static(
             prepared,
             made,
@@ -78,7 +76,7 @@ def quantise(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=plain,
-            extra_options=options,
+            extra_options={"MatMulConstBOnly": True},  # attention's products stay in floats
         )
     return True
 
@@ -94,7 +92,7 @@ class _Views:
         return None if views is None else {"pixels": views}
 
 
-def _ends(model: Any, kept: int) -> tuple[list[str], int]:
+def _ends(model: Any, kept: tuple[int, int]) -> tuple[list[str], int]:
     """Names of the products with the first and last so many weights, and how many weights are left.
 
     A weight that is used twice counts once.
@@ -106,6 +104,7 @@ def _ends(model: Any, kept: int) -> tuple[list[str], int]:
             for name in set(node.input[:2]) & constants:
                 by_weight.setdefault(name, []).append(node.name)
     users = list(by_weight.values())
-    left = max(0, len(users) - 2 * kept)
-    ends = [*users[:kept], *users[kept + left :]]
+    first, last = kept
+    left = max(0, len(users) - first - last)
+    ends = [*users[:first], *users[first + left :]]
     return sorted({name for names in ends for name in names}), left

@@ -23,6 +23,7 @@ from workzone.cores import core_count
 from workzone.data.images import decode_pixels
 from workzone.engine.choose import PRECISIONS, engines_for
 from workzone.engine.folder import ExportedModel
+from workzone.engine.int8 import INT8
 from workzone.errors import UsageError, WorkzoneError
 from workzone.progress import bar
 from workzone.run.images import Encoded, encoded
@@ -174,7 +175,7 @@ def _contenders(model: Path | None) -> Iterator[_Entry]:
     for other in engines_for(description):
         for precision in PRECISIONS[other]:
             same = (other, precision) == (engine.name, engine.precision)
-            if same or "int8" in (precision, description.precision):  # that of its export alone
+            if same or {precision, description.precision} & {*INT8}:  # that of its export alone
                 continue
             try:
                 yield name, other, precision, load(model, engine=other, precision=precision)

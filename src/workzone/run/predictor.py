@@ -213,8 +213,8 @@ def load(
             with workzone.
         engine: onnx, openvino or torch; None: torch for a bundle, for an exported program the one
             it was exported for.
-        precision: float32, bfloat16 or int8; of a bundle on a vision transformer also
-            int8-weights or nf4-weights; None: the model's own. With neither named, bfloat16 on
+        precision: float32, bfloat16, int8 or int8-bfloat16; of a bundle on a vision transformer
+            also int8-weights or nf4-weights; None: the model's own. With neither named, bfloat16 on
             openvino runs an exported program that passed its gate so, where both can be had.
         weights: of a bundle's backbone, where it is not the embedded one and not to be downloaded.
         device: such as ``cpu`` or ``cuda`` of torch; ``cpu``, ``cuda`` or ``tensorrt`` of onnx.
