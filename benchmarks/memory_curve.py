@@ -3,7 +3,8 @@
     python benchmarks/memory_curve.py -o benchmarks/results/memory_curve.json
 
 Twelve drawn JPEGs of 1280 x 720, under 20,000 names, through `predict_many` with the model that
-comes with workzone on ONNX Runtime: resident memory and images scored, every few seconds.
+comes with workzone on the engine that it is given unasked: resident memory and images scored, every
+few seconds.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--engine", default="onnx")
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--engine")
+    parser.add_argument("--precision")
     options = parser.parse_args()
     predictor = workzone.load(engine=options.engine, precision=options.precision)
     curve: list[tuple[float, int, float]] = []  # seconds, images, megabytes
@@ -71,11 +72,13 @@ def main() -> None:
             watcher.join()
     seconds = time.perf_counter() - started
     assert summary.scored == options.images
-    _write(options.output, curve, seconds, options.images)
+    engine = predictor.program.engine
+    name = f"{engine.name} {engine.precision}"
+    _write(options.output, curve, seconds, options.images, name)
 
 
 def _write(
-    output: Path, curve: list[tuple[float, int, float]], seconds: float, images: int
+    output: Path, curve: list[tuple[float, int, float]], seconds: float, images: int, engine: str
 ) -> None:
     times, done, memory = (np.array(column, dtype=float) for column in zip(*curve, strict=True))
     later = done > images / 10  # what is allocated once is there by then
@@ -83,6 +86,7 @@ def _write(
     chosen = np.linspace(0, len(curve) - 1, min(POINTS, len(curve))).astype(int)
     halves = [times[done <= images / 2][-1], times[-1] - times[done <= images / 2][-1]]
     results = {
+        "engine": engine,
         "images": images,
         "images per second": round(images / seconds, 2),
         "seconds, first and second half": [round(float(half), 1) for half in halves],

@@ -21,6 +21,7 @@ from workzone.engine import export as exporting
 from workzone.engine.choose import load_program, make_engine
 from workzone.engine.export import Export
 from workzone.engine.gate import GateError, GateImage
+from workzone.engine.openvino_engine import _types
 from workzone.engine.program import Seen
 from workzone.engine.quantize import KEPT_FLOAT, quantise
 from workzone.errors import BundleError, UsageError
@@ -32,19 +33,26 @@ CONVOLUTIONS, PRODUCTS = "linear attention, learned places", "pruned, alibi, gat
 
 def test_ranges_are_measured_on_halves_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The reader is given them: in the same types as the views."""
-    bundle, _ = made("frames in their own shape")
-    measured = [image.seen for image in images(bundle, 3)]
+    bundle, backbone = made("frames in their own shape")
+    found = images(bundle, 4)
     shown: list[np.ndarray] = []
 
-    def write(*arguments: object, kept: int) -> None:
-        shown.extend(arguments[3])
+    def write(*arguments: object) -> None:
+        shown.extend(arguments[5])  # type: ignore[call-overload]
         raise BundleError("enough")
 
-    monkeypatch.setattr(exporting, "write_onnx", lambda graph, path: None)
-    monkeypatch.setattr(exporting, "_write_int8", write)
+    monkeypatch.setattr(exporting, "trace", lambda bundle, backbone: {"reader": None})
+    monkeypatch.setattr(exporting, "_write", lambda graph, engine, path: path)
+    monkeypatch.setattr(exporting, "_int8", write)
     with pytest.raises(BundleError, match="enough"):
-        files = {"reader": tmp_path / "reader.onnx"}
-        exporting._int8(bundle, None, files, "onnx", measured, None, [])
+        exporting.export(
+            bundle,
+            backbone,
+            tmp_path / "model",
+            found[3:],
+            precision="int8",
+            calibration=[image.seen for image in found[:3]],
+        )
     whole = [(1, 3, 128, 128), (1, 3, 128, 192), (1, 3, 256, 64)]
     halves = [(1, 3, 64, 64), (1, 3, 64, 96), (1, 3, 128, 32)]
     assert [views.shape for views in shown] == whole + halves
@@ -111,6 +119,23 @@ def test_openvino_computes_in_bytes(exported: Exporting) -> None:
     assert (program.engine.name, program.engine.precision) == ("openvino", "int8")
     assert done.report.flips == 0
     assert (done.folder / "reader.xml").exists()
+
+
+def test_openvino_computes_the_rest_in_bfloat16_where_asked(exported: Exporting) -> None:
+    try:
+        done = exported(CONVOLUTIONS, "openvino", "int8-bfloat16")
+    except UsageError as error:  # a processor without bfloat16 says so
+        assert "precision int8-bfloat16: this processor does not compute in bfloat16" in str(error)
+        return
+    program = load_program(done.folder)
+    assert program.engine.precision == done.report.precision == "int8-bfloat16"
+    computed = {
+        name: {kind for _, kind in _types(model)} for name, model in program.engine._models.items()
+    }
+    assert "u8" in computed["reader"]
+    assert "bf16" in computed["judge"]
+    with pytest.raises(UsageError, match="was exported for engine openvino in int8-bfloat16; for"):
+        load_program(done.folder, precision="int8")
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])

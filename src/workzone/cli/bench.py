@@ -42,7 +42,7 @@ def bench(
     """Time models on this machine, engines side by side.
 
     Every model is run on each installed engine and in each precision that it can be run in without
-    another export. `images/s` is a folder on all cores; `photo` is one photograph, from its bytes
+    another export. `images per s` is a folder on all cores; `photo` is one photograph, from its bytes
     to the decision; `busy` the same while other processes keep all cores busy; `image` is what
     decoding and views take of one core; `share` is how much of the rate of matrix products, timed
     in the same precision, the backbone reaches.
@@ -68,11 +68,19 @@ def bench(
 
 
 def _table(result: Bench) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("model", "engine", "precision"):
-        table.add_column(column, no_wrap=True)
-    for column in ("images/s", "times", "photo\nms", "busy\nms", "image\nms", "share", "spread"):
-        table.add_column(column, justify="right")
+        table.add_column(column, no_wrap=column != "model", overflow="fold")
+    for column in (
+        "images\nper s",
+        "times",
+        "photo\nms",
+        "busy\nms",
+        "image\nms",
+        "share",
+        "spread",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
     first = result.rows[0].images_per_second
     for row in result.rows:
         table.add_row(
