@@ -42,10 +42,10 @@ def bench(
     """Time models on this machine, engines side by side.
 
     Every model is run on each installed engine and in each precision that it can be run in without
-    another export. `images per s` is a folder on all cores; `photo` is one photograph, from its bytes
-    to the decision; `busy` the same while other processes keep all cores busy; `image` is what
-    decoding and views take of one core; `share` is how much of the rate of matrix products, timed
-    in the same precision, the backbone reaches.
+    another export. `images per s` is a folder on all cores; `photo` is one photograph, from its
+    bytes to the decision; `busy` the same while other processes keep all cores busy; `image` is
+    what decoding and views take of one core; `share` is how much of the rate of matrix products,
+    timed in the same precision, the backbone reaches.
 
     A machine that does something else gives no figures: where other programs take its cores, or
     rounds differ too much, the command says so and ends with code 1.
