@@ -31,7 +31,6 @@ from workzone.backbones.names import LITE0
 from workzone.backbones.registry import load_backbone
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
-from workzone.features import extract
 from workzone.features.extract import Extraction, make_spec
 from workzone.types import ImageRef, Sample
 from workzone.views import view_boxes
@@ -70,29 +69,12 @@ def plain_script(manifest: Manifest, model: Any) -> torch.Tensor:
     return torch.stack(rows)
 
 
-class StopWatch:
-    """Seconds spent in one function."""
-
-    def __init__(self, function: Any) -> None:
-        self.function, self.seconds = function, 0.0
-
-    def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        """Call the function."""
-        start = time.perf_counter()
-        try:
-            return self.function(*arguments, **settings)
-        finally:
-            self.seconds += time.perf_counter() - start
-
-
 def run(frames: int, rounds: int) -> dict[str, Any]:
     """Extract, and run the plain script, in turns."""
     backbone = load_backbone("lite0")
     model = plain_model()
     spec = make_spec(backbone)
-    watch = StopWatch(extract.run)
-    extract.run = watch
-    package, shares, plain = [], [], []
+    package, plain = [], []
     package_core, plain_core = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -101,12 +83,10 @@ def run(frames: int, rounds: int) -> dict[str, Any]:
         Extraction(warm_up, backbone, spec, folder / "warm-up").run()
         plain_script(warm_up, model)
         for _ in range(rounds):
-            watch.seconds = 0.0
             start, core = time.perf_counter(), time.process_time()
             store = Extraction(manifest, backbone, spec, folder / "features").run()
             package.append(time.perf_counter() - start)
             package_core.append(time.process_time() - core)
-            shares.append(watch.seconds / package[-1])
             start, core = time.perf_counter(), time.process_time()
             rows = plain_script(manifest, model)
             plain.append(time.perf_counter() - start)
@@ -126,7 +106,6 @@ def run(frames: int, rounds: int) -> dict[str, Any]:
         "times less processor time": float(np.median(np.array(plain_core) / package_core)),
         "times as fast": float(np.median(np.array(plain) / np.array(package))),
         "times as fast, each round": (np.array(plain) / np.array(package)).tolist(),
-        "share of the package's time in the backbone": float(np.median(shares)),
         "least cosine between the two": float(cosine.min()),
     }
     for name, value in results.items():

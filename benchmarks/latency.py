@@ -1,16 +1,17 @@
-"""How long one photograph takes: a JPEG of 1280 x 720 through a loaded Predictor.
+"""How long one photograph takes: a JPEG of 1280 x 720 through a loaded Predictor, by size.
 
     python benchmarks/latency.py -o benchmarks/results/latency.json
 
-The default model, run by ONNX Runtime, is timed whole, from the file's bytes to the decision,
-beside what it consists of and beside torch, in turns, at its own size of views and at the faster
-and the more careful ones. Medians over the rounds. Then the command `workzone predict`, from its
-start to its end, as a process of its own. Run it on a machine that does nothing else.
+The default model is timed whole, from the file's bytes to the decision, by the engines that run it,
+in turns, at its own size of views and at a faster and a more careful one; and decoding and views
+alone. Medians over the rounds. Then the command `workzone predict`, from its start to its end, as a
+process of its own. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from drawn_frames import drawn_frame
 from record import write_record
 
@@ -32,7 +32,7 @@ from workzone.run.programs import bundle_program
 from workzone.views import halved, make_views
 
 SIZES = (384, 512, 768)
-THREADS = (1, 2)
+ENGINES = (("onnx", "float32"), ("openvino", "bfloat16"))
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -42,37 +42,26 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def measure(size: int, threads: int, rounds: int) -> dict[str, float]:
-    """Medians, ms: the whole, its parts, and how many passes of the backbone it comes to."""
-    torch.set_num_threads(threads)
-    program = load_program(default_program(), threads=threads)
-    predictor = Predictor(program)
-    predictor = predictor.described(predictor.description.with_view_size(size))
+def measure(size: int, rounds: int) -> dict[str, float]:
+    """Medians, ms: the whole by each engine, and what stands before the backbone."""
     bundle = read_bundle(default_model()).with_view_size(size)
-    by_torch = Predictor(bundle_program(bundle))
     layout, data = bundle.spec.layout, drawn_frame(0)
     frame = decode_pixels(data)
     views = make_views(frame, layout).pixels
-
-    halves = [halved(view) for view in views] if layout.halves else []
-
-    def read() -> None:
-        for view in (*views, *halves):
-            program.engine.run("reader", {"pixels": view[None]})
-
     work: dict[str, Callable[[], object]] = {
-        "whole": lambda: predictor.predict(data),
-        "whole, by torch": lambda: by_torch.predict(data),
         "decode": lambda: decode_pixels(data),
         "views": lambda: make_views(frame, layout),
-        "backbone": read,
+        "halves": lambda: [halved(view) for view in views],
+        "torch float32": functools.partial(Predictor(bundle_program(bundle)).predict, data),
     }
+    for engine, precision in ENGINES:
+        predictor = Predictor(load_program(default_program(), engine=engine, precision=precision))
+        predictor = predictor.described(predictor.description.with_view_size(size))
+        work[f"{engine} {precision}"] = functools.partial(predictor.predict, data)
     for part in work.values():
         part()  # the first call allocates
     times = [{name: milliseconds(part) for name, part in work.items()} for _ in range(rounds)]
-    medians = {name: statistics.median(t[name] for t in times) for name in work}
-    figures = medians | {"passes": medians["whole"] / medians["backbone"]}
-    return {name: round(value, 2) for name, value in figures.items()}
+    return {name: round(statistics.median(t[name] for t in times), 2) for name in work}
 
 
 def command(rounds: int) -> float:
@@ -95,11 +84,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     results: dict[str, object] = {}
-    for threads in THREADS:
-        for size in SIZES:
-            name = f"{size} px, {threads} thread{'s' * (threads > 1)}"
-            results[name] = measure(size, threads, arguments.rounds)
-            print(name, results[name], flush=True)
+    for size in SIZES:
+        results[f"{size} px"] = measure(size, arguments.rounds)
+        print(size, results[f"{size} px"], flush=True)
     results["command, seconds"] = command(5)
     print(results["command, seconds"])
     write_record(arguments.output, results)

@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--engine")
     parser.add_argument("--precision")
     options = parser.parse_args()
+    before = resident()
     predictor = workzone.load(engine=options.engine, precision=options.precision)
     curve: list[tuple[float, int, float]] = []  # seconds, images, megabytes
     finished = threading.Event()
@@ -74,11 +75,16 @@ def main() -> None:
     assert summary.scored == options.images
     engine = predictor.program.engine
     name = f"{engine.name} {engine.precision}"
-    _write(options.output, curve, seconds, options.images, name)
+    _write(options.output, curve, seconds, options.images, name, before)
 
 
 def _write(
-    output: Path, curve: list[tuple[float, int, float]], seconds: float, images: int, engine: str
+    output: Path,
+    curve: list[tuple[float, int, float]],
+    seconds: float,
+    images: int,
+    engine: str,
+    before: float,
 ) -> None:
     times, done, memory = (np.array(column, dtype=float) for column in zip(*curve, strict=True))
     later = done > images / 10  # what is allocated once is there by then
@@ -91,6 +97,7 @@ def _write(
         "images per second": round(images / seconds, 2),
         "seconds, first and second half": [round(float(half), 1) for half in halves],
         "peak memory, MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "this script before a model is loaded, MB": round(before),
         "growth, MB per 1000 images": round(float(growth), 3),
         "curve": [
             {

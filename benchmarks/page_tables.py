@@ -134,7 +134,8 @@ def memory_table(results: dict[str, Any]) -> str:
 
 def latency_table(results: dict[str, Any]) -> str:
     """One photograph, docs/performance.md, in milliseconds."""
-    parts = ("whole", "whole, by torch", "decode", "views", "backbone")
+    engines = ("onnx float32", "openvino bfloat16", "torch float32")
+    parts = (*engines, "decode", "views", "halves")
     return "\n".join(
         f"| {name} | {' | '.join(f'{row[part]:.0f}' for part in parts)} |"
         for name, row in results.items()

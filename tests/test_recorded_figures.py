@@ -73,8 +73,6 @@ def figures() -> dict[str, Any]:
             name: float(np.mean([seed["ece"] for seed in method["five folds"]["seeds"]]))
             for name, method in photographs["methods"].items()
         },
-        "backbone percent": 100
-        * record("extraction")["share of the package's time in the backbone"],
         "free": photographs["methods"]["detector, all 12 views, attention left free"]["five folds"][
             "seeds"
         ][0],
