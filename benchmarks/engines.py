@@ -26,7 +26,7 @@ from workzone.backbones.base import Backbone
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import default_model, default_program
 from workzone.decide.threshold import HALF
 from workzone.engine.choose import load_program, make_engine
 from workzone.engine.export import export, write_openvino
@@ -42,7 +42,6 @@ from workzone.run.backbone import bundle_backbone
 from workzone.run.evaluate import image_only_probabilities
 from workzone.run.gate_images import gate_images
 from workzone.run.predictor import Predictor
-from workzone.run.programs import open_program
 from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
@@ -87,6 +86,11 @@ def photographs(manifest: Manifest, layout: ViewLayout) -> list[GateImage]:
     return images
 
 
+def shipped_program() -> Program:
+    """The program that comes with the package, in 32 bits."""
+    return load_program(default_program(), engine="onnx", precision="float32")
+
+
 def evaluation(
     bundle: Bundle,
     backbone: Backbone,
@@ -124,7 +128,7 @@ def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, P
     exported = read_exported(plain)
     views = given_to_reader([image.seen for image in measured], exported.spec.layout)
     for kept in KEPT_FLOAT:
-        reader = aside / f"reader{in_floats(kept)}.onnx"
+        reader = _file(aside, kept)
         quantise(plain / "reader.onnx", views, reader, kept=kept)
         write_openvino(reader, reader.with_suffix(".xml"))
         for engine, precision in INT8_FORMS:
@@ -145,6 +149,10 @@ def in_floats(kept: tuple[int, int]) -> str:
     if first == last:
         return f", {first} at either end in floats" if first else ""
     return f", the first {first} in floats"
+
+
+def _file(folder: Path, kept: tuple[int, int]) -> Path:
+    return folder / f"reader-{kept[0]}-{kept[1]}.onnx"
 
 
 def main() -> None:
@@ -169,10 +177,7 @@ def main() -> None:
         found = programs(place, Path(folder), measured)
         sizes = {
             "float32": place / "reader.onnx",
-            **{
-                f"int8{name}": Path(folder) / f"reader{name}.onnx"
-                for name in map(in_floats, KEPT_FLOAT)
-            },
+            **{f"int8{in_floats(kept)}": _file(Path(folder), kept) for kept in KEPT_FLOAT},
         }
         results["bytes of the reader"] = {name: file.stat().st_size for name, file in sizes.items()}
         for name, program in found.items():
@@ -186,7 +191,7 @@ def main() -> None:
             }
             print(name, results[name], flush=True)
     name = "evaluate, beside the program that comes with the package"
-    results[name] = evaluation(bundle, backbone, manifest, open_program(None))
+    results[name] = evaluation(bundle, backbone, manifest, shipped_program())
     print(name, results[name])
     write_record(options.output, results)
 

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from engines import COMPARED, evaluation, left_out
+from engines import COMPARED, evaluation, left_out, shipped_program
 from record import write_record
 
 from workzone.data.manifest import Manifest
@@ -21,7 +21,6 @@ from workzone.decide.bundle import read_bundle
 from workzone.decide.bundle_json import default_model
 from workzone.features.spec import StoredType
 from workzone.run.backbone import bundle_backbone
-from workzone.run.programs import open_program
 
 STORED: tuple[StoredType, ...] = ("float16", "float32")
 
@@ -38,7 +37,7 @@ def main() -> None:
     manifest = Manifest(list(left_out(photos))[: options.count], photos)
     results: dict[str, Any] = {}
     for stored in STORED:
-        results[stored] = evaluation(bundle, backbone, manifest, open_program(None), stored)
+        results[stored] = evaluation(bundle, backbone, manifest, shipped_program(), stored)
         print(stored, results[stored], flush=True)
     write_record(options.output, results)
 
