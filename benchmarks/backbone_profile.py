@@ -82,7 +82,8 @@ def layer_times(core: Any, precision: str, rounds: int) -> dict[str, float]:
         request.infer([view])
         for layer in request.profiling_info:
             times.setdefault(layer.node_name, []).append(1000 * layer.real_time.total_seconds())
-            kinds[layer.node_name] = _kind(layer, first="stem" not in kinds.values())
+            if layer.node_name not in kinds:  # the first convolution that runs is the stem
+                kinds[layer.node_name] = _kind(layer, first="stem" not in kinds.values())
     found: Counter[str] = Counter()
     for name, kind in kinds.items():
         found[kind] += float(np.median(times[name][2:]))

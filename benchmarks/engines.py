@@ -2,16 +2,15 @@
 
     WORKZONE_PHOTOS=... python benchmarks/engines.py -o benchmarks/results/engines.json
 
-The folder holds ``labels.csv`` (``file, label, redistributable_weights``). Photographs are drawn
-among those that the model did not learn from; the ranges of int8 are measured on the rest of them,
-once for each of its attempts (see :mod:`workzone.engine.quantize`). Evaluation reads features that
-torch made and stored in 16 bits. How fast each is: ``pipeline.py``.
+The folder holds ``labels.csv``, see left_out.py. Compared are the first ``--count`` of the
+photographs that the model did not learn from, as `workzone export` does; the ranges of int8 are
+measured on the rest of them, once for each of its attempts (see :mod:`workzone.engine.quantize`).
+Evaluation reads features that torch made and stored in 16 bits. How fast each is: ``pipeline.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import os
 import tempfile
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from left_out import left_out
 from record import write_record
 
 from workzone.backbones.base import Backbone
-from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
 from workzone.decide.bundle_json import default_model, default_program
@@ -35,14 +34,13 @@ from workzone.engine.gate import GateImage, compare
 from workzone.engine.program import Answer, Program, Seen
 from workzone.engine.quantize import KEPT_FLOAT, given_to_reader, quantise
 from workzone.engine.torch_engine import torch_program
-from workzone.errors import UsageError
+from workzone.errors import UsageError, WorkzoneError
 from workzone.features.extract import Extraction
 from workzone.features.spec import StoredType
 from workzone.run.backbone import bundle_backbone
 from workzone.run.evaluate import image_only_probabilities
 from workzone.run.gate_images import gate_images
 from workzone.run.predictor import Predictor
-from workzone.types import ImageRef, Sample
 from workzone.views import ViewLayout, preprocess, sample_bytes
 
 ENGINES = (("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
@@ -62,19 +60,6 @@ class Remembered(Program):
         new = [image for image in images if id(image) not in self._answers]
         self._answers |= zip(map(id, new), super().run(new), strict=True)
         return [self._answers[id(image)] for image in images]
-
-
-def left_out(folder: Path) -> Manifest:
-    """The photographs that shipped weights may not learn from, shuffled."""
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as handle:
-        rows = [r for r in csv.DictReader(handle) if r["redistributable_weights"] != "yes"]
-    samples = []
-    for number in np.random.default_rng(0).permutation(len(rows)):
-        row = rows[number]
-        digest = content_hash((folder / row["file"]).read_bytes())
-        label = int(row["label"])
-        samples.append(Sample(row["file"], ImageRef(row["file"]), label=label, content_hash=digest))
-    return Manifest(samples, folder)
 
 
 def photographs(manifest: Manifest, layout: ViewLayout) -> list[GateImage]:
@@ -138,7 +123,7 @@ def programs(plain: Path, aside: Path, measured: list[GateImage]) -> dict[str, P
             try:
                 made = make_engine(engine, files, precision=precision, threads=1)
                 found[name] = Program(exported, made)
-            except UsageError as error:
+            except WorkzoneError as error:
                 found[name] = str(error)
     return found
 
@@ -165,7 +150,7 @@ def main() -> None:
     backbone = bundle_backbone(bundle)
     reference = Remembered(torch_program(bundle, backbone, precision="float32"))
     photos, layout = Path(os.environ["WORKZONE_PHOTOS"]), bundle.spec.layout
-    samples = list(left_out(photos))
+    samples = left_out(photos)
     manifest = Manifest(samples[: options.count], photos)
     images = photographs(manifest, layout)
     others = samples[options.count :][:MEASURED_ON]

@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from engines import COMPARED, evaluation, left_out, shipped_program
+from engines import COMPARED, evaluation, shipped_program
+from left_out import left_out
 from record import write_record
 
 from workzone.data.manifest import Manifest
@@ -34,7 +35,7 @@ def main() -> None:
     bundle = read_bundle(default_model())
     backbone = bundle_backbone(bundle)
     photos = Path(os.environ["WORKZONE_PHOTOS"])
-    manifest = Manifest(list(left_out(photos))[: options.count], photos)
+    manifest = Manifest(left_out(photos)[: options.count], photos)
     results: dict[str, Any] = {}
     for stored in STORED:
         results[stored] = evaluation(bundle, backbone, manifest, shipped_program(), stored)

@@ -1,14 +1,15 @@
 """How fast folders and single photographs are scored, beside an older version and a plain script.
 
-    python benchmarks/pipeline.py --before PYTHON -o benchmarks/results/pipeline.json
+    python benchmarks/pipeline.py --before PYTHON --images left_out.parquet
+        -o benchmarks/results/pipeline.json
 
 PYTHON is that of an environment with the version to compare with (53a51bb) and timm. Contenders run
 in processes of their own, one at a time and in turns: a folder of 24 JPEGs of 1280 x 720, then
 single photographs from their bytes, with the model that comes with each version at its default
 size. Then both beside as many busy processes as there are cores. What computes in int8 is exported
-first, and passes the gate on photographs (`--images`, a manifest, none that the model learned
-from); its figures stand in the record, beside those of the model as it comes. On a machine that
-does nothing else.
+first, and passes the gate on photographs that the model did not learn from (`--images`, see
+left_out.py); its figures stand in the record, beside those of the model as it comes. On a machine
+that does nothing else.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(what, file=self._process.stdin, flush=True)
-        answer: dict[str, float] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a contender ended: {self._process.args}")
+        answer: dict[str, float] = json.loads(line)
         return answer
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ def bench(
 def _table(result: Bench) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("model", "engine", "precision"):
-        table.add_column(column, no_wrap=column != "model", overflow="fold")
+        table.add_column(column, no_wrap=column != "model", overflow="fold", min_width=7)
     for column in (
         "images\nper s",
         "times",

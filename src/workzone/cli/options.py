@@ -148,9 +148,8 @@ EnginePrecisionOption = Annotated[
     typer.Option(
         "--precision",
         help="float32, bfloat16, int8 or int8-bfloat16, in which it computes; int8-weights or "
-        "nf4-weights: a "
-        "vision transformer's weights alone (default: the model's own, or of an exported model "
-        "bfloat16 on openvino, where it passed in that too).",
+        "nf4-weights: a vision transformer's weights alone (default: the model's own, or of an "
+        "exported model bfloat16 on openvino, where it passed in that too).",
     ),
 ]
 

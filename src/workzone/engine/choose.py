@@ -159,7 +159,7 @@ def engines_for(exported: ExportedModel) -> list[str]:
 
 def _engine_at_hand(exported: ExportedModel, precision: str) -> str:
     """The first that reads the folder and computes in the precision, if need be not installed."""
-    if {exported.precision, precision} & {*INT8}:  # it has passed the gate on one engine alone
+    if exported.precision in INT8:  # it has passed the gate on one engine alone
         return exported.engine
     able = [name for name in _RUNS[exported.engine] if precision in PRECISIONS[name]]
     installed = [name for name in engines_for(exported) if name in able]

@@ -35,6 +35,7 @@ class Export:
     folder: Path
     report: GateReport
     faster: GateReport | None  # of what will run the folder where it can, see `ExportedModel`
+    kept: tuple[int, int] | None  # in int8: so many weights at either end of the reader in floats
 
 
 def export(
@@ -79,11 +80,12 @@ def export(
     folder = folder.resolve()
     reference = torch_program(bundle, backbone, precision="float32")
     graphs = trace(bundle, backbone)
+    kept = None
     with replacing_folder(folder) as aside:
         files = {name: _write(graph, engine, aside / name) for name, graph in graphs.items()}
         if precision in INT8:
             views = given_to_reader(calibration, bundle.spec.layout)
-            program, report = _int8(
+            program, report, kept = _int8(
                 bundle, graphs["reader"], files, engine, precision, views, reference, images
             )
         else:
@@ -93,7 +95,7 @@ def export(
             raise GateError(
                 f"the program of engine {engine} ({precision}) does not answer as the model does: "
                 f"{'; '.join(report.failures)}. {_where(program, reference, images, report)} "
-                "Nothing was written."
+                f"Nothing was written.{_advice(precision, len(images))}"
             )
         with writing(aside / "training.json") as path:
             path.write_bytes(training_json(bundle))
@@ -107,9 +109,19 @@ def export(
             gate=report,
             faster=faster,
             operations=photo_operations(bundle, backbone),
+            kept=kept,
         )
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
-    return Export(folder, report, faster)
+    return Export(folder, report, faster, kept)
+
+
+def _advice(precision: str, images: int) -> str:
+    if precision == "float32" or images >= FEWEST_FOR_DEFAULT:
+        return ""
+    return (
+        f" Of {images} images none may flip: compare on {FEWEST_FOR_DEFAULT} or more of your own "
+        "(--images, --count)."
+    )
 
 
 def _faster(
@@ -182,13 +194,15 @@ def _int8(
     views: Sequence[npt.NDArray[np.uint8]],
     reference: Program,
     images: Sequence[GateImage],
-) -> tuple[Program, GateReport]:
+) -> tuple[Program, GateReport, tuple[int, int]]:
     """Write the reader in int8, with as few weights in floats as pass the gate; the last attempt.
+
+    With it, how many weights at either end are in floats.
 
     Raises:
         BundleError: none of it can be int8.
     """
-    tried: tuple[Program, GateReport] | None = None
+    tried: tuple[Program, GateReport, tuple[int, int]] | None = None
     with tempfile.TemporaryDirectory() as scratch:
         floats = Path(scratch) / "plain.onnx"
         write_onnx(reader, floats)
@@ -200,7 +214,7 @@ def _int8(
                 if tried is None:
                     raise
                 return tried
-            tried = program, compare(program, reference, images)
+            tried = program, compare(program, reference, images), kept
             if not tried[1].failures:
                 break
     assert tried is not None
@@ -234,7 +248,7 @@ def _write_int8(
 
 def _check_apart(calibration: Sequence[Seen], images: Sequence[GateImage]) -> None:
     if not calibration:
-        raise UsageError("precision int8 needs images to measure ranges on, and there are none")
+        raise UsageError("int8 needs images to measure ranges on, and there are none")
     compared = {image.seen.pixels.tobytes() for image in images}
     if any(seen.pixels.tobytes() in compared for seen in calibration):
         raise UsageError(

@@ -105,6 +105,7 @@ def program_json(
     gate: GateReport,
     faster: GateReport | None,
     operations: int,
+    kept: tuple[int, int] | None,
 ) -> dict[str, Any]:
     """What `bundle.json` of an exported folder holds.
 
@@ -116,6 +117,7 @@ def program_json(
         gate: what they came to beside the model.
         faster: the same of another engine and precision that runs these files and passed.
         operations: see `ExportedModel`.
+        kept: in int8, how many weights at either end of the reader are in floats.
     """
     program = {
         "format": FORMAT,
@@ -125,6 +127,7 @@ def program_json(
         "gate": gate.to_json(),
         "faster": faster and faster.to_json(),
         "operations": operations,
+        "kept_in_floats": kept,
     }
     return describe(description) | {"program": program}
 

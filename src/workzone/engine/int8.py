@@ -29,7 +29,7 @@ def check_processor(*, cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
         return
     if "vnni" not in cpuinfo.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(
-            "precision int8: this processor lacks VNNI and would overflow in silence; use a model "
+            "int8: this processor lacks VNNI and would overflow in silence; use a model "
             "exported with --precision float32"
         )
 
@@ -67,5 +67,5 @@ def check_openvino(types: list[tuple[str, str]], file: Path) -> None:
 def _not_int8(file: Path) -> BundleError:
     return BundleError(
         f"{file} says that it is int8, and no convolution or product in it is: export the model "
-        "again (workzone export --precision int8)"
+        "again (workzone export)"
     )

@@ -1,4 +1,4 @@
-"""OpenVINO (extra ``openvino``): float32, int8, and bfloat16 where the processor has it.
+"""OpenVINO (extra ``openvino``): floats or int8, floats in bfloat16 where the processor has it.
 
 Left alone it computes in bfloat16 wherever it can, so the precision is asked for by name and read
 back. It takes floats for bytes in silence, so the types of inputs are checked here.

@@ -24,7 +24,7 @@ from workzone.views import ViewLayout, halved
 
 KEPT_FLOAT = ((0, 0), (3, 0), (3, 3), (9, 9))
 """How many weights at the beginning and at the end of a graph stay in floats, tried in this order
-until one passes: of the embedded backbones the first bring most, and the last nothing."""
+until one passes: of the embedded backbones the first bring most."""
 
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
 
@@ -59,7 +59,7 @@ def quantise(
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train", "precision int8") from error
+        raise MissingExtraError(str(error.name), "train", "int8") from error
     with tempfile.TemporaryDirectory() as folder, quiet():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(file, prepared, skip_symbolic_shape=True)

@@ -49,6 +49,7 @@ def open_program(
         raise UsageError(
             f"{folder} is a bundle, which engine torch runs. For engine {engine} write a program "
             f"of it first: workzone export {folder} -o FOLDER --engine {engine}"
+            + (f" --precision {precision}" if precision else "")
         )
     purpose = f"{folder} is a bundle, not an exported program: opening it"
     if not has_torch:
