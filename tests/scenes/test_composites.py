@@ -59,14 +59,15 @@ def test_objects_are_seen_where_the_masks_say_and_nothing_elsewhere():
     assert made.masks.shape == (6, 240, 320) and seen.mean() >= 0.0006
     assert np.median(differs[seen]) > 25 > np.median(differs[~seen])
     assert differs[:40].max() < 25  # the sky
-    for kind, (x0, y0, x1, y1) in made.boxes:
+    for placed in made.objects:
+        kind, (x0, y0, x1, y1) = placed.kind, placed.box
         assert kind and 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
 
 
 def test_negatives_are_pasted_into_as_well():
     for seed in range(3):
         made = compose(GREY, (seed,), label=0)
-        assert not made.masks.any() and made.boxes == []
+        assert not made.masks.any() and made.objects == []
         assert (np.abs(decoded(made.jpeg) - 110).max(axis=2) > 40).mean() > 0.001
 
 

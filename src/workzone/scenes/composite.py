@@ -17,11 +17,11 @@ from PIL import Image, ImageFilter
 
 from workzone.scenes.background import make_light
 from workzone.scenes.canvas import SUPERSAMPLING, Canvas
+from workzone.scenes.compositor import Composite, PlacedObject
 from workzone.scenes.distractors import add_distractors
 from workzone.scenes.layout import add_work_zone
 from workzone.scenes.place import Place, Stage, choose_place
 from workzone.scenes.scene import VISIBLE_SHARE, find_objects, make_camera
-from workzone.types import Box
 
 Pixels = npt.NDArray[np.float32]
 
@@ -39,18 +39,17 @@ _DUSK = 0.33
 
 
 @dataclass(frozen=True, slots=True)
-class Composite:
-    """A photograph with drawn objects in it.
+class DrawnObjects:
+    """A `Compositor` of work zones and ordinary things as the scenes draw them."""
 
-    ``jpeg``: the encoded picture; ``masks``: bool ``[6, H, W]`` of the visible parts of the work
-    zone in the order of ``OBJECT_CLASSES``; ``boxes``: class and box of each object of it;
-    ``darkened``: ``dusk`` or ``night`` where the photograph was made so, None where it was not.
-    """
+    version: str = "3"
+    twins: bool = False
 
-    jpeg: bytes
-    masks: npt.NDArray[np.bool_]
-    boxes: list[tuple[str, Box]]
-    darkened: str | None = None
+    def compose(
+        self, photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int
+    ) -> Composite:
+        """See :func:`compose`."""
+        return compose(photo, seed, label=label)
 
 
 def compose(photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int) -> Composite:
@@ -76,7 +75,8 @@ def compose(photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int) 
     merged, darkened = _merge(photo, canvas, rng)
     buffer = io.BytesIO()
     Image.fromarray(merged).save(buffer, format="JPEG", quality=int(rng.integers(60, 96)))
-    return Composite(buffer.getvalue(), masks, boxes, darkened)
+    objects = [PlacedObject(kind, box) for kind, box in boxes]
+    return Composite(buffer.getvalue(), masks, objects, darkened)
 
 
 def find_horizon(photo: npt.NDArray[np.uint8]) -> float | None:

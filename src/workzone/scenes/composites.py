@@ -20,15 +20,14 @@ from workzone.data.masks import write_masks
 from workzone.errors import ImageError, ManifestError, UsageError, nearest
 from workzone.files import write_text, writing
 from workzone.progress import track
-from workzone.scenes.composite import compose
+from workzone.scenes.composite import DrawnObjects
+from workzone.scenes.compositor import Compositor, PlacedObject
 from workzone.scenes.sheet import COLUMNS, ROWS, make_contact_sheet
 from workzone.types import ImageRef, Sample
 
 SOURCE = "composite"
 SMALLEST_BASE = 320
 """Pixels of the longer side; smaller photographs are passed over."""
-
-_FORMAT = 3  # part of what a row is made from: raise it where the pictures change
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,9 @@ def write_composites(
     positive_share: float = 0.5,
     splits: Sequence[str] = (),
     skip_sources: Sequence[str] = (),
+    compositor: Compositor | None = None,
 ) -> CompositesSummary:
-    """Put drawn objects into photographs with label 0, and write the pictures as a data set.
+    """Put objects into photographs with label 0, and write the pictures as a data set.
 
     The folder gets ``images/*.jpg``, ``masks/*.png``, ``objects/*.json`` (class and box of each
     object), ``sheet.jpg`` and ``manifest.parquet``. A row has the group, the split and the metadata
@@ -70,6 +70,8 @@ def write_composites(
         positive_share: chance of a work zone, 0..1.
         splits: take photographs of these splits alone; none named: of all but ``test``.
         skip_sources: take none of these sources.
+        compositor: what puts objects into them; None: drawn work zones. With one of twins, rows
+            have label 1 and 0 by turns, and each two of them share a photograph.
 
     Raises:
         UsageError: numbers out of range, or a split or source that the manifest has not.
@@ -82,8 +84,14 @@ def write_composites(
         raise UsageError(f"seed is {seed}; it must be 0 or more")
     if not 0 <= positive_share <= 1:
         raise UsageError(f"positive_share is {positive_share}; it must lie between 0 and 1")
+    compositor = compositor or DrawnObjects()
+    if compositor.twins and positive_share != 0.5:
+        raise UsageError(
+            f"positive_share is {positive_share}; of these composites each photograph has one of "
+            "either label: leave it out"
+        )
     bases = _bases(photographs, splits, skip_sources)
-    work = _Work(folder, photographs.root, bases, seed, positive_share, {})
+    work = _Work(folder, photographs.root, bases, seed, positive_share, compositor, {})
     samples = [work.sample(number) for number in track(range(count), "compositing")]
     path = folder / "manifest.parquet"
     write_manifest(Manifest(samples, folder), path)
@@ -106,27 +114,32 @@ class _Work:
     bases: list[Sample]
     seed: int
     positive_share: float
+    compositor: Compositor
     passed_over: dict[str, str]
 
     def sample(self, number: int) -> Sample:
         """Make a row, or take the one that is there."""
         name = f"composite-{self.seed}-{number:05d}"
-        rng = np.random.default_rng([self.seed, number, 40])
-        label = int(rng.random() < self.positive_share)
+        twins = self.compositor.twins
+        street = number // 2 if twins else number
+        rng = np.random.default_rng([self.seed, street, 40])
+        drawn_label = int(rng.random() < self.positive_share)
+        label = 1 - number % 2 if twins else drawn_label
         base, photo = self._photograph(rng)
         image, masks, record = f"images/{name}.jpg", f"masks/{name}.png", f"objects/{name}.json"
         origin = hashlib.blake2b(
-            f"{_FORMAT} {self.seed} {number} {label} {base.id} {base.content_hash}".encode(),
+            f"{self.compositor.version} {self.seed} {number} {label} {base.id} "
+            f"{base.content_hash}".encode(),
             digest_size=8,
         ).hexdigest()
         known = _kept(self.folder / record, origin)
         if known is None:
-            made = compose(photo, (self.seed, number, 41), label=label)
+            made = self.compositor.compose(photo, (self.seed, street, 41), label=label)
             known = {
                 "origin": origin,
                 "content_hash": content_hash(made.jpeg),
                 "darkened": made.darkened,
-                "objects": [{"class": kind, "box": box} for kind, box in made.boxes],
+                "objects": [_described(one) for one in made.objects],
             }
             with writing(self.folder / image) as aside:
                 aside.write_bytes(made.jpeg)
@@ -212,6 +225,11 @@ def _check_names(names: Sequence[str], known: Collection[str], what: str, option
             raise UsageError(
                 f"no photograph has the {what} {name!r} ({option}); {nearest(name, known)}"
             )
+
+
+def _described(placed: PlacedObject) -> dict[str, Any]:
+    drawing = {"drawing": placed.drawing} if placed.drawing else {}
+    return {"class": placed.kind, "box": placed.box, **drawing}
 
 
 def _kept(record: Path, origin: str) -> dict[str, Any] | None:
