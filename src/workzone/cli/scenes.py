@@ -1,7 +1,8 @@
-"""The commands that draw street scenes, and put drawn objects into photographs."""
+"""The commands that draw street scenes, and put objects into photographs."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import ManifestArgument
+from workzone.errors import UsageError
 
 EXAMPLES_SCENES = examples(
     "workzone scenes -o scenes",
@@ -22,7 +24,17 @@ EXAMPLES_COMPOSITES = examples(
     "workzone composites split.parquet -o composites",
     "workzone composites split.parquet -o composites --count 2000 --seed 7 --split train",
     "workzone composites manifest.parquet -o composites --skip-source thumbnails --json",
+    "npm pack @rapideditor/mapillary_sprite_source@1.8.0",
+    "workzone composites split.parquet -o signs --signs rapideditor-mapillary*.tgz",
 )
+
+
+class Drawings(StrEnum):
+    """Which drawings of traffic signs are used."""
+
+    ALL = "all"
+    LEARNED = "learned"
+    HELD_BACK = "held-back"
 
 
 @command
@@ -82,6 +94,22 @@ def composites(
         list[str] | None,
         typer.Option(help="Use no photographs of this source; repeat for more."),
     ] = None,
+    signs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Put traffic signs in instead, from the drawings of the npm package "
+            "@rapideditor/mapillary_sprite_source: its archive (.tgz) or the folder it unpacks "
+            "to. Each photograph gives two composites, alike but for the signs' faces: with road "
+            "works among them, and without."
+        ),
+    ] = None,
+    drawings: Annotated[
+        Drawings,
+        typer.Option(
+            help="With --signs, of the drawings: all, or one of two parts, to learn from one and "
+            "be judged on the other."
+        ),
+    ] = Drawings.ALL,
     json: JsonFlag = False,
 ) -> None:
     """Put drawn work zones, or ordinary things alone, into photographs without road work.
@@ -91,6 +119,14 @@ def composites(
     """
     from workzone.data.manifest import read_manifest
     from workzone.scenes.composites import write_composites
+    from workzone.scenes.roadsigns.compositor import SignObjects
+    from workzone.scenes.roadsigns.drawings import read_drawings
+
+    if signs is None and drawings is not Drawings.ALL:
+        raise UsageError(f"--drawings {drawings.value} is of --signs: name its archive or folder")
+    compositor = None
+    if signs is not None:
+        compositor = SignObjects(read_drawings(signs, part=drawings.value))
 
     done = write_composites(
         read_manifest(manifest),
@@ -100,6 +136,7 @@ def composites(
         positive_share=positive_share,
         splits=split or (),
         skip_sources=skip_source or (),
+        compositor=compositor,
     )
     summary = {
         "manifest": str(done.manifest),
