@@ -31,7 +31,7 @@ def make_plate(drawing: Drawing, rng: np.random.Generator, wear: np.random.Gener
         ``[h, w, 4]``, 0..255: colours, and how much of a pixel is covered.
     """
     face = np.asarray(drawing.face(), np.float32)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and drawing.shape != "other":  # of others many have words
         face = face[:, ::-1]
     face = _warped(_recoloured(face, drawing, rng), rng)
     plate = _with_legend(_with_board(face, wear), wear)
