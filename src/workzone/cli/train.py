@@ -58,6 +58,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
     "workzone train manifest.parquet -o model --from-pixels batch=16",
+    "workzone train manifest.parquet -o model fine_tuning.rate=0.1 fine_tuning.layer_decay=0.8",
     "workzone train manifest.parquet -o model --find-lr",
     "workzone train manifest.parquet -o model --track tensorboard",
 )
@@ -87,7 +88,8 @@ def train(
         bool,
         typer.Option(
             "--from-pixels",
-            help="Train the backbone's last blocks too, by DoRA adapters; settings: adapters.*.",
+            help="Train the backbone too: its last blocks by DoRA adapters (settings: adapters.*), "
+            "or, with fine_tuning.*, its own weights.",
         ),
     ] = False,
     seed: SeedOption = None,
@@ -168,7 +170,7 @@ def train(
         pooling=pooling,
         layout=layout,
     )
-    if from_pixels and chosen.settings.adapters is None:
+    if from_pixels and not chosen.settings.from_pixels:
         adapted = dataclasses.replace(chosen.settings, adapters=AdapterConfig())
         chosen = dataclasses.replace(chosen, settings=adapted)
     if print_config:

@@ -76,8 +76,9 @@ def train(
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
 
-    With ``config.adapters`` it is trained from pixels, together with adapters on the backbone;
-    stored features then serve statistics alone. The bundle carries what the backbone has learned.
+    With ``config.adapters`` or ``config.fine_tuning`` it is trained from pixels, together with the
+    backbone; stored features then serve statistics alone. The bundle carries what the backbone has
+    learned.
 
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
     fold but ``test_split`` validates in turn. Rows in ``not-fold-0``, say, are learned from unless
@@ -99,7 +100,7 @@ def train(
         together: the processes that train; None: this one.
 
     Raises:
-        MissingExtraError: training from pixels, and peft is not installed.
+        MissingExtraError: training with adapters, and peft is not installed.
         TrainingError, UsageError: as :func:`prepare`; also a stop that was asked for.
     """
     together = together or Processes()
@@ -154,9 +155,9 @@ def begin_session(
 ) -> Session:
     """A session that keeps nothing yet, with the detector that ``config`` asks for."""
     session = Session(processes=together or Processes())
-    if config.adapters is not None:
+    if config.tuning is not None:
         session.make_detector = functools.partial(
-            PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
+            PixelDetector, backbone=backbone, spec=spec, tuning=config.tuning
         )
     return session
 
@@ -223,7 +224,7 @@ def prepare(
         logger.warning(unbalanced)
         warnings.append(unbalanced)
     _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    stored_copies = copies if config.adapters is None else 0
+    stored_copies = 0 if config.from_pixels else copies
     store = Extraction(chosen, backbone, spec, store_folder, copies=stored_copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
@@ -232,7 +233,7 @@ def prepare(
             "why of each"
         )
     examples = examples_of(samples, manifest.root, store, config, copies=stored_copies)
-    if config.adapters is not None:
+    if config.from_pixels:
         examples = PixelExamples.of(examples, spec, manifest.root, copies=copies)
     left_out = len(usable) - len(samples)
     return Prepared(examples, samples, _validation_folds(samples), warnings, left_out, store)

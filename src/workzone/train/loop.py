@@ -70,7 +70,9 @@ def train_detector(
     if config.sampling.class_balance:
         class_weights = torch.ones(2)  # the draw balances images, whatever their copies lost
     objective: nn.Module = Objective(detector, config, class_weights).to(processes.device)
-    objective, optimizer = processes.prepare(objective, make_optimizer(detector, config.optimizer))
+    objective, optimizer = processes.prepare(
+        objective, make_optimizer(detector, config.optimizer, detector.rates())
+    )
     model = cast(Objective, processes.unwrapped(objective))
     trained = torch.compile(objective) if config.compile else objective
     average = WeightAverage(detector, config.ema) if config.ema else None
@@ -135,7 +137,7 @@ def train_detector(
                     "epoch": state.epoch,
                     "step": state.step,
                     **told,
-                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "learning_rate": config.optimizer.learning_rate * multiplier,
                     "gradient_norm": norm,
                     "images_per_second": images / (time.perf_counter() - began),
                 }

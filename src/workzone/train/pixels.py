@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.backbones.base import Backbone, pool
+from workzone.backbones.fine_tuning import FineTuneConfig, freeze, learning_rates, unfreeze
 from workzone.features.reading import halved, in_square, square_boxes, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.base import AnyDetector
@@ -124,31 +125,39 @@ class Merged(NamedTuple):
 
 
 class PixelDetector(AnyDetector):
-    """A detector of any kind with a backbone whose adapters learn with it.
+    """A detector of any kind with a backbone that learns too, by adapters or by its own weights.
 
-    Given stored features it does as any detector. Its state is that of the detector and of the
-    adapters: frozen weights are left out, and taken from the backbone it is made with.
+    Given stored features it does as any detector. Its state is that of the detector and of what
+    learns in the backbone: frozen weights are left out, and taken from the one it is made with.
     """
 
     def __init__(
-        self, config: DetectorConfig, backbone: Backbone, spec: FeatureSpec, adapters: AdapterConfig
+        self,
+        config: DetectorConfig,
+        backbone: Backbone,
+        spec: FeatureSpec,
+        tuning: AdapterConfig | FineTuneConfig,
     ) -> None:
-        """Put adapters, as yet without effect, on a backbone.
+        """Have a backbone, as yet as it was published, learn.
 
         Args:
             config: of the detector; its initial weights are those of a detector without backbone.
             backbone: that of ``spec``; it stays as it is, its frozen weights are shared.
             spec: how its features are made.
-            adapters: which of its weights learn.
+            tuning: which of its weights learn, and how.
 
         Raises:
-            MissingExtraError: peft is not installed.
-            BackboneError: nothing in it can be adapted.
+            MissingExtraError: adapters, and peft is not installed.
+            BackboneError: nothing in it can learn.
         """
         super().__init__()
         self.config = config
         self.detector = make_detector(config)
-        self.backbone = adapt(backbone, adapters)
+        self.tuning = tuning
+        if isinstance(tuning, AdapterConfig):
+            self.backbone = adapt(backbone, tuning)
+        else:
+            self.backbone = unfreeze(backbone, tuning)
         self.spec = spec
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_frozen_not_missing)  # type: ignore[no-untyped-call]
@@ -181,6 +190,13 @@ class PixelDetector(AnyDetector):
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """As the detector does; pixels are read first."""
         return self.detector.choose_views(self._stored(given))
+
+    def rates(self) -> Mapping[str, float]:
+        """Of a backbone whose own weights learn; adapters have the whole learning rate."""
+        if isinstance(self.tuning, AdapterConfig):
+            return {}
+        rates = learning_rates(self.backbone, self.tuning)
+        return {f"backbone.model.{name}": rate for name, rate in rates.items()}
 
     def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:
         """Of the detector."""
@@ -249,9 +265,13 @@ class PixelDetector(AnyDetector):
         return output
 
     def _tokens(self, pixels: torch.Tensor) -> BackboneOutput:
-        """Of views ``[M, 3, S, S]``, in the precision of the stored features."""
+        """Of views ``[M, 3, h, w]``, in the precision of the stored features.
+
+        In training that is a matter of the surroundings too: weights are kept in float32 anyway.
+        """
         device, own = self.backbone.device, self.detector.device
-        lower = self.spec.precision == "bfloat16"
+        mixed = self.training and torch.is_autocast_enabled(device.type)
+        lower = self.spec.precision == "bfloat16" or mixed
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
             parts = [self.backbone(part.to(device)) for part in pixels.split(VIEWS_AT_ONCE)]
         classes = [part.cls.float().to(own) for part in parts if part.cls is not None]
@@ -263,7 +283,8 @@ class PixelDetector(AnyDetector):
 
     def merged(self) -> Merged:
         """Part detector and backbone, what was learned being in its weights; this one is spent."""
-        weights = merge(self.backbone)
+        part = merge if isinstance(self.tuning, AdapterConfig) else freeze
+        weights = part(self.backbone)
         return Merged(self.detector.eval(), self.backbone, weights)
 
 
