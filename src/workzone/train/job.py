@@ -35,10 +35,11 @@ from workzone.features.text_spec import clean
 from workzone.model.kernels import log_attention_kernel
 from workzone.model.metadata.config import refuse_leaking
 from workzone.train.feed.examples import Examples, Rows, copy_rows
+from workzone.train.feed.pixels import PixelExamples
 from workzone.train.feed.sampling import SamplingConfig, sampling_weights
 from workzone.train.fit import Fit, fit
 from workzone.train.keep.run_folder import RunFolder
-from workzone.train.pixels import PixelDetector, PixelExamples
+from workzone.train.pixels import PixelDetector
 from workzone.train.processes import Processes
 from workzone.train.protection import check_classes, check_grid, imbalance_warning
 from workzone.train.session import Session

@@ -1,119 +1,30 @@
-"""Training from pixels: images as the backbone sees them, and a detector with its backbone."""
+"""A detector that learns from pixels, together with its backbone."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.backbones.base import Backbone, pool
 from workzone.backbones.fine_tuning import FineTuneConfig, freeze, learning_rates, unfreeze
-from workzone.features.reading import halved, in_square, square_boxes, with_halves
+from workzone.features.reading import halved, in_square, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.base import AnyDetector
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.make import make_detector
-from workzone.model.metadata.batch import MetadataBatch
-from workzone.parallel import map_ahead
-from workzone.train.feed.examples import Examples
-from workzone.types import BackboneOutput, DetectorOutput, Views
-from workzone.views import sample_bytes, sample_views
+from workzone.train.feed.pixels import PixelInput
+from workzone.types import BackboneOutput, DetectorOutput
 
 VIEWS_AT_ONCE = 64
 """Views that the backbone is given at a time: bounds memory where no gradient is asked for."""
 
 LEAST_SPREAD = 0.1
 """Of the median feature's spread: the least that a feature is scaled by."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelInput(DetectorInput):
-    """``B`` images whose views the backbone has not read: ``features`` are ``[B, V, 0]``."""
-
-    pixels: torch.Tensor  # uint8 [B, V, 3, S, S]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelExamples(Examples):
-    """Images to decode anew for each batch, beside what is stored of them.
-
-    Copies other than the first are augmented, differently in each epoch: what a copy looks like
-    depends on the seed of ``spec.augmentation``, the image's content, its number and the epoch.
-    The stored features, of the images as they are, serve statistics alone.
-    """
-
-    root: Path  # of the samples' references
-    spec: FeatureSpec
-    epoch: int = 0
-
-    @property
-    def read_at_once(self) -> int:
-        """Images judged at a time: their pixels are decoded at once."""
-        return 32
-
-    @classmethod
-    def of(cls, stored: Examples, spec: FeatureSpec, root: Path, *, copies: int) -> Self:
-        """The same images from pixels.
-
-        Of copies no masks are known, so that all have the label of their image.
-
-        Args:
-            stored: with samples; only the first copy of each is taken.
-            spec: of the stored features.
-            root: of the samples' references.
-            copies: augmented copies per image, among which, and the image as it is, each epoch
-                draws one.
-        """
-        known = {f.name: getattr(stored, f.name) for f in dataclasses.fields(stored)}
-        known["rows"] = stored.rows[:, :1].expand(-1, 1 + copies)
-        return cls(**known, spec=spec, root=root)
-
-    def at_epoch(self, epoch: int) -> Self:
-        """The same with the augmented copies of an epoch, from 0."""
-        return dataclasses.replace(self, epoch=epoch)
-
-    def batch(
-        self,
-        images: torch.Tensor,
-        copies: torch.Tensor | int = 0,
-        metadata: MetadataBatch | None = None,
-    ) -> PixelInput:
-        """The views of some images, one copy of each, cut as for extraction.
-
-        Raises:
-            ImageError: an image is gone, or has changed, since its features were stored.
-        """
-        numbers = torch.as_tensor(copies).expand(len(images))
-        wanted = list(zip(images.tolist(), numbers.tolist(), strict=True))
-        views = [made for _, made in map_ahead(self._views, wanted)]
-        layout = self.spec.layout
-        pixels = torch.stack([_in_square(one, layout.size) for one in views])
-        return PixelInput(
-            pixels=pixels,
-            features=torch.zeros(*pixels.shape[:2], 0),
-            boxes=torch.from_numpy(np.stack([square_boxes(one, layout) for one in views])),
-            metadata=None if metadata is None else metadata[images],
-        )
-
-    def _views(self, wanted: tuple[int, int]) -> Views:
-        image, copy = wanted
-        sample = self.samples[image]
-        augmented = self.rows.shape[1] - 1
-        return sample_views(
-            sample,
-            sample_bytes(sample, self.root),
-            self.spec.layout,
-            augmentation=self.spec.augmentation,
-            copy=copy and copy + self.epoch * augmented,
-        )
 
 
 class Merged(NamedTuple):
@@ -286,13 +197,6 @@ class PixelDetector(AnyDetector):
         part = merge if isinstance(self.tuning, AdapterConfig) else freeze
         weights = part(self.backbone)
         return Merged(self.detector.eval(), self.backbone, weights)
-
-
-def _in_square(views: Views, side: int) -> torch.Tensor:
-    """Pixels ``[V, 3, S, S]``, black beside frames in their own shape."""
-    pixels = torch.from_numpy(views.pixels)
-    rows, columns = pixels.shape[2:]
-    return F.pad(pixels, (0, side - columns, 0, side - rows))
 
 
 def _frozen(module: PixelDetector, prefix: str) -> set[str]:

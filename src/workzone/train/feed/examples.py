@@ -14,7 +14,7 @@ import torch
 
 from workzone.data.augmentation import recipe_of
 from workzone.data.split_proof import APART
-from workzone.features.masks import MaskTargets
+from workzone.features.masks import MaskTargets, lost
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
 from workzone.model.config import DetectorConfig
@@ -75,6 +75,20 @@ def copy_rows(
                 untold = shown & ~masks.annotated[:, copy]
                 rows[untold, copy] = rows[untold, copy - 1]
     return torch.from_numpy(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is known of ``B`` images, or of copies of theirs."""
+
+    labels: torch.Tensor  # int64 [B], 0 or 1; a copy whose road work is cut away shows none
+    masks: torch.Tensor | None = None  # shares [B, K, h, w], 0..1, of what copies show
+    annotated: torch.Tensor | None = None  # bool [B], of which masks are known
+
+    def __getitem__(self, rows: torch.Tensor) -> Truth:
+        """Some of the images, by number."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Truth(**{name: value[rows] for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +168,20 @@ class Examples:
         """What an epoch, from 0, learns from: stored features are always the same."""
         return self
 
-    def labels_of(self, images: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
-        """Labels of copies, int64 ``[B]``: one whose road work is cut away shows none."""
+    def truth(self, images: torch.Tensor, copies: torch.Tensor) -> Truth:
+        """What is known of some images, one copy of each."""
         labels = self.labels[images]
         if self.masks is None:
-            return labels
-        away = self.masks.cut_away(images.numpy(), copies.numpy())
-        return labels.masked_fill(away, 0)
+            return Truth(labels=labels)
+        masks, annotated = self.copy_masks(self.masks, images, copies)
+        away = annotated & lost(self.masks.batch(images.numpy())[0], masks)
+        return Truth(labels=labels.masked_fill(away, 0), masks=masks, annotated=annotated)
+
+    def copy_masks(
+        self, masks: MaskTargets, images: torch.Tensor, copies: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks of copies, and whether they are known, see `MaskTargets.batch`."""
+        return masks.batch(images.numpy(), copies.numpy())
 
     def batch(
         self,
