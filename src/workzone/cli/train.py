@@ -297,11 +297,12 @@ def _find_learning_rate(
     prepared = prepare_job(
         manifest, network, spec, folder, settings, copies=copies, test_split=test
     )
-    rows = np.arange(len(prepared.examples))
+    examples = prepared.taught(settings, manifest.root, folder, network.device)
+    rows = np.arange(len(examples))
     for fold in prepared.validation_folds[:1]:
-        rows = prepared.examples.all_but(fold)
+        rows = examples.all_but(fold)
     session = begin_session(network, spec, settings)
-    result = range_test(prepared.examples, rows, settings, session)
+    result = range_test(examples, rows, settings, session)
     picture = output.with_name(f"{output.name}.learning-rate.png")
     write_range_test(result, picture)
     if as_json:

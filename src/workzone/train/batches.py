@@ -53,6 +53,7 @@ class Batch:
     targets: torch.Tensor  # [b, 2], shares of the classes
     masks: torch.Tensor | None = None  # [b, K, h, w]
     annotated: torch.Tensor | None = None  # bool [b], rows whose masks are known
+    teacher: torch.Tensor | None = None  # [b] log-odds by a teacher, or NaN
 
 
 def cut(images: torch.Tensor, copies: torch.Tensor, parts: int) -> list[Part]:
@@ -114,6 +115,7 @@ class _Parts(Dataset[Batch]):
             targets=targets,
             masks=truth.masks,
             annotated=None if truth.annotated is None else truth.annotated & part.counted,
+            teacher=truth.teacher,
         )
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from workzone.errors import DivergedError
+from workzone.errors import DivergedError, TrainingError
 from workzone.model.base import AnyDetector
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.progress import Bar
@@ -57,6 +57,8 @@ def train_detector(
     two is kept. Without validation rows ``endings`` tells how long each part learns, and which of
     the two is kept. From a checkpoint of ``stage`` it goes on as if it had never stopped.
     """
+    if config.distill is not None and examples.teacher is None:
+        raise TrainingError("distill: no teacher has judged these images; train by `job.train`")
     processes = stage.session.processes
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia

@@ -60,6 +60,25 @@ class RunConfig:
             raise UsageError(f"run: {'; '.join(mistakes)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """A trained model whose word on an image is learned beside its label."""
+
+    teacher: str  # folder of a bundle
+    backbone: str | None = None  # its backbone's weights, where not embedded nor to be downloaded
+    weight: float = 1.0  # of the distillation loss
+    temperature: float = 2.0  # by which both models' log-odds are divided; higher: softer
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            f"{name}={getattr(self, name)}, allowed: {low} to {high}"
+            for name, low, high in (("weight", 1e-6, 1e3), ("temperature", 0.1, 100.0))
+            if not low <= getattr(self, name) <= high  # NaN is in no range
+        ]
+        if mistakes:
+            raise UsageError(f"distill: {'; '.join(mistakes)}")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How the detector is trained."""
@@ -87,6 +106,7 @@ class TrainConfig:
     weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
     adapters: AdapterConfig | None = None  # on the backbone, from pixels; None: none
     fine_tuning: FineTuneConfig | None = None  # of the backbone, from pixels; None: it is frozen
+    distill: DistillConfig | None = None  # a teacher's word beside the labels; None: labels alone
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
     test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
     run: RunConfig = field(default_factory=RunConfig)
@@ -117,6 +137,8 @@ class TrainConfig:
             wrong.append(
                 "augment: mixup and cutmix mix stored features; leave adapters and fine_tuning out"
             )
+        if self.distill is not None and (self.augment.mixup or self.augment.cutmix):
+            wrong.append("distill: the teacher judges whole images; leave mixup and cutmix out")
         if self.detector.dense and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix vectors of views; detector.cells read none")
         if not self.from_pixels and self.weather != WeatherConfig():

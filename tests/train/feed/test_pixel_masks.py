@@ -21,6 +21,7 @@ from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 from workzone.views import ViewLayout
 
+NAN = float("nan")
 COPIES, EPOCHS, SHAPE = 4, 5, (8, 8)
 VARIED = Augmentation(recipe="varied", least_area=0.2)
 IMAGES = torch.arange(8)
@@ -120,7 +121,7 @@ def test_masks_lie_where_the_copy_shows_road_work(samples: list[Sample], root: P
 def test_a_copy_that_lost_its_road_work_is_learned_as_one_without(
     samples: list[Sample], root: Path
 ) -> None:
-    pixels = from_pixels(samples[:6], root)
+    pixels = dataclasses.replace(from_pixels(samples[:6], root), teacher=torch.arange(6.0))
     images = torch.tensor([1, 3, 5, 0])
     lost = kept = 0
     for epoch in range(EPOCHS):
@@ -132,6 +133,9 @@ def test_a_copy_that_lost_its_road_work_is_learned_as_one_without(
         assert batch.annotated.all()
         shows = batch.masks.amax(dim=1).mean(dim=(1, 2)) >= 20 / 224**2
         assert torch.equal(batch.targets[:, 1] == 1, shows)
+        assert batch.teacher is not None
+        said = [NAN if gone else image for image, gone in zip([1, 3, 5], ~shows[:3], strict=True)]
+        np.testing.assert_array_equal(batch.teacher.numpy(), np.float32([*said, 0]))
         lost, kept = lost + int((~shows[:3]).sum()), kept + int(shows.sum())
     assert lost > 0 and kept > 0
 

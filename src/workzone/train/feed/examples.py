@@ -84,6 +84,7 @@ class Truth:
     labels: torch.Tensor  # int64 [B], 0 or 1; a copy whose road work is cut away shows none
     masks: torch.Tensor | None = None  # shares [B, K, h, w], 0..1, of what copies show
     annotated: torch.Tensor | None = None  # bool [B], of which masks are known
+    teacher: torch.Tensor | None = None  # [B] log-odds of road work; NaN where it says nothing
 
     def __getitem__(self, rows: torch.Tensor) -> Truth:
         """Some of the images, by number."""
@@ -106,6 +107,7 @@ class Examples:
     grid_size: tuple[int, int] = (0, 0)
     view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images, and of their copies
+    teacher: torch.Tensor | None = None  # [n] log-odds by a teacher of images as they are, or NaN
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
 
@@ -169,13 +171,22 @@ class Examples:
         return self
 
     def truth(self, images: torch.Tensor, copies: torch.Tensor) -> Truth:
-        """What is known of some images, one copy of each."""
+        """What is known of some images, one copy of each.
+
+        A copy whose road work is cut away shows none, and is not what a teacher spoke of.
+        """
         labels = self.labels[images]
+        teacher = None if self.teacher is None else self.teacher[images]
         if self.masks is None:
-            return Truth(labels=labels)
+            return Truth(labels=labels, teacher=teacher)
         masks, annotated = self.copy_masks(self.masks, images, copies)
         away = annotated & lost(self.masks.batch(images.numpy())[0], masks)
-        return Truth(labels=labels.masked_fill(away, 0), masks=masks, annotated=annotated)
+        return Truth(
+            labels=labels.masked_fill(away, 0),
+            masks=masks,
+            annotated=annotated,
+            teacher=None if teacher is None else teacher.masked_fill(away, torch.nan),
+        )
 
     def copy_masks(
         self, masks: MaskTargets, images: torch.Tensor, copies: torch.Tensor

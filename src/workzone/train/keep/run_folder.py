@@ -48,6 +48,7 @@ class RunFolder:
     data.json           what is learned from: hash and size of the manifest, features, split
     environment.json    versions, machine, git revision, command line
     log.jsonl           a line per step and per epoch
+    teacher.json        log-odds of each image by its content hash, where a teacher judged them
     checkpoints/        of the training that is going on
     learned/            what the finished trainings came to, one file each
     report.html         at the end
@@ -125,6 +126,11 @@ class RunFolder:
     def log(self) -> Path:
         """A JSON line per step and per epoch."""
         return self.path / "log.jsonl"
+
+    @property
+    def teacher(self) -> Path:
+        """What a teacher said of the images, where there is one."""
+        return self.path / "teacher.json"
 
     def write_result(self, name: str, tensors: Tensors, values: Values) -> None:
         """Keep what one training came to."""

@@ -140,6 +140,8 @@ def refuse_pixels(config: TrainConfig) -> None:
     Raises:
         UsageError: the configuration adapts the backbone.
     """
+    if config.distill is not None:
+        raise UsageError("settings are searched without a teacher: leave distill out")
     if config.from_pixels:
         raise UsageError(
             "settings are searched on stored features: leave adapters and fine_tuning out "
