@@ -1,7 +1,7 @@
 """Bundles whose weights are averaged: one model, as fast as each of them.
 
-Wortsman et al. 2022, "Model soups", arXiv 2203.05482: the mean of weights is often better than each
-model, and as good on new sources as averaged answers, where all were tuned from the same weights.
+Wortsman et al. 2022, "Model soups", arXiv 2203.05482: where all were tuned from the same weights,
+the mean is often better than each model.
 """
 
 from __future__ import annotations
