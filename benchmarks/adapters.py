@@ -33,8 +33,9 @@ from workzone.features.extract import make_spec
 from workzone.model.config import DetectorConfig
 from workzone.model.views.config import GlanceConfig
 from workzone.scenes import write_scenes
+from workzone.train.feed.pixels import PixelInput
 from workzone.train.job import train
-from workzone.train.pixels import PixelDetector, PixelInput
+from workzone.train.pixels import PixelDetector
 from workzone.train.settings import TrainConfig
 from workzone.views import view_boxes
 

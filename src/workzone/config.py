@@ -103,6 +103,16 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
     return tree
 
 
+def differences(before: Any, after: Any, at: str = "") -> Iterator[str]:
+    """Where two trees of plain values differ, as ``a.b: 1 -> 2``; ``at`` is where they hang."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before | after:
+            path = f"{at}.{name}" if at else str(name)
+            yield from differences(before.get(name), after.get(name), path)
+    elif before != after:
+        yield f"{at}: {before} -> {after}"
+
+
 def to_yaml(value: Any) -> str:
     """A dataclass as YAML that `read_yaml` takes, every default spelled out.
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTConfig, DINOv3ViTModel
 
-from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, blocks_of, merge
+from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from workzone.backbones.blocks import blocks_of
 from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
 from workzone.backbones.names import ViTSize
 from workzone.backbones.timm_models import TimmBackbone

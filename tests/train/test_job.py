@@ -16,7 +16,8 @@ from workzone.decide.bundle import Bundle
 from workzone.errors import ManifestError, TrainingError, UsageError
 from workzone.features.extract import make_spec
 from workzone.model.config import DetectorConfig
-from workzone.train.job import Trained, manifest_hash, train
+from workzone.train.job import Trained, train
+from workzone.train.provenance import manifest_hash
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 

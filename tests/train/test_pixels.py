@@ -38,10 +38,11 @@ from workzone.run.predictor import load
 from workzone.train.batches import cut
 from workzone.train.batches import load as load_batches
 from workzone.train.feed.examples import Examples
+from workzone.train.feed.pixels import PixelExamples, PixelInput
 from workzone.train.job import Trained, train
 from workzone.train.judging import predict_probabilities
 from workzone.train.optim.optimizers import OptimizerConfig, make_optimizer, parameters_by_role
-from workzone.train.pixels import PixelDetector, PixelExamples, PixelInput
+from workzone.train.pixels import PixelDetector
 from workzone.train.processes import Processes
 from workzone.train.settings import RunConfig, TrainConfig
 from workzone.views import ViewLayout, sample_bytes, sample_views

@@ -7,18 +7,20 @@ nothing is left of them in prediction.
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from workzone.backbones.base import Backbone
-from workzone.errors import BackboneError, MissingExtraError, UsageError
+from workzone.backbones.blocks import (
+    checkpoint_blocks,
+    copy_owning,
+    keep_values,
+    last_blocks,
+    pointwise_layers,
+)
+from workzone.errors import MissingExtraError, UsageError
 
 _RANGES = {
     "rank": (1, 1024),
@@ -75,20 +77,10 @@ def adapt(backbone: Backbone, config: AdapterConfig) -> Backbone:
         BackboneError: there is no block with such a layer.
     """
     peft = require_peft()
-    _ = backbone.weight_hash  # of the weights as published; taken here, as peft renames them
-    kept = [*backbone.parameters(), *backbone.buffers()]
-    adapted = copy.deepcopy(backbone, {id(value): value for value in kept})
-    blocks = blocks_of(adapted.model)[-config.blocks :]
-    if not blocks:
-        raise BackboneError(
-            f"backbone {backbone.name!r} has no blocks with linear layers or 1x1 convolutions to "
-            "adapt: choose another one, or train on stored features (adapters: null)"
-        )
-    targets = [f"{name}.{part}" for name, block in blocks for part, _ in _adaptable(block)]
-    for target in targets:  # merging will change these in place
-        layer = adapted.model.get_submodule(target)
-        assert isinstance(layer, nn.Linear | nn.Conv2d)
-        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+    blocks = last_blocks(backbone, config.blocks)
+    targets = [f"{name}.{part}" for name, block in blocks for part, _ in pointwise_layers(block)]
+    # Merging will change their weights in place, and peft renames them.
+    adapted = copy_owning(backbone, [f"{target}.weight" for target in targets])
     settings = peft.LoraConfig(
         use_dora=True,
         r=config.rank,
@@ -98,13 +90,14 @@ def adapt(backbone: Backbone, config: AdapterConfig) -> Backbone:
     )
     peft.inject_adapter_in_model(settings, adapted.model)
     if config.checkpointing:
-        for _, block in blocks:
-            block.forward = _Checkpointed(block.forward)
+        checkpoint_blocks(adapted.model.get_submodule(name) for name, _ in blocks)
     return adapted.train()
 
 
 def adapter_layers(backbone: Backbone) -> dict[str, Any]:
-    """The adapted layers (peft's) by their names in the network."""
+    """The adapted layers (peft's) by their names in the network; none of one without adapters."""
+    if not hasattr(backbone.model, "peft_config"):
+        return {}
     layer_type = require_peft().tuners.lora.LoraLayer
     modules = backbone.model.named_modules()
     return {name: module for name, module in modules if isinstance(module, layer_type)}
@@ -125,59 +118,8 @@ def merge(backbone: Backbone) -> dict[str, torch.Tensor]:
         parent, _, last = name.rpartition(".")
         setattr(network.get_submodule(parent), last, layer.get_base_layer())
         weights[f"{name}.weight"] = layer.get_base_layer().weight.detach()
-    for module in network.modules():
-        if isinstance(vars(module).get("forward"), _Checkpointed):
-            del module.forward
+    keep_values(network)
     del network.peft_config
     backbone.requires_grad_(False)
     backbone.replace_weights(weights)
     return weights
-
-
-def blocks_of(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The blocks that a network repeats, in order, with their names.
-
-    A block is an entry of a list of layers that holds linear layers or 1x1 convolutions, and no
-    further list with such entries.
-    """
-    lists = (nn.Sequential, nn.ModuleList)
-    entries = {
-        f"{name}.{number}" if name else number: block
-        for name, module in network.named_modules()
-        if isinstance(module, lists)
-        for number, block in module.named_children()
-        if not isinstance(block, lists) and any(part for part, _ in _adaptable(block))
-    }
-    return [
-        (name, block)
-        for name, block in entries.items()
-        if not any(other.startswith(f"{name}.") for other in entries)
-    ]
-
-
-def _adaptable(block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The linear layers and 1x1 convolutions of a block.
-
-    A grouped convolution is left out: its adapters could not be merged.
-    """
-    for name, module in block.named_modules():
-        pointwise = (
-            isinstance(module, nn.Conv2d)
-            and math.prod(module.kernel_size) == 1
-            and module.groups == 1
-        )
-        if pointwise or isinstance(module, nn.Linear):
-            yield name, module
-
-
-class _Checkpointed:
-    """A block's forward that keeps its input alone, and computes the rest again for the gradient.
-
-    transformers' own switch does nothing in evaluation mode, in which a backbone always is.
-    """
-
-    def __init__(self, forward: Any) -> None:
-        self.forward = forward
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return checkpoint(self.forward, *arguments, use_reentrant=False, **named)

@@ -1,28 +1,49 @@
-"""The command that lists the presets with what they cost: models."""
+"""The commands of models: what presets cost, and the average of several models."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
-from workzone.cli.console import JsonFlag, command, examples, out, print_json
+from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
+from workzone.cli.options import WeightsOption
 
 if TYPE_CHECKING:
     from workzone.model.costs import Cost
     from workzone.model.presets import Preset
 
-EXAMPLES_MODELS = examples(
+EXAMPLES_SHOW = examples(
     "workzone models",
     "workzone models huge > huge.yaml",
     "workzone models --json",
 )
+EXAMPLES_AVERAGE = examples("workzone models average seed-0 seed-1 seed-2 -o averaged")
 
 
+class _ShowUnlessNamed(TyperGroup):
+    """`workzone models` and `workzone models NAME` show presets, without a command's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name in front where none of the commands is named."""
+        named = bool(args) and args[0] in {*self.commands, "--help"}
+        return super().parse_args(ctx, args if named else ["show", *args])
+
+
+app = typer.Typer(
+    cls=_ShowUnlessNamed,
+    help="List presets with what they cost (`show`, which need not be named), or average models.",
+    rich_markup_mode="rich",
+)
+
+
+@app.command(epilog=EXAMPLES_SHOW)
 @command
-def models(
+def show(
     name: Annotated[
         str | None, typer.Argument(help="A preset: print its configuration instead of the table.")
     ] = None,
@@ -46,6 +67,36 @@ def models(
         out.print(_table(counted))
     else:
         typer.echo(_configuration(*counted[0]), nl=False)
+
+
+@app.command(epilog=EXAMPLES_AVERAGE)
+@command
+def average(
+    models: Annotated[list[Path], typer.Argument(help="Two bundles or more.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new bundle.")],
+    weights: WeightsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Average the weights of several models: one model, as fast as each of them.
+
+    All must be of one configuration, and see images alike. They should be tuned from the same
+    weights, as those of several seeds are: layers that began at random mean nothing on average.
+
+    The calibration is that of the first; judge the result with `workzone evaluate`.
+    """
+    from workzone.decide.average import average as average_bundles
+    from workzone.decide.bundle import read_bundle, write_bundle
+
+    bundle = average_bundles({str(path): read_bundle(path) for path in models}, weights=weights)
+    write_bundle(bundle, output)
+    (*_, warning) = bundle.provenance["warnings"]
+    if as_json:
+        print_json(
+            {"bundle": str(output), "averaged": list(map(str, models)), "warnings": [warning]}
+        )
+        return
+    err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    out.print(f"mean of {len(models)} models in {output}", markup=False, soft_wrap=True)
 
 
 def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:

@@ -58,6 +58,7 @@ EXAMPLES_TRAIN = examples(
     "workzone train manifest.parquet -o model --preset base --weights ./dinov3-vitb16",
     "workzone train manifest.parquet -o model detector.glance.keep=6 optimizer.name=lion",
     "workzone train manifest.parquet -o model --from-pixels batch=16",
+    "workzone train manifest.parquet -o model fine_tuning.rate=0.1 fine_tuning.layer_decay=0.8",
     "workzone train manifest.parquet -o model --find-lr",
     "workzone train manifest.parquet -o model --track tensorboard",
 )
@@ -87,7 +88,8 @@ def train(
         bool,
         typer.Option(
             "--from-pixels",
-            help="Train the backbone's last blocks too, by DoRA adapters; settings: adapters.*.",
+            help="Train the backbone too: its last blocks by DoRA adapters (settings: adapters.*), "
+            "or, with fine_tuning.*, its own weights.",
         ),
     ] = False,
     seed: SeedOption = None,
@@ -168,7 +170,7 @@ def train(
         pooling=pooling,
         layout=layout,
     )
-    if from_pixels and chosen.settings.adapters is None:
+    if from_pixels and not chosen.settings.from_pixels:
         adapted = dataclasses.replace(chosen.settings, adapters=AdapterConfig())
         chosen = dataclasses.replace(chosen, settings=adapted)
     if print_config:
@@ -295,11 +297,12 @@ def _find_learning_rate(
     prepared = prepare_job(
         manifest, network, spec, folder, settings, copies=copies, test_split=test
     )
-    rows = np.arange(len(prepared.examples))
+    examples = prepared.taught(settings, manifest.root, folder, network.device)
+    rows = np.arange(len(examples))
     for fold in prepared.validation_folds[:1]:
-        rows = prepared.examples.all_but(fold)
+        rows = examples.all_but(fold)
     session = begin_session(network, spec, settings)
-    result = range_test(prepared.examples, rows, settings, session)
+    result = range_test(examples, rows, settings, session)
     picture = output.with_name(f"{output.name}.learning-rate.png")
     write_range_test(result, picture)
     if as_json:

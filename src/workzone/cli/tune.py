@@ -113,7 +113,7 @@ def tune(
     from workzone.train.search.study import (
         best_of,
         check_optuna,
-        refuse_adapters,
+        refuse_pixels,
         search,
         settings_of,
     )
@@ -129,7 +129,7 @@ def tune(
         pooling=pooling,
         layout=layout,
     )
-    refuse_adapters(chosen.settings)
+    refuse_pixels(chosen.settings)
     searched = None if space is None else read_space(read_tree(space), where=str(space))
     samples = read_manifest(manifest)
     settings = without_idle_masks(chosen.settings, samples, test_split=test)

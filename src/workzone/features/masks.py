@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +51,16 @@ class MaskTargets:
         annotated = self.annotated[rows, copies] & held
         return shares * torch.from_numpy(held)[:, None, None, None], torch.from_numpy(annotated)
 
-    def cut_away(
-        self, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | int
-    ) -> torch.Tensor:
-        """Of which copies nothing is left that the sample itself shows, bool ``[B]``."""
-        (own, _), (left, known) = self.batch(rows), self.batch(rows, copies)
-        seen, still = (m.amax(dim=1).mean(dim=(1, 2)) >= LEAST_SHARE for m in (own, left))
-        return known & seen & ~still
+
+def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+    """Of which copies nothing is left that the image itself shows, bool ``[B]``.
+
+    Args:
+        own: shares of the images' cells that classes cover, ``[B, K, h, w]``, 0..1.
+        left: the same of their copies.
+    """
+    seen, still = (m.amax(dim=1).mean(dim=(1, 2)) >= LEAST_SHARE for m in (own, left))
+    return seen & ~still
 
 
 def mask_targets(
@@ -102,20 +105,52 @@ def mask_targets(
         annotated[index, 0] = True
         if augmentation is None or not copies:
             continue
-        height, width = mask_size(sample.masks, root)
-        scale = min(1.0, _CUT_SIDE / max(height, width))
-        small = (max(1, round(height * scale)), max(1, round(width * scale)))
-        whole = torch.from_numpy(load_masks(sample.masks, root, *small)).byte() * FULL
-        for copy in range(1, looks):
-            identity = sample.content_hash or sample.id
-            left = augment_masks(
-                whole, augmentation, size=(height, width), identity=identity, copy=copy
-            )
+        cuts = masks_of_copies(sample, root, shape, augmentation, range(1, looks))
+        for copy, left in enumerate(cuts, 1):
             if left is not None:
-                shares = F.adaptive_avg_pool2d(left, shape) * FULL
-                covered[index, copy] = shares.round().byte().numpy()
-                annotated[index, copy] = True
+                covered[index, copy], annotated[index, copy] = left, True
     return MaskTargets(covered, annotated)
+
+
+def masks_of_copies(
+    sample: Sample,
+    root: Path,
+    shape: tuple[int, int],
+    augmentation: Augmentation,
+    copies: Iterable[int],
+) -> list[npt.NDArray[np.uint8] | None]:
+    """The masks of some augmented copies of a sample, of each as `MaskTargets` holds them.
+
+    Args:
+        sample: its masks are those of the image as it is.
+        root: the manifest's folder.
+        shape: rows and columns.
+        augmentation: by which copies are made.
+        copies: their numbers, from 1.
+
+    Returns:
+        For each uint8 ``[K, h, w]``, or None where nothing is known: of a sample without masks, and
+        of recipes that tell nobody what was drawn.
+
+    Raises:
+        ManifestError: a mask that is missing or cannot be read.
+    """
+    if sample.masks is None:
+        return [None for _ in copies]
+    height, width = mask_size(sample.masks, root)
+    scale = min(1.0, _CUT_SIDE / max(height, width))
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    whole = torch.from_numpy(load_masks(sample.masks, root, *small)).byte() * FULL
+    cuts = []
+    for copy in copies:
+        identity = sample.content_hash or sample.id
+        left = augment_masks(
+            whole, augmentation, size=(height, width), identity=identity, copy=copy
+        )
+        if left is not None:
+            left = (F.adaptive_avg_pool2d(left, shape) * FULL).round().byte()
+        cuts.append(None if left is None else left.numpy())
+    return cuts
 
 
 def masks_in_views(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
@@ -61,6 +61,10 @@ class AnyDetector(nn.Module, ABC):
         Raises:
             TrainingError: one class only, or a number that is not finite.
         """
+
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates of weights by name, as shares of the whole, which all others have."""
+        return {}
 
     @abstractmethod
     def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:

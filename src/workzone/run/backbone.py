@@ -1,4 +1,4 @@
-"""The backbone that a bundle works on."""
+"""The backbone that a bundle works on, on its device."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workzone.backbones.base import Backbone
-from workzone.backbones.names import ANY_SIZE
-from workzone.backbones.registry import load_backbone
+from workzone.decide.backbone import read_backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.weight_only import WEIGHT_PRECISIONS, quantise_weights
-from workzone.errors import BackboneError, BundleError, UsageError
+from workzone.errors import UsageError
 
 
 def bundle_backbone(
@@ -37,23 +36,7 @@ def bundle_backbone(
         UsageError: no such device, or the weights cannot be stored so.
         MissingExtraError: what stores them so is not installed.
     """
-    folder = bundle.provenance.get("backbone_folder")
-    if weights is None and bundle.spec.backbone == ANY_SIZE:
-        raise BackboneError(
-            f"the model works on DINOv3 weights of a size of their own (hash "
-            f"{bundle.spec.weight_hash}), which lay in a folder {folder!r}: name it with --weights"
-        )
-    backbone = load_backbone(bundle.spec.backbone, weights=weights)
-    if bundle.backbone_weights:
-        try:
-            backbone.replace_weights(bundle.backbone_weights)
-        except BackboneError as error:
-            raise BundleError(f"the bundle's backbone.safetensors: {error}") from error
-        if backbone.weight_hash != bundle.spec.weight_hash:
-            raise BundleError(
-                f"the bundle's backbone.safetensors was not learned on these weights of "
-                f"{bundle.spec.backbone}; load the weights it was trained with (--weights)"
-            )
+    backbone = read_backbone(bundle, weights=weights)
     if precision in WEIGHT_PRECISIONS:
         with _naming(device):
             quantise_weights(backbone, precision, device)

@@ -17,7 +17,7 @@ from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.train.feed.augment import augment_batch
 from workzone.train.feed.examples import Examples
-from workzone.train.pixels import PixelInput
+from workzone.train.feed.pixels import PixelInput
 from workzone.train.settings import TrainConfig
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class Batch:
     targets: torch.Tensor  # [b, 2], shares of the classes
     masks: torch.Tensor | None = None  # [b, K, h, w]
     annotated: torch.Tensor | None = None  # bool [b], rows whose masks are known
+    teacher: torch.Tensor | None = None  # [b] log-odds by a teacher, or NaN
 
 
 def cut(images: torch.Tensor, copies: torch.Tensor, parts: int) -> list[Part]:
@@ -93,38 +94,28 @@ class _Parts(Dataset[Batch]):
         return len(self.parts)
 
     def __getitem__(self, number: int) -> Batch:
-        part, examples = self.parts[number], self.examples
-        given, targets = self._augmented(part)
-        masks = annotated = None
-        if examples.masks is not None:
-            masks, annotated = examples.masks.batch(part.images.numpy(), part.copies.numpy())
-            annotated &= part.counted
+        part, examples, augment = self.parts[number], self.examples, self.config.augment
+        mixed = augment.mixup or augment.cutmix  # with any image of the step's batch
+        images = part.step_images if mixed else part.images
+        copies = part.step_copies if mixed else part.copies
+        truth = examples.truth(images, copies)
+        given, targets = augment_batch(
+            examples.batch(images, copies, self.metadata),
+            F.one_hot(truth.labels, 2).float(),
+            config=augment,
+            ids=examples.ids(images),
+            seed=self.config.seed,
+            epoch=self.epoch,
+        )
+        if mixed:
+            given, targets, truth = given[part.places], targets[part.places], truth[part.places]
         return Batch(
             part=part,
             given=given,
             targets=targets,
-            masks=masks,
-            annotated=annotated,
-        )
-
-    def _augmented(self, part: Part) -> tuple[DetectorInput, torch.Tensor]:
-        """Of the part's images; mixed, if they are, with any image of the step's batch."""
-        augment, images = self.config.augment, part.images
-        if not (augment.mixup or augment.cutmix):
-            return self._alone(images, part.copies)
-        given, targets = self._alone(part.step_images, part.step_copies)
-        return given[part.places], targets[part.places]
-
-    def _alone(
-        self, images: torch.Tensor, copies: torch.Tensor
-    ) -> tuple[DetectorInput, torch.Tensor]:
-        return augment_batch(
-            self.examples.batch(images, copies, self.metadata),
-            F.one_hot(self.examples.labels_of(images, copies), 2).float(),
-            config=self.config.augment,
-            ids=self.examples.ids(images),
-            seed=self.config.seed,
-            epoch=self.epoch,
+            masks=truth.masks,
+            annotated=None if truth.annotated is None else truth.annotated & part.counted,
+            teacher=truth.teacher,
         )
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
-import hashlib
 import logging
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import workzone
 from workzone.backbones.adapters import require_peft
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
-from workzone.data.pseudo_labels import FORMER_SOURCE
-from workzone.data.pseudo_labels import SOURCE as PSEUDO
 from workzone.data.split_proof import check_split, side_of
 from workzone.data.weather import require_kornia
 from workzone.decide.bundle import Bundle
@@ -34,13 +28,16 @@ from workzone.features.text_model import load_sentence_model
 from workzone.features.text_spec import clean
 from workzone.model.kernels import log_attention_kernel
 from workzone.model.metadata.config import refuse_leaking
+from workzone.train.distillation import check_teacher, read_teacher, taught
 from workzone.train.feed.examples import Examples, Rows, copy_rows
+from workzone.train.feed.pixels import PixelExamples
 from workzone.train.feed.sampling import SamplingConfig, sampling_weights
 from workzone.train.fit import Fit, fit
 from workzone.train.keep.run_folder import RunFolder
-from workzone.train.pixels import PixelDetector, PixelExamples
+from workzone.train.pixels import PixelDetector
 from workzone.train.processes import Processes
 from workzone.train.protection import check_classes, check_grid, imbalance_warning
+from workzone.train.provenance import manifest_hash, provenance_of
 from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
@@ -76,8 +73,9 @@ def train(
 ) -> Trained:
     """Train a detector; features that are missing are extracted first.
 
-    With ``config.adapters`` it is trained from pixels, together with adapters on the backbone;
-    stored features then serve statistics alone. The bundle carries what the backbone has learned.
+    With ``config.adapters`` or ``config.fine_tuning`` it is trained from pixels, together with the
+    backbone; stored features then serve statistics alone. The bundle carries what the backbone has
+    learned.
 
     With splits ``train`` and ``val``, ``val`` validates. With ``fold-0``, ``fold-1``, ... every
     fold but ``test_split`` validates in turn. Rows in ``not-fold-0``, say, are learned from unless
@@ -99,7 +97,7 @@ def train(
         together: the processes that train; None: this one.
 
     Raises:
-        MissingExtraError: training from pixels, and peft is not installed.
+        MissingExtraError: training with adapters, and peft is not installed.
         TrainingError, UsageError: as :func:`prepare`; also a stop that was asked for.
     """
     together = together or Processes()
@@ -107,7 +105,7 @@ def train(
         prepared = prepare(
             manifest, backbone, spec, store_folder, config, copies=copies, test_split=test_split
         )
-        samples, examples = prepared.samples, prepared.examples
+        samples, examples, teacher = prepared.samples, prepared.examples, prepared.teacher
         session = begin_session(backbone, spec, config, together)
         if run_folder is not None:
             data = {
@@ -116,8 +114,12 @@ def train(
                 "test_split": test_split,
                 "features": spec.key(),
                 "copies": copies,
+                "teacher": teacher and teacher.identity(),
             }
             session.keep(run_folder, config, data, restart=restart, services=services)
+        examples = prepared.taught(
+            config, manifest.root, store_folder, together.device, session.folder
+        )
     log_attention_kernel(config.detector, together.device)
     with session.open():
         result = fit(examples, prepared.validation_folds, config, session)
@@ -132,6 +134,11 @@ def train(
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
     vectors = examples.text_vectors
+    seen_images = {s.content_hash for s in samples if s.content_hash}
+    seen_groups = {s.group for s in samples if s.group}
+    if teacher is not None:  # what it has seen has been learned from too
+        seen_images |= teacher.training_images
+        seen_groups |= teacher.training_groups
     bundle = Bundle(
         detector=result.detector,
         spec=spec,
@@ -141,10 +148,11 @@ def train(
         test_time=config.test_time,
         backbone_weights=weights,
         backbone_licence=backbone.licence,
-        provenance=_provenance(samples, config, result, copies)
-        | {"backbone_folder": backbone.source, "warnings": warnings},
-        training_images=frozenset(s.content_hash for s in samples if s.content_hash),
-        training_groups=frozenset(s.group for s in samples if s.group),
+        provenance=provenance_of(samples, config, result, copies)
+        | {"backbone_folder": backbone.source, "warnings": warnings}
+        | ({} if teacher is None else {"teacher": teacher.identity()}),
+        training_images=frozenset(seen_images),
+        training_groups=frozenset(seen_groups),
     )
     return Trained(bundle, result, samples, prepared.left_out, prepared.store, session.folder)
 
@@ -154,9 +162,9 @@ def begin_session(
 ) -> Session:
     """A session that keeps nothing yet, with the detector that ``config`` asks for."""
     session = Session(processes=together or Processes())
-    if config.adapters is not None:
+    if config.tuning is not None:
         session.make_detector = functools.partial(
-            PixelDetector, backbone=backbone, spec=spec, adapters=config.adapters
+            PixelDetector, backbone=backbone, spec=spec, tuning=config.tuning
         )
     return session
 
@@ -171,6 +179,25 @@ class Prepared:
     warnings: list[str]
     left_out: int  # labelled rows whose image could not be read
     store: FeatureStore  # of their features
+    teacher: Bundle | None = None  # that is learned from
+
+    def taught(
+        self,
+        config: TrainConfig,
+        root: Path,
+        store_folder: Path,
+        device: torch.device,
+        folder: RunFolder | None = None,
+    ) -> Examples:
+        """The examples, with a teacher's word on each image where there is a teacher."""
+        if self.teacher is None or config.distill is None:
+            return self.examples
+        kept = None if folder is None else folder.teacher
+        return taught(
+            *(self.examples, self.teacher, config.distill, root, store_folder),
+            device=device,
+            kept=kept,
+        )
 
 
 def prepare(
@@ -186,8 +213,9 @@ def prepare(
     """Check what `train` is given, cheap checks first, and extract what is missing.
 
     Raises:
-        TrainingError: no validation rows, one class only, a group in two splits, or metadata that
-            gives the label away and is not allowed by name.
+        TrainingError: no validation rows, one class only, a group in two splits, metadata that
+            gives the label away and is not allowed by name, or a teacher that is none or has
+            learned from test rows.
         UsageError: ``test_split`` is not in the manifest (only ``test`` itself may be missing, if
             there are no folds), or the detector needs a grid that ``spec`` has not.
     """
@@ -222,8 +250,14 @@ def prepare(
     if unbalanced is not None:
         logger.warning(unbalanced)
         warnings.append(unbalanced)
-    _say_sampling(usable, config, [s for s in manifest if s.split == test_split])
-    stored_copies = copies if config.adapters is None else 0
+    test = [s for s in manifest if s.split == test_split]
+    _say_sampling(usable, config, test)
+    teacher = None
+    if config.distill is not None:
+        teacher = read_teacher(config.distill)
+        validation = [usable[row] for fold in _validation_folds(usable) for row in fold]
+        warnings += check_teacher(teacher, validation, test)
+    stored_copies = 0 if config.from_pixels else copies
     store = Extraction(chosen, backbone, spec, store_folder, copies=stored_copies).run()
     samples = [s for s in usable if (s.content_hash, 0) in store.rows]
     if not samples:
@@ -232,10 +266,11 @@ def prepare(
             "why of each"
         )
     examples = examples_of(samples, manifest.root, store, config, copies=stored_copies)
-    if config.adapters is not None:
+    if config.from_pixels:
         examples = PixelExamples.of(examples, spec, manifest.root, copies=copies)
     left_out = len(usable) - len(samples)
-    return Prepared(examples, samples, _validation_folds(samples), warnings, left_out, store)
+    folds = _validation_folds(samples)
+    return Prepared(examples, samples, folds, warnings, left_out, store, teacher)
 
 
 def _is_fold(split: str) -> bool:
@@ -337,41 +372,3 @@ def examples_of(
         samples=samples,
         text_vectors=vectors,
     )
-
-
-def manifest_hash(samples: list[Sample]) -> str:
-    """16 hex digits over what a model learns from: content hashes, labels, splits, in any order."""
-    lines = sorted(f"{s.content_hash} {s.label} {s.split}\n" for s in samples)
-    return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
-
-
-def _source(sample: Sample) -> str | None:
-    """Where a row comes from, as its licence does; whose word its label is."""
-    if sample.source == PSEUDO and (former := sample.extra.get(FORMER_SOURCE)):
-        return f"{former} (labelled by a model)"
-    return sample.source
-
-
-def _provenance(
-    samples: list[Sample], config: TrainConfig, result: Fit, copies: int
-) -> dict[str, object]:
-    metadata = result.detector.config.metadata
-    fields = metadata.fields if metadata is not None else ()
-    inputs = f"image, {', '.join(fields)}" if fields else "image only"
-    return {
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "workzone": workzone.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "processor": platform.machine(),
-        "training": dataclasses.asdict(config) | {"copies": copies, "epochs_run": result.epochs},
-        "rows": len(samples),
-        "positives": sum(s.label == 1 for s in samples),
-        "groups": len({s.group for s in samples if s.group}),
-        "sources": sorted({source for s in samples if (source := _source(s))}),
-        "manifest": manifest_hash(samples),
-        "threshold": dataclasses.asdict(result.threshold),
-        "metadata_threshold": result.metadata_threshold
-        and dataclasses.asdict(result.metadata_threshold),
-        "inputs": inputs,
-    }

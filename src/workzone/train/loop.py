@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from workzone.errors import DivergedError
+from workzone.errors import DivergedError, TrainingError
 from workzone.model.base import AnyDetector
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.progress import Bar
@@ -57,6 +57,8 @@ def train_detector(
     two is kept. Without validation rows ``endings`` tells how long each part learns, and which of
     the two is kept. From a checkpoint of ``stage`` it goes on as if it had never stopped.
     """
+    if config.distill is not None and examples.teacher is None:
+        raise TrainingError("distill: no teacher has judged these images; train by `job.train`")
     processes = stage.session.processes
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # initial weights, dropout, noise of the pruner and of Sophia
@@ -70,7 +72,9 @@ def train_detector(
     if config.sampling.class_balance:
         class_weights = torch.ones(2)  # the draw balances images, whatever their copies lost
     objective: nn.Module = Objective(detector, config, class_weights).to(processes.device)
-    objective, optimizer = processes.prepare(objective, make_optimizer(detector, config.optimizer))
+    objective, optimizer = processes.prepare(
+        objective, make_optimizer(detector, config.optimizer, detector.rates())
+    )
     model = cast(Objective, processes.unwrapped(objective))
     trained = torch.compile(objective) if config.compile else objective
     average = WeightAverage(detector, config.ema) if config.ema else None
@@ -135,7 +139,7 @@ def train_detector(
                     "epoch": state.epoch,
                     "step": state.step,
                     **told,
-                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "learning_rate": config.optimizer.learning_rate * multiplier,
                     "gradient_norm": norm,
                     "images_per_second": images / (time.perf_counter() - began),
                 }

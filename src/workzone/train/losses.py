@@ -70,16 +70,25 @@ class Objective(nn.Module):
             "balance_loss": output.balance_loss,
             "mask_loss": masks_loss(output, batch),
             "cell_loss": cells_loss(output, batch),
+            "distillation_loss": self._distillation(output.logits.float(), batch),
         }
         loss = cross_entropy + terms["penalty"]
         loss = loss + config.balance_weight * terms["balance_loss"]
         loss = loss + config.mask_weight * terms["mask_loss"]
         loss = loss + config.cell_weight * terms["cell_loss"]
+        if config.distill is not None:
+            loss = loss + config.distill.weight * terms["distillation_loss"]
         told = terms | {"kept_views": kept_views(output)}
         load = expert_load(output)
         if load is not None:
             told["expert_load"] = load
         return {"loss": loss} | {name: term.detach() for name, term in told.items()}
+
+    def _distillation(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        if self.config.distill is None or batch.teacher is None:
+            return logits.new_zeros(())
+        losses = distillation_loss(logits, batch.teacher, self.config.distill.temperature)
+        return (losses * batch.part.counted).mean() * batch.part.padded
 
 
 def classification_loss(
@@ -107,6 +116,29 @@ def classification_loss(
     # Of two classes, 1 - p is the other's p: exact near 0 and 1, for every gamma.
     hard = (config.focal * log_p.flip(-1)).exp()
     return -(targets * class_weights * hard * log_p).sum(dim=-1)
+
+
+def distillation_loss(
+    logits: torch.Tensor, teacher: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """How far a student is from a teacher: ``T^2 KL(teacher / T, student / T)``, of each image.
+
+    The square keeps gradients as large at every temperature T (Hinton et al. 2015, 1503.02531).
+
+    Args:
+        logits: of the student, ``[B, 2]``.
+        teacher: log-odds ``[B]``; NaN where it says nothing.
+        temperature: T, above 0.
+
+    Returns:
+        ``[B]``, 0 or more; 0 where the teacher says nothing.
+    """
+    told = teacher.nan_to_num() / temperature
+    said = (logits[:, 1] - logits[:, 0]) / temperature
+    target = told.sigmoid()
+    cross_entropy = F.binary_cross_entropy_with_logits(said, target, reduction="none")
+    entropy = F.binary_cross_entropy_with_logits(told, target, reduction="none")
+    return temperature**2 * (cross_entropy - entropy) * ~teacher.isnan()
 
 
 def masks_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:

@@ -1,118 +1,30 @@
-"""Training from pixels: images as the backbone sees them, and a detector with its backbone."""
+"""A detector that learns from pixels, together with its backbone."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
 from workzone.backbones.adapters import AdapterConfig, adapt, adapter_layers, merge
 from workzone.backbones.base import Backbone, pool
-from workzone.features.reading import halved, in_square, square_boxes, with_halves
+from workzone.backbones.fine_tuning import FineTuneConfig, freeze, learning_rates, unfreeze
+from workzone.features.reading import halved, in_square, with_halves
 from workzone.features.spec import FeatureSpec
 from workzone.model.base import AnyDetector
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.make import make_detector
-from workzone.model.metadata.batch import MetadataBatch
-from workzone.parallel import map_ahead
-from workzone.train.feed.examples import Examples
-from workzone.types import BackboneOutput, DetectorOutput, Views
-from workzone.views import sample_bytes, sample_views
+from workzone.train.feed.pixels import PixelInput
+from workzone.types import BackboneOutput, DetectorOutput
 
 VIEWS_AT_ONCE = 64
 """Views that the backbone is given at a time: bounds memory where no gradient is asked for."""
 
 LEAST_SPREAD = 0.1
 """Of the median feature's spread: the least that a feature is scaled by."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelInput(DetectorInput):
-    """``B`` images whose views the backbone has not read: ``features`` are ``[B, V, 0]``."""
-
-    pixels: torch.Tensor  # uint8 [B, V, 3, S, S]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelExamples(Examples):
-    """Images to decode anew for each batch, beside what is stored of them.
-
-    Copies other than the first are augmented, differently in each epoch: what a copy looks like
-    depends on the seed of ``spec.augmentation``, the image's content, its number and the epoch.
-    The stored features, of the images as they are, serve statistics alone.
-    """
-
-    root: Path  # of the samples' references
-    spec: FeatureSpec
-    epoch: int = 0
-
-    @property
-    def read_at_once(self) -> int:
-        """Images judged at a time: their pixels are decoded at once."""
-        return 32
-
-    @classmethod
-    def of(cls, stored: Examples, spec: FeatureSpec, root: Path, *, copies: int) -> Self:
-        """The same images from pixels.
-
-        Of copies no masks are known, so that all have the label of their image.
-
-        Args:
-            stored: with samples; only the first copy of each is taken.
-            spec: of the stored features.
-            root: of the samples' references.
-            copies: augmented copies per image, among which, and the image as it is, each epoch
-                draws one.
-        """
-        known = {f.name: getattr(stored, f.name) for f in dataclasses.fields(stored)}
-        known["rows"] = stored.rows[:, :1].expand(-1, 1 + copies)
-        return cls(**known, spec=spec, root=root)
-
-    def at_epoch(self, epoch: int) -> Self:
-        """The same with the augmented copies of an epoch, from 0."""
-        return dataclasses.replace(self, epoch=epoch)
-
-    def batch(
-        self,
-        images: torch.Tensor,
-        copies: torch.Tensor | int = 0,
-        metadata: MetadataBatch | None = None,
-    ) -> PixelInput:
-        """The views of some images, one copy of each, cut as for extraction.
-
-        Raises:
-            ImageError: an image is gone, or has changed, since its features were stored.
-        """
-        numbers = torch.as_tensor(copies).expand(len(images))
-        wanted = list(zip(images.tolist(), numbers.tolist(), strict=True))
-        views = [made for _, made in map_ahead(self._views, wanted)]
-        layout = self.spec.layout
-        pixels = torch.stack([_in_square(one, layout.size) for one in views])
-        return PixelInput(
-            pixels=pixels,
-            features=torch.zeros(*pixels.shape[:2], 0),
-            boxes=torch.from_numpy(np.stack([square_boxes(one, layout) for one in views])),
-            metadata=None if metadata is None else metadata[images],
-        )
-
-    def _views(self, wanted: tuple[int, int]) -> Views:
-        image, copy = wanted
-        sample = self.samples[image]
-        augmented = self.rows.shape[1] - 1
-        return sample_views(
-            sample,
-            sample_bytes(sample, self.root),
-            self.spec.layout,
-            augmentation=self.spec.augmentation,
-            copy=copy and copy + self.epoch * augmented,
-        )
 
 
 class Merged(NamedTuple):
@@ -124,31 +36,39 @@ class Merged(NamedTuple):
 
 
 class PixelDetector(AnyDetector):
-    """A detector of any kind with a backbone whose adapters learn with it.
+    """A detector of any kind with a backbone that learns too, by adapters or by its own weights.
 
-    Given stored features it does as any detector. Its state is that of the detector and of the
-    adapters: frozen weights are left out, and taken from the backbone it is made with.
+    Given stored features it does as any detector. Its state is that of the detector and of what
+    learns in the backbone: frozen weights are left out, and taken from the one it is made with.
     """
 
     def __init__(
-        self, config: DetectorConfig, backbone: Backbone, spec: FeatureSpec, adapters: AdapterConfig
+        self,
+        config: DetectorConfig,
+        backbone: Backbone,
+        spec: FeatureSpec,
+        tuning: AdapterConfig | FineTuneConfig,
     ) -> None:
-        """Put adapters, as yet without effect, on a backbone.
+        """Have a backbone, as yet as it was published, learn.
 
         Args:
             config: of the detector; its initial weights are those of a detector without backbone.
             backbone: that of ``spec``; it stays as it is, its frozen weights are shared.
             spec: how its features are made.
-            adapters: which of its weights learn.
+            tuning: which of its weights learn, and how.
 
         Raises:
-            MissingExtraError: peft is not installed.
-            BackboneError: nothing in it can be adapted.
+            MissingExtraError: adapters, and peft is not installed.
+            BackboneError: nothing in it can learn.
         """
         super().__init__()
         self.config = config
         self.detector = make_detector(config)
-        self.backbone = adapt(backbone, adapters)
+        self.tuning = tuning
+        if isinstance(tuning, AdapterConfig):
+            self.backbone = adapt(backbone, tuning)
+        else:
+            self.backbone = unfreeze(backbone, tuning)
         self.spec = spec
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_frozen_not_missing)  # type: ignore[no-untyped-call]
@@ -181,6 +101,13 @@ class PixelDetector(AnyDetector):
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """As the detector does; pixels are read first."""
         return self.detector.choose_views(self._stored(given))
+
+    def rates(self) -> Mapping[str, float]:
+        """Of a backbone whose own weights learn; adapters have the whole learning rate."""
+        if isinstance(self.tuning, AdapterConfig):
+            return {}
+        rates = learning_rates(self.backbone, self.tuning)
+        return {f"backbone.model.{name}": rate for name, rate in rates.items()}
 
     def penalty(self, *, classifier: float, attention: float) -> torch.Tensor:
         """Of the detector."""
@@ -249,9 +176,13 @@ class PixelDetector(AnyDetector):
         return output
 
     def _tokens(self, pixels: torch.Tensor) -> BackboneOutput:
-        """Of views ``[M, 3, S, S]``, in the precision of the stored features."""
+        """Of views ``[M, 3, h, w]``, in the precision of the stored features.
+
+        In training that is a matter of the surroundings too: weights are kept in float32 anyway.
+        """
         device, own = self.backbone.device, self.detector.device
-        lower = self.spec.precision == "bfloat16"
+        mixed = self.training and torch.is_autocast_enabled(device.type)
+        lower = self.spec.precision == "bfloat16" or mixed
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
             parts = [self.backbone(part.to(device)) for part in pixels.split(VIEWS_AT_ONCE)]
         classes = [part.cls.float().to(own) for part in parts if part.cls is not None]
@@ -263,15 +194,9 @@ class PixelDetector(AnyDetector):
 
     def merged(self) -> Merged:
         """Part detector and backbone, what was learned being in its weights; this one is spent."""
-        weights = merge(self.backbone)
+        part = merge if isinstance(self.tuning, AdapterConfig) else freeze
+        weights = part(self.backbone)
         return Merged(self.detector.eval(), self.backbone, weights)
-
-
-def _in_square(views: Views, side: int) -> torch.Tensor:
-    """Pixels ``[V, 3, S, S]``, black beside frames in their own shape."""
-    pixels = torch.from_numpy(views.pixels)
-    rows, columns = pixels.shape[2:]
-    return F.pad(pixels, (0, side - columns, 0, side - rows))
 
 
 def _frozen(module: PixelDetector, prefix: str) -> set[str]:

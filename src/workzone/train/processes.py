@@ -108,9 +108,12 @@ class LaunchedProcesses(Processes):
         """Wrapped as the launch told."""
         from accelerate import DistributedDataParallelKwargs
 
-        # A step uses those of the metadata's categories, and the experts, that occur in it.
+        # A step uses those of the metadata's categories, and the experts, that occur in it; a
+        # network may have weights that no step uses, such as DINOv3's token for what is masked.
+        config = cast(Objective, module).config
         detector = cast(Objective, module).detector.config
         some = detector.metadata is not None or detector.encoder.experts > 0
+        some |= config.fine_tuning is not None
         self._accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=some)
         module, wrapped = self._accelerator.prepare(module, optimizer)
         return module, cast(torch.optim.Optimizer, getattr(wrapped, "optimizer", wrapped))

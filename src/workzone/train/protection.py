@@ -182,7 +182,7 @@ def save_bad_batch(
     Raises:
         WorkzoneError: the folder cannot be written.
     """
-    tensors = {"images": images, "copies": copies, "labels": examples.labels_of(images, copies)}
+    tensors = {"images": images, "copies": copies, "labels": examples.truth(images, copies).labels}
     tensors |= _tensors("", given)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     finite = {n: bool(torch.isfinite(t).all()) for n, t in tensors.items()}

@@ -21,7 +21,7 @@ from workzone.train.feed.examples import Examples
 from workzone.train.keep.checkpoints import Checkpoints
 from workzone.train.keep.interruption import Interruption
 from workzone.train.keep.run_folder import RunFolder
-from workzone.train.keep.state import State
+from workzone.train.keep.state import State, whole
 from workzone.train.parts import Kept
 from workzone.train.processes import Processes, set_generators, state_of_generators
 from workzone.train.protection import save_bad_batch
@@ -195,7 +195,8 @@ class Stage:
         processes = self.session.processes
         self.session.log_end = self.session.tracker.position()
         if self.session.folder is not None and processes.is_main:
-            state: dict[str, torch.Tensor] = dict(learned.detector.state_dict())
+            weights = learned.detector.state_dict()
+            state = {name: whole(value) for name, value in weights.items()}
             values = {
                 "parts": {name: dataclasses.asdict(part) for name, part in learned.parts.items()},
                 "log": self.session.log_end,

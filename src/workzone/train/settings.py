@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from workzone.backbones.adapters import AdapterConfig
+from workzone.backbones.fine_tuning import FineTuneConfig
 from workzone.data.weather import WeatherConfig
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
@@ -59,6 +60,25 @@ class RunConfig:
             raise UsageError(f"run: {'; '.join(mistakes)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """A trained model whose word on an image is learned beside its label."""
+
+    teacher: str  # folder of a bundle
+    backbone: str | None = None  # its backbone's weights, where not embedded nor to be downloaded
+    weight: float = 1.0  # of the distillation loss
+    temperature: float = 2.0  # by which both models' log-odds are divided; higher: softer
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            f"{name}={getattr(self, name)}, allowed: {low} to {high}"
+            for name, low, high in (("weight", 1e-6, 1e3), ("temperature", 0.1, 100.0))
+            if not low <= getattr(self, name) <= high  # NaN is in no range
+        ]
+        if mistakes:
+            raise UsageError(f"distill: {'; '.join(mistakes)}")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How the detector is trained."""
@@ -84,7 +104,9 @@ class TrainConfig:
     cell_weight: float = 0.5  # of the loss of the dense head's cells whose truth is known
     choose_cut: bool = True  # on validation rows, for the highest MCC; false: 0.5 as it comes
     weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
-    adapters: AdapterConfig | None = None  # of the backbone, from pixels; None: stored features
+    adapters: AdapterConfig | None = None  # on the backbone, from pixels; None: none
+    fine_tuning: FineTuneConfig | None = None  # of the backbone, from pixels; None: it is frozen
+    distill: DistillConfig | None = None  # a teacher's word beside the labels; None: labels alone
     text_model: str = DEFAULT_TEXT_MODEL  # for the metadata's texts
     test_time: TestTimeConfig | None = None  # how the bundle predicts; None: from one look
     run: RunConfig = field(default_factory=RunConfig)
@@ -109,14 +131,20 @@ class TrainConfig:
             wrong.append(f"precision={self.precision!r} is not known; {hint}")
         if self.accumulate > self.batch:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
-        if self.adapters is not None and (self.augment.mixup or self.augment.cutmix):
-            wrong.append("augment: mixup and cutmix mix stored features; leave adapters out")
+        if self.adapters is not None and self.fine_tuning is not None:
+            wrong.append("adapters, fine_tuning: a backbone learns in one of the two ways")
+        if self.from_pixels and (self.augment.mixup or self.augment.cutmix):
+            wrong.append(
+                "augment: mixup and cutmix mix stored features; leave adapters and fine_tuning out"
+            )
+        if self.distill is not None and (self.augment.mixup or self.augment.cutmix):
+            wrong.append("distill: the teacher judges whole images; leave mixup and cutmix out")
         if self.detector.dense and (self.augment.mixup or self.augment.cutmix):
             wrong.append("augment: mixup and cutmix mix vectors of views; detector.cells read none")
-        if self.adapters is None and self.weather != WeatherConfig():
+        if not self.from_pixels and self.weather != WeatherConfig():
             wrong.append(
-                "weather: stored features have seen theirs; train from pixels (adapters: {}), or "
-                "store copies that have (--augment)"
+                "weather: stored features have seen theirs; train from pixels (adapters: {} or "
+                "fine_tuning: {}), or store copies that have (--augment)"
             )
         if self.compile and self.optimizer.second_derivatives_every:
             wrong.append(
@@ -125,3 +153,13 @@ class TrainConfig:
             )
         if wrong:
             raise UsageError(f"training: {'; '.join(wrong)}")
+
+    @property
+    def tuning(self) -> AdapterConfig | FineTuneConfig | None:
+        """How the backbone learns with the detector; None: it does not."""
+        return self.adapters or self.fine_tuning
+
+    @property
+    def from_pixels(self) -> bool:
+        """Whether images are decoded for each batch; otherwise stored features are read."""
+        return self.tuning is not None

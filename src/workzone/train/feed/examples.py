@@ -14,7 +14,7 @@ import torch
 
 from workzone.data.augmentation import recipe_of
 from workzone.data.split_proof import APART
-from workzone.features.masks import MaskTargets
+from workzone.features.masks import MaskTargets, lost
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
 from workzone.model.config import DetectorConfig
@@ -78,6 +78,21 @@ def copy_rows(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is known of ``B`` images, or of copies of theirs."""
+
+    labels: torch.Tensor  # int64 [B], 0 or 1; a copy whose road work is cut away shows none
+    masks: torch.Tensor | None = None  # shares [B, K, h, w], 0..1, of what copies show
+    annotated: torch.Tensor | None = None  # bool [B], of which masks are known
+    teacher: torch.Tensor | None = None  # [B] log-odds of road work; NaN where it says nothing
+
+    def __getitem__(self, rows: torch.Tensor) -> Truth:
+        """Some of the images, by number."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Truth(**{name: value[rows] for name, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Examples:
     """``n`` images with ``C`` copies of each; the first copy is the image as it is.
 
@@ -92,6 +107,7 @@ class Examples:
     grid_size: tuple[int, int] = (0, 0)
     view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images, and of their copies
+    teacher: torch.Tensor | None = None  # [n] log-odds by a teacher of images as they are, or NaN
     samples: Sequence[Sample] = ()  # n, for their metadata
     text_vectors: TextVectors | None = None  # of their texts
 
@@ -154,13 +170,29 @@ class Examples:
         """What an epoch, from 0, learns from: stored features are always the same."""
         return self
 
-    def labels_of(self, images: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
-        """Labels of copies, int64 ``[B]``: one whose road work is cut away shows none."""
+    def truth(self, images: torch.Tensor, copies: torch.Tensor) -> Truth:
+        """What is known of some images, one copy of each.
+
+        A copy whose road work is cut away shows none, and is not what a teacher spoke of.
+        """
         labels = self.labels[images]
+        teacher = None if self.teacher is None else self.teacher[images]
         if self.masks is None:
-            return labels
-        away = self.masks.cut_away(images.numpy(), copies.numpy())
-        return labels.masked_fill(away, 0)
+            return Truth(labels=labels, teacher=teacher)
+        masks, annotated = self.copy_masks(self.masks, images, copies)
+        away = annotated & lost(self.masks.batch(images.numpy())[0], masks)
+        return Truth(
+            labels=labels.masked_fill(away, 0),
+            masks=masks,
+            annotated=annotated,
+            teacher=None if teacher is None else teacher.masked_fill(away, torch.nan),
+        )
+
+    def copy_masks(
+        self, masks: MaskTargets, images: torch.Tensor, copies: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks of copies, and whether they are known, see `MaskTargets.batch`."""
+        return masks.batch(images.numpy(), copies.numpy())
 
     def batch(
         self,

@@ -20,6 +20,7 @@ import yaml
 from filelock import BaseFileLock
 
 import workzone
+from workzone.config import differences
 from workzone.errors import UsageError, WorkzoneError
 from workzone.files import hold, write_text
 from workzone.train.keep.checkpoints import Tensors, Values, read_state, write_state
@@ -48,6 +49,7 @@ class RunFolder:
     data.json           what is learned from: hash and size of the manifest, features, split
     environment.json    versions, machine, git revision, command line
     log.jsonl           a line per step and per epoch
+    teacher.json        log-odds of each image by its content hash, where a teacher judged them
     checkpoints/        of the training that is going on
     learned/            what the finished trainings came to, one file each
     report.html         at the end
@@ -96,8 +98,8 @@ class RunFolder:
 
     def _changes(self, settings: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
         before = yaml.safe_load((self.path / "config.yaml").read_text())
-        yield from _differences(before | {"run": None}, settings | {"run": None})
-        yield from _differences(json.loads((self.path / "data.json").read_text()), data)
+        yield from differences(before | {"run": None}, settings | {"run": None})
+        yield from differences(json.loads((self.path / "data.json").read_text()), data)
 
     def _clear(self) -> None:
         (self.path / "config.yaml").unlink(missing_ok=True)  # without it nothing goes on
@@ -126,6 +128,11 @@ class RunFolder:
         """A JSON line per step and per epoch."""
         return self.path / "log.jsonl"
 
+    @property
+    def teacher(self) -> Path:
+        """What a teacher said of the images, where there is one."""
+        return self.path / "teacher.json"
+
     def write_result(self, name: str, tensors: Tensors, values: Values) -> None:
         """Keep what one training came to."""
         write_state(self.path / "learned" / f"{name}.safetensors", tensors, values)
@@ -148,16 +155,6 @@ class RunFolder:
 def _plain(tree: Any) -> Any:
     """As JSON gives it back: lists for tuples."""
     return json.loads(json.dumps(tree))
-
-
-def _differences(before: Any, after: Any, at: str = "") -> Iterator[str]:
-    """Where two trees of plain values differ, as ``a.b: 1 -> 2``."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before | after:
-            path = f"{at}.{name}" if at else str(name)
-            yield from _differences(before.get(name), after.get(name), path)
-    elif before != after:
-        yield f"{at}: {before} -> {after}"
 
 
 def _environment() -> dict[str, Any]:

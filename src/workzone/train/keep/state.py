@@ -142,7 +142,7 @@ class State:
         for index, entries in state.items():
             for name, value in entries.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameters[index].shape:
-                    entries[name] = _alike(value, parameters[index])
+                    entries[name] = _laid_out(value, parameters[index])
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
@@ -172,6 +172,13 @@ def _alike(value: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     if isinstance(model, DTensor):
         return distribute_tensor(value.to(model.device), model.device_mesh, model.placements)
     return value
+
+
+def _laid_out(value: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
+    """In memory too as ``model`` is, channels last or not: a step's last bits go by it."""
+    if isinstance(model, DTensor):
+        return _alike(value, model)
+    return torch.empty_like(model, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> Tensors:

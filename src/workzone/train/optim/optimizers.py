@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -30,6 +30,7 @@ from workzone.model.metadata.encoder import CategoryTable
 OptimizerName = Literal["adamw", "sophia", "muon", "lion", "schedulefree", "sgd"]
 Role = Literal["hidden", "weight", "spared"]
 Group = dict[str, Any]
+Named = tuple[str, nn.Parameter]
 
 HESSIAN_EVERY = 10
 """Steps from one estimate of Sophia's Hessian to the next, as in the paper."""
@@ -136,10 +137,10 @@ def role_of(module: nn.Module, name: str, parameter: nn.Parameter) -> Role:
     return "weight"
 
 
-def parameters_by_role(module: nn.Module) -> dict[Role, list[tuple[str, nn.Parameter]]]:
+def parameters_by_role(module: nn.Module) -> dict[Role, list[Named]]:
     """The trainable parameters with their names, each once, in the module's order."""
     modules = dict(module.named_modules())
-    found: dict[Role, list[tuple[str, nn.Parameter]]] = {"hidden": [], "weight": [], "spared": []}
+    found: dict[Role, list[Named]] = {"hidden": [], "weight": [], "spared": []}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             owner = modules[name.rpartition(".")[0]]
@@ -147,8 +148,16 @@ def parameters_by_role(module: nn.Module) -> dict[Role, list[tuple[str, nn.Param
     return found
 
 
-def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(
+    module: nn.Module, config: OptimizerConfig, rates: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
     """An optimizer of the module's trainable parameters.
+
+    Args:
+        module: whose parameters they are.
+        config: which optimizer.
+        rates: of some parameters by name, as shares of the learning rate; all others have it whole,
+            but for the dense head's tail.
 
     Each group's ``initial_lr`` holds the learning rate that :func:`set_learning_rate` scales.
     Sophia draws noise from torch's global generator. Schedule-Free AdamW is in training mode.
@@ -159,14 +168,15 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         UsageError: muon, with a PyTorch that has none.
     """
     roles = parameters_by_role(module)
+    rates = rates or {}
     if not any(roles.values()):
         raise TrainingError(
             "no parameter is trainable: nothing to optimize; unfreeze some of the model"
         )
     if config.name == "muon":
-        optimizer = _muon(roles, config)
+        optimizer = _muon(roles, config, rates)
     else:
-        optimizer = _MAKERS[config.name](_groups(roles, config), config)
+        optimizer = _MAKERS[config.name](_groups(roles, config, rates), config)
     for group in optimizer.param_groups:
         group["lr"] *= group.pop("rate", 1.0)
         group["initial_lr"] = group["lr"]
@@ -220,16 +230,25 @@ def _has_modes(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def _groups(
-    roles: dict[Role, list[tuple[str, nn.Parameter]]], config: OptimizerConfig
+    roles: dict[Role, list[Named]], config: OptimizerConfig, rates: Mapping[str, float]
 ) -> list[Group]:
-    """Decayed and spared, those of a pretrained tail apart; an empty group is left out."""
-    groups: list[Group] = []
+    """Decayed and spared ones, each by their rates, the highest first."""
     decayed = [*roles["hidden"], *roles["weight"]]
-    for named, decay in ((decayed, config.weight_decay), (roles["spared"], 0.0)):
-        for tail, rate in ((False, 1.0), (True, config.tail_rate)):
-            parameters = [p for name, p in named if ("cells.tail." in name) == tail]
-            groups.append({"params": parameters, "weight_decay": decay, "rate": rate})
-    return [group for group in groups if group["params"]]
+    return [
+        group | {"weight_decay": decay}
+        for named, decay in ((decayed, config.weight_decay), (roles["spared"], 0.0))
+        for group in _by_rate(named, config, rates)
+    ]
+
+
+def _by_rate(
+    named: list[Named], config: OptimizerConfig, rates: Mapping[str, float]
+) -> list[Group]:
+    found: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named:
+        rate = config.tail_rate if "cells.tail." in name else rates.get(name, 1.0)
+        found.setdefault(rate, []).append(parameter)
+    return [{"params": found[rate], "rate": rate} for rate in sorted(found, reverse=True)]
 
 
 def _betas(config: OptimizerConfig) -> tuple[float, float]:
@@ -298,16 +317,16 @@ def _optional(module: str, package: str, purpose: str) -> Any:
 
 
 def _muon(
-    roles: dict[Role, list[tuple[str, nn.Parameter]]], config: OptimizerConfig
+    roles: dict[Role, list[Named]], config: OptimizerConfig, rates: Mapping[str, float]
 ) -> torch.optim.Optimizer:
     if not hasattr(torch.optim, "Muon"):
         raise UsageError(
             f"optimizer muon needs PyTorch 2.9 or later, this is {torch.__version__}: upgrade, or "
             "take adamw"
         )
-    others = _groups({**roles, "hidden": []}, config)
+    others = _groups({**roles, "hidden": []}, config, rates)
     parts: list[torch.optim.Optimizer] = []
-    if hidden := [p for _, p in roles["hidden"]]:
+    if hidden := _by_rate(roles["hidden"], config, rates):
         parts.append(
             torch.optim.Muon(
                 hidden,

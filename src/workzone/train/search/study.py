@@ -105,7 +105,7 @@ def search(
     firsts = {key: d.choices[0] if d.choices else d.low for key, d in space.items()}
     whole = {key: int(firsts[key]) for key, d in space.items() if d.whole}
     first = settings_of(config, firsts | whole, where="the first values of the space")
-    refuse_adapters(first)
+    refuse_pixels(first)
     with _alone(folder):
         _check_identity(folder, examples, validation_folds, config, space, metric)
         study = _open_study(optuna, folder, metric)
@@ -134,16 +134,18 @@ def best_of(tried: Sequence[Tried], metric: MetricName) -> list[Tried]:
     return [trial for _, trial in order]
 
 
-def refuse_adapters(config: TrainConfig) -> None:
+def refuse_pixels(config: TrainConfig) -> None:
     """Make sure that stored features are learned from: from pixels a trial would take hours.
 
     Raises:
         UsageError: the configuration adapts the backbone.
     """
-    if config.adapters is not None:
+    if config.distill is not None:
+        raise UsageError("settings are searched without a teacher: leave distill out")
+    if config.from_pixels:
         raise UsageError(
-            "settings are searched on stored features: leave adapters out (adapters=null), and "
-            "train from pixels with what is found"
+            "settings are searched on stored features: leave adapters and fine_tuning out "
+            "(adapters=null fine_tuning=null), and train from pixels with what is found"
         )
 
 
