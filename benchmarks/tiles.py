@@ -1,0 +1,150 @@
+"""Tiles of made pictures at many scales, with what each shows: what `trunk.py` learns from."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from workzone.data.manifest import Manifest
+from workzone.data.masks import load_masks
+from workzone.types import OBJECT_CLASSES, Box
+
+Pixels = npt.NDArray[np.float32]
+
+TILE = 192
+"""Pixels a side."""
+SCALES = (0.4, 1.4)
+"""Pixels of a tile per pixel of the picture."""
+AIMED = 0.8
+"""Of tiles: an object is in it, where the picture has one."""
+SMALLEST = 96
+"""Pixels of the shorter side; smaller pictures are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with its masks, one bit a pixel, and the boxes of its objects."""
+
+    pixels: npt.NDArray[np.uint8]  # [H, W, 3]
+    masks: npt.NDArray[np.uint8] | None  # [K, H, W / 8]; None: it shows nothing
+    boxes: tuple[Box, ...]
+
+
+def read_pictures(manifest: Manifest) -> list[Picture]:
+    """All pictures of a manifest; boxes are those of ``objects/ID.json``, where there are any."""
+    pictures = []
+    for sample in manifest:
+        path = manifest.root / sample.image.path
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        height, width = pixels.shape[:2]
+        if min(height, width) < SMALLEST:
+            continue
+        masks = None
+        if sample.label == 1 and sample.masks:
+            masks = np.packbits(load_masks(sample.masks, manifest.root, height, width), axis=-1)
+        record = path.parent.parent / "objects" / f"{sample.id}.json"
+        objects = json.loads(record.read_text())["objects"] if record.exists() else []
+        pictures.append(Picture(pixels, masks, tuple(tuple(o["box"]) for o in objects)))
+    return pictures
+
+
+class Tiles(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Tiles without end: ``[3, T, T]`` of -1..1, and of each class ``[K, T, T]`` of 0..1."""
+
+    def __init__(self, sets: Sequence[tuple[float, Sequence[Picture]]], seed: int) -> None:
+        weights = np.array([weight for weight, _ in sets])
+        self.sets = [pictures for _, pictures in sets]
+        self.shares = weights / weights.sum()
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rng = np.random.default_rng(self.seed)
+        while True:
+            pictures = self.sets[rng.choice(len(self.sets), p=self.shares)]
+            pixels, masks = draw_tile(pictures[rng.integers(len(pictures))], rng)
+            yield torch.from_numpy(pixels.transpose(2, 0, 1).copy()), torch.from_numpy(masks)
+
+
+def draw_tile(picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """A tile ``[T, T, 3]`` of -1..1, and its masks ``[K, T, T]`` of 0..1."""
+    height, width = picture.pixels.shape[:2]
+    scale = math.exp(rng.uniform(*map(math.log, SCALES)))
+    middle = rng.uniform(0, (width, height))
+    target = _aim(picture, rng) if rng.random() < AIMED else None
+    if target is not None:
+        column, row, size = target
+        if size:  # all of an object whose box is known
+            scale = min(scale, 0.9 * TILE / size)
+        reach = 0.42 * TILE / scale
+        middle = np.array((column, row)) + rng.uniform(-reach, reach, 2)
+    side = min(TILE / scale, 1.6 * max(height, width))
+    step, angle = side / TILE, rng.normal(0, 0.04)
+    cos, sin = step * math.cos(angle), step * math.sin(angle)
+    half = TILE / 2
+    place = (
+        *(cos, -sin, middle[0] - half * cos + half * sin),
+        *(sin, cos, middle[1] - half * sin - half * cos),
+    )
+    pixels = _changed(_cut(Image.fromarray(picture.pixels), place, step), rng)
+    masks = np.zeros((len(OBJECT_CLASSES), TILE, TILE), np.float32)
+    if picture.masks is not None:
+        for channel, bits in enumerate(picture.masks):
+            seen = np.unpackbits(bits, axis=-1, count=width)
+            if seen.any():
+                masks[channel] = _cut(Image.fromarray(seen * 255), place, step) / 255
+    if rng.random() < 0.5:
+        pixels, masks = pixels[:, ::-1], masks[:, :, ::-1]
+    return (pixels / 127.5 - 1).astype(np.float32), masks.copy()
+
+
+def _aim(picture: Picture, rng: np.random.Generator) -> tuple[float, float, float] | None:
+    """Column and row of an object, and its size where it has a box; None: there is no object."""
+    height, width = picture.pixels.shape[:2]
+    if picture.boxes:
+        x0, y0, x1, y1 = picture.boxes[rng.integers(len(picture.boxes))]
+        size = max((x1 - x0) * width, (y1 - y0) * height)
+        return (x0 + x1) / 2 * width, (y0 + y1) / 2 * height, size
+    if picture.masks is not None:
+        seen = np.unpackbits(np.bitwise_or.reduce(picture.masks), axis=-1, count=width)
+        rows, columns = np.nonzero(seen)
+        if len(rows):
+            chosen = rng.integers(len(rows))
+            return float(columns[chosen]), float(rows[chosen]), 0.0
+    return None
+
+
+def _cut(picture: Image.Image, place: Sequence[float], step: float) -> Pixels:
+    """A tile of a picture by an affine map, of one that was made smaller first where it shrinks."""
+    smaller = int(step)
+    if smaller > 1:
+        picture = picture.reduce(smaller)
+        place = [value / smaller for value in place]
+    tile = picture.transform(
+        (TILE, TILE), Image.Transform.AFFINE, tuple(place), Image.Resampling.BILINEAR
+    )
+    return np.asarray(tile, np.float32)
+
+
+def _changed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Other light, colours, noise and coding."""
+    bright = (pixels - 127.5) * rng.uniform(0.7, 1.25) + 127.5 * rng.uniform(0.7, 1.25)
+    bright = bright * rng.normal(1, 0.05, 3)
+    if rng.random() < 0.15:
+        bright = 0.7 * bright.mean(axis=-1, keepdims=True) + 0.3 * bright
+    if rng.random() < 0.3:
+        bright = bright + rng.normal(0, rng.uniform(1, 10), bright.shape)
+    coded = bright.clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        buffer = io.BytesIO()
+        Image.fromarray(coded).save(buffer, format="JPEG", quality=int(rng.integers(35, 92)))
+        coded = np.asarray(Image.open(buffer))
+    return coded.astype(np.float32)

@@ -1,0 +1,287 @@
+"""The backbone ``lite0-road``: the embedded one, tuned on tiles of made pictures.
+
+    python benchmarks/trunk.py data more --signs package -o benchmarks/results/trunk.json
+        [--ship src/workzone/weights/lite0-road]
+
+PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights). It learns from
+composites (traffic signs, and drawn work zones) in photographs without road work whose licence lets
+weights be passed on, from drawn scenes, with signs and without, and from those photographs as they
+are. No photograph of a source that `accuracy.py` leaves out plays a part, so that one backbone
+serves all of its folds.
+
+Each of the six classes of objects, and any of them, is learned cell by cell, on tiles of 192 px at
+0.4 to 1.4 times the picture's scale. The stem and the first two stages stay as ImageNet left
+them; deeper ones learn at rates that fall by a fifth from stage to stage towards the stem, and are
+pulled back to ImageNet's weights a little. What is kept is the moving average of the weights.
+
+Judged on composites of signs that it has not seen: other photographs (whose licence keeps them out
+of weights), other drawings of the same kinds. AUC by the height of the largest sign, each picture
+beside its twin; twins are drawn together for the intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from accuracy import CLOSE_UPS, gather_photographs
+from photographs import LEFT_OUT, ORDINARY
+from PIL import Image
+from record import write_record
+from sklearn.metrics import roc_auc_score
+from tiles import Tiles, read_pictures
+from torch import nn
+
+from workzone import progress
+from workzone.backbones.lite import load_lite
+from workzone.backbones.names import HEAD_WIDTH, LITE0, LITE_MULTIPLE
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.model.presets import preset
+from workzone.scenes import write_scenes
+from workzone.scenes.composites import write_composites
+from workzone.scenes.roadsigns.compositor import SignObjects
+from workzone.scenes.roadsigns.drawings import read_drawings
+from workzone.types import OBJECT_CLASSES, Sample
+from workzone.views import preprocess, sample_bytes
+
+STARTS = tuple(start for starts in (LEFT_OUT | ORDINARY).values() for start in starts)
+SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES = 5000, 600, 1000, 400
+"""Pictures that are made."""
+SHARES = {"signs": 5, "signs-scenes": 1, "composites": 2, "scenes": 1, "photographs": 1.5}
+"""How often a tile is of them."""
+HELD_BACK = 600
+"""Composites that it is judged on."""
+FROZEN = 4
+"""Of the network's parts: stem, its activation, and two stages."""
+RATE, BACKBONE, FALL = 1e-3, 0.3, 0.8
+"""Learning rate of the head; the backbone's last part has this share of it, each before it less."""
+PULL = 0.02
+"""Back to ImageNet's weights, per step and rate."""
+AVERAGE = 0.997
+"""Decay of the moving average."""
+COVERED, CLEAR = 0.05, 0.01
+"""A cell shows a class where it covers more, none where it covers less; between, it is unknown."""
+HARDEST = 33
+"""One in so many cells without a class: they weigh as much as all."""
+ANY_WEIGHT, CLASS_WEIGHT = 3.0, 0.7
+ANY = len(OBJECT_CLASSES)
+"""The head's output for any class."""
+SIZES = (512, 768)
+"""Shorter sides of the frames that are judged."""
+HEIGHTS = ((8, 16), (16, 32), (32, 64), (64, 512))
+RESAMPLES = 500
+
+
+class Network(nn.Module):
+    """The embedded backbone, and a logit of each class and of any for every cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        model = load_lite(LITE0).model
+        self.parts = nn.ModuleList([*_parts(model)]).to(memory_format=torch.channels_last)
+        self.head = nn.Conv2d(HEAD_WIDTH, ANY + 1, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.bias, -3.0)
+        for part in self.parts[:FROZEN]:
+            part.requires_grad_(False)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``[B, 3, h, w]`` of -1..1 to logits ``[B, K + 1, h / 32, w / 32]``."""
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            for part in self.parts[:FROZEN]:
+                maps = part(maps)
+        for part in self.parts[FROZEN:]:
+            maps = part(maps)
+        logits: torch.Tensor = self.head(F.dropout2d(maps, 0.2, self.training))
+        return logits
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Of the optimizer: the head's rate, and those of the backbone's parts."""
+        rates = [
+            (part, RATE * BACKBONE * FALL ** (len(self.parts) - 1 - number))
+            for number, part in enumerate(self.parts)
+            if number >= FROZEN
+        ]
+        return [
+            {"params": list(part.parameters()), "lr": rate, "full": rate}
+            for part, rate in [(self.head, RATE), *rates]
+            if list(part.parameters())
+        ]
+
+    def backbone(self) -> dict[str, torch.Tensor]:
+        """The backbone's weights, by the names of `load_lite`."""
+        model = load_lite(LITE0).model
+        for own, learned in zip(_parts(model), self.parts, strict=True):
+            own.load_state_dict(learned.state_dict())
+        return dict(model.state_dict())
+
+
+def _parts(model: Any) -> Iterator[nn.Module]:
+    yield from (model.conv_stem, model.bn1, *model.blocks, model.conv_head, model.bn2)
+
+
+def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, Manifest], Manifest]:
+    """What is learned from, and the composites that are held back."""
+    real: list[Sample] = []
+    allowed: set[str] = set()
+    for folder in photos:
+        found, known = gather_photographs(folder, work / folder.name)
+        real, allowed = real + found, allowed | known
+    plain = [s for s in real if s.label == 0]
+    learned = [s for s in plain if s.id in allowed and not (s.group or "").startswith(STARTS)]
+    kept_back = [s for s in plain if s.id not in allowed]
+
+    def streets(name: str, samples: Sequence[Sample]) -> Manifest:
+        rows = [s for s in samples if not (s.group or "").startswith(CLOSE_UPS)]
+        write_manifest(Manifest(rows, work), work / f"{name}.parquet")
+        return read_manifest(work / f"{name}.parquet")
+
+    bases = streets("bases", learned)
+    drawn = read_manifest(write_scenes(work / "empty", count=300, seed=21, positive_share=0))
+    faces, unseen = (
+        SignObjects(read_drawings(signs, part=part)) for part in ("learned", "held-back")
+    )
+
+    def composites(name: str, base: Manifest, count: int, seed: int, objects: Any) -> Manifest:
+        made = write_composites(base, work / name, count=count, seed=seed, compositor=objects)
+        return read_manifest(made.manifest)
+
+    made = {
+        "signs": composites("signs", bases, SIGNS, 31, faces),
+        "signs-scenes": composites("signs-scenes", drawn, SIGNS_IN_SCENES, 32, faces),
+        "composites": composites("composites", bases, WORK_ZONES, 33, None),
+        "scenes": read_manifest(write_scenes(work / "scenes", count=SCENES, seed=22)),
+        "photographs": Manifest(learned, work),
+    }
+    others = streets("others", kept_back)
+    return made, composites("held-back", others, HELD_BACK, 11, unseen)
+
+
+def loss_of(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Of cells: those that show a class weigh as much as those that do not, the hardest most."""
+    cover = F.avg_pool2d(masks, LITE_MULTIPLE)
+    anything = F.avg_pool2d(masks.amax(dim=1, keepdim=True), LITE_MULTIPLE)
+    cover = torch.cat([cover, anything], dim=1)
+    total = logits.new_zeros(())
+    for number in range(ANY + 1):
+        logit, covered = logits[:, number], cover[:, number]
+        absent = F.softplus(logit[covered < CLEAR])
+        worst = absent.topk(max(1, len(absent) // HARDEST)).values
+        loss = 0.5 * absent.mean() + 0.5 * worst.mean()
+        shown = covered > COVERED
+        if shown.any():
+            loss = loss + F.softplus(-logit[shown]).mean()
+        total = total + loss * (ANY_WEIGHT if number == ANY else CLASS_WEIGHT)
+    return total / (ANY + 1)
+
+
+def learn(made: dict[str, Manifest], *, tiles: int, batch: int, seed: int) -> Network:
+    """The network with the average of its weights."""
+    torch.manual_seed(seed)
+    network = Network().train()
+    optimizer = torch.optim.AdamW(network.groups(), weight_decay=0.0)
+    published = [[p.detach().clone() for p in g["params"]] for g in optimizer.param_groups[1:]]
+    average = torch.optim.swa_utils.AveragedModel(
+        network,
+        avg_fn=lambda mean, value, count: mean.lerp(
+            value, 1 - min(AVERAGE, (1 + count) / (10 + count))
+        ),
+    )
+    sets = [(SHARES[name], read_pictures(manifest)) for name, manifest in made.items()]
+    loader = iter(torch.utils.data.DataLoader(Tiles(sets, seed), batch_size=batch, num_workers=1))
+    steps = tiles // batch
+    for step in progress.track(range(steps), "training"):
+        warm = min(1.0, (step + 1) / 50)
+        for group in optimizer.param_groups:
+            group["lr"] = group["full"] * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        pixels, masks = next(loader)
+        optimizer.zero_grad()
+        loss_of(network(pixels), masks).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 3.0)
+        optimizer.step()
+        with torch.no_grad():
+            for group, start in zip(optimizer.param_groups[1:], published, strict=True):
+                for weight, old in zip(group["params"], start, strict=True):
+                    weight.lerp_(old, group["lr"] * PULL)
+        average.update_parameters(network)
+    learned: Network = average.module
+    return learned.eval()
+
+
+@torch.no_grad()
+def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
+    """AUC of the strongest cell, by size of the frame and by height of the largest sign."""
+    rows = list(held_back)
+    heights = np.zeros(len(rows) // 2)
+    for pair in range(len(heights)):
+        sample = rows[2 * pair]
+        with Image.open(held_back.root / sample.image.path) as image:
+            height = image.height
+        record = held_back.root / "objects" / f"{sample.id}.json"
+        signs = [o for o in json.loads(record.read_text())["objects"] if o["class"] == "sign"]
+        heights[pair] = max(((o["box"][3] - o["box"][1]) * height for o in signs), default=0)
+    found: dict[str, Any] = {}
+    for size in SIZES:
+        layout = preset("dense").layout.with_view_size(size)
+        scores = np.zeros((len(heights), 2))
+        for number, sample in enumerate(rows):
+            views = preprocess(sample_bytes(sample, held_back.root), layout)
+            pixels = torch.from_numpy(views.pixels).float() / 127.5 - 1
+            scores[number // 2, number % 2] = float(network(pixels)[0, ANY].max())
+        found[f"{size} px"] = {
+            f"{low} to {high} px": _auc(scores[(heights >= low) & (heights < high)])
+            for low, high in HEIGHTS
+        }
+    return found
+
+
+def _auc(pairs: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+    """Of pairs ``[n, 2]`` (with road work, without), with a 95 % interval over pairs."""
+    random = np.random.default_rng(0)
+    labels = np.tile([1, 0], len(pairs))
+
+    def auc(rows: Any) -> float:
+        return float(roc_auc_score(labels, pairs[rows].ravel()))
+
+    drawn = [auc(random.integers(len(pairs), size=len(pairs))) for _ in range(RESAMPLES)]
+    ends = np.quantile(drawn, (0.025, 0.975)).round(4).tolist()
+    return {"pairs": len(pairs), "auc": round(auc(slice(None)), 4), "interval": ends}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
+    parser.add_argument("--work", type=Path, default=Path("runs/trunk"))
+    parser.add_argument("--tiles", type=int, default=50_000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ship", type=Path, help="folder for the weights")
+    options = parser.parse_args()
+    progress.enabled = True
+    for name in ("", *(folder.name for folder in options.photos)):
+        (options.work / name).mkdir(parents=True, exist_ok=True)
+    made, held_back = gather(options.photos, options.signs, options.work)
+    network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
+    if options.ship:
+        options.ship.mkdir(parents=True, exist_ok=True)
+        halves = {name: value.half() for name, value in network.backbone().items()}
+        safetensors.torch.save_file(halves, options.ship / "backbone.safetensors")
+    counted = {name: len(manifest.samples) for name, manifest in made.items()}
+    results = {"pictures": counted, "held back": judge(network, held_back)}
+    write_record(options.output, results)
+
+
+if __name__ == "__main__":
+    main()
