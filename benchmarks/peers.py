@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from accuracy import SETTINGS, gather_photographs, rows_of
 from photographs import LEFT_OUT
+from recipe import gather_photographs, rows_of
 from record import write_record
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
@@ -41,6 +41,7 @@ from workzone.types import Sample
 from workzone.views import ViewLayout, preprocess
 
 EPOCHS, BATCH, RATE, DECAY = 5, 16, 2e-4, 0.05
+SETTINGS = ("permitted", "all")
 SIZES = (224, 320)
 Scores = npt.NDArray[np.float64]
 

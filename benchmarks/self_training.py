@@ -1,6 +1,7 @@
 """What a source's own photographs are worth without their labels.
 
-    python benchmarks/self_training.py PHOTOS -o benchmarks/results/self_training.json
+    python benchmarks/self_training.py data more --signs package
+        -o benchmarks/results/self_training.json
 
 Goes on from what `accuracy.py` left in its folder, with permitted photographs: a model that has not
 seen a source labels those of its photographs that it is sure of (``workzone pseudo-label``), and is
@@ -18,9 +19,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import accuracy
+import accuracy_figures
 import numpy as np
 import numpy.typing as npt
+import recipe
 import torch
 from photographs import LEFT_OUT
 from record import write_record
@@ -31,7 +33,7 @@ from workzone import progress
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.data.pseudo_labels import pseudo_label
-from workzone.features.extract import store_path
+from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.model.presets import preset
 from workzone.subnet.challenge import LEVEL, write_challenge
@@ -39,7 +41,7 @@ from workzone.train.feed.examples import Examples, copy_rows
 from workzone.train.job import examples_of
 from workzone.types import Sample
 
-SETTING = "permitted"
+STARTS = tuple(start for starts in LEFT_OUT.values() for start in starts)
 RECIPE = preset("dense")
 OTHERS, SAME = "other clips", "the same photographs"
 """What a model is judged on that learned from a source's photographs without their labels."""
@@ -67,16 +69,16 @@ def with_labels(
 ) -> Examples:
     """The examples with other labels for some photographs, whose masks nobody knows then."""
     relabelled = [
-        dataclasses.replace(s, label=sure[s.id]) if not accuracy.is_made(s) and s.id in sure else s
+        dataclasses.replace(s, label=sure[s.id]) if not recipe.is_made(s) and s.id in sure else s
         for s in samples
     ]
     assert examples.masks is not None
-    told = np.array([s.id in sure and not accuracy.is_made(s) for s in samples])
+    told = np.array([s.id in sure and not recipe.is_made(s) for s in samples])
     masks = dataclasses.replace(examples.masks, annotated=examples.masks.annotated & ~told[:, None])
     return dataclasses.replace(
         examples,
         labels=torch.tensor([s.label for s in relabelled]),
-        rows=copy_rows(store, relabelled, masks, copies=accuracy.COPIES),
+        rows=copy_rows(store, relabelled, masks, copies=recipe.COPIES),
         masks=masks,
         samples=relabelled,
     )
@@ -85,27 +87,24 @@ def with_labels(
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy-dense"))
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work
-    samples, groups = accuracy.gather(options.photos, work)
-    spec = accuracy.spec_of(RECIPE, load_backbone(RECIPE.backbone), accuracy.LEARNED)
-    store = FeatureStore(store_path(work / "features", spec))
-    examples = examples_of(
-        samples, work, store, accuracy.settings(RECIPE, 0), copies=accuracy.COPIES
-    )
-    tested = [
-        s
-        for s in samples
-        if not accuracy.is_made(s) and (s.group or "").startswith(accuracy.ALL_LEFT_OUT)
-    ]
+    samples, groups = recipe.gather(options.photos, options.signs, work)
+    backbone = load_backbone(RECIPE.backbone)
+    spec = recipe.spec_of(RECIPE, backbone, recipe.LEARNED)
+    everything = Manifest(samples, work)
+    store = Extraction(everything, backbone, spec, work / "features", copies=recipe.COPIES).run()
+    examples = examples_of(samples, work, store, recipe.settings(RECIPE, 0), copies=recipe.COPIES)
+    tested = [s for s in samples if not recipe.is_made(s) and (s.group or "").startswith(STARTS)]
     challenge = list(write_challenge(Manifest(tested, work), work / "challenge"))
     before = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]
-    before = [run for run in before if run["setting"] == SETTING and run["seed"] < options.seeds]
+    before = [r for r in before if r["left_out"] in LEFT_OUT and r["seed"] < options.seeds]
     journal = work / "self_training.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
     done = [row for row in done if row["seed"] < options.seeds]
@@ -142,29 +141,29 @@ def adapted(
     test = [s for s in tested if (s.group or "").startswith(LEFT_OUT[name])]
     sent = [s for s in challenge if (s.group or "").startswith(LEFT_OUT[name])]
     half = half_of(test)
-    others = accuracy.calibration_of([other for other in runs if other["left_out"] != name])
+    others = accuracy_figures.calibration_of([other for other in runs if other["left_out"] != name])
     told = others.apply(expit(np.array(run["logits"])))
     probabilities = {s.id: float(p) for s, p in zip(test, told, strict=True)}
-    known = accuracy.learned_from(samples, groups, name)
+    known = recipe.learned_from(samples, groups, name)
     found = {"logits": np.zeros(len(test)), "challenge logits": np.zeros(len(sent))}
     labels: list[dict[str, int]] = []
     for learned, judged_halves in PARTS[judged_on]:
         sure = sure_labels(test, half, learned, probabilities)
-        more = [row for row, s in enumerate(samples) if not accuracy.is_made(s) and s.id in sure]
+        more = [row for row, s in enumerate(samples) if not recipe.is_made(s) and s.id in sure]
         rows = np.union1d(known, np.array(more, np.int64))
         taught = with_labels(examples, store, samples, sure)
-        detector = accuracy.learn(taught, rows, RECIPE, run["seed"]).eval()
+        detector = recipe.learn(taught, rows, RECIPE, run["seed"]).eval()
         for part, judged in (("logits", test), ("challenge logits", sent)):
             chosen = [row for row, s in enumerate(judged) if half[str(s.group)] in judged_halves]
-            values = accuracy.logits(detector, store, [judged[row] for row in chosen])
-            found[part][chosen] = values[accuracy.BOTH]
+            values = recipe.logits(detector, store, [judged[row] for row in chosen])
+            found[part][chosen] = values[recipe.BOTH]
         right = sum(sure[s.id] == s.label for s in test if s.id in sure)
         labels.append({"sure": len(sure), "road work": sum(sure.values()), "right": right})
     levels = np.array([int(s.extra[LEVEL]) for s in sent])
-    figures = {accuracy.AS_IT_IS: accuracy.figures(test, found["logits"])}
+    figures = {accuracy_figures.AS_IT_IS: accuracy_figures.figures(test, found["logits"])}
     for level in sorted(set(levels)):
         rows = np.flatnonzero(levels == level)
-        figures[f"level {level}"] = accuracy.figures(
+        figures[f"level {level}"] = accuracy_figures.figures(
             [sent[row] for row in rows], found["challenge logits"][rows]
         )
     return {
@@ -193,8 +192,8 @@ def summary(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[s
         return float(now - then)
 
     return {
-        "intervals": accuracy.intervals(after),
-        "gained, MCC at 0.5": accuracy.with_interval(paired, gained),
+        "intervals": accuracy_figures.intervals(after),
+        "gained, MCC at 0.5": accuracy_figures.with_interval(paired, gained),
     } | {kind: means(after, kind) for kind in after[0]["figures"]}
 
 

@@ -22,7 +22,6 @@ beside its twin; twins are drawn together for the intervals.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,18 +31,16 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from accuracy import CLOSE_UPS, gather_photographs
-from photographs import LEFT_OUT, ORDINARY
-from PIL import Image
+from object_sizes import sign_heights, sign_table
+from recipe import ALL_LEFT_OUT, gather_photographs, held_back_signs, streets
 from record import write_record
-from sklearn.metrics import roc_auc_score
 from tiles import Tiles, read_pictures
 from torch import nn
 
 from workzone import progress
 from workzone.backbones.lite import load_lite
 from workzone.backbones.names import HEAD_WIDTH, LITE0, LITE_MULTIPLE
-from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.data.manifest import Manifest, read_manifest
 from workzone.model.presets import preset
 from workzone.scenes import write_scenes
 from workzone.scenes.composites import write_composites
@@ -52,13 +49,10 @@ from workzone.scenes.roadsigns.drawings import read_drawings
 from workzone.types import OBJECT_CLASSES, Sample
 from workzone.views import preprocess, sample_bytes
 
-STARTS = tuple(start for starts in (LEFT_OUT | ORDINARY).values() for start in starts)
-SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES = 5000, 600, 1000, 400
-"""Pictures that are made."""
+SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES, EMPTY = 5000, 600, 1000, 400, 300
+"""Pictures that are made; the last are streets for signs."""
 SHARES = {"signs": 5, "signs-scenes": 1, "composites": 2, "scenes": 1, "photographs": 1.5}
 """How often a tile is of them."""
-HELD_BACK = 600
-"""Composites that it is judged on."""
 FROZEN = 4
 """Of the network's parts: stem, its activation, and two stages."""
 RATE, BACKBONE, FALL = 1e-3, 0.3, 0.8
@@ -76,8 +70,6 @@ ANY = len(OBJECT_CLASSES)
 """The head's output for any class."""
 SIZES = (512, 768)
 """Shorter sides of the frames that are judged."""
-HEIGHTS = ((8, 16), (16, 32), (32, 64), (64, 512))
-RESAMPLES = 500
 
 
 class Network(nn.Module):
@@ -134,36 +126,30 @@ def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, M
     real: list[Sample] = []
     allowed: set[str] = set()
     for folder in photos:
-        found, known = gather_photographs(folder, work / folder.name)
-        real, allowed = real + found, allowed | known
-    plain = [s for s in real if s.label == 0]
-    learned = [s for s in plain if s.id in allowed and not (s.group or "").startswith(STARTS)]
-    kept_back = [s for s in plain if s.id not in allowed]
-
-    def streets(name: str, samples: Sequence[Sample]) -> Manifest:
-        rows = [s for s in samples if not (s.group or "").startswith(CLOSE_UPS)]
-        write_manifest(Manifest(rows, work), work / f"{name}.parquet")
-        return read_manifest(work / f"{name}.parquet")
-
-    bases = streets("bases", learned)
-    drawn = read_manifest(write_scenes(work / "empty", count=300, seed=21, positive_share=0))
-    faces, unseen = (
-        SignObjects(read_drawings(signs, part=part)) for part in ("learned", "held-back")
-    )
-
-    def composites(name: str, base: Manifest, count: int, seed: int, objects: Any) -> Manifest:
-        made = write_composites(base, work / name, count=count, seed=seed, compositor=objects)
-        return read_manifest(made.manifest)
-
+        inside = work / folder.name
+        inside.mkdir(parents=True, exist_ok=True)
+        found, permitted = gather_photographs(folder, inside)
+        real, allowed = real + found, allowed | permitted
+    learned = [
+        s
+        for s in real
+        if s.label == 0 and s.id in allowed and not (s.group or "").startswith(ALL_LEFT_OUT)
+    ]
+    bases = streets(learned, work / "streets.parquet")
+    empty = read_manifest(write_scenes(work / "empty", count=EMPTY, seed=21, positive_share=0))
+    faces = SignObjects(read_drawings(signs, part="learned"))
     made = {
-        "signs": composites("signs", bases, SIGNS, 31, faces),
-        "signs-scenes": composites("signs-scenes", drawn, SIGNS_IN_SCENES, 32, faces),
-        "composites": composites("composites", bases, WORK_ZONES, 33, None),
         "scenes": read_manifest(write_scenes(work / "scenes", count=SCENES, seed=22)),
         "photographs": Manifest(learned, work),
     }
-    others = streets("others", kept_back)
-    return made, composites("held-back", others, HELD_BACK, 11, unseen)
+    for name, base, count, seed, objects in (
+        ("signs", bases, SIGNS, 31, faces),
+        ("signs-scenes", empty, SIGNS_IN_SCENES, 32, faces),
+        ("composites", bases, WORK_ZONES, 33, None),
+    ):
+        written = write_composites(base, work / name, count=count, seed=seed, compositor=objects)
+        made[name] = read_manifest(written.manifest)
+    return made, held_back_signs([s for s in real if s.id not in allowed], signs, work)
 
 
 def loss_of(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -219,42 +205,18 @@ def learn(made: dict[str, Manifest], *, tiles: int, batch: int, seed: int) -> Ne
 
 @torch.no_grad()
 def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
-    """AUC of the strongest cell, by size of the frame and by height of the largest sign."""
-    rows = list(held_back)
-    heights = np.zeros(len(rows) // 2)
-    for pair in range(len(heights)):
-        sample = rows[2 * pair]
-        with Image.open(held_back.root / sample.image.path) as image:
-            height = image.height
-        record = held_back.root / "objects" / f"{sample.id}.json"
-        signs = [o for o in json.loads(record.read_text())["objects"] if o["class"] == "sign"]
-        heights[pair] = max(((o["box"][3] - o["box"][1]) * height for o in signs), default=0)
-    found: dict[str, Any] = {}
+    """Of the strongest cell, by size of the frame and by height of the largest sign."""
+    heights = sign_heights(held_back)
+    found = {}
     for size in SIZES:
         layout = preset("dense").layout.with_view_size(size)
-        scores = np.zeros((len(heights), 2))
-        for number, sample in enumerate(rows):
+        scores = []
+        for sample in held_back:
             views = preprocess(sample_bytes(sample, held_back.root), layout)
             pixels = torch.from_numpy(views.pixels).float() / 127.5 - 1
-            scores[number // 2, number % 2] = float(network(pixels)[0, ANY].max())
-        found[f"{size} px"] = {
-            f"{low} to {high} px": _auc(scores[(heights >= low) & (heights < high)])
-            for low, high in HEIGHTS
-        }
+            scores.append(float(network(pixels)[0, ANY].max()))
+        found[f"{size} px"] = sign_table(heights, np.array(scores))
     return found
-
-
-def _auc(pairs: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
-    """Of pairs ``[n, 2]`` (with road work, without), with a 95 % interval over pairs."""
-    random = np.random.default_rng(0)
-    labels = np.tile([1, 0], len(pairs))
-
-    def auc(rows: Any) -> float:
-        return float(roc_auc_score(labels, pairs[rows].ravel()))
-
-    drawn = [auc(random.integers(len(pairs), size=len(pairs))) for _ in range(RESAMPLES)]
-    ends = np.quantile(drawn, (0.025, 0.975)).round(4).tolist()
-    return {"pairs": len(pairs), "auc": round(auc(slice(None)), 4), "interval": ends}
 
 
 def main() -> None:
@@ -270,8 +232,6 @@ def main() -> None:
     parser.add_argument("--ship", type=Path, help="folder for the weights")
     options = parser.parse_args()
     progress.enabled = True
-    for name in ("", *(folder.name for folder in options.photos)):
-        (options.work / name).mkdir(parents=True, exist_ok=True)
     made, held_back = gather(options.photos, options.signs, options.work)
     network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
     if options.ship:

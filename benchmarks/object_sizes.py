@@ -1,0 +1,101 @@
+"""What is found of small things: by the height of the largest, in pixels of the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from boxes import read_boxes
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from workzone.data.manifest import Manifest
+from workzone.types import Sample
+
+HEIGHTS = ((8, 16), (16, 32), (32, 64), (64, 4096))
+RESAMPLES = 500
+
+
+def named(low: int, high: int) -> str:
+    """A range of heights."""
+    return f"{low} to {high} px" if high < 4096 else f"{low} px and more"
+
+
+def sign_heights(twins: Manifest) -> npt.NDArray[np.float64]:
+    """Of each two rows of `workzone composites --signs`, the height of the road-work sign.
+
+    The taller one where there are two; 0 where none is left to see.
+    """
+    heights = []
+    for sample in list(twins)[::2]:
+        record = twins.root / "objects" / f"{sample.id}.json"
+        signs = [o for o in json.loads(record.read_text())["objects"] if o["class"] == "sign"]
+        height = _height(twins.root / sample.image.path)
+        heights.append(max(((o["box"][3] - o["box"][1]) * height for o in signs), default=0.0))
+    return np.array(heights)
+
+
+def sign_table(
+    heights: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]
+) -> dict[str, dict[str, Any]]:
+    """Road-work signs against other signs in their places.
+
+    Args:
+        heights: ``[n]``, see `sign_heights`.
+        scores: logits of the rows ``[2 n]``.
+
+    Returns:
+        Of each range of heights: pairs, AUC with its 95 % interval over pairs, and the shares that
+        are called road work at 0.5, of either side.
+    """
+    pairs = scores.reshape(-1, 2)
+    table = {}
+    for low, high in HEIGHTS:
+        chosen = pairs[(heights >= low) & (heights < high)]
+        labels, random = np.tile([1, 0], len(chosen)), np.random.default_rng(0)
+
+        def auc(rows: Any, chosen: Any = chosen, labels: Any = labels) -> float:
+            return float(roc_auc_score(labels, chosen[rows].ravel()))
+
+        draws = [auc(random.integers(len(chosen), size=len(chosen))) for _ in range(RESAMPLES)]
+        table[named(low, high)] = {
+            "pairs": len(chosen),
+            "auc": round(auc(slice(None)), 4),
+            "interval": np.quantile(draws, (0.025, 0.975)).round(4).tolist(),
+            "found": round(float((chosen[:, 0] > 0).mean()), 4),
+            "false alarms": round(float((chosen[:, 1] > 0).mean()), 4),
+        }
+    return table
+
+
+def box_heights(samples: Sequence[Sample], photos: Sequence[Path]) -> dict[str, float]:
+    """Of photographs with road work, by id: the height of the largest object that has a box."""
+    heights = {}
+    boxes = {folder.resolve(): read_boxes(folder) for folder in photos}
+    for sample in samples:
+        path = Path(sample.image.path)
+        folder = next(folder for folder in boxes if folder in path.parents)
+        found = boxes[folder].get(path.relative_to(folder).as_posix(), [])
+        if sample.label == 1 and found:
+            tallest = max(bottom - top for _, _, top, _, bottom in found)
+            heights[sample.id] = tallest * _height(path)
+    return heights
+
+
+def recall_table(heights: dict[str, float], logits: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Photographs with road work, and how many are called so at 0.5, by height."""
+    table = {}
+    for low, high in HEIGHTS:
+        ids = [name for name, height in heights.items() if low <= height < high and name in logits]
+        found = sum(logits[name] > 0 for name in ids)
+        table[named(low, high)] = {"photographs": len(ids), "found": found}
+    return table
+
+
+def _height(path: Path) -> int:
+    with Image.open(path) as image:
+        return image.height

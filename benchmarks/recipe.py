@@ -1,0 +1,241 @@
+"""What the default model learns from, and how: the recipe that `accuracy.py` judges and ships."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from boxes import with_boxes
+from photographs import LEFT_OUT, ORDINARY, RELABELLED, family
+
+from workzone import progress
+from workzone.backbones.base import Backbone
+from workzone.config import from_mapping
+from workzone.data.augmentation import Augmentation
+from workzone.data.importing import import_source
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.features.extract import make_spec
+from workzone.features.spec import FeatureSpec
+from workzone.features.store import FeatureStore
+from workzone.model.base import AnyDetector
+from workzone.model.dense import DenseDetector
+from workzone.model.inputs import DetectorInput
+from workzone.model.presets import Preset
+from workzone.scenes import write_scenes
+from workzone.scenes.composites import write_composites
+from workzone.scenes.roadsigns.compositor import SignObjects
+from workzone.scenes.roadsigns.drawings import read_drawings
+from workzone.train.feed.examples import Examples, Rows
+from workzone.train.loop import train_detector
+from workzone.train.session import Session
+from workzone.train.settings import TrainConfig
+from workzone.types import ImageRef, Sample
+
+Floats = npt.NDArray[np.float64]
+FOLDS = LEFT_OUT | ORDINARY
+"""Sources left out, by how their groups' names begin."""
+ALL_LEFT_OUT = tuple(start for starts in FOLDS.values() for start in starts)
+
+COMPOSITES, SIGNS, SCENES, HELD_BACK = 600, 800, 200, 600
+"""Pictures that are made: of work zones in photographs, of signs in them, drawn; and of signs to
+judge on."""
+CLOSE_UPS = ("kagan", "kroad", "sc-")
+"""Thumbnails and pictures of single signs: no street to put anything into."""
+MADE = {"composite": 0.5, "signs": 0.5, "scenes": 0.5}
+"""What a picture that was made weighs, where a photograph weighs 1."""
+LEARNED = 512
+"""Of the views that models learn from: pixels of the shorter side."""
+SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
+"""What a size is judged by: views and their halves, or either."""
+COPIES, AUGMENTATION = 6, Augmentation(recipe="varied")
+"""Of each image that is learned from: three mild ones and three challenges."""
+
+
+def absolute(sample: Sample, root: Path, **changes: Any) -> Sample:
+    """The same row, to be read from anywhere."""
+    image = ImageRef(path=str((root / sample.image.path).resolve()))
+    masks = sample.masks and str((root / sample.masks).resolve())
+    return dataclasses.replace(sample, image=image, masks=masks, **changes)
+
+
+def collection(sample: Sample) -> str:
+    """Of a photograph: its group without numbers."""
+    name = family(sample.group or sample.id)
+    return "".join(c for c in name.split("-")[0] if not c.isdigit()) or name
+
+
+def gather_photographs(photos: Path, work: Path) -> tuple[list[Sample], set[str]]:
+    """The photographs, and the ids of those that shipped weights may learn from."""
+    summary = import_source(str(photos / "labels.csv"), work / "photographs.parquet")
+    imported = read_manifest(summary.manifest)
+    real = [
+        absolute(
+            s,
+            imported.root,
+            source=collection(s),
+            split=None,
+            extra={},
+            label=RELABELLED.get(s.id, s.label),
+        )
+        for s in imported
+    ]
+    with (photos / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    permitted = {r["file"] for r in rows if r["redistributable_weights"] == "yes"}
+    allowed = {
+        s.id
+        for s in real
+        if Path(s.image.path).relative_to(photos.resolve()).as_posix() in permitted
+    }
+    return real, allowed
+
+
+def rows_of(
+    samples: Sequence[Sample], allowed: set[str], setting: str, left_out: str
+) -> tuple[list[Sample], list[Sample]]:
+    """The photographs to learn from, and those of the source left out."""
+    starts = FOLDS[left_out]
+    test = [s for s in samples if (s.group or "").startswith(starts)]
+    known = [s for s in samples if not (s.group or "").startswith(starts)]
+    return [s for s in known if setting == "all" or s.id in allowed], test
+
+
+def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[list[Sample], set[str]]:
+    """Photographs, composites, signs, scenes; and the groups that shipped weights may learn from.
+
+    All that is made has its streets from photographs of those groups.
+    """
+    real: list[Sample] = []
+    allowed: set[str] = set()
+    for folder in photos:
+        inside = work / folder.name
+        inside.mkdir(parents=True, exist_ok=True)
+        found, permitted = gather_photographs(folder, inside)
+        real += with_boxes(found, folder, inside / "boxes")
+        allowed |= permitted
+    groups = {s.group for s in real if s.id in allowed}
+    mixed = groups & {s.group for s in real if s.id not in allowed}
+    if mixed:
+        raise SystemExit(f"groups with rows of both kinds: {sorted(map(str, mixed))[:5]}")
+    drawn = read_manifest(write_scenes(work / "scenes", count=SCENES, seed=0))
+    made = [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
+    bases = streets([s for s in real if s.id in allowed], work / "streets.parquet")
+    faces = SignObjects(read_drawings(signs, part="learned"))
+    for seed, (name, source, count, compositor) in enumerate(
+        (("composites", "composite", COMPOSITES, None), ("signs", "signs", SIGNS, faces)), start=1
+    ):
+        pasted = write_composites(
+            bases, work / name, count=count, seed=seed, compositor=compositor
+        ).manifest
+        made += [absolute(s, work / name, source=source, extra={}) for s in read_manifest(pasted)]
+    return [*real, *made], {str(group) for group in groups}
+
+
+def streets(samples: Sequence[Sample], path: Path) -> Manifest:
+    """Photographs to put things into: without road work, and not too near."""
+    rows = [s for s in samples if s.label == 0 and not (s.group or "").startswith(CLOSE_UPS)]
+    write_manifest(Manifest(rows, path.parent), path)
+    return read_manifest(path)
+
+
+def held_back_signs(samples: Sequence[Sample], signs: Path, work: Path) -> Manifest:
+    """Composites of signs to judge on: streets and drawings that no model learns from.
+
+    Args:
+        samples: photographs that no model learns from.
+        signs: the drawings, see docs/signs.md.
+        work: folder to write to.
+    """
+    others = streets(samples, work / "streets-held-back.parquet")
+    objects = SignObjects(read_drawings(signs, part="held-back"))
+    made = write_composites(
+        others, work / "signs-held-back", count=HELD_BACK, seed=11, compositor=objects
+    )
+    return read_manifest(made.manifest)
+
+
+def is_made(sample: Sample) -> bool:
+    """Whether it is no photograph."""
+    return sample.source in MADE
+
+
+def learned_from(samples: Sequence[Sample], groups: set[str] | None, left_out: str) -> Rows:
+    """The rows that a model may see: composites have the groups of their photographs."""
+    starts = FOLDS[left_out]
+    return np.array(
+        [
+            row
+            for row, s in enumerate(samples)
+            if not (s.group or "").startswith(starts)
+            and (groups is None or s.source == "scenes" or s.group in groups)
+        ]
+    )
+
+
+def settings(recipe: Preset, seed: int) -> TrainConfig:
+    """Those of the preset, with drawn things at half weight."""
+    tree = {**recipe.training, "seed": seed, "detector": dataclasses.asdict(recipe.detector)}
+    tree["sampling"] = {**tree["sampling"], "source_weights": MADE}
+    return from_mapping(TrainConfig, tree, where=recipe.name)
+
+
+def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> AnyDetector:
+    """The last training of `workzone train --preset NAME`: on all rows, without validation."""
+    config = settings(recipe, seed)
+    with progress.bar("training", config.epochs) as shown:
+        stage = Session().stage("everything", config.run)
+        return train_detector(examples, rows, config, shown, stage, validation=None).detector
+
+
+def kept(file: Path, recipe: Preset, train_one: Callable[[], AnyDetector]) -> DenseDetector:
+    """The detector of a file; trained and kept there if there is none."""
+    if not file.exists():
+        detector = train_one()
+        file.parent.mkdir(exist_ok=True)
+        safetensors.torch.save_file(detector.state_dict(), file)
+    detector = DenseDetector(recipe.detector).eval()
+    detector.load_state_dict(safetensors.torch.load_file(file))
+    return detector
+
+
+def logits(
+    detector: DenseDetector, store: FeatureStore, test: Sequence[Sample]
+) -> dict[str, Floats]:
+    """Of road work, one per image: as the detector has it, and of either scale alone."""
+    head = detector.cells
+    parts: dict[str, list[Floats]] = {scale: [] for scale in SCALES}
+    for part in torch.tensor([store.row(s.content_hash or "") for s in test]).split(64):
+        given = DetectorInput(
+            features=store.mapped("pooled")[part].float(),
+            boxes=store.mapped("boxes")[part].float(),
+            grid=store.grid(store.spec.grid_views)[part].float(),
+            grid_size=store.spec.grid_size,
+        )
+        with torch.no_grad():
+            output = detector.run(given)
+        parts[BOTH].append((output.logits[:, 1] - output.logits[:, 0]).double().numpy())
+        for scale, cells in ((VIEWS, output.cells), (HALVES, output.half_cells)):
+            assert cells is not None
+            strongest = head.strongest(cells.flatten(1)).values
+            parts[scale].append(strongest.mean(dim=1).double().numpy())
+    return {scale: np.concatenate(found) for scale, found in parts.items()}
+
+
+def spec_of(recipe: Preset, backbone: Backbone, size: int) -> FeatureSpec:
+    """Of the features, with views of ``size`` pixels."""
+    layout = recipe.layout.with_view_size(size)
+    views = recipe.detector.grid_views(layout)
+    return make_spec(
+        backbone,
+        layout=layout,
+        pooling=recipe.pooling,
+        grid_views=views,
+        augmentation=AUGMENTATION,
+    )
