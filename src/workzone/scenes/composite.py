@@ -164,12 +164,12 @@ def _merge(
         ambient = rng.uniform(0.16, 0.5)
         darkened = "night" if ambient < _DUSK else "dusk"
         horizon = canvas.camera.horizon / SUPERSAMPLING
-        merged = _after_dark(merged.clip(0, 255), share, horizon, ambient, rng)
+        merged = after_dark(merged.clip(0, 255), share, horizon, ambient, rng)
     picture: npt.NDArray[np.uint8] = np.clip(merged, 0, 255).astype(np.uint8)
     return picture, darkened
 
 
-def _after_dark(
+def after_dark(
     picture: Pixels, share: Pixels, horizon: float, ambient: float, rng: np.random.Generator
 ) -> Pixels:
     """The same street at dusk or at night, photograph and objects alike.

@@ -1,0 +1,443 @@
+"""Path tracing by Mitsuba: a model on a ground plane, as a cut-out.
+
+Passes: the model and the ground in daylight, fine for the model and coarser for its shadow; what
+of the picture the model covers; what headlights alone show; lamps alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.errors import MissingExtraError
+from workzone.scenes.rendered.cutout import Cutout
+from workzone.scenes.rendered.light import (
+    ELEVATIONS,
+    OVERCAST,
+    SKY_SIZE,
+    SUNS,
+    Sky,
+    overcast_sky,
+    with_houses,
+)
+from workzone.scenes.rendered.material import Material, Model
+from workzone.scenes.rendered.pixels import Pixels, blurred
+
+VERSION = "1"
+"""Changes with the look of what is rendered."""
+
+_VARIANT = "scalar_rgb"
+"""Needs neither LLVM nor a GPU."""
+_FINE = 2
+"""The model is rendered at so many times the size of the cut-out, and reduced."""
+_BLOCK = 32
+"""Pixels of a tile; named, since by default it follows the number of cores, and noise with it."""
+_ALBEDO = 0.2
+"""Of the ground."""
+_FIELD = 4096
+"""Pixels of the whole field of view, of which a window is rendered."""
+_FADE = 0.12
+"""Of the window: towards its edges shadows fade out."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a model is looked at.
+
+    ``distance``: metres; ``eye``: metres above the ground; ``scale``: pixels per metre at the
+    model; ``samples``: per pixel.
+    """
+
+    distance: float
+    eye: float
+    scale: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A part of the field of view, pixels from its upper left corner at the cut-out's scale."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def render(model: Model, view: View, condition: str, seed: int) -> Cutout:
+    """Render a cut-out; the same arguments give the same pixels.
+
+    Args:
+        model: standing at the origin.
+        view: from where.
+        condition: one of `light.CONDITIONS`.
+        seed: of the noise.
+
+    Raises:
+        MissingExtraError: Mitsuba is not installed.
+    """
+    with _mitsuba() as mi:
+        return _render(mi, model, view, condition, seed)
+
+
+def _render(mi: Any, model: Model, view: View, condition: str, seed: int) -> Cutout:
+    whole, inner = _windows(model, view, condition)
+    meshes = {f"part{i}": _mesh(mi, part.mesh, part.material) for i, part in enumerate(model)}
+    day = {**_daylight(mi, condition), "ground": _ground(mi)}
+    scene = mi.load_dict({"type": "scene", **meshes, **day})
+    white = _white(mi, day)
+
+    def shot(scene: Any, window: _Window, fine: int, samples: int, **options: Any) -> Pixels:
+        sensor = mi.load_dict(_sensor(mi, view, window, fine))
+        integrator = mi.load_dict({"type": "path", "block_size": _BLOCK, **options})
+        image = mi.render(scene, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
+        return np.asarray(image, np.float32)
+
+    few = max(4, view.samples // 4)
+    silhouette = {f"part{i}": _shining(mi, part.mesh, None) for i, part in enumerate(model)}
+    covered = mi.load_dict({"type": "scene", **silhouette})
+    fine_alpha = shot(covered, inner, _FINE, few, max_depth=2)[..., 3]
+    daylight = shot(scene, inner, _FINE, few, max_depth=5)[..., :3] / white
+    alpha = _reduced(fine_alpha)
+    colour = _reduced(_without_background(daylight, fine_alpha))
+
+    coarse = shot(scene, whole, 1, max(8, view.samples // 3), max_depth=3)[..., :3] / white
+    alpha_whole = _placed(alpha, inner, whole)
+    shade = _shade(coarse / _ALBEDO, alpha_whole, whole, view)
+
+    beam, lamps = np.zeros_like(colour), np.zeros_like(colour)
+    if condition == OVERCAST:
+        dark = mi.load_dict({"type": "scene", **meshes, **_headlights(mi, view)})
+        beam = shot(dark, inner, _FINE, few, max_depth=2)[..., :3]
+        if any(part.material.retro for part in model):
+            beam += _emitted(mi, model, shot, inner, few, retro=True)
+        beam = _reduced(beam * fine_alpha[..., None])
+    if any(part.material.lamp for part in model):
+        lamps = _reduced(_emitted(mi, model, shot, inner, few, retro=False))
+    return Cutout(
+        colour=_placed(colour, inner, whole),
+        alpha=alpha_whole,
+        shade=shade,
+        beam=_placed(beam, inner, whole),
+        lamps=_placed(lamps, inner, whole),
+        column=_FIELD / 2 - whole.left,
+        row=_FIELD / 2 + view.eye * view.scale - whole.top,
+        scale=view.scale,
+    )
+
+
+@contextmanager
+def _mitsuba() -> Iterator[Any]:
+    """Mitsuba with the variant set; whoever else uses it gets theirs back."""
+    try:
+        import mitsuba
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("mitsuba", "render", "rendering objects") from error
+    before = mitsuba.variant()
+    mitsuba.set_variant(_VARIANT)
+    try:
+        yield mitsuba
+    finally:
+        if before is not None:
+            mitsuba.set_variant(before)
+
+
+def _windows(model: Model, view: View, condition: str) -> tuple[_Window, _Window]:
+    """What a model and its shadow fill, and what the model alone does."""
+    points = np.concatenate([part.mesh.vertices for part in model])
+    spots = _projected(points, view)
+    inner = _around(spots, 3)
+    height = float(points[:, 2].max())
+    flat = points * np.array([1, 1, 0])
+    if condition in SUNS:
+        sun = np.array(SUNS[condition].direction)
+        cast = points - sun * (points[:, 2:] / sun[2])
+        cast[:, 1] = np.maximum(cast[:, 1], -0.6 * view.distance)
+    else:
+        rim = [(x, y, 0) for x in (-0.35, 0.35) for y in (-0.35, 0.35)]
+        cast = np.concatenate([flat + height * np.array(offset) for offset in rim])
+        cast[:, 1] = np.maximum(cast[:, 1], -0.6 * view.distance)
+    shadow = _projected(cast, view)
+    both = np.concatenate([spots, shadow])
+    reach = 1.5 * height * view.scale  # as far as shadows are followed
+    low, high = spots.min(axis=0) - reach, spots.max(axis=0) + reach
+    return _around(np.clip(both, low, high), 3 + round(0.08 * height * view.scale)), inner
+
+
+def _projected(points: npt.NDArray[np.float64], view: View) -> npt.NDArray[np.float64]:
+    """Column and row in the field of view."""
+    ahead = np.maximum(points[:, 1] + view.distance, 0.3)
+    focal = view.scale * view.distance
+    return np.stack(
+        [
+            _FIELD / 2 + focal * points[:, 0] / ahead,
+            _FIELD / 2 + focal * (view.eye - points[:, 2]) / ahead,
+        ],
+        -1,
+    )
+
+
+def _around(spots: npt.NDArray[np.float64], margin: int) -> _Window:
+    left, top = np.floor(spots.min(axis=0)).astype(int) - margin
+    right, bottom = np.ceil(spots.max(axis=0)).astype(int) + margin
+    return _Window(int(left), int(top), int(right - left), int(bottom - top))
+
+
+def _sensor(mi: Any, view: View, window: _Window, fine: int) -> dict[str, Any]:
+    look = mi.ScalarTransform4f().look_at(
+        origin=[0, -view.distance, view.eye], target=[0, 0, view.eye], up=[0, 0, 1]
+    )
+    field = math.degrees(2 * math.atan(_FIELD / 2 / (view.scale * view.distance)))
+    film = {
+        "type": "hdrfilm",
+        "width": _FIELD * fine,
+        "height": _FIELD * fine,
+        "crop_offset_x": window.left * fine,
+        "crop_offset_y": window.top * fine,
+        "crop_width": window.width * fine,
+        "crop_height": window.height * fine,
+        "rfilter": {"type": "box"},
+        "pixel_format": "rgba",
+    }
+    return {"type": "perspective", "fov": field, "to_world": look, "film": film}
+
+
+def _ground(mi: Any) -> dict[str, Any]:
+    return {
+        "type": "disk",
+        "to_world": mi.ScalarTransform4f().scale(3000),
+        "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": _ALBEDO}},
+    }
+
+
+def _daylight(mi: Any, condition: str) -> dict[str, Any]:
+    """Emitters of a sky, and of the sun where it shines."""
+    if condition == OVERCAST:
+        return {"sky": _surrounding(mi, overcast_sky())}
+    sky, irradiance = _clear_sky(condition)
+    sun = {
+        "type": "directional",
+        "direction": [-value for value in SUNS[condition].direction],
+        "irradiance": {"type": "rgb", "value": list(irradiance)},
+    }
+    return {"sky": _surrounding(mi, sky), "sun": sun}
+
+
+def _surrounding(mi: Any, sky: Sky) -> dict[str, Any]:
+    upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+    return {"type": "envmap", "bitmap": mi.Bitmap(sky), "to_world": upright}
+
+
+@lru_cache
+def _clear_sky(condition: str) -> tuple[Sky, tuple[float, ...]]:
+    """Mitsuba's sun and sky, the sky as a picture: from it noise is half as strong.
+
+    The second value is the sun's irradiance of a surface that faces it.
+    """
+    with _mitsuba() as mi:
+        sun = SUNS[condition]
+        emitter = {
+            "type": "sunsky",
+            "sun_direction": list(sun.direction),
+            "turbidity": sun.turbidity,
+        }
+        both, alone = {"sky": emitter}, {"sky": {**emitter, "sun_scale": 0.0}}
+        ground = {"ground": _ground(mi)}
+        flat = _white(mi, both | ground) - _white(mi, alone | ground)
+        sky = mi.load_dict(alone["sky"])
+        rows, columns = SKY_SIZE
+        picture = np.zeros((rows, columns, 3), np.float32)
+        spot = mi.SurfaceInteraction3f()
+        for row, column in np.ndindex(rows // 2, columns):
+            turn = (column + 0.5) / columns * 2 * math.pi  # from straight ahead to the right
+            up = float(ELEVATIONS[row])
+            way = (math.sin(turn) * math.cos(up), math.cos(turn) * math.cos(up), math.sin(up))
+            spot.wi = [-value for value in way]
+            picture[row, column] = sky.eval(spot)
+        irradiance = flat * math.pi / sun.direction[2]
+        return with_houses(picture), tuple(irradiance.tolist())
+
+
+def _headlights(mi: Any, view: View) -> dict[str, Any]:
+    """Two lamps that light a surface at the model's distance with 1, were it turned to them."""
+    lamps = {}
+    for name, x in (("left", -0.6), ("right", 0.6)):
+        look = mi.ScalarTransform4f().look_at(
+            origin=[x, -view.distance, 0.65], target=[x, 0, 0.65], up=[0, 0, 1]
+        )
+        lamps[name] = {
+            "type": "spot",
+            "to_world": look,
+            "intensity": math.pi * view.distance**2 / 2,
+            "cutoff_angle": 35,
+            "beam_width": 20,
+        }
+    return lamps
+
+
+def _white(mi: Any, day: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """Radiance of white paper flat on the ground, per channel."""
+    sensor = {
+        "type": "orthographic",
+        "to_world": mi.ScalarTransform4f().look_at(
+            origin=[0, 0, 2], target=[0, 0, 0], up=[0, 1, 0]
+        ),
+        "film": {"type": "hdrfilm", "width": 32, "height": 32, "rfilter": {"type": "box"}},
+    }
+    integrator = {"type": "path", "block_size": _BLOCK, "max_depth": 3}
+    scene = mi.load_dict({"type": "scene", "integrator": integrator, "sensor": sensor, **day})
+    image = np.asarray(mi.render(scene, spp=64, seed=0), np.float32)[..., :3]
+    white: npt.NDArray[np.float32] = image.mean(axis=(0, 1)) / np.float32(_ALBEDO)
+    return white
+
+
+def _bsdf(mi: Any, material: Material) -> dict[str, Any]:
+    pixels = np.array(material.texture[::-1], order="C")  # a copy: it refuses read-only arrays
+    texture = {"type": "bitmap", "bitmap": mi.Bitmap(pixels)}
+    if material.gloss == "matte":
+        surface = {"type": "diffuse", "reflectance": texture}
+    elif material.gloss == "metal":
+        surface = {
+            "type": "principled",
+            "base_color": texture,
+            "metallic": 0.7,
+            "roughness": material.roughness,
+        }
+    elif material.gloss == "paint":
+        surface = {
+            "type": "principled",
+            "base_color": texture,
+            "roughness": 0.45,
+            "clearcoat": 0.9,
+            "clearcoat_gloss": 0.92,
+            "specular": 0.5,
+        }
+    else:
+        surface = {
+            "type": "roughplastic",
+            "diffuse_reflectance": texture,
+            "alpha": material.roughness,
+        }
+    return {"type": "twosided", "bsdf": surface}
+
+
+def _mesh(mi: Any, mesh: Any, material: Material) -> Any:
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, material))
+    return _filled(mi, mesh, properties)
+
+
+def _shining(mi: Any, mesh: Any, emission: npt.NDArray[np.float32] | None) -> Any:
+    """A part that is black but for what it emits, a texture ``[H, W, 3]``."""
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = mi.load_dict(
+        {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}
+    )
+    if emission is not None:
+        texture = {"type": "bitmap", "bitmap": mi.Bitmap(emission), "raw": True}
+        properties["mesh_emitter"] = mi.load_dict({"type": "area", "radiance": texture})
+    return _filled(mi, mesh, properties)
+
+
+def _filled(mi: Any, mesh: Any, properties: Any) -> Any:
+    positions, normals, uv = mesh.corners()
+    count = len(positions)
+    made = mi.Mesh(
+        "part",
+        vertex_count=count,
+        face_count=count // 3,
+        props=properties,
+        has_vertex_normals=True,
+        has_vertex_texcoords=True,
+    )
+    values = mi.traverse(made)
+    values["vertex_positions"] = positions.astype(np.float32).ravel()
+    values["vertex_normals"] = normals.astype(np.float32).ravel()
+    values["vertex_texcoords"] = uv.astype(np.float32).ravel()
+    values["faces"] = np.arange(count, dtype=np.uint32)
+    values.update()
+    return made
+
+
+def _emitted(
+    mi: Any, model: Model, shot: Any, window: _Window, samples: int, *, retro: bool
+) -> Pixels:
+    """What sheeting throws back, or lamps give, at the fine size; nothing else shines."""
+    parts = {}
+    for i, part in enumerate(model):
+        strength = part.material.retro if retro else part.material.lamp
+        linear = (part.material.texture[::-1].astype(np.float32) / 255) ** 2.2
+        parts[f"part{i}"] = _shining(
+            mi, part.mesh, np.ascontiguousarray(linear * strength) if strength else None
+        )
+    scene = mi.load_dict({"type": "scene", **parts})
+    emitted: Pixels = shot(scene, window, _FINE, samples, max_depth=2)[..., :3]
+    return emitted
+
+
+def _without_background(picture: Pixels, alpha: Pixels) -> Pixels:
+    """The model's own share of each pixel: what lies behind its edges is told from beside them."""
+    free = (alpha == 0).astype(np.float32)[..., None]
+    behind = blurred(picture * free, 2.0) / np.maximum(blurred(free, 2.0), 1e-3)
+    share = alpha[..., None]
+    own: Pixels = np.clip(picture - (1 - share) * behind, 0, None) * (share > 0)
+    return own
+
+
+def _shade(ratio: Pixels, alpha: Pixels, window: _Window, view: View) -> Pixels:
+    """The ground's brightness beside what it is without the model, smooth, 1 above the horizon."""
+    height, width = alpha.shape
+    rows = np.arange(height) + window.top
+    focal = view.scale * view.distance
+    ahead = view.eye * focal / np.maximum(rows + 0.5 - _FIELD / 2, 1e-3)  # metres
+    near = np.clip(2 - ahead / (2 * view.distance), 0, 1).astype(np.float32)[:, None, None]
+    ground = rows > _FIELD / 2
+    seen = ((alpha < 0.02) & ground[:, None]).astype(np.float32)[..., None]
+    fine, wide = (
+        blurred(np.minimum(ratio, 1.5) * seen, sigma) for sigma in (0.8, 4.0)
+    )
+    fine_weight, wide_weight = (blurred(seen, sigma) for sigma in (0.8, 4.0))
+    known = np.clip(fine_weight * 2, 0, 1)
+    shade = np.where(
+        fine_weight > 0.05,
+        fine / np.maximum(fine_weight, 0.05),
+        wide / np.maximum(wide_weight, 1e-3),
+    )
+    far = np.where(wide_weight > 0.02, wide / np.maximum(wide_weight, 1e-3), 1)
+    shade = np.where(wide_weight > 0.02, shade, 1) * known + far * (1 - known)
+    across = _ramp(width)[None, :, None]
+    down = _ramp(height)[:, None, None]
+    # Where there is no edge, a wide mean does away with noise.
+    edge = np.clip(np.abs(shade - far).mean(axis=-1, keepdims=True) / 0.06 - 0.6, 0, 1)
+    shade = far + (shade - far) * edge
+    faded: Pixels = 1 + (shade - 1) * across * down * near
+    return faded.astype(np.float32)
+
+
+def _ramp(size: int) -> Pixels:
+    """From 0 at either end to 1 a little inside."""
+    steps = (np.arange(size, dtype=np.float32) + 0.5) / size
+    return np.clip(np.minimum(steps, 1 - steps) / _FADE, 0, 1)
+
+
+def _reduced(picture: Pixels) -> Pixels:
+    """The mean of each ``_FINE`` times ``_FINE`` pixels."""
+    height, width = picture.shape[0] // _FINE, picture.shape[1] // _FINE
+    cells = picture.reshape(height, _FINE, width, _FINE, *picture.shape[2:])
+    reduced: Pixels = cells.mean(axis=(1, 3))
+    return reduced
+
+
+def _placed(picture: Pixels, inner: _Window, whole: _Window) -> Pixels:
+    """The inner window's pixels within the whole one."""
+    placed = np.zeros((whole.height, whole.width, *picture.shape[2:]), np.float32)
+    top, left = inner.top - whole.top, inner.left - whole.left
+    placed[top : top + inner.height, left : left + inner.width] = picture
+    return placed
