@@ -22,6 +22,7 @@ EXAMPLES_COMPOSITES = examples(
     "workzone composites split.parquet -o composites",
     "workzone composites split.parquet -o composites --count 2000 --seed 7 --split train",
     "workzone composites manifest.parquet -o composites --skip-source thumbnails --json",
+    "workzone composites split.parquet -o composites --rendered --cutouts cutouts",
 )
 
 
@@ -82,15 +83,38 @@ def composites(
         list[str] | None,
         typer.Option(help="Use no photographs of this source; repeat for more."),
     ] = None,
+    rendered: Annotated[
+        bool,
+        typer.Option(
+            "--rendered",
+            help="Path-traced objects instead of drawn ones; needs the extra 'render'. Each "
+            "takes a second or two to render when it is first needed, later none.",
+        ),
+    ] = False,
+    cutouts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps rendered objects; name the same one again, and other jobs "
+            "find them there.",
+            show_default="cutouts in the output folder",
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Put drawn work zones, or ordinary things alone, into photographs without road work.
+    """Put drawn or rendered work zones, or ordinary things, into photographs without road work.
 
     A stopped job goes on where it was. Photographs that cannot be used are listed in
     passed_over.csv.
     """
     from workzone.data.manifest import read_manifest
+    from workzone.errors import UsageError
     from workzone.scenes.composites import write_composites
+    from workzone.scenes.rendered.compose import RenderedObjects
+    from workzone.scenes.rendered.library import CutoutLibrary
+
+    if cutouts is not None and not rendered:
+        raise UsageError("--cutouts names a folder for rendered objects; add --rendered")
+    library = CutoutLibrary(cutouts or output / "cutouts")
 
     done = write_composites(
         read_manifest(manifest),
@@ -100,6 +124,7 @@ def composites(
         positive_share=positive_share,
         splits=split or (),
         skip_sources=skip_source or (),
+        compositor=RenderedObjects(library) if rendered else None,
     )
     summary = {
         "manifest": str(done.manifest),

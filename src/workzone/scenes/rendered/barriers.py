@@ -81,8 +81,12 @@ def barrier_board(rng: np.random.Generator, wear: float, *, width: float = 2.0) 
     posts = surface(STEEL, rng, wear, "metal", 0.45)
     for side in (-0.36, 0.36):
         x = side * width
-        parts.append(Part(box((0.36, 0.8, 0.11), (x, 0.05, 0.055), 0.03),
-                          surface(RUBBER, rng, 0.9, roughness=0.55)))
+        parts.append(
+            Part(
+                box((0.36, 0.8, 0.11), (x, 0.05, 0.055), 0.03),
+                surface(RUBBER, rng, 0.9, roughness=0.55),
+            )
+        )
         parts.append(Part(box((0.06, 0.06, 1.0), (x, 0.05, 0.6), 0.005), posts))
     texture = striped(varied(RED, rng), WHITE, max(3, round(width / 0.5)), 0.0, (256, 48))
     for size, middle in ((0.25, 0.95), (0.11, 0.28)):
@@ -172,7 +176,9 @@ def board_fence(rng: np.random.Generator, wear: float, *, length: float = 2.0) -
     for low, high in ((0.84, 1.0), (0.2, 0.32)):
         board = box((length - 0.06, 0.02, high - low), (0, 0, (low + high) / 2), 0.004)
         parts.append(Part(board, sheeting(texture, rng, wear)))
-    frame = [rod((x, 0, 0), (x, 0, 1.02), 0.019, n=8) for x in (0.02 - length / 2, length / 2 - 0.02)]
+    frame = [
+        rod((x, 0, 0), (x, 0, 1.02), 0.019, n=8) for x in (0.02 - length / 2, length / 2 - 0.02)
+    ]
     frame += [rod((-length / 2, 0, z), (length / 2, 0, z), 0.016, n=8) for z in (0.36, 0.8)]
     frame += [
         rod((x, 0, 0.36), (x, 0, 0.8), 0.007, n=6)
@@ -196,7 +202,9 @@ def railing(rng: np.random.Generator, wear: float, *, colours: tuple[Colour, Col
     """Two metres of a pedestrians' barrier of tubes; fixed ones at crossings look like this."""
     first, second = colours
     tubes = [rod((x, 0, 0), (x, 0, 1.0), 0.022, n=10) for x in (-0.98, 0.98)]
-    bars = [rod((x, 0, 0.2), (x, 0, 0.92), 0.008, n=6) for x in np.linspace(-0.85, 0.85, 13).tolist()]
+    bars = [
+        rod((x, 0, 0.2), (x, 0, 0.92), 0.008, n=6) for x in np.linspace(-0.85, 0.85, 13).tolist()
+    ]
     rails = [rod((-0.98, 0, z), (0.98, 0, z), 0.02, n=10) for z in (0.2, 0.95)]
     return [
         Part(joined([*tubes, *rails]), surface(varied(first, rng), rng, wear, "metal", 0.4)),
@@ -206,7 +214,9 @@ def railing(rng: np.random.Generator, wear: float, *, colours: tuple[Colour, Col
 
 def _strip(length: float, z: float, width: float) -> Mesh:
     xs = np.linspace(-length / 2, length / 2, 21)
-    low, high = (np.stack([xs, 0 * xs, 0 * xs + level], -1) for level in (z - width / 2, z + width / 2))
+    low, high = (
+        np.stack([xs, 0 * xs, 0 * xs + level], -1) for level in (z - width / 2, z + width / 2)
+    )
     return grid(np.array([low, high]))
 
 

@@ -74,15 +74,16 @@ def outline_of(alpha: npt.NDArray[np.uint8], corners: int = 120) -> list[Flat]:
 def arrow_board(rng: np.random.Generator, wear: float) -> Model:
     """A trailer with a panel of lamps that form an arrow, or a bar."""
     parts = _trailer(rng, wear)
-    parts.append(Part(box((2.3, 0.09, 1.25), (0, 0.7, 2.2), 0.01), surface((24, 24, 23), rng, wear)))
-    lit = _arrow(rng)
+    parts.append(
+        Part(box((2.3, 0.09, 1.25), (0, 0.7, 2.2), 0.01), surface((24, 24, 23), rng, wear))
+    )
+    chosen = _lit(rng)
     lamp = revolve([(0.075, 0.0), (0.07, 0.02), (0.001, 0.035)], 16).turned(math.pi / 2, "x")
     hood = revolve([(0.088, -0.01), (0.088, 0.05)], 16).turned(math.pi / 2, "x")
     spots = [(x, z) for x in np.linspace(-0.98, 0.98, 9).tolist() for z in _ROWS]
-    on = [lamp.moved(x, 0.645, z) for x, z in spots if (x, z) in lit_near(spots, lit)]
-    off = [lamp.moved(x, 0.645, z) for x, z in spots if (x, z) not in lit_near(spots, lit)]
-    if on:
-        parts.append(Part(joined(on), Material(plain(AMBER), "plastic", 0.2, lamp=4.0)))
+    on = [lamp.moved(x, 0.645, z) for n, (x, z) in enumerate(spots) if divmod(n, 5) in chosen]
+    off = [lamp.moved(x, 0.645, z) for n, (x, z) in enumerate(spots) if divmod(n, 5) not in chosen]
+    parts.append(Part(joined(on), Material(plain(AMBER), "plastic", 0.2, lamp=4.0)))
     parts.append(Part(joined(off), surface((92, 66, 24), rng, 0.3, roughness=0.15)))
     parts.append(Part(joined([hood.moved(x, 0.645, z) for x, z in spots]), surface(DARK, rng, 0.3)))
     return parts
@@ -91,27 +92,22 @@ def arrow_board(rng: np.random.Generator, wear: float) -> Model:
 _ROWS = (1.75, 1.975, 2.2, 2.425, 2.65)
 
 
-def lit_near(spots: list[Flat], lit: list[Flat]) -> set[Flat]:
-    """The spots that a pattern of (-1..1, -2..2) lights."""
-    chosen = set()
-    for u, level in lit:
-        chosen.add(min(spots, key=lambda s: abs(s[0] - u * 0.98) + abs(s[1] - _ROWS[level + 2])))
-    return chosen
-
-
-def _arrow(rng: np.random.Generator) -> list[Flat]:
+def _lit(rng: np.random.Generator) -> set[tuple[int, int]]:
+    """Which of nine columns of five lamps are lit: an arrow, or now and then a bar."""
+    bar = {(column, 2) for column in range(9)}
     if rng.random() < 0.2:
-        return [(u, 0) for u in np.linspace(-1, 1, 9).tolist()]
-    way = -1 if rng.random() < 0.6 else 1
-    shaft = [(way * u, 0) for u in np.linspace(-1, 1, 9).tolist()]
-    head = [(way * (1 - 0.25 * step), side * step) for step in (1, 2) for side in (-1, 1)]
-    return [*shaft, *head]
+        return bar
+    head = {(step, 2 + side * step) for step in (1, 2) for side in (-1, 1)}
+    arrow = bar | head
+    return arrow if rng.random() < 0.6 else {(8 - column, level) for column, level in arrow}
 
 
 def message_board(rng: np.random.Generator, wear: float) -> Model:
     """A trailer with lines of amber characters."""
     parts = _trailer(rng, wear)
-    parts.append(Part(box((2.9, 0.14, 1.7), (0, 0.7, 2.5), 0.015), surface((28, 28, 27), rng, wear)))
+    parts.append(
+        Part(box((2.9, 0.14, 1.7), (0, 0.7, 2.5), 0.015), surface((28, 28, 27), rng, wear))
+    )
     picture, pen = painted(plain((0, 0, 0), (270, 150)))
     for line in range(3):
         count = int(rng.integers(4, 9))
@@ -142,8 +138,10 @@ def traffic_light(rng: np.random.Generator, wear: float, *, portable: bool = Fal
         lens = revolve([(0.1, 0.0), (0.08, 0.02), (0.001, 0.03)], 20).turned(math.pi / 2, "x")
         hood = revolve([(0.115, 0.0), (0.115, 0.13)], 20).turned(math.pi / 2, "x")
         z = post + 0.5 - index * 0.3
-        glass = Material(plain(ink), "plastic", 0.15, lamp=4.0) if on else surface(
-            (ink[0] // 4, ink[1] // 4, ink[2] // 4), rng, 0.2, roughness=0.2
+        glass = (
+            Material(plain(ink), "plastic", 0.15, lamp=4.0)
+            if on
+            else surface((ink[0] // 4, ink[1] // 4, ink[2] // 4), rng, 0.2, roughness=0.2)
         )
         parts += [Part(lens.moved(0, -0.09, z), glass), Part(hood.moved(0, -0.09, z), case)]
     if portable:
@@ -192,7 +190,9 @@ def _stand(rng: np.random.Generator, wear: float, bottom: float, height: float) 
         cloth, _ = plate([(-0.16, 0.0), (0.16, 0.0), (0.16, 0.3), (-0.16, 0.3)], 0.002)
         flag = cloth.bent(wavy(rng, 0.05, 0.3)).moved(0.2, 0, bottom + height * 0.95)
         parts.append(Part(flag, surface(ORANGE if rng.random() < 0.7 else RED, rng, wear, "matte")))
-        staff = rod((0.04, 0, bottom + height * 0.8), (0.04, 0, bottom + height * 0.95 + 0.3), 0.008)
+        staff = rod(
+            (0.04, 0, bottom + height * 0.8), (0.04, 0, bottom + height * 0.95 + 0.3), 0.008
+        )
         parts.append(Part(staff, steel))
     return parts
 
@@ -204,8 +204,10 @@ def _trailer(rng: np.random.Generator, wear: float) -> Model:
         Part(box((1.5, 1.3, 0.12), (0, 0.75, 0.55), 0.02), frame),
         Part(box((1.0, 0.7, 0.4), (0, 0.75, 0.82), 0.03), frame),
         Part(rod((0, 1.3, 0.5), (0, 2.4, 0.42), 0.04), frame),
-        Part(joined([rod((x, 0.75, 0.6), (x, 0.75, 2.0), 0.045) for x in (-0.5, 0.5)]),
-             surface(STEEL, rng, wear, "metal", 0.4)),
+        Part(
+            joined([rod((x, 0.75, 0.6), (x, 0.75, 2.0), 0.045) for x in (-0.5, 0.5)]),
+            surface(STEEL, rng, wear, "metal", 0.4),
+        ),
     ]
     jacks = [rod((x, 0.2, 0), (x, 0.2, 0.55), 0.03) for x in (-0.7, 0.7)]
     parts.append(Part(joined(jacks), surface(STEEL, rng, wear, "metal", 0.4)))

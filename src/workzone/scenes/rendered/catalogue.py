@@ -52,9 +52,7 @@ def _made(build: Callable[..., Model], **options: object) -> Build:
     return made
 
 
-def _coloured(
-    build: Callable[..., Model], colours: tuple[Colour, ...], **options: object
-) -> Build:
+def _coloured(build: Callable[..., Model], colours: tuple[Colour, ...], **options: object) -> Build:
     def made(rng: np.random.Generator, wear: float, faces: SignFaces) -> Model:
         return build(rng, wear, colour=pick(rng, colours), **options)
 
@@ -131,9 +129,7 @@ KINDS: dict[str, Kind] = {
     "message board": Kind(_made(boards.message_board), BIG, (-10.0, 6.0), handed=True),
     "worker": Kind(_made(people.worker), turns=ANY, variants=1),
     "flagger": Kind(_made(people.worker, paddle=True), turns=(-60.0, 20.0, -100.0)),
-    "excavator": Kind(
-        _coloured(machines.excavator, machines.MACHINE_COLOURS), BIG, ASIDE
-    ),
+    "excavator": Kind(_coloured(machines.excavator, machines.MACHINE_COLOURS), BIG, ASIDE),
     "mini excavator": Kind(
         _coloured(machines.excavator, machines.MACHINE_COLOURS, size=0.55), turns=ASIDE
     ),
@@ -144,7 +140,9 @@ KINDS: dict[str, Kind] = {
     ),
     "light tower": Kind(_made(machines.light_tower), BIG, (-14.0, 16.0)),
     "heap": Kind(_made(machines.heap), variants=2),
-    "service truck": Kind(_coloured(vehicles.service_truck, vehicles.WORK_COLOURS), BIG, (-14.0, 10.0)),
+    "service truck": Kind(
+        _coloured(vehicles.service_truck, vehicles.WORK_COLOURS), BIG, (-14.0, 10.0)
+    ),
     "work van": Kind(_coloured(vehicles.van, vehicles.WORK_COLOURS, work=True), BIG, (-14.0, 10.0)),
     "tipper": Kind(_coloured(vehicles.tipper, vehicles.WORK_COLOURS), BIG, (-14.0, 10.0)),
     # ordinary
@@ -155,7 +153,9 @@ KINDS: dict[str, Kind] = {
     "cyclist": Kind(_made(people.cyclist), turns=(80.0, 100.0)),
     "bicycles": Kind(_made(street.bicycle_rack), turns=(-25.0, 20.0)),
     "motorcycle": Kind(_coloured(vehicles.motorcycle, vehicles.WARM_COLOURS), turns=(-12.0, 20.0)),
-    "car": Kind(_coloured(vehicles.car, vehicles.CAR_COLOURS), BIG, (-14.0, 10.0, 168.0), variants=2),
+    "car": Kind(
+        _coloured(vehicles.car, vehicles.CAR_COLOURS), BIG, (-14.0, 10.0, 168.0), variants=2
+    ),
     "warm car": Kind(
         _coloured(vehicles.car, vehicles.WARM_COLOURS), BIG, (-14.0, 10.0, 168.0), variants=2
     ),

@@ -26,12 +26,14 @@ from workzone.scenes.rendered.layers import Sheet
 from workzone.scenes.rendered.library import CutoutLibrary, choose_spec
 from workzone.scenes.rendered.light import OVERCAST
 from workzone.scenes.rendered.photo import PhotoLight, ground_map, read_light
-from workzone.scenes.rendered.pixels import Pixels, to_linear, to_srgb
+from workzone.scenes.rendered.pixels import Pixels
 from workzone.scenes.rendered.requests import Request, add_street_furniture, requests
 from workzone.scenes.scene import VISIBLE_SHARE, make_camera
 
-_THROWS = 6
+_THROWS = 16
 """Arrangements that are thrown at once; the one that best keeps to the road is taken."""
+_HANGING = 0.04
+"""Things on spots that look less like road are left out."""
 _NIGHTS = 0.2
 """Of photographs by day, so many become streets at dusk or night."""
 _DUSK = 0.33
@@ -85,13 +87,16 @@ def _best_street(
 ) -> _Street:
     """Of several arrangements the one whose things stand on what looks like road."""
     height, width = photo.shape[:2]
+    ground = ground_map(photo)
     streets = []
     for _ in range(_THROWS):
         place = choose_place(int(rng.integers(1 << 40)))
         if told is not None:
             place = dataclasses.replace(place, horizon=told)
         streets.append(_throw(rng, place, (width, height), label))
-    return max(streets, key=lambda street: _fit(street, photo))
+    best = max(streets, key=lambda street: _fit(street, ground))
+    standing = [thing for thing in best.things if _stands(thing, best.camera, ground)]
+    return _Street(best.camera, standing)
 
 
 def _throw(rng: np.random.Generator, place: Place, size: tuple[int, int], label: int) -> _Street:
@@ -114,20 +119,25 @@ def _throw(rng: np.random.Generator, place: Place, size: tuple[int, int], label:
     return _Street(camera, requests(stage, rng))
 
 
-def _fit(street: _Street, photo: npt.NDArray[np.uint8]) -> float:
+def _fit(street: _Street, ground: Pixels) -> float:
     """How much like road the spots look on which the things stand, the near ones above all."""
-    camera = street.camera
-    ground = ground_map(photo, camera.horizon / camera.height)
+    weights = np.array([thing.z**-0.5 for thing in street.things])
+    likeness = [_likeness(thing, street.camera, ground) or 0.0 for thing in street.things]
+    return float((weights * likeness).sum() / weights.sum()) if street.things else 0.0
+
+
+def _stands(thing: Request, camera: Camera, ground: Pixels) -> bool:
+    """Whether a thing does not hang on a wall or in a tree, as far as the photograph tells."""
+    likeness = _likeness(thing, camera, ground)
+    return likeness is None or likeness > _HANGING
+
+
+def _likeness(thing: Request, camera: Camera, ground: Pixels) -> float | None:
+    """How much like road its spot looks; None where that lies outside the frame."""
     rows, columns = ground.shape
-    total, weights = 0.0, 1e-6
-    for thing in street.things:
-        column, row = camera.project((thing.x, 0, thing.z))
-        weight = 1 / thing.z
-        weights += weight
-        u, v = int(column / camera.width * columns), int(row / camera.height * rows)
-        if 0 <= u < columns and 0 <= v < rows:
-            total += weight * float(ground[v, u])
-    return total / weights
+    column, row = camera.project((thing.x, 0, thing.z))
+    u, v = int(column / camera.width * columns), int(row / camera.height * rows)
+    return float(ground[v, u]) if 0 <= u < columns and 0 <= v < rows else None
 
 
 def _laid_out(
@@ -136,16 +146,16 @@ def _laid_out(
     camera = street.camera
     light = read_light(photo, camera.horizon / camera.height, rng)
     darkened = None
-    base, beam = to_linear(photo), 0.0
+    picture, beam = photo.astype(np.float32), 0.0
     if light.dark:
         beam = float(light.white.mean()) * rng.uniform(0.4, 1.6)
         light = dataclasses.replace(light, condition=OVERCAST)
     elif rng.random() < _NIGHTS:
         ambient = rng.uniform(0.16, 0.5)
         darkened = "night" if ambient < _DUSK else "dusk"
-        base, light, beam = _darkened(photo, light, camera.horizon, ambient, rng)
-    sheet = Sheet(base, light, photo)
-    clearness = rng.uniform(250, 1200)
+        picture, light, beam = _darkened(photo, light, camera.horizon, ambient, rng)
+    sheet = Sheet(picture, light)
+    clearness = rng.uniform(500, 2500)
     depth_of_shade = rng.uniform(0.75, 1.0)
     for thing in street.things:
         column, row = camera.project((thing.x, 0, thing.z))
@@ -188,7 +198,7 @@ def _darkened(
     ambient: float,
     rng: np.random.Generator,
 ) -> tuple[Pixels, PhotoLight, float]:
-    """The photograph after dark, its light then, and how bright headlights are."""
+    """The photograph after dark (sRGB 0..255), its light then, and how bright headlights are."""
     nothing = np.zeros((*photo.shape[:2], 1), np.float32)
     dark = after_dark(photo.astype(np.float32), nothing, horizon, ambient, rng)
     tint = np.array([0.85, 0.92, 1.15], np.float32) * np.float32(ambient)
@@ -199,4 +209,4 @@ def _darkened(
         haze=light.haze * tint**2.2,
     )
     beam = float(light.white.mean()) * (rng.uniform(0.4, 0.9) * (1 - ambient)) ** 2.2 * 1.3
-    return to_linear(dark.clip(0, 255)), after, beam
+    return dark.clip(0, 255), after, beam

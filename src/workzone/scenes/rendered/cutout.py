@@ -45,8 +45,7 @@ class Cutout:
     def mirrored(self) -> Cutout:
         """The same seen in a mirror."""
         colour, alpha, shade, beam, lamps = (
-            layer[:, ::-1]
-            for layer in (self.colour, self.alpha, self.shade, self.beam, self.lamps)
+            layer[:, ::-1] for layer in (self.colour, self.alpha, self.shade, self.beam, self.lamps)
         )
         column = self.alpha.shape[1] - self.column
         return Cutout(colour, alpha, shade, beam, lamps, column, self.row, self.scale)
@@ -93,11 +92,12 @@ def read_cutout(path: Path) -> Cutout | None:
 
 
 def _coded(layer: Pixels, most: float, gamma: float) -> npt.NDArray[np.uint8]:
-    return (np.clip(layer / most, 0, 1) ** (1 / gamma) * 255 + 0.5).astype(np.uint8)
+    share = np.clip(layer / most, 0, 1) ** (1 / gamma)
+    return np.asarray(share * 255 + 0.5).astype(np.uint8)
 
 
 def _decoded(layer: npt.NDArray[np.uint8], most: float, gamma: float) -> Pixels:
-    return (layer.astype(np.float32) / 255) ** np.float32(gamma) * np.float32(most)
+    return np.asarray((layer / 255) ** gamma * most, np.float32)
 
 
 def _opaque(layer: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -9,11 +12,13 @@ from PIL import Image
 from workzone.scenes.compositor import PlacedObject
 from workzone.scenes.rendered.cutout import Cutout
 from workzone.scenes.rendered.photo import PhotoLight
-from workzone.scenes.rendered.pixels import Pixels, blurred, to_srgb
+from workzone.scenes.rendered.pixels import Pixels, blurred, exposed, to_linear, to_srgb
 from workzone.types import OBJECT_CLASSES, Box
 
 _MARGIN = 4
 """Pixels around a cut-out, for blurred edges."""
+_RESAMPLING = 0.55
+"""Sigma of the blur that resampling brings, pixels."""
 _TOUCHED = 0.004
 """Pixels that change by less keep the photograph's own value."""
 
@@ -21,14 +26,16 @@ _TOUCHED = 0.004
 class Sheet:
     """A picture in the making: objects are put on it from far to near."""
 
-    def __init__(self, base: Pixels, light: PhotoLight, photo: npt.NDArray[np.uint8]) -> None:
-        self._base = base
+    def __init__(self, photo: Pixels, light: PhotoLight) -> None:
+        """Begin with a photograph, sRGB 0..255, and its light."""
+        size = (photo.shape[0], photo.shape[1])
         self._photo = photo
         self._light = light
-        self._picture = base.copy()
-        self._glow = np.zeros_like(base)
-        self._cover = np.zeros(base.shape[:2], np.float32)
-        self._owners = np.zeros(base.shape[:2], np.int32)
+        self._base = to_linear(photo)
+        self._picture = self._base.copy()
+        self._glow = np.zeros_like(self._base)
+        self._cover: Pixels = np.zeros(size, np.float32)
+        self._owners: npt.NDArray[np.int32] = np.zeros(size, np.int32)
         self._classes: list[str] = []
 
     def put(
@@ -54,26 +61,16 @@ class Sheet:
             beam: light of headlights on it, linear.
         """
         factor = scale / cutout.scale
-        height, width = cutout.alpha.shape
-        left, top = spot[0] - cutout.column * factor, spot[1] - cutout.row * factor
-        x0, y0 = int(np.floor(left)) - _MARGIN, int(np.floor(top)) - _MARGIN
-        x1, y1 = int(np.ceil(left + width * factor)) + _MARGIN, int(np.ceil(top + height * factor)) + _MARGIN
-        x0, y0 = max(x0, 0), max(y0, 0)
-        x1, y1 = min(x1, self._cover.shape[1]), min(y1, self._cover.shape[0])
-        if x1 - x0 < 2 or y1 - y0 < 2:
+        window = _window(cutout, spot, factor, (self._cover.shape[0], self._cover.shape[1]))
+        if window is None:
             return
-        box = ((x0 - left) / factor, (y0 - top) / factor, (x1 - left) / factor, (y1 - top) / factor)
-        layers = np.concatenate(
-            [cutout.colour, cutout.alpha[..., None], cutout.shade - 1, cutout.beam, cutout.lamps], -1
-        )
-        softness = self._light.blur if factor < 1 else max(0.3, self._light.blur - 0.3 * factor)
-        placed = blurred(_resampled(layers, box, (x1 - x0, y1 - y0)), softness)
-        colour, alpha, darker, thrown, lamps = (
-            placed[..., 0:3], placed[..., 3:4], placed[..., 4:7], placed[..., 7:10], placed[..., 10:13]
-        )
+        softness = math.sqrt(max(self._light.blur**2 - _RESAMPLING**2, 0.04))
+        layers = blurred(_resampled(cutout, window), softness)
+        colour, alpha, darker, thrown, lamps = np.split(layers, [3, 4, 7, 10], axis=-1)
         alpha = np.clip(alpha, 0, 1)
-        here = np.s_[y0:y1, x0:x1]
-        own = colour * self._light.white + thrown * np.float32(beam)
+        here = np.s_[window.y0 : window.y1, window.x0 : window.x1]
+        lit = colour * self._light.white + thrown * np.float32(beam)
+        own = exposed(np.asarray(lit / np.maximum(alpha, 1e-3), np.float32)) * alpha
         own = own * np.float32(1 - haze) + alpha * self._light.haze * np.float32(haze)
         shaded = self._picture[here] * np.clip(1 + darker * np.float32(shade * (1 - haze)), 0, None)
         self._picture[here] = shaded * (1 - alpha) + own
@@ -107,34 +104,64 @@ class Sheet:
         return masks, objects
 
     def picture(self, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """All as it is seen, uint8 ``[H, W, 3]``: lamps glow, objects have the photograph's grain."""
-        small = max(1.2, self._cover.shape[1] / 320)
-        halo = blurred(self._glow, small) * 0.25 + blurred(self._glow, 3 * small) * 0.08
-        light = self._picture + self._glow * 0.6 + halo if self._glow.any() else self._picture
-        touched = np.abs(light - self._base).max(axis=-1) > _TOUCHED * (0.05 + self._base.mean(axis=-1))
-        grain = rng.standard_normal(light.shape, np.float32) * 0.5
+        """All as it is seen, uint8 ``[H, W, 3]``.
+
+        Lamps glow, and objects have the photograph's grain.
+        """
+        light = self._picture
+        if self._glow.any():
+            small = max(1.0, self._cover.shape[1] / 400)
+            halo = blurred(self._glow, small) * 0.12 + blurred(self._glow, 4 * small) * 0.05
+            light = light + exposed(self._glow) + halo
+        changed = np.abs(light - self._base).max(axis=-1, keepdims=True)
+        touched = changed > _TOUCHED * (0.05 + self._base.mean(axis=-1, keepdims=True))
+        grain = rng.standard_normal(light.shape, np.float32) * np.float32(0.5)
         grain += rng.standard_normal((*light.shape[:2], 1), np.float32)
         noise = blurred(grain, 0.45) * np.float32(1.6 * self._light.noise)
-        coded = to_srgb(light) + noise * self._cover[..., None]
-        original = self._photo if self._base_is_photo() else to_srgb(self._base)
-        merged = np.where(touched[..., None], coded, original)
+        merged = np.where(touched, to_srgb(light) + noise * self._cover[..., None], self._photo)
         return np.clip(merged + 0.5, 0, 255).astype(np.uint8)
 
-    def _base_is_photo(self) -> bool:
-        return bool(np.abs(to_srgb(self._base[::16, ::16]) - self._photo[::16, ::16]).mean() < 6)
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Pixels of the picture from ``x0``, ``y0`` on; ``box``: what of the cut-out they show."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    box: tuple[float, float, float, float]
 
 
-def _resampled(
-    layers: Pixels, box: tuple[float, float, float, float], size: tuple[int, int]
-) -> Pixels:
-    """The part of a cut-out within ``box`` (which may reach beyond it) at ``size``."""
-    reach = 8 + round(max(0.0, -min(box[:2]), box[2] - layers.shape[1], box[3] - layers.shape[0]))
+def _window(
+    cutout: Cutout, spot: tuple[float, float], factor: float, size: tuple[int, int]
+) -> _Window | None:
+    """Where a cut-out lies in a picture of ``size``; None outside of it."""
+    height, width = cutout.alpha.shape
+    left, top = spot[0] - cutout.column * factor, spot[1] - cutout.row * factor
+    x0, y0 = max(math.floor(left) - _MARGIN, 0), max(math.floor(top) - _MARGIN, 0)
+    x1 = min(math.ceil(left + width * factor) + _MARGIN, size[1])
+    y1 = min(math.ceil(top + height * factor) + _MARGIN, size[0])
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return None
+    first, last = (x0 - left) / factor, (x1 - left) / factor
+    return _Window(x0, y0, x1, y1, (first, (y0 - top) / factor, last, (y1 - top) / factor))
+
+
+def _resampled(cutout: Cutout, window: _Window) -> Pixels:
+    """All layers of a cut-out as large as the window, ``[H, W, 13]``; nothing beyond its edge."""
+    alpha = cutout.alpha[..., None]
+    layers = np.concatenate([cutout.colour, alpha, cutout.shade - 1, cutout.beam, cutout.lamps], -1)
+    x0, y0, x1, y1 = window.box
+    height, width = alpha.shape[:2]
+    reach = 2 + math.ceil(max(0.0, -x0, -y0, x1 - width, y1 - height))
     padded = np.pad(layers, ((reach, reach), (reach, reach), (0, 0)))
-    x0, y0, x1, y1 = (value + reach for value in box)
+    box = (x0 + reach, y0 + reach, x1 + reach, y1 + reach)
+    size = (window.x1 - window.x0, window.y1 - window.y0)
     channels = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(padded[..., channel])).resize(
-                size, Image.Resampling.BILINEAR, box=(x0, y0, x1, y1)
+                size, Image.Resampling.BILINEAR, box=box
             )
         )
         for channel in range(padded.shape[-1])

@@ -62,7 +62,7 @@ class CutoutLibrary:
     folder: Path
     faces: SignFaces = field(default_factory=OutlinedFaces)
     samples: int = SAMPLES
-    _held: dict[CutoutSpec, Cutout] = field(default_factory=dict)
+    _held: dict[CutoutSpec, Cutout] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def version(self) -> str:

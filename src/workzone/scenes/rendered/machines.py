@@ -35,19 +35,25 @@ from workzone.scenes.rendered.mesh import (
     wavy,
 )
 
-MACHINE_COLOURS: tuple[Colour, ...] = ((236, 168, 20), (240, 176, 34), (232, 104, 24), (214, 184, 60))
+MACHINE_COLOURS: tuple[Colour, ...] = (
+    (236, 168, 20),
+    (240, 176, 34),
+    (232, 104, 24),
+    (214, 184, 60),
+)
 
 
-def excavator(
-    rng: np.random.Generator, wear: float, *, colour: Colour, size: float = 1.0
-) -> Model:
+def excavator(rng: np.random.Generator, wear: float, *, colour: Colour, size: float = 1.0) -> Model:
     """An excavator with its boom to the right; ``size`` 0.5 is a mini excavator."""
     wear = min(1, wear + 0.25)
     paint = surface(varied(colour, rng), rng, wear, "paint")
     dark = surface((40, 40, 42), rng, wear, roughness=0.5)
     steel = surface((88, 86, 84), rng, wear, "metal", 0.5)
     glass = Material(plain(GLASS), "plastic", 0.06)
-    parts = [Part(_track(3.5, 0.55, y), surface((52, 48, 44), rng, 0.9, "metal", 0.6)) for y in (-1.05, 1.05)]
+    parts = [
+        Part(_track(3.5, 0.55, y), surface((52, 48, 44), rng, 0.9, "metal", 0.6))
+        for y in (-1.05, 1.05)
+    ]
     house_turn = rng.normal(0, 0.25)
     upper: Model = [
         Part(box((1.2, 1.2, 0.3), (0, 0, 0.85), 0.05), dark),
@@ -66,7 +72,9 @@ def excavator(
     knee = (2.3 * reach + 0.4, 4.2 - dip)
     wrist = (knee[0] + 1.25 * reach, knee[1] - 2.0 - 0.4 * dip)
     boom = [
-        ((0.55, 1.15), (0.75, 1.55)), ((1.0, 2.5), (1.35, 2.2)), ((1.5, 3.55), (1.85, 3.05)),
+        ((0.55, 1.15), (0.75, 1.55)),
+        ((1.0, 2.5), (1.35, 2.2)),
+        ((1.5, 3.55), (1.85, 3.05)),
         ((knee[0] - 0.3, knee[1] + 0.12), (knee[0] - 0.25, knee[1] - 0.2)),
         ((knee[0] + 0.05, knee[1] + 0.1), (knee[0] + 0.05, knee[1] - 0.12)),
     ]
@@ -77,7 +85,8 @@ def excavator(
     ]
     cup = _bucket(wrist)
     cylinders = [
-        rod((1.2, 0, 1.25), (1.9, 0, 3.0), 0.07), rod((1.6, 0, 3.7), (knee[0] - 0.4, 0, knee[1] + 0.35), 0.06),
+        rod((1.2, 0, 1.25), (1.9, 0, 3.0), 0.07),
+        rod((1.6, 0, 3.7), (knee[0] - 0.4, 0, knee[1] + 0.35), 0.06),
         rod((knee[0], 0, knee[1] + 0.25), (wrist[0] + 0.2, 0, wrist[1] + 0.25), 0.05),
     ]
     upper += [
@@ -95,7 +104,12 @@ def roller(rng: np.random.Generator, wear: float, *, colour: Colour) -> Model:
     wear = min(1, wear + 0.2)
     paint = surface(varied(colour, rng), rng, wear, "paint")
     dark = surface(DARK, rng, wear)
-    drum = _lying(revolve([(0.001, -0.72), (0.52, -0.72), (0.55, -0.7), (0.55, 0.7), (0.52, 0.72), (0.001, 0.72)], 48))
+    drum = _lying(
+        revolve(
+            [(0.001, -0.72), (0.52, -0.72), (0.55, -0.7), (0.55, 0.7), (0.52, 0.72), (0.001, 0.72)],
+            48,
+        )
+    )
     steel = surface((120, 118, 114), rng, wear, "metal", 0.35)
     posts = [rod((x, y, 1.1), (x, y, 2.35), 0.03) for x in (-0.6, 0.6) for y in (0.7, 2.0)]
     return [
@@ -117,7 +131,9 @@ def paver(rng: np.random.Generator, wear: float, *, colour: Colour) -> Model:
     wear = min(1, wear + 0.3)
     paint, dark = surface(varied(colour, rng), rng, wear, "paint"), surface(DARK, rng, wear)
     steel = surface((96, 94, 92), rng, wear, "metal", 0.5)
-    chevrons = Material(worn(striped((222, 180, 30), (24, 24, 24), 12, 0.8), rng, wear), "plastic", 0.3)
+    chevrons = Material(
+        worn(striped((222, 180, 30), (24, 24, 24), 12, 0.8), rng, wear), "plastic", 0.3
+    )
     hopper = beam([((4.4, 0.5), (4.4, 1.4)), ((6.1, 0.4), (6.3, 1.5))], 2.9)
     posts = [rod((x, y, 1.7), (x, y, 3.05), 0.035) for x in (-0.95, 0.95) for y in (1.1, 2.9)]
     return [
@@ -208,14 +224,28 @@ def wheel(
     """A tyre and its rim, whose axle lies across."""
     half = width / 2
     tyre = [
-        (radius * 0.62, -half), (radius * 0.9, -half), (radius, -half * 0.7), (radius, half * 0.7),
-        (radius * 0.9, half), (radius * 0.62, half),
+        (radius * 0.62, -half),
+        (radius * 0.9, -half),
+        (radius, -half * 0.7),
+        (radius, half * 0.7),
+        (radius * 0.9, half),
+        (radius * 0.62, half),
     ]
-    rim = [(0.001, -half * 0.55), (radius * 0.2, -half * 0.6), (radius * 0.5, -half * 0.25),
-           (radius * 0.63, -half * 0.85), (radius * 0.63, half * 0.85), (radius * 0.5, half * 0.25),
-           (radius * 0.2, half * 0.6), (0.001, half * 0.55)]
+    rim = [
+        (0.001, -half * 0.55),
+        (radius * 0.2, -half * 0.6),
+        (radius * 0.5, -half * 0.25),
+        (radius * 0.63, -half * 0.85),
+        (radius * 0.63, half * 0.85),
+        (radius * 0.5, half * 0.25),
+        (radius * 0.2, half * 0.6),
+        (0.001, half * 0.55),
+    ]
     return [
-        Part(_lying(revolve(tyre, 32)).moved(*centre), surface(RUBBER, rng, 0.5 + wear / 3, roughness=0.5)),
+        Part(
+            _lying(revolve(tyre, 32)).moved(*centre),
+            surface(RUBBER, rng, 0.5 + wear / 3, roughness=0.5),
+        ),
         Part(_lying(revolve(rim, 24)).moved(*centre), surface(hub, rng, wear, "metal", 0.35)),
     ]
 
@@ -268,6 +298,7 @@ def _bucket(wrist: Flat) -> Mesh:
 
 def _sideways(mesh: Mesh) -> Mesh:
     """What lies in the plane of y and z, in that of x and z: ahead becomes right."""
+
     def turn(points: Floats) -> Floats:
         return np.stack([points[:, 1], -points[:, 0], points[:, 2]], -1)
 

@@ -31,7 +31,9 @@ RED: Colour = (186, 26, 30)
 AMBER: Colour = (255, 168, 30)
 
 
-def cone(rng: np.random.Generator, wear: float, *, bands: int = 2, colour: Colour = ORANGE) -> Model:
+def cone(
+    rng: np.random.Generator, wear: float, *, bands: int = 2, colour: Colour = ORANGE
+) -> Model:
     """A cone 0.75 m high on a square foot, with 0 to 2 sleeves of sheeting."""
     height, low, tip = 0.75, 0.145, 0.03
     ink = varied(colour, rng)
@@ -124,7 +126,9 @@ def _panel(
     parts = [
         Part(front.bent(wavy(rng, 0.006 * wear, 0.3)), sheeting(texture, rng, wear)),
         Part(back, surface((205, 204, 198), rng, wear)),
-        Part(box((0.05, 0.05, bottom + 0.3), (0, 0.045, bottom / 2 + 0.15)), surface(DARK, rng, 0.4)),
+        Part(
+            box((0.05, 0.05, bottom + 0.3), (0, 0.045, bottom / 2 + 0.15)), surface(DARK, rng, 0.4)
+        ),
         Part(foot, surface(RUBBER, rng, 0.9, roughness=0.55)),
     ]
     if rng.random() < 0.45:
@@ -141,8 +145,11 @@ def warning_lamp(rng: np.random.Generator, spot: tuple[float, float, float]) -> 
     lit = 3.0 if rng.random() < 0.6 else 0.0
     glass = Material(plain(AMBER if lit else (214, 128, 20)), "plastic", 0.12, lamp=lit)
     rim = revolve([(0.1, -0.03), (0.1, 0.03)], 24).turned(math.pi / 2, "x").moved(x, y, z + 0.22)
-    return [Part(case, surface((222, 176, 30), rng, 0.3)), Part(lens, glass),
-            Part(rim, surface(DARK, rng, 0.2))]
+    return [
+        Part(case, surface((222, 176, 30), rng, 0.3)),
+        Part(lens, glass),
+        Part(rim, surface(DARK, rng, 0.2)),
+    ]
 
 
 def rounded(width: float, height: float, radius: float, bottom: float) -> list[tuple[float, float]]:

@@ -74,7 +74,7 @@ def striped(
     width, height = size
     across, down = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
     second_here = ((across * count + down * slant) % 1 >= 0.5)[..., None]
-    return np.where(second_here, np.uint8(second), np.uint8(first)).astype(np.uint8)
+    return np.where(second_here, np.array(second), np.array(first)).astype(np.uint8)
 
 
 def painted(texture: Texture) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -127,9 +127,7 @@ def clouds(
 
 def varied(colour: Colour, rng: np.random.Generator, spread: float = 9) -> Colour:
     """A colour as another batch of paint has it."""
-    red, green, blue = (
-        int(np.clip(value + rng.normal(0, spread), 0, 255)) for value in colour
-    )
+    red, green, blue = (int(np.clip(value + rng.normal(0, spread), 0, 255)) for value in colour)
     return red, green, blue
 
 

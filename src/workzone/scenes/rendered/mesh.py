@@ -124,7 +124,10 @@ def revolve(profile: Sequence[Flat], segments: int = 40) -> Mesh:
     """A body of revolution; ``profile`` holds radius and height, from the lowest ring upwards."""
     turn = np.linspace(0, 2 * math.pi, segments, endpoint=False) - math.pi / 2
     rings = np.array(
-        [np.stack([r * np.cos(turn), r * np.sin(turn), np.full(segments, z)], -1) for r, z in profile]
+        [
+            np.stack([r * np.cos(turn), r * np.sin(turn), np.full(segments, z)], -1)
+            for r, z in profile
+        ]
     )
     mesh = grid(rings, closed=True)
     heights = np.array([z for _, z in profile])
@@ -144,7 +147,9 @@ def box(size: Vector, centre: Vector, bevel: float = 0.008) -> Mesh:
     """A box with bevelled edges; each of its six faces has the whole texture."""
     half = np.array(size) / 2
     bevel = min(bevel, float(half.min()) * 0.45)
-    vertices, uv, index = [], [], {}
+    vertices: list[Floats] = []
+    uv: list[Flat] = []
+    index: dict[tuple[int, tuple[int, ...]], int] = {}
     across = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
     for axis in range(3):
         for signs in np.ndindex(2, 2, 2):
@@ -164,16 +169,16 @@ def box(size: Vector, centre: Vector, bevel: float = 0.008) -> Mesh:
         for side in range(2):  # the face itself
             ring = []
             for f, s in ((0, 0), (1, 0), (1, 1), (0, 1)):
-                signs = [0, 0, 0]
-                signs[axis], signs[first], signs[second] = side, f, s
-                ring.append(index[axis, tuple(signs)])
+                corner = [0, 0, 0]
+                corner[axis], corner[first], corner[second] = side, f, s
+                ring.append(index[axis, tuple(corner)])
             faces.append(tuple(ring))
         for f, s in np.ndindex(2, 2):  # the bevels along this axis
             ends = []
             for end in range(2):
-                signs = [0, 0, 0]
-                signs[axis], signs[first], signs[second] = end, f, s
-                ends.append((index[first, tuple(signs)], index[second, tuple(signs)]))
+                corner = [0, 0, 0]
+                corner[axis], corner[first], corner[second] = end, f, s
+                ends.append((index[first, tuple(corner)], index[second, tuple(corner)]))
             faces.append((ends[0][0], ends[0][1], ends[1][1], ends[1][0]))
     faces += [tuple(index[axis, signs] for axis in range(3)) for signs in np.ndindex(2, 2, 2)]
     points = np.array(vertices)

@@ -66,10 +66,10 @@ def read_light(
     )
 
 
-def ground_map(photo: npt.NDArray[np.uint8], horizon: float) -> Pixels:
+def ground_map(photo: npt.NDArray[np.uint8]) -> Pixels:
     """How much each spot of a photograph looks like its road, 0..1, ``[90, 120]``.
 
-    Road is smooth, of the colour of what is in front of the camera, and below the horizon.
+    Road is smooth, and of the colour of what is in front of the camera.
     """
     small = np.asarray(Image.fromarray(photo).resize(_SMALL, Image.Resampling.BOX), np.float32)
     rows = small.shape[0]
@@ -78,10 +78,8 @@ def ground_map(photo: npt.NDArray[np.uint8], horizon: float) -> Pixels:
     away = np.abs(small - road).mean(axis=-1)
     across = np.abs(np.diff(small.mean(axis=-1), axis=1, append=small.mean(axis=-1)[:, -1:]))
     down = np.abs(np.diff(small.mean(axis=-1), axis=0, append=small.mean(axis=-1)[-1:]))
-    like = np.exp(-((away / 42) ** 2)) * np.exp(-(((across + down) / 36) ** 2))
-    below = np.arange(rows)[:, None] >= horizon * rows
-    ground: Pixels = (like * below).astype(np.float32)
-    return ground
+    like = np.exp(-((away / 48) ** 2)) * np.exp(-(((across + down) / 36) ** 2))
+    return np.asarray(like, np.float32)
 
 
 def _condition(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> str:
@@ -110,7 +108,9 @@ def _left(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> bool:
 def _noise(photo: npt.NDArray[np.uint8]) -> float:
     """Of its smoothest parts, sRGB."""
     grey = photo.astype(np.float32).mean(axis=-1)
-    high = grey[1:-1, 1:-1] - (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
+    high = (
+        grey[1:-1, 1:-1] - (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
+    )
     rows, columns = high.shape[0] // 8, high.shape[1] // 8
     blocks = high[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).std(axis=(1, 3))
     return float(np.clip(np.quantile(blocks, 0.3) / 1.12, 0.3, 7))

@@ -23,14 +23,23 @@ def to_linear(picture: npt.NDArray[np.uint8] | Pixels) -> Pixels:
 
 
 def to_srgb(light: Pixels) -> Pixels:
-    """From light to sRGB 0..255, fractions and all; highlights are compressed."""
-    over = np.clip(light - _SHOULDER, 0, None)
-    room = 1 - _SHOULDER
-    kept = np.minimum(light, _SHOULDER) + room * (1 - np.exp(-over / room))
-    kept = np.clip(kept, 0, 1)
+    """From light to sRGB 0..255, fractions and all; what is brighter than 1 is cut off."""
+    kept = np.clip(light, 0, 1)
     curve = 1.055 * kept ** np.float32(1 / 2.4) - 0.055
     coded: Pixels = (np.where(kept <= 0.0031308, kept * 12.92, curve) * 255).astype(np.float32)
     return coded
+
+
+def exposed(light: Pixels) -> Pixels:
+    """Light as film takes it: highlights come to 1 slowly, keep their hue at first, then pale."""
+    peak = np.maximum(light.max(axis=-1, keepdims=True), np.float32(1e-6))
+    room = 1 - _SHOULDER
+    over = np.clip(peak - _SHOULDER, 0, None)
+    level = np.minimum(peak, _SHOULDER) + room * (1 - np.exp(-over / room))
+    kept = light * (level / peak)
+    pale = np.clip((peak - 1.2) / 6, 0, 0.6)
+    shown: Pixels = (kept + (level - kept) * pale).astype(np.float32)
+    return shown
 
 
 def blurred(picture: Pixels, sigma: float) -> Pixels:

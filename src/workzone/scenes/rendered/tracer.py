@@ -301,6 +301,7 @@ def _white(mi: Any, day: dict[str, Any]) -> npt.NDArray[np.float32]:
 def _bsdf(mi: Any, material: Material) -> dict[str, Any]:
     pixels = np.array(material.texture[::-1], order="C")  # a copy: it refuses read-only arrays
     texture = {"type": "bitmap", "bitmap": mi.Bitmap(pixels)}
+    surface: dict[str, Any]
     if material.gloss == "matte":
         surface = {"type": "diffuse", "reflectance": texture}
     elif material.gloss == "metal":
@@ -387,8 +388,8 @@ def _without_background(picture: Pixels, alpha: Pixels) -> Pixels:
     free = (alpha == 0).astype(np.float32)[..., None]
     behind = blurred(picture * free, 2.0) / np.maximum(blurred(free, 2.0), 1e-3)
     share = alpha[..., None]
-    own: Pixels = np.clip(picture - (1 - share) * behind, 0, None) * (share > 0)
-    return own
+    own = np.clip(picture - (1 - share) * behind, 0, None) * (share > 0)
+    return np.asarray(own, np.float32)
 
 
 def _shade(ratio: Pixels, alpha: Pixels, window: _Window, view: View) -> Pixels:
@@ -400,9 +401,7 @@ def _shade(ratio: Pixels, alpha: Pixels, window: _Window, view: View) -> Pixels:
     near = np.clip(2 - ahead / (2 * view.distance), 0, 1).astype(np.float32)[:, None, None]
     ground = rows > _FIELD / 2
     seen = ((alpha < 0.02) & ground[:, None]).astype(np.float32)[..., None]
-    fine, wide = (
-        blurred(np.minimum(ratio, 1.5) * seen, sigma) for sigma in (0.8, 4.0)
-    )
+    fine, wide = (blurred(np.minimum(ratio, 1.5) * seen, sigma) for sigma in (0.8, 4.0))
     fine_weight, wide_weight = (blurred(seen, sigma) for sigma in (0.8, 4.0))
     known = np.clip(fine_weight * 2, 0, 1)
     shade = np.where(

@@ -31,8 +31,14 @@ from workzone.scenes.rendered.material import (
 from workzone.scenes.rendered.mesh import Floats, Mesh, beam, box, joined, loft, rod
 
 CAR_COLOURS: tuple[Colour, ...] = (
-    (226, 226, 224), (28, 29, 32), (112, 116, 122), (168, 172, 176), (142, 26, 30), (34, 58, 108),
-    (58, 72, 60), (180, 168, 146),
+    (226, 226, 224),
+    (28, 29, 32),
+    (112, 116, 122),
+    (168, 172, 176),
+    (142, 26, 30),
+    (34, 58, 108),
+    (58, 72, 60),
+    (180, 168, 146),
 )
 WARM_COLOURS: tuple[Colour, ...] = ((232, 96, 24), (240, 124, 24), (236, 176, 34), (204, 62, 30))
 WORK_COLOURS: tuple[Colour, ...] = ((236, 112, 26), (240, 168, 34), (228, 228, 224), (60, 84, 116))
@@ -46,7 +52,9 @@ class Body:
     width: float
     waist: float
     roof: float
-    cabin: tuple[float, float, float, float]  # y of: rear foot, roof's rear, roof's front, front foot
+    cabin: tuple[
+        float, float, float, float
+    ]  # y of: rear foot, roof's rear, roof's front, front foot
     radius: float
 
 
@@ -63,7 +71,9 @@ def car(
     body = pick(rng, (SALOON, HATCHBACK, ESTATE))
     parts = _car(rng, wear * 0.5, body, varied(colour, rng, 5), stripe)
     if stripe is not None:
-        parts += _light_bar(rng, (0, (body.cabin[1] + body.cabin[2]) / 2, body.roof + 0.06), blue=True)
+        parts += _light_bar(
+            rng, (0, (body.cabin[1] + body.cabin[2]) / 2, body.roof + 0.06), blue=True
+        )
     return parts
 
 
@@ -83,22 +93,32 @@ def service_truck(rng: np.random.Generator, wear: float, *, colour: Colour) -> M
     return parts + _light_bar(rng, (0, 2.7, body.roof + 0.06), blue=False)
 
 
-def van(
-    rng: np.random.Generator, wear: float, *, colour: Colour, work: bool = False
-) -> Model:
+def van(rng: np.random.Generator, wear: float, *, colour: Colour, work: bool = False) -> Model:
     """A delivery van, or with ``work`` one of a crew."""
     paint, glass = _paint(varied(colour, rng, 5), rng, wear), _glass()
     width, length, roof = 2.0, 5.4, 2.35
-    profile = [(0.0, 0.98), (0.15, 1.0), (3.6, 1.0), (4.1, 0.97), (4.75, 0.62), (5.25, 0.48), (5.4, 0.4)]
+    profile = [
+        (0.0, 0.98),
+        (0.15, 1.0),
+        (3.6, 1.0),
+        (4.1, 0.97),
+        (4.75, 0.62),
+        (5.25, 0.48),
+        (5.4, 0.4),
+    ]
     rings = [
-        _ring(y, 0.34, 0.34 + (roof - 0.34) * top, width / 2 * (0.96 if y in (0.0, 5.4) else 1), 0.88)
+        _ring(
+            y, 0.34, 0.34 + (roof - 0.34) * top, width / 2 * (0.96 if y in (0.0, 5.4) else 1), 0.88
+        )
         for y, top in profile
     ]
     hull = outward(loft(rings))
     parts = [Part(hull, paint)]
     for x in (-0.43, 0.43):
         parts.append(Part(box((0.7, 0.02, 0.6), (x, -0.005, 1.7), 0.01), glass))
-        parts.append(Part(box((0.12, 0.06, 0.42), (x * 2.05, 0.0, 1.2), 0.02), _lens((140, 16, 18))))
+        parts.append(
+            Part(box((0.12, 0.06, 0.42), (x * 2.05, 0.0, 1.2), 0.02), _lens((140, 16, 18)))
+        )
         parts.append(Part(box((0.03, 0.9, 0.55), (x * 2.27, 3.95, 1.6), 0.01), glass))
     parts.append(Part(box((0.012, 0.02, 1.75), (0, -0.004, 1.35), 0.002), surface(DARK, rng, 0.2)))
     parts.append(Part(_windscreen(4.05, 4.8, 2.2, 1.55, 1.6), glass))
@@ -118,8 +138,10 @@ def lorry(rng: np.random.Generator, wear: float, *, colour: Colour) -> Model:
     parts += [
         Part(box((2.5, 6.0, 2.7), (0, 3.0, 2.35), 0.03), _paint(body, rng, wear)),
         Part(box((0.03, 0.02, 2.5), (0, -0.01, 2.3), 0.004), surface(DARK, rng, 0.3)),
-        Part(joined([rod((x, -0.03, 1.1), (x, -0.03, 3.5), 0.018) for x in (-0.3, 0.3)]),
-             surface((150, 150, 150), rng, wear, "metal", 0.4)),
+        Part(
+            joined([rod((x, -0.03, 1.1), (x, -0.03, 3.5), 0.018) for x in (-0.3, 0.3)]),
+            surface((150, 150, 150), rng, wear, "metal", 0.4),
+        ),
     ]
     return parts
 
@@ -149,7 +171,9 @@ def tipper(rng: np.random.Generator, wear: float, *, colour: Colour) -> Model:
     parts = _chassis(rng, wear, 6.6, paint)
     tub = beam([((0.05, 1.0), (0.0, 2.05)), ((4.3, 1.0), (4.35, 2.25))], 2.4)
     ribs = [box((2.46, 0.09, 1.05), (0, y, 1.53), 0.02) for y in np.linspace(0.4, 4.0, 6).tolist()]
-    body = _paint(varied((110, 112, 114) if rng.random() < 0.4 else paint, rng), rng, min(1, wear + 0.2))
+    body = _paint(
+        varied((110, 112, 114) if rng.random() < 0.4 else paint, rng), rng, min(1, wear + 0.2)
+    )
     parts += [Part(tub, body), Part(joined(ribs), body)]
     parts += _chevrons(rng, wear, 2.2, 0.8, (0, -0.03, 1.5))
     return parts + _light_bar(rng, (0, 5.4, 2.85), blue=False)
@@ -176,12 +200,19 @@ def _car(
 ) -> Model:
     half, length = body.width / 2, body.length
     stations = [
-        (0.0, 0.9, 0.86), (0.06, 0.97, 0.95), (0.25, 1.0, 1.0), (length * 0.5, 1.0, 1.0),
-        (body.cabin[3] + 0.05, 0.99, 1.0), (length - 0.45, 0.95, 0.9), (length - 0.12, 0.88, 0.76),
+        (0.0, 0.9, 0.86),
+        (0.06, 0.97, 0.95),
+        (0.25, 1.0, 1.0),
+        (length * 0.5, 1.0, 1.0),
+        (body.cabin[3] + 0.05, 0.99, 1.0),
+        (length - 0.45, 0.95, 0.9),
+        (length - 0.12, 0.88, 0.76),
         (length, 0.76, 0.62),
     ]
-    rings = [_ring(y, 0.26, 0.26 + (body.waist - 0.26) * top, half * wide, 0.94)
-             for y, wide, top in stations]
+    rings = [
+        _ring(y, 0.26, 0.26 + (body.waist - 0.26) * top, half * wide, 0.94)
+        for y, wide, top in stations
+    ]
     paint = _paint(colour, rng, wear)
     foot_rear, roof_rear, roof_front, foot_front = body.cabin
     low = body.waist - 0.06
@@ -197,8 +228,11 @@ def _car(
     glasshouse = outward(loft(cabin))
     roof = [
         _ring(y, body.roof - 0.1, top + 0.012, half * 0.8, 0.92)
-        for y, top in ((roof_rear - 0.02, body.roof - 0.035), ((roof_rear + roof_front) / 2, body.roof),
-                       (roof_front + 0.04, body.roof - 0.05))
+        for y, top in (
+            (roof_rear - 0.02, body.roof - 0.035),
+            ((roof_rear + roof_front) / 2, body.roof),
+            (roof_front + 0.04, body.roof - 0.05),
+        )
     ]
     parts = [
         Part(outward(loft(rings)), paint),
@@ -218,7 +252,9 @@ def _car(
         parts.append(Part(mirror, paint))
         if stripe is not None:
             band = box((0.012, length * 0.7, 0.22), (side * half * 0.985, length * 0.5, 0.7), 0.004)
-            parts.append(Part(band, Material(striped(stripe, (230, 226, 60), 7, 0), "plastic", 0.25, 3)))
+            parts.append(
+                Part(band, Material(striped(stripe, (230, 226, 60), 7, 0), "plastic", 0.25, 3))
+            )
     return parts
 
 
@@ -228,7 +264,14 @@ def _pillars(body: Body, low: float, half: float, paint: Material) -> Model:
     rods = []
     for side in (-1, 1):
         for foot, head in ((foot_rear, roof_rear), (middle, middle), (foot_front, roof_front)):
-            rods.append(rod((side * half * 0.9, foot, low), (side * half * 0.735, head, body.roof - 0.05), 0.035, n=8))
+            rods.append(
+                rod(
+                    (side * half * 0.9, foot, low),
+                    (side * half * 0.735, head, body.roof - 0.05),
+                    0.035,
+                    n=8,
+                )
+            )
     return [Part(joined(rods), paint)]
 
 
@@ -239,14 +282,21 @@ def _ring(y: float, low: float, high: float, half: float, top: float) -> Floats:
     right = np.stack([half * lean_in, np.full(5, y), z], -1)
     turn = np.linspace(0.25, math.pi - 0.25, 9)
     cap = np.stack(
-        [half * top * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.6, np.full(9, y),
-         high - (high - low) * 0.1 * (1 - np.abs(np.sin(turn)) ** 0.6)], -1)
+        [
+            half * top * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.6,
+            np.full(9, y),
+            high - (high - low) * 0.1 * (1 - np.abs(np.sin(turn)) ** 0.6),
+        ],
+        -1,
+    )
     left = right[::-1] * np.array([-1, 1, 1])
     return np.concatenate([right, cap, left])
 
 
 def _windscreen(y0: float, y1: float, top: float, bottom: float, width: float) -> Mesh:
-    slab = beam([((y0, top), (y0 - 0.02, top + 0.01)), ((y1, bottom), (y1 - 0.02, bottom + 0.01))], width)
+    slab = beam(
+        [((y0, top), (y0 - 0.02, top + 0.01)), ((y1, bottom), (y1 - 0.02, bottom + 0.01))], width
+    )
     return slab.moved(0, 0.04, 0.02)
 
 
@@ -258,7 +308,10 @@ def _chassis(rng: np.random.Generator, wear: float, length: float, colour: Colou
         Part(box((0.9, length - 1, 0.3), (0, length / 2, 0.78), 0.03), dark),
         Part(box((2.3, 1.9, 1.95), (0, cab, 1.75), 0.16), paint),
         Part(box((2.0, 0.02, 0.75), (0, cab + 0.96, 2.15), 0.01), _glass()),
-        *(Part(box((0.02, 0.8, 0.7), (x, cab + 0.2, 2.15), 0.01), _glass()) for x in (-1.155, 1.155)),
+        *(
+            Part(box((0.02, 0.8, 0.7), (x, cab + 0.2, 2.15), 0.01), _glass())
+            for x in (-1.155, 1.155)
+        ),
         Part(box((2.3, 0.12, 0.16), (0, 0.1, 0.6), 0.02), dark),
         Part(box((0.5, 0.02, 0.12), (0, 0.03, 0.78), 0.003), surface((214, 208, 170), rng, wear)),
         *_wheels(rng, wear, 2.4, 0.5, (1.5, cab), 0.3),
@@ -270,19 +323,27 @@ def _chassis(rng: np.random.Generator, wear: float, length: float, colour: Colou
 
 
 def _wheels(
-    rng: np.random.Generator, wear: float, width: float, radius: float,
-    axles: tuple[float, ...], tyre: float
+    rng: np.random.Generator,
+    wear: float,
+    width: float,
+    radius: float,
+    axles: tuple[float, ...],
+    tyre: float,
 ) -> Model:
     parts: Model = []
     for y in axles:
         for side in (-1, 1):
-            parts += wheel(rng, wear, (side * (width / 2 - tyre / 2 + 0.02), y, radius), radius, tyre)
+            parts += wheel(
+                rng, wear, (side * (width / 2 - tyre / 2 + 0.02), y, radius), radius, tyre
+            )
             arch = disc(radius * 1.17, 0.02).moved(side * (width / 2 - 0.006), y, radius * 1.04)
             parts.append(Part(arch, surface((17, 17, 18), rng, 0.2, "matte")))
     return parts
 
 
-def _ends(rng: np.random.Generator, wear: float, width: float, length: float, height: float) -> Model:
+def _ends(
+    rng: np.random.Generator, wear: float, width: float, length: float, height: float
+) -> Model:
     """Bumpers and number plates."""
     dark = surface((36, 37, 39), rng, min(1, wear + 0.2), roughness=0.45)
     number = surface(pick(rng, ((226, 224, 214), (226, 196, 70))), rng, wear)
@@ -295,14 +356,21 @@ def _ends(rng: np.random.Generator, wear: float, width: float, length: float, he
 
 
 def _chevrons(
-    rng: np.random.Generator, wear: float, width: float, height: float,
-    middle: tuple[float, float, float]
+    rng: np.random.Generator,
+    wear: float,
+    width: float,
+    height: float,
+    middle: tuple[float, float, float],
 ) -> Model:
     half = width / 2
     parts: Model = []
     for side, slant in ((-1, 0.9), (1, -0.9)):
-        texture = striped((222, 180, 30) if rng.random() < 0.5 else (226, 226, 222), RED, 2.5, slant, (128, 96))
-        board = box((half, 0.012, height), (middle[0] + side * half / 2, middle[1], middle[2]), 0.003)
+        texture = striped(
+            (222, 180, 30) if rng.random() < 0.5 else (226, 226, 222), RED, 2.5, slant, (128, 96)
+        )
+        board = box(
+            (half, 0.012, height), (middle[0] + side * half / 2, middle[1], middle[2]), 0.003
+        )
         parts.append(Part(board, Material(worn(texture, rng, wear), "plastic", 0.25, 4)))
     return parts
 
