@@ -23,13 +23,12 @@ from workzone.scenes.rendered.cutout import Cutout, read_cutout, write_cutout
 from workzone.scenes.rendered.faces import OutlinedFaces
 from workzone.scenes.rendered.layers import Sheet
 from workzone.scenes.rendered.library import CutoutLibrary, CutoutSpec, choose_spec
-from workzone.scenes.rendered.light import CONDITIONS, OVERCAST
+from workzone.scenes.rendered.light import OVERCAST
 from workzone.scenes.rendered.material import plain, worn
 from workzone.scenes.rendered.mesh import box, ellipsoid, plate, revolve, rod
 from workzone.scenes.rendered.photo import PhotoLight, ground_map, read_light
 from workzone.scenes.rendered.pixels import exposed, to_linear, to_srgb
 from workzone.scenes.rendered.requests import requests
-from workzone.scenes.scene import make_camera
 from workzone.types import ImageRef, Sample
 
 GREY = np.full((240, 320, 3), 110, np.uint8)

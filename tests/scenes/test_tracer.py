@@ -21,7 +21,7 @@ def rendered(kind="cone, two sleeves", condition="clear-side", seed=1):
 
 def test_a_cone_is_orange_and_casts_a_shadow_away_from_the_sun():
     cut = rendered()
-    height, width = cut.alpha.shape
+    height = cut.alpha.shape[0]
     column, row = round(cut.column), round(cut.row)
     assert 0.4 < cut.scale * 0.75 / height < 1.0
     assert cut.alpha[row - 4, column] > 0.95 and cut.alpha[2].max() == 0

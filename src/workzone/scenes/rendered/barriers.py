@@ -158,9 +158,9 @@ def mesh_fence(rng: np.random.Generator, wear: float, *, length: float = 2.0) ->
 
     strips = []
     for z in np.linspace(0.06, height, 17).tolist():
-        strips.append(_strip(length, z, 0.022 if z not in (0.06, height) else 0.04))
+        strips.append(_strip(length, z, 0.032 if z not in (0.06, height) else 0.045))
     for x in np.linspace(-length / 2, length / 2, 29).tolist():
-        strips.append(_post_strip(x, height, 0.012))
+        strips.append(_post_strip(x, height, 0.022))
     plastic = Material(worn(plain(ink), rng, wear), "plastic", 0.4)
     stakes = [rod((x, 0.02, 0), (x, 0.02, 1.15), 0.014, n=8) for x in (-length / 2, length / 2)]
     return [

@@ -32,8 +32,10 @@ from workzone.scenes.scene import VISIBLE_SHARE, make_camera
 
 _THROWS = 16
 """Arrangements that are thrown at once; the one that best keeps to the road is taken."""
-_HANGING = 0.04
+_HANGING = 0.12
 """Things on spots that look less like road are left out."""
+_CHOOSY = 4
+"""So many times; a photograph may show no road at all."""
 _NIGHTS = 0.2
 """Of photographs by day, so many become streets at dusk or night."""
 _DUSK = 0.33
@@ -66,6 +68,8 @@ class RenderedObjects:
         for attempt in itertools.count():
             rng = np.random.default_rng([*seed, attempt])
             street = _best_street(rng, photo, label, told)
+            if attempt < _CHOOSY:
+                street = _standing(street, photo)
             sheet, darkened = _laid_out(photo, street, self.library, rng)
             masks, objects = sheet.found()
             if label == 0 or masks.any(axis=0).mean() >= VISIBLE_SHARE:
@@ -94,9 +98,18 @@ def _best_street(
         if told is not None:
             place = dataclasses.replace(place, horizon=told)
         streets.append(_throw(rng, place, (width, height), label))
-    best = max(streets, key=lambda street: _fit(street, ground))
-    standing = [thing for thing in best.things if _stands(thing, best.camera, ground)]
-    return _Street(best.camera, standing)
+    return max(streets, key=lambda street: _fit(street, ground))
+
+
+def _standing(street: _Street, photo: npt.NDArray[np.uint8]) -> _Street:
+    """Without what would hang on a wall or in a tree, as far as the photograph tells."""
+    ground = ground_map(photo)
+
+    def stands(thing: Request) -> bool:
+        likeness = _likeness(thing, street.camera, ground)
+        return likeness is None or likeness > _HANGING
+
+    return _Street(street.camera, [thing for thing in street.things if stands(thing)])
 
 
 def _throw(rng: np.random.Generator, place: Place, size: tuple[int, int], label: int) -> _Street:
@@ -126,18 +139,16 @@ def _fit(street: _Street, ground: Pixels) -> float:
     return float((weights * likeness).sum() / weights.sum()) if street.things else 0.0
 
 
-def _stands(thing: Request, camera: Camera, ground: Pixels) -> bool:
-    """Whether a thing does not hang on a wall or in a tree, as far as the photograph tells."""
-    likeness = _likeness(thing, camera, ground)
-    return likeness is None or likeness > _HANGING
-
-
 def _likeness(thing: Request, camera: Camera, ground: Pixels) -> float | None:
-    """How much like road its spot looks; None where that lies outside the frame."""
+    """How much like road its spot looks, half a metre to either side; None outside the frame."""
     rows, columns = ground.shape
-    column, row = camera.project((thing.x, 0, thing.z))
-    u, v = int(column / camera.width * columns), int(row / camera.height * rows)
-    return float(ground[v, u]) if 0 <= u < columns and 0 <= v < rows else None
+    found = []
+    for aside in (-0.5, 0.0, 0.5):
+        column, row = camera.project((thing.x + aside, 0, thing.z))
+        u, v = int(column / camera.width * columns), int(row / camera.height * rows)
+        if 0 <= u < columns and 0 <= v < rows:
+            found.append(float(ground[v, u]))
+    return sum(found) / len(found) if found else None
 
 
 def _laid_out(

@@ -110,9 +110,7 @@ class Sheet:
         """
         light = self._picture
         if self._glow.any():
-            small = max(1.0, self._cover.shape[1] / 400)
-            halo = blurred(self._glow, small) * 0.12 + blurred(self._glow, 4 * small) * 0.05
-            light = light + exposed(self._glow) + halo
+            light = light + exposed(self._glow) + _halo(self._glow)
         changed = np.abs(light - self._base).max(axis=-1, keepdims=True)
         touched = changed > _TOUCHED * (0.05 + self._base.mean(axis=-1, keepdims=True))
         grain = rng.standard_normal(light.shape, np.float32) * np.float32(0.5)
@@ -120,6 +118,21 @@ class Sheet:
         noise = blurred(grain, 0.45) * np.float32(1.6 * self._light.noise)
         merged = np.where(touched, to_srgb(light) + noise * self._cover[..., None], self._photo)
         return np.clip(merged + 0.5, 0, 255).astype(np.uint8)
+
+
+def _halo(glow: Pixels) -> Pixels:
+    """What a lens makes of lamps: some of their light around them."""
+    height, width = glow.shape[:2]
+    size = (max(1, width // 4), max(1, height // 4))
+    reach = max(1.0, width / 1600)
+    channels = []
+    for channel in range(3):
+        picture = Image.fromarray(np.ascontiguousarray(glow[..., channel]))
+        small = np.asarray(picture.resize(size, Image.Resampling.BOX))
+        spread = blurred(small, reach) * 0.12 + blurred(small, 4 * reach) * 0.05
+        wide = Image.fromarray(spread).resize((width, height), Image.Resampling.BILINEAR)
+        channels.append(np.asarray(wide))
+    return np.stack(channels, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class CutoutLibrary:
         name = repr(sorted(asdict(spec).items())).encode()
         seed = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest())
         rng = np.random.default_rng(seed)
-        wear = float(rng.beta(1.4, 2.6))
+        wear = float(rng.beta(1.3, 3.4))
         model = _turned(KINDS[spec.kind].build(rng, wear, self.faces), spec)
         points = np.concatenate([part.mesh.vertices for part in model])
         width, _, height = (float(size) for size in np.ptp(points, axis=0))

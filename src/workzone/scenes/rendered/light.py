@@ -53,12 +53,25 @@ def overcast_sky() -> Sky:
     return with_houses(np.broadcast_to(grey * tint, (*SKY_SIZE, 3)).astype(np.float32))
 
 
-def with_houses(sky: Sky) -> Sky:
-    """Houses, trees and gaps between them along the horizon: a street's sky ends above it."""
+def with_houses(sky: Sky, sun: Sun | None = None, irradiance: Sky | None = None) -> Sky:
+    """Houses, trees and gaps between them along the horizon: a street's sky ends above it.
+
+    Args:
+        sky: radiance of all directions.
+        sun: those that face it are bright, and light what stands with its back to the sun.
+        irradiance: ``[3]``, the sun's, of a surface that faces it.
+    """
     rng = np.random.default_rng(7)
-    height = np.repeat(rng.uniform(4, 24, SKY_SIZE[1] // 4), 4)
-    tone = np.repeat(rng.uniform(0.15, 0.5, (SKY_SIZE[1] // 4, 3)).mean(1), 4)
+    blocks = SKY_SIZE[1] // 4
+    height = np.repeat(rng.uniform(4, 24, blocks), 4)
+    tone = np.repeat(rng.uniform(0.15, 0.5, blocks), 4)
     level = sky[ELEVATIONS > 0].mean(axis=(0, 1))
+    houses = tone[:, None] * level * np.array([1.04, 1.0, 0.95])
+    if sun is not None and irradiance is not None:
+        away = (np.arange(SKY_SIZE[1]) + 0.5) * 2 * math.pi / SKY_SIZE[1]
+        x, y, _ = sun.direction
+        facing = np.clip(-(np.sin(away) * x + np.cos(away) * y), 0, 1)
+        lit = 0.6 * tone * facing  # some stand in shade
+        houses = houses + lit[:, None] * irradiance / math.pi
     low = (np.degrees(ELEVATIONS)[:, None] < height)[..., None]
-    houses = tone[None, :, None] * level * np.array([1.04, 1.0, 0.95])
-    return np.where(low, houses, sky).astype(np.float32)
+    return np.where(low, houses[None], sky).astype(np.float32)

@@ -180,7 +180,7 @@ def light_tower(rng: np.random.Generator, wear: float) -> Model:
     return parts
 
 
-def heap(rng: np.random.Generator, wear: float, *, colour: Colour = (116, 92, 68)) -> Model:
+def heap(rng: np.random.Generator, wear: float, *, colour: Colour = (138, 112, 84)) -> Model:
     """Dug-out earth, sand or gravel."""
     turn = np.linspace(0, 2 * math.pi, 64, endpoint=False)
     width, height = rng.uniform(1.0, 1.5), rng.uniform(0.6, 0.9)
@@ -192,7 +192,7 @@ def heap(rng: np.random.Generator, wear: float, *, colour: Colour = (116, 92, 68
         ring = [radius * np.cos(turn), radius * np.sin(turn) * 0.8, np.full(64, level - 0.03)]
         rings.append(np.stack(ring, -1))
     mound = grid(np.array(rings), closed=True)
-    for amount, size in ((0.16, 0.7), (0.08, 0.25), (0.04, 0.1)):
+    for amount, size in ((0.1, 0.7), (0.045, 0.3), (0.02, 0.12)):
         rough = wavy(rng, amount, size)(mound.vertices) - mound.vertices
         lift = np.minimum(mound.vertices[:, 2:] / 0.3, 1) * rough.sum(axis=1, keepdims=True)
         mound = Mesh(mound.vertices + lift * np.array([0, 0, 1]), mound.faces, mound.uv)

@@ -24,10 +24,10 @@ from workzone.scenes.rendered.material import (
 )
 from workzone.scenes.rendered.mesh import Mesh, box, plate, revolve, rod, wavy
 
-ORANGE: Colour = (243, 84, 22)
-LIME: Colour = (186, 214, 40)
-WHITE: Colour = (232, 232, 228)
-RED: Colour = (186, 26, 30)
+ORANGE: Colour = (255, 100, 26)
+LIME: Colour = (200, 230, 44)
+WHITE: Colour = (242, 242, 238)
+RED: Colour = (200, 28, 32)
 AMBER: Colour = (255, 168, 30)
 
 
@@ -61,11 +61,13 @@ def cone(
 
 def fallen_cone(rng: np.random.Generator, wear: float, *, bands: int = 2) -> Model:
     """A cone that somebody knocked over."""
-    down = math.pi / 2 - math.atan2(0.19 - 0.03, 0.75)
-    return [
-        Part(part.mesh.turned(down, "y").moved(-0.3, 0, 0.19), part.material)
+    down = math.pi / 2 + math.atan2(0.19 - 0.03, 0.75)
+    lying = [
+        Part(part.mesh.turned(down, "y"), part.material)
         for part in cone(rng, min(1, wear + 0.2), bands=bands)
     ]
+    lowest = min(float(part.mesh.vertices[:, 2].min()) for part in lying)
+    return [Part(part.mesh.moved(-0.3, 0, -lowest), part.material) for part in lying]
 
 
 def drum(rng: np.random.Generator, wear: float) -> Model:

@@ -113,7 +113,7 @@ def worn(texture: Texture, rng: np.random.Generator, wear: float) -> Texture:
         dx, dy = rng.normal(0, width * 0.12), rng.normal(0, height * 0.05)
         tone = int(rng.uniform(20, 90))
         pen.line([(x, y), (x + dx, y + dy)], fill=(tone, tone, tone), width=int(rng.integers(1, 3)))
-    grain = rng.normal(0, 2.5 + 4 * wear, (height, width, 1))
+    grain = rng.normal(0, 1.5 + 2.5 * wear, (height, width, 1))
     return np.clip(np.asarray(picture, np.float32) + grain, 0, 255).astype(np.uint8)
 
 

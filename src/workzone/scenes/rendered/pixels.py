@@ -52,8 +52,9 @@ def blurred(picture: Pixels, sigma: float) -> Pixels:
         padding = [(reach, reach) if axis == i else (0, 0) for i in range(picture.ndim)]
         padded = np.pad(picture, padding, mode="edge")
         size = picture.shape[axis]
-        picture = sum(
-            weight * np.take(padded, range(start, start + size), axis=axis)
-            for start, weight in enumerate(kernel)
-        )
+        smooth = np.zeros_like(picture)
+        for start, weight in enumerate(kernel):
+            window = slice(start, start + size)
+            smooth += weight * (padded[window] if axis == 0 else padded[:, window])
+        picture = smooth
     return picture

@@ -262,7 +262,7 @@ def _clear_sky(condition: str) -> tuple[Sky, tuple[float, ...]]:
             spot.wi = [-value for value in way]
             picture[row, column] = sky.eval(spot)
         irradiance = flat * math.pi / sun.direction[2]
-        return with_houses(picture), tuple(irradiance.tolist())
+        return with_houses(picture, sun, irradiance), tuple(irradiance.tolist())
 
 
 def _headlights(mi: Any, view: View) -> dict[str, Any]:
