@@ -1,5 +1,6 @@
 """Composites of rendered objects, without the renderer: cut-outs are plain boxes."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -237,12 +238,9 @@ def test_light_and_srgb_fit_together():
 
 
 def plain_light(**changes):
-    light = PhotoLight(
-        OVERCAST, False, np.ones(3, np.float32), np.ones(3, np.float32), False, 0, 0.3
-    )
-    from dataclasses import replace
-
-    return replace(light, **changes)
+    one = np.ones(3, np.float32)
+    light = PhotoLight(OVERCAST, False, one, one, 1.0, False, 0, 0.3)
+    return dataclasses.replace(light, **changes)
 
 
 def test_near_things_hide_far_ones_and_shadows_darken_the_photograph():

@@ -23,7 +23,7 @@ from workzone.scenes.rendered.material import Colour, Model
 Build = Callable[[np.random.Generator, float, SignFaces], Model]
 """Makes a model of a thing worn so much (0..1)."""
 
-NEAR, FAR = 7.0, 18.0
+NEAR, FAR = 6.0, 16.0
 """Metres from which small things are rendered."""
 BIG_NEAR, BIG_FAR = 11.0, 24.0
 """The same for vehicles and machines."""

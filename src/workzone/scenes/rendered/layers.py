@@ -71,6 +71,8 @@ class Sheet:
         here = np.s_[window.y0 : window.y1, window.x0 : window.x1]
         lit = colour * self._light.white + thrown * np.float32(beam)
         own = exposed(np.asarray(lit / np.maximum(alpha, 1e-3), np.float32)) * alpha
+        grey = own.mean(axis=-1, keepdims=True)
+        own = np.clip(grey + (own - grey) * np.float32(self._light.vividness), 0, None)
         own = own * np.float32(1 - haze) + alpha * self._light.haze * np.float32(haze)
         shaded = self._picture[here] * np.clip(1 + darker * np.float32(shade * (1 - haze)), 0, None)
         self._picture[here] = shaded * (1 - alpha) + own

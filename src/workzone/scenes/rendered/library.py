@@ -28,7 +28,7 @@ _EYE = 1.4
 """Metres above the ground from which cut-outs are seen: a dashcam's."""
 _FOCAL = 1000.0
 """Pixels; cut-outs are as large as they look in a frame of about that width."""
-_TALLEST, _WIDEST = 180.0, 260.0
+_TALLEST, _WIDEST = 220.0, 320.0
 """Pixels of an object, at most."""
 _KEPT = 96
 """Cut-outs held in memory."""

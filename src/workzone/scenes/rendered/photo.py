@@ -23,13 +23,15 @@ class PhotoLight:
 
     ``condition``: of `light.CONDITIONS`; ``left``: the sun's side; ``white``: ``[3]`` linear light
     of white paper flat on the ground; ``haze``: ``[3]`` linear, what far things fade into;
-    ``dark``: taken by night; ``noise``: of the sensor and of JPEG, sRGB 0..255; ``blur``: pixels.
+    ``vividness``: how a camera stretches colours, 1 for none; ``dark``: taken by night; ``noise``:
+    of the sensor and of JPEG, sRGB 0..255; ``blur``: pixels.
     """
 
     condition: str
     left: bool
     white: Pixels
     haze: Pixels
+    vividness: float
     dark: bool
     noise: float
     blur: float
@@ -60,6 +62,7 @@ def read_light(
         left=_left(photo, rng),
         white=white.astype(np.float32),
         haze=haze.astype(np.float32),
+        vividness=rng.uniform(0.95, 1.25),
         dark=float(photo[height // 2 :].mean()) < _DARK,
         noise=_noise(photo),
         blur=_blur(photo),

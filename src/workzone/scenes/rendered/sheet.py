@@ -94,6 +94,7 @@ def _pair(item: Item, name: str, condition: str, library: CutoutLibrary) -> list
         left=False,
         white=np.full(3, 0.8, np.float32),
         haze=np.full(3, 0.6, np.float32),
+        vividness=1.1,
         dark=False,
         noise=1.2,
         blur=0.5,

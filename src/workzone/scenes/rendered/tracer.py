@@ -7,40 +7,33 @@ of the picture the model covers; what headlights alone show; lamps alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from workzone.errors import MissingExtraError
 from workzone.scenes.rendered.cutout import Cutout
-from workzone.scenes.rendered.light import (
-    ELEVATIONS,
-    OVERCAST,
-    SKY_SIZE,
-    SUNS,
-    Sky,
-    overcast_sky,
-    with_houses,
-)
-from workzone.scenes.rendered.material import Material, Model
+from workzone.scenes.rendered.light import OVERCAST, SUNS
+from workzone.scenes.rendered.material import Model
 from workzone.scenes.rendered.pixels import Pixels, blurred
+from workzone.scenes.rendered.world import (
+    ALBEDO,
+    BLOCK,
+    daylight,
+    ground,
+    headlights,
+    lit_mesh,
+    open_mitsuba,
+    shining_mesh,
+    white_paper,
+)
 
 VERSION = "1"
 """Changes with the look of what is rendered."""
 
-_VARIANT = "scalar_rgb"
-"""Needs neither LLVM nor a GPU."""
 _FINE = 2
 """The model is rendered at so many times the size of the cut-out, and reduced."""
-_BLOCK = 32
-"""Pixels of a tile; named, since by default it follows the number of cores, and noise with it."""
-_ALBEDO = 0.2
-"""Of the ground."""
 _FIELD = 4096
 """Pixels of the whole field of view, of which a window is rendered."""
 _FADE = 0.12
@@ -83,38 +76,38 @@ def render(model: Model, view: View, condition: str, seed: int) -> Cutout:
     Raises:
         MissingExtraError: Mitsuba is not installed.
     """
-    with _mitsuba() as mi:
+    with open_mitsuba() as mi:
         return _render(mi, model, view, condition, seed)
 
 
 def _render(mi: Any, model: Model, view: View, condition: str, seed: int) -> Cutout:
     whole, inner = _windows(model, view, condition)
-    meshes = {f"part{i}": _mesh(mi, part.mesh, part.material) for i, part in enumerate(model)}
-    day = {**_daylight(mi, condition), "ground": _ground(mi)}
+    meshes = {f"part{i}": lit_mesh(mi, part.mesh, part.material) for i, part in enumerate(model)}
+    day = {**daylight(mi, condition), "ground": ground(mi)}
     scene = mi.load_dict({"type": "scene", **meshes, **day})
-    white = _white(mi, day)
+    white = white_paper(mi, day)
 
     def shot(scene: Any, window: _Window, fine: int, samples: int, **options: Any) -> Pixels:
         sensor = mi.load_dict(_sensor(mi, view, window, fine))
-        integrator = mi.load_dict({"type": "path", "block_size": _BLOCK, **options})
+        integrator = mi.load_dict({"type": "path", "block_size": BLOCK, **options})
         image = mi.render(scene, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
         return np.asarray(image, np.float32)
 
     few = max(4, view.samples // 4)
-    silhouette = {f"part{i}": _shining(mi, part.mesh, None) for i, part in enumerate(model)}
+    silhouette = {f"part{i}": shining_mesh(mi, part.mesh, None) for i, part in enumerate(model)}
     covered = mi.load_dict({"type": "scene", **silhouette})
     fine_alpha = shot(covered, inner, _FINE, few, max_depth=2)[..., 3]
-    daylight = shot(scene, inner, _FINE, few, max_depth=5)[..., :3] / white
+    sunlit = shot(scene, inner, _FINE, few, max_depth=5)[..., :3] / white
     alpha = _reduced(fine_alpha)
-    colour = _reduced(_without_background(daylight, fine_alpha))
+    colour = _reduced(_without_background(sunlit, fine_alpha))
 
     coarse = shot(scene, whole, 1, max(8, view.samples // 3), max_depth=3)[..., :3] / white
     alpha_whole = _placed(alpha, inner, whole)
-    shade = _shade(coarse / _ALBEDO, alpha_whole, whole, view)
+    shade = _shade(coarse / ALBEDO, alpha_whole, whole, view)
 
     beam, lamps = np.zeros_like(colour), np.zeros_like(colour)
     if condition == OVERCAST:
-        dark = mi.load_dict({"type": "scene", **meshes, **_headlights(mi, view)})
+        dark = mi.load_dict({"type": "scene", **meshes, **headlights(mi, view.distance)})
         beam = shot(dark, inner, _FINE, few, max_depth=2)[..., :3]
         if any(part.material.retro for part in model):
             beam += _emitted(mi, model, shot, inner, few, retro=True)
@@ -131,22 +124,6 @@ def _render(mi: Any, model: Model, view: View, condition: str, seed: int) -> Cut
         row=_FIELD / 2 + view.eye * view.scale - whole.top,
         scale=view.scale,
     )
-
-
-@contextmanager
-def _mitsuba() -> Iterator[Any]:
-    """Mitsuba with the variant set; whoever else uses it gets theirs back."""
-    try:
-        import mitsuba
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("mitsuba", "render", "rendering objects") from error
-    before = mitsuba.variant()
-    mitsuba.set_variant(_VARIANT)
-    try:
-        yield mitsuba
-    finally:
-        if before is not None:
-            mitsuba.set_variant(before)
 
 
 def _windows(model: Model, view: View, condition: str) -> tuple[_Window, _Window]:
@@ -209,164 +186,6 @@ def _sensor(mi: Any, view: View, window: _Window, fine: int) -> dict[str, Any]:
     return {"type": "perspective", "fov": field, "to_world": look, "film": film}
 
 
-def _ground(mi: Any) -> dict[str, Any]:
-    return {
-        "type": "disk",
-        "to_world": mi.ScalarTransform4f().scale(3000),
-        "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": _ALBEDO}},
-    }
-
-
-def _daylight(mi: Any, condition: str) -> dict[str, Any]:
-    """Emitters of a sky, and of the sun where it shines."""
-    if condition == OVERCAST:
-        return {"sky": _surrounding(mi, overcast_sky())}
-    sky, irradiance = _clear_sky(condition)
-    sun = {
-        "type": "directional",
-        "direction": [-value for value in SUNS[condition].direction],
-        "irradiance": {"type": "rgb", "value": list(irradiance)},
-    }
-    return {"sky": _surrounding(mi, sky), "sun": sun}
-
-
-def _surrounding(mi: Any, sky: Sky) -> dict[str, Any]:
-    upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
-    return {"type": "envmap", "bitmap": mi.Bitmap(sky), "to_world": upright}
-
-
-@lru_cache
-def _clear_sky(condition: str) -> tuple[Sky, tuple[float, ...]]:
-    """Mitsuba's sun and sky, the sky as a picture: from it noise is half as strong.
-
-    The second value is the sun's irradiance of a surface that faces it.
-    """
-    with _mitsuba() as mi:
-        sun = SUNS[condition]
-        emitter = {
-            "type": "sunsky",
-            "sun_direction": list(sun.direction),
-            "turbidity": sun.turbidity,
-        }
-        both, alone = {"sky": emitter}, {"sky": {**emitter, "sun_scale": 0.0}}
-        ground = {"ground": _ground(mi)}
-        flat = _white(mi, both | ground) - _white(mi, alone | ground)
-        sky = mi.load_dict(alone["sky"])
-        rows, columns = SKY_SIZE
-        picture = np.zeros((rows, columns, 3), np.float32)
-        spot = mi.SurfaceInteraction3f()
-        for row, column in np.ndindex(rows // 2, columns):
-            turn = (column + 0.5) / columns * 2 * math.pi  # from straight ahead to the right
-            up = float(ELEVATIONS[row])
-            way = (math.sin(turn) * math.cos(up), math.cos(turn) * math.cos(up), math.sin(up))
-            spot.wi = [-value for value in way]
-            picture[row, column] = sky.eval(spot)
-        irradiance = flat * math.pi / sun.direction[2]
-        return with_houses(picture, sun, irradiance), tuple(irradiance.tolist())
-
-
-def _headlights(mi: Any, view: View) -> dict[str, Any]:
-    """Two lamps that light a surface at the model's distance with 1, were it turned to them."""
-    lamps = {}
-    for name, x in (("left", -0.6), ("right", 0.6)):
-        look = mi.ScalarTransform4f().look_at(
-            origin=[x, -view.distance, 0.65], target=[x, 0, 0.65], up=[0, 0, 1]
-        )
-        lamps[name] = {
-            "type": "spot",
-            "to_world": look,
-            "intensity": math.pi * view.distance**2 / 2,
-            "cutoff_angle": 35,
-            "beam_width": 20,
-        }
-    return lamps
-
-
-def _white(mi: Any, day: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """Radiance of white paper flat on the ground, per channel."""
-    sensor = {
-        "type": "orthographic",
-        "to_world": mi.ScalarTransform4f().look_at(
-            origin=[0, 0, 2], target=[0, 0, 0], up=[0, 1, 0]
-        ),
-        "film": {"type": "hdrfilm", "width": 32, "height": 32, "rfilter": {"type": "box"}},
-    }
-    integrator = {"type": "path", "block_size": _BLOCK, "max_depth": 3}
-    scene = mi.load_dict({"type": "scene", "integrator": integrator, "sensor": sensor, **day})
-    image = np.asarray(mi.render(scene, spp=64, seed=0), np.float32)[..., :3]
-    white: npt.NDArray[np.float32] = image.mean(axis=(0, 1)) / np.float32(_ALBEDO)
-    return white
-
-
-def _bsdf(mi: Any, material: Material) -> dict[str, Any]:
-    pixels = np.array(material.texture[::-1], order="C")  # a copy: it refuses read-only arrays
-    texture = {"type": "bitmap", "bitmap": mi.Bitmap(pixels)}
-    surface: dict[str, Any]
-    if material.gloss == "matte":
-        surface = {"type": "diffuse", "reflectance": texture}
-    elif material.gloss == "metal":
-        surface = {
-            "type": "principled",
-            "base_color": texture,
-            "metallic": 0.7,
-            "roughness": material.roughness,
-        }
-    elif material.gloss == "paint":
-        surface = {
-            "type": "principled",
-            "base_color": texture,
-            "roughness": 0.45,
-            "clearcoat": 0.9,
-            "clearcoat_gloss": 0.92,
-            "specular": 0.5,
-        }
-    else:
-        surface = {
-            "type": "roughplastic",
-            "diffuse_reflectance": texture,
-            "alpha": material.roughness,
-        }
-    return {"type": "twosided", "bsdf": surface}
-
-
-def _mesh(mi: Any, mesh: Any, material: Material) -> Any:
-    properties = mi.Properties()
-    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, material))
-    return _filled(mi, mesh, properties)
-
-
-def _shining(mi: Any, mesh: Any, emission: npt.NDArray[np.float32] | None) -> Any:
-    """A part that is black but for what it emits, a texture ``[H, W, 3]``."""
-    properties = mi.Properties()
-    properties["mesh_bsdf"] = mi.load_dict(
-        {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}
-    )
-    if emission is not None:
-        texture = {"type": "bitmap", "bitmap": mi.Bitmap(emission), "raw": True}
-        properties["mesh_emitter"] = mi.load_dict({"type": "area", "radiance": texture})
-    return _filled(mi, mesh, properties)
-
-
-def _filled(mi: Any, mesh: Any, properties: Any) -> Any:
-    positions, normals, uv = mesh.corners()
-    count = len(positions)
-    made = mi.Mesh(
-        "part",
-        vertex_count=count,
-        face_count=count // 3,
-        props=properties,
-        has_vertex_normals=True,
-        has_vertex_texcoords=True,
-    )
-    values = mi.traverse(made)
-    values["vertex_positions"] = positions.astype(np.float32).ravel()
-    values["vertex_normals"] = normals.astype(np.float32).ravel()
-    values["vertex_texcoords"] = uv.astype(np.float32).ravel()
-    values["faces"] = np.arange(count, dtype=np.uint32)
-    values.update()
-    return made
-
-
 def _emitted(
     mi: Any, model: Model, shot: Any, window: _Window, samples: int, *, retro: bool
 ) -> Pixels:
@@ -375,7 +194,7 @@ def _emitted(
     for i, part in enumerate(model):
         strength = part.material.retro if retro else part.material.lamp
         linear = (part.material.texture[::-1].astype(np.float32) / 255) ** 2.2
-        parts[f"part{i}"] = _shining(
+        parts[f"part{i}"] = shining_mesh(
             mi, part.mesh, np.ascontiguousarray(linear * strength) if strength else None
         )
     scene = mi.load_dict({"type": "scene", **parts})
