@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from workzone.scenes.rendered.cutout import Cutout
 from workzone.scenes.rendered.light import OVERCAST, SUNS
@@ -34,6 +35,8 @@ VERSION = "1"
 
 _FINE = 2
 """The model is rendered at so many times the size of the cut-out, and reduced."""
+_COARSE = 2
+"""Its shadow is rendered at this part of the size, and enlarged."""
 _FIELD = 4096
 """Pixels of the whole field of view, of which a window is rendered."""
 _FADE = 0.12
@@ -87,7 +90,7 @@ def _render(mi: Any, model: Model, view: View, condition: str, seed: int) -> Cut
     scene = mi.load_dict({"type": "scene", **meshes, **day})
     white = white_paper(mi, day)
 
-    def shot(scene: Any, window: _Window, fine: int, samples: int, **options: Any) -> Pixels:
+    def shot(scene: Any, window: _Window, fine: float, samples: int, **options: Any) -> Pixels:
         sensor = mi.load_dict(_sensor(mi, view, window, fine))
         integrator = mi.load_dict({"type": "path", "block_size": BLOCK, **options})
         image = mi.render(scene, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
@@ -101,9 +104,9 @@ def _render(mi: Any, model: Model, view: View, condition: str, seed: int) -> Cut
     alpha = _reduced(fine_alpha)
     colour = _reduced(_without_background(sunlit, fine_alpha))
 
-    coarse = shot(scene, whole, 1, max(8, view.samples // 3), max_depth=3)[..., :3] / white
+    ground_light = shot(scene, whole, 1 / _COARSE, view.samples, max_depth=3)[..., :3] / white
     alpha_whole = _placed(alpha, inner, whole)
-    shade = _shade(coarse / ALBEDO, alpha_whole, whole, view)
+    shade = _shade(ground_light / ALBEDO, alpha_whole, whole, view)
 
     beam, lamps = np.zeros_like(colour), np.zeros_like(colour)
     if condition == OVERCAST:
@@ -162,24 +165,26 @@ def _projected(points: npt.NDArray[np.float64], view: View) -> npt.NDArray[np.fl
 
 
 def _around(spots: npt.NDArray[np.float64], margin: int) -> _Window:
-    left, top = np.floor(spots.min(axis=0)).astype(int) - margin
-    right, bottom = np.ceil(spots.max(axis=0)).astype(int) + margin
-    return _Window(int(left), int(top), int(right - left), int(bottom - top))
+    """The window around some spots, in whole pixels of the coarse picture."""
+    step = _COARSE
+    left, top = (np.floor((spots.min(axis=0) - margin) / step) * step).astype(int).tolist()
+    right, bottom = (np.ceil((spots.max(axis=0) + margin) / step) * step).astype(int).tolist()
+    return _Window(left, top, right - left, bottom - top)
 
 
-def _sensor(mi: Any, view: View, window: _Window, fine: int) -> dict[str, Any]:
+def _sensor(mi: Any, view: View, window: _Window, fine: float) -> dict[str, Any]:
     look = mi.ScalarTransform4f().look_at(
         origin=[0, -view.distance, view.eye], target=[0, 0, view.eye], up=[0, 0, 1]
     )
     field = math.degrees(2 * math.atan(_FIELD / 2 / (view.scale * view.distance)))
     film = {
         "type": "hdrfilm",
-        "width": _FIELD * fine,
-        "height": _FIELD * fine,
-        "crop_offset_x": window.left * fine,
-        "crop_offset_y": window.top * fine,
-        "crop_width": window.width * fine,
-        "crop_height": window.height * fine,
+        "width": round(_FIELD * fine),
+        "height": round(_FIELD * fine),
+        "crop_offset_x": round(window.left * fine),
+        "crop_offset_y": round(window.top * fine),
+        "crop_width": round(window.width * fine),
+        "crop_height": round(window.height * fine),
         "rfilter": {"type": "box"},
         "pixel_format": "rgba",
     }
@@ -212,31 +217,49 @@ def _without_background(picture: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _shade(ratio: Pixels, alpha: Pixels, window: _Window, view: View) -> Pixels:
-    """The ground's brightness beside what it is without the model, smooth, 1 above the horizon."""
+    """The ground's brightness beside what it is without the model, smooth, 1 above the horizon.
+
+    Args:
+        ratio: the coarse picture in multiples of free ground ``[h, w, 3]``.
+        alpha: of the whole window ``[H, W]``.
+        window: that it shows.
+        view: from where.
+    """
     height, width = alpha.shape
-    rows = np.arange(height) + window.top
-    focal = view.scale * view.distance
-    ahead = view.eye * focal / np.maximum(rows + 0.5 - _FIELD / 2, 1e-3)  # metres
-    near = np.clip(2 - ahead / (2 * view.distance), 0, 1).astype(np.float32)[:, None, None]
-    ground = rows > _FIELD / 2
-    seen = ((alpha < 0.02) & ground[:, None]).astype(np.float32)[..., None]
-    fine, wide = (blurred(np.minimum(ratio, 1.5) * seen, sigma) for sigma in (0.8, 4.0))
-    fine_weight, wide_weight = (blurred(seen, sigma) for sigma in (0.8, 4.0))
-    known = np.clip(fine_weight * 2, 0, 1)
-    shade = np.where(
-        fine_weight > 0.05,
-        fine / np.maximum(fine_weight, 0.05),
-        wide / np.maximum(wide_weight, 1e-3),
+    below = np.arange(height) + window.top + 0.5 - _FIELD / 2  # the horizon
+    covered = _reduced(alpha, _COARSE)
+    free = (covered < 0.02) & (below[::_COARSE] > 0)[:, None]
+    shade = _enlarged(_filled_in(np.minimum(ratio, 1.5), free), (width, height))
+    ahead = view.eye * view.scale * view.distance / np.maximum(below, 1e-3)  # metres
+    near = np.clip(2 - ahead / (2 * view.distance), 0, 1)[:, None, None]
+    faded = 1 + (shade - 1) * _ramp(width)[None, :, None] * _ramp(height)[:, None, None] * near
+    return np.asarray(faded, np.float32)
+
+
+def _filled_in(ratio: Pixels, free: npt.NDArray[np.bool_]) -> Pixels:
+    """What is known where the ground is free, continued below the model.
+
+    Where there is no edge a wide mean does away with noise.
+    """
+    seen = free.astype(np.float32)[..., None]
+    (fine, near), (wide, far) = (
+        (blurred(ratio * seen, sigma), blurred(seen, sigma)) for sigma in (0.6, 2.5)
     )
-    far = np.where(wide_weight > 0.02, wide / np.maximum(wide_weight, 1e-3), 1)
-    shade = np.where(wide_weight > 0.02, shade, 1) * known + far * (1 - known)
-    across = _ramp(width)[None, :, None]
-    down = _ramp(height)[:, None, None]
-    # Where there is no edge, a wide mean does away with noise.
-    edge = np.clip(np.abs(shade - far).mean(axis=-1, keepdims=True) / 0.06 - 0.6, 0, 1)
-    shade = far + (shade - far) * edge
-    faded: Pixels = 1 + (shade - 1) * across * down * near
-    return faded.astype(np.float32)
+    smooth = np.where(far > 0.02, wide / np.maximum(far, 0.02), 1)
+    sharp = np.where(near > 0.05, fine / np.maximum(near, 0.05), smooth)
+    edge = np.clip(np.abs(sharp - smooth).mean(axis=-1, keepdims=True) / 0.06 - 0.6, 0, 1)
+    return np.asarray(smooth + (sharp - smooth) * edge * np.clip(near * 2, 0, 1), np.float32)
+
+
+def _enlarged(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """As large as ``size``, width and height."""
+    channels = [
+        Image.fromarray(np.ascontiguousarray(picture[..., channel])).resize(
+            size, Image.Resampling.BILINEAR
+        )
+        for channel in range(picture.shape[-1])
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], -1)
 
 
 def _ramp(size: int) -> Pixels:
@@ -245,10 +268,10 @@ def _ramp(size: int) -> Pixels:
     return np.clip(np.minimum(steps, 1 - steps) / _FADE, 0, 1)
 
 
-def _reduced(picture: Pixels) -> Pixels:
-    """The mean of each ``_FINE`` times ``_FINE`` pixels."""
-    height, width = picture.shape[0] // _FINE, picture.shape[1] // _FINE
-    cells = picture.reshape(height, _FINE, width, _FINE, *picture.shape[2:])
+def _reduced(picture: Pixels, step: int = _FINE) -> Pixels:
+    """The mean of each ``step`` times ``step`` pixels."""
+    height, width = picture.shape[0] // step, picture.shape[1] // step
+    cells = picture.reshape(height, step, width, step, *picture.shape[2:])
     reduced: Pixels = cells.mean(axis=(1, 3))
     return reduced
 
