@@ -114,7 +114,7 @@ def composites(
 
     if cutouts is not None and not rendered:
         raise UsageError("--cutouts names a folder for rendered objects; add --rendered")
-    library = CutoutLibrary(cutouts or output / "cutouts")
+    compositor = RenderedObjects(CutoutLibrary(cutouts or output / "cutouts")) if rendered else None
 
     done = write_composites(
         read_manifest(manifest),
@@ -124,7 +124,7 @@ def composites(
         positive_share=positive_share,
         splits=split or (),
         skip_sources=skip_source or (),
-        compositor=RenderedObjects(library) if rendered else None,
+        compositor=compositor,
     )
     summary = {
         "manifest": str(done.manifest),

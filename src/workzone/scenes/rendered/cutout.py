@@ -97,7 +97,8 @@ def _coded(layer: Pixels, most: float, gamma: float) -> npt.NDArray[np.uint8]:
 
 
 def _decoded(layer: npt.NDArray[np.uint8], most: float, gamma: float) -> Pixels:
-    return np.asarray((layer / 255) ** gamma * most, np.float32)
+    table = ((np.arange(256) / 255) ** gamma * most).astype(np.float32)
+    return table[layer]
 
 
 def _opaque(layer: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,7 @@ _FOCAL = 1000.0
 """Pixels; cut-outs are as large as they look in a frame of about that width."""
 _TALLEST, _WIDEST = 220.0, 320.0
 """Pixels of an object, at most."""
-_KEPT = 96
+_KEPT = 24
 """Cut-outs held in memory."""
 
 
