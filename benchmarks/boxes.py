@@ -2,7 +2,8 @@
 
 ``boxes.csv`` beside this file (file, class, x0, y0, x1, y1; fractions of width and height) was
 drawn by an AI model, by eye, on all photographs with road work but those of which PHOTOS itself
-brings boxes of cones (``boxes.csv`` there: file, xc, yc, w, h). A box is taken for the object,
+brings boxes (``boxes.csv`` there: file, class, xc, yc, w, h). Where both have boxes of a
+photograph, those beside this file count. A box is taken for the object,
 corners included; cranes and wire fences have none, nor has what is too small or far to tell.
 """
 
@@ -26,19 +27,20 @@ Box = tuple[int, float, float, float, float]
 
 def read_boxes(photos: Path) -> dict[str, list[Box]]:
     """Boxes by the name of a photograph's file."""
-    found: dict[str, list[Box]] = {}
+    drawn: dict[str, list[Box]] = {}
     with DRAWN.open(newline="") as file:
         for row in csv.DictReader(file):
             x0, y0, x1, y1 = (float(row[name]) for name in ("x0", "y0", "x1", "y1"))
             box = OBJECT_CLASSES.index(row["class"]), x0, y0, x1, y1
-            found.setdefault(row["file"], []).append(box)
-    cone = OBJECT_CLASSES.index("cone")
+            drawn.setdefault(row["file"], []).append(box)
+    brought: dict[str, list[Box]] = {}
     with (photos / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             x, y, width, height = (float(row[name]) for name in ("xc", "yc", "w", "h"))
-            box = cone, x - width / 2, y - height / 2, x + width / 2, y + height / 2
-            found.setdefault(row["file"], []).append(box)
-    return found
+            kind = OBJECT_CLASSES.index(row["class"].removeprefix("traffic_"))
+            box = kind, x - width / 2, y - height / 2, x + width / 2, y + height / 2
+            brought.setdefault(row["file"], []).append(box)
+    return brought | drawn
 
 
 def with_boxes(samples: Sequence[Sample], photos: Path, folder: Path) -> list[Sample]:

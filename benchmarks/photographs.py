@@ -56,6 +56,10 @@ LEFT_OUT = {
     "br": ("dnit", "kitti", "kagan"),
 }
 """Families of sources, by how their groups' names begin."""
+ORDINARY = {"fr": ("pxfr",), "mly": ("mply",)}
+"""Further ones, with next to no road work, for false alarms."""
+RELABELLED = {"photos/mply_0041.jpg": 1}
+"""By eye: a lit arrow board with cones, far off, where the list says that there is nothing."""
 
 
 FAMILIES = {"tracon": "web", "succ": "web", "dnit": "dnit", "mi3-": "us", "roadwork-nb": "us"}

@@ -38,4 +38,4 @@ def test_all_that_it_learns_road_work_from_has_boxes() -> None:
         pytest.skip("WORKZONE_PHOTOS is not set: see test_photographs.py")
     with (Path(folder) / "labels.csv").open(newline="") as file:
         shown = {row["file"] for row in csv.DictReader(file) if row["label"] == "1"}
-    assert set(runpy.run_path(str(BOXES))["read_boxes"](Path(folder))) == shown
+    assert shown <= set(runpy.run_path(str(BOXES))["read_boxes"](Path(folder)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workzone.scenes import composite, draw_scene, optics
+from workzone.scenes import draw_scene, exposure, optics
 from workzone.scenes.composite import compose, find_horizon
 from workzone.scenes.place import choose_place
 
@@ -129,9 +129,9 @@ def test_objects_stand_below_the_photographs_horizon() -> None:
 
 def test_some_streets_become_dark_with_all_that_is_in_them(monkeypatch) -> None:
     photo = street(0.45)
-    monkeypatch.setattr(composite, "_NIGHTS", 0.0)
+    monkeypatch.setattr(exposure, "_NIGHTS", 0.0)
     by_day = compose(photo, (5,), label=1)
-    monkeypatch.setattr(composite, "_NIGHTS", 1.0)
+    monkeypatch.setattr(exposure, "_NIGHTS", 1.0)
     dark = compose(photo, (5,), label=1)
     assert by_day.darkened is None and dark.darkened in ("dusk", "night")
     np.testing.assert_array_equal(by_day.masks, dark.masks)

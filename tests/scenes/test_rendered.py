@@ -21,7 +21,7 @@ from workzone.scenes.rendered.boards import outline_of
 from workzone.scenes.rendered.catalogue import KINDS
 from workzone.scenes.rendered.compose import RenderedObjects
 from workzone.scenes.rendered.cutout import Cutout, read_cutout, write_cutout
-from workzone.scenes.rendered.faces import OutlinedFaces
+from workzone.scenes.rendered.faces import DrawnFaces, OutlinedFaces
 from workzone.scenes.rendered.layers import Sheet
 from workzone.scenes.rendered.library import CutoutLibrary, CutoutSpec, choose_spec
 from workzone.scenes.rendered.light import OVERCAST
@@ -30,6 +30,7 @@ from workzone.scenes.rendered.mesh import box, ellipsoid, plate, revolve, rod
 from workzone.scenes.rendered.photo import PhotoLight, ground_map, read_light
 from workzone.scenes.rendered.pixels import exposed, to_linear, to_srgb
 from workzone.scenes.rendered.requests import requests
+from workzone.scenes.roadsigns.drawings import Drawing, Drawings
 from workzone.types import ImageRef, Sample
 
 GREY = np.full((240, 320, 3), 110, np.uint8)
@@ -107,6 +108,21 @@ def test_faces_are_by_lot_and_of_the_size_asked_for(work):
     faces = [OutlinedFaces().face(np.random.default_rng(s), work=work, pixels=48) for s in range(9)]
     assert {max(face.size) for face in faces} == {48}
     assert len({face.tobytes() for face in faces}) > 2
+
+
+def test_faces_can_come_from_drawings():
+    def drawing(name, label, colour):
+        square = f'<rect width="9" height="9" fill="{colour}"/>'
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{square}</svg>'
+        return Drawing(name, svg, label, "other")
+
+    works, stop = drawing("warning--roadworks--g1", 1, "#f80"), drawing("stop", 0, "#00f")
+    faces = DrawnFaces(Drawings((works,), (stop,), "digest"))
+    work, other = (faces.face(np.random.default_rng(0), work=w, pixels=64) for w in (True, False))
+    assert work.size == other.size == (64, 64)
+    assert work.getpixel((32, 32)) == (255, 136, 0, 255)
+    assert other.getpixel((32, 32)) == (0, 0, 255, 255)
+    assert "digest" in faces.version
 
 
 def test_wear_dulls_and_dirties():

@@ -19,23 +19,17 @@ from workzone.scenes.background import make_light
 from workzone.scenes.canvas import SUPERSAMPLING, Canvas
 from workzone.scenes.compositor import Composite, PlacedObject
 from workzone.scenes.distractors import add_distractors
+from workzone.scenes.exposure import after_dark, brightness_of
 from workzone.scenes.layout import add_work_zone
 from workzone.scenes.place import Place, Stage, choose_place
 from workzone.scenes.scene import VISIBLE_SHARE, find_objects, make_camera
 
 Pixels = npt.NDArray[np.float32]
 
-_DAYLIGHT = 105.0
-"""Mean brightness of the lower half of a photograph in which drawn daylight looks right."""
 _FADE = 0.02
 """Noise is added where objects cover more than this share of a pixel."""
 _HORIZONS = (0.3, 0.65)
 """Heights of the frame between which a dashcam's horizon lies."""
-_BY_DAY, _NIGHTS = 0.7, 0.2
-"""Of photographs at least so bright, in multiples of `_DAYLIGHT`, this share becomes one of dusk
-or night."""
-_DUSK = 0.33
-"""Of the light from above; with less it is night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +145,7 @@ def _merge(
     shade = reduced(Image.composite(white, canvas.image, covered)) / 255
 
     base = photo.astype(np.float32)
-    brightness = float(base[height // 2 :].mean()) / _DAYLIGHT
+    brightness = brightness_of(photo)
     gain = min(max(brightness, 0.45), 1.25) * rng.uniform(0.85, 1.15)
     cast = rng.normal(1, 0.03, 3)
     objects *= (gain * cast).astype(np.float32)
@@ -159,46 +153,7 @@ def _merge(
     objects = grey + (objects - grey) * np.float32(rng.uniform(0.6, 1.1))
     noise = rng.standard_normal(photo.shape, np.float32) * np.float32(rng.uniform(0, 4))
     merged: Pixels = base * shade * (1 - share) + objects + noise * (share > _FADE)
-    darkened = None
-    if brightness > _BY_DAY and rng.random() < _NIGHTS:
-        ambient = rng.uniform(0.16, 0.5)
-        darkened = "night" if ambient < _DUSK else "dusk"
-        horizon = canvas.camera.horizon / SUPERSAMPLING
-        merged = after_dark(merged.clip(0, 255), share, horizon, ambient, rng)
+    horizon = canvas.camera.horizon / SUPERSAMPLING
+    merged, darkened = after_dark(merged, share, horizon, brightness, rng)
     picture: npt.NDArray[np.uint8] = np.clip(merged, 0, 255).astype(np.uint8)
     return picture, darkened
-
-
-def after_dark(
-    picture: Pixels, share: Pixels, horizon: float, ambient: float, rng: np.random.Generator
-) -> Pixels:
-    """The same street at dusk or at night, photograph and objects alike.
-
-    Little light from above, a cone of headlights on the road ahead, in which drawn objects are
-    brighter than what is around them, as foils are that throw light back. Lamps of the photograph
-    stay dark: by day they were.
-
-    Args:
-        picture: ``[H, W, 3]``, 0..255.
-        share: of each pixel that drawn objects cover ``[H, W, 1]``, 0..1.
-        horizon: row of it, in pixels.
-        ambient: what is left of the light from above, 0..1.
-        rng: of the headlights and the noise.
-    """
-    height, width = picture.shape[:2]
-    blue: Pixels = np.array([0.85, 0.92, 1.15], np.float32) * np.float32(ambient)
-    below = np.clip((np.arange(height, dtype=np.float32) - horizon) / (height - horizon), -1, 1)
-    across = (np.arange(width, dtype=np.float32) - width * rng.uniform(0.4, 0.6)) / width
-    # On the road, and fading above it: brightest a little ahead of the car.
-    reach = np.exp(-(((below - 0.35) / np.where(below > 0.35, 0.6, 0.35)) ** 2))[:, None]
-    cone = reach * np.exp(-((across / 0.42) ** 2))[None]
-    lamps = cone[..., None] * np.float32(rng.uniform(0.4, 0.9) * (1 - ambient))
-    thrown_back = 1 + share * np.float32(rng.uniform(0.5, 1.6))
-    bright = picture.mean(axis=-1, keepdims=True) / 255
-    # What is bright up there is the sky; where it ends nobody tells, so it fades out.
-    above = np.clip(0.6 - 3 * below, 0, 1)[:, None, None].astype(np.float32)
-    sky = 1 - 0.75 * above * bright
-    light = blue * sky + lamps * thrown_back
-    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(2, 7))
-    dark: Pixels = (picture * light + noise).astype(np.float32)
-    return dark

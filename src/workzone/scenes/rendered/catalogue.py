@@ -120,10 +120,10 @@ KINDS: dict[str, Kind] = {
     "mesh fence": Kind(_made(barriers.mesh_fence), turns=ALONG),
     "board fence": Kind(_made(barriers.board_fence), turns=ALONG),
     "work sign on a stand": Kind(
-        _sign(work=True, stand=True), turns=(0.0,), handed=True, variants=3
+        _sign(work=True, stand=True), turns=(0.0,), handed=True, variants=6
     ),
     "work sign on a post": Kind(
-        _sign(work=True, stand=False), turns=(0.0,), handed=True, variants=3
+        _sign(work=True, stand=False), turns=(0.0,), handed=True, variants=6
     ),
     "arrow board": Kind(_made(boards.arrow_board), BIG, (-10.0, 6.0), handed=True),
     "message board": Kind(_made(boards.message_board), BIG, (-10.0, 6.0), handed=True),
@@ -146,7 +146,7 @@ KINDS: dict[str, Kind] = {
     "work van": Kind(_coloured(vehicles.van, vehicles.WORK_COLOURS, work=True), BIG, (-14.0, 10.0)),
     "tipper": Kind(_coloured(vehicles.tipper, vehicles.WORK_COLOURS), BIG, (-14.0, 10.0)),
     # ordinary
-    "everyday sign": Kind(_sign(work=False, stand=False), handed=True, variants=4),
+    "everyday sign": Kind(_sign(work=False, stand=False), handed=True, variants=6),
     "traffic light": Kind(_made(boards.traffic_light), turns=(0.0,), variants=2),
     "passer-by": Kind(_made(people.passer_by), turns=ANY),
     "passer-by in bright clothes": Kind(_made(people.passer_by, bright=True), turns=ANY),

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,10 @@ from PIL import Image
 
 from workzone.scenes.camera import Camera
 from workzone.scenes.canvas import SUPERSAMPLING
-from workzone.scenes.composite import after_dark, find_horizon
+from workzone.scenes.composite import find_horizon
 from workzone.scenes.compositor import Composite
 from workzone.scenes.distractors import add_distractors
+from workzone.scenes.exposure import brightness_of, choose_darkness, darken
 from workzone.scenes.layout import add_work_zone
 from workzone.scenes.place import Place, Stage, choose_place
 from workzone.scenes.rendered.layers import Sheet
@@ -36,10 +38,6 @@ _HANGING = 0.12
 """Things on spots that look less like road are left out."""
 _CHOOSY = 4
 """So many times; a photograph may show no road at all."""
-_NIGHTS = 0.2
-"""Of photographs by day, so many become streets at dusk or night."""
-_DUSK = 0.33
-"""Of the light from above; with less it is night."""
 _SMALLEST = 5.0
 """Pixels per metre; what is farther is left out."""
 
@@ -49,7 +47,7 @@ class RenderedObjects:
     """A `Compositor` of path-traced objects from a library of cut-outs."""
 
     library: CutoutLibrary
-    twins: bool = False
+    twins: ClassVar[bool] = False
 
     @property
     def version(self) -> str:
@@ -161,9 +159,8 @@ def _laid_out(
     if light.dark:
         beam = float(light.white.mean()) * rng.uniform(0.4, 1.6)
         light = dataclasses.replace(light, condition=OVERCAST)
-    elif rng.random() < _NIGHTS:
-        ambient = rng.uniform(0.16, 0.5)
-        darkened = "night" if ambient < _DUSK else "dusk"
+    elif (chosen := choose_darkness(brightness_of(photo), rng)) is not None:
+        ambient, darkened = chosen
         picture, light, beam = _darkened(photo, light, camera.horizon, ambient, rng)
     sheet = Sheet(picture, light)
     clearness = rng.uniform(500, 2500)
@@ -211,7 +208,7 @@ def _darkened(
 ) -> tuple[Pixels, PhotoLight, float]:
     """The photograph after dark (sRGB 0..255), its light then, and how bright headlights are."""
     nothing = np.zeros((*photo.shape[:2], 1), np.float32)
-    dark = after_dark(photo.astype(np.float32), nothing, horizon, ambient, rng)
+    dark = darken(photo.astype(np.float32), nothing, horizon, ambient, rng)
     tint = np.array([0.85, 0.92, 1.15], np.float32) * np.float32(ambient)
     after = dataclasses.replace(
         light,

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 
 from workzone.scenes.place import pick
 from workzone.scenes.rendered.material import Colour
+from workzone.scenes.roadsigns.drawings import Drawings
+from workzone.scenes.roadsigns.plates import recoloured
 from workzone.scenes.signs import (
     BLACK,
     DIGGER,
@@ -57,6 +59,27 @@ class OutlinedFaces:
     def face(self, rng: np.random.Generator, *, work: bool, pixels: int) -> Image.Image:
         """See :class:`SignFaces`."""
         return _work_face(rng, pixels) if work else _everyday_face(rng, pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFaces:
+    """Faces from drawings of traffic signs."""
+
+    drawings: Drawings
+
+    @property
+    def version(self) -> str:
+        """By the drawings' contents."""
+        return f"drawings-1 {self.drawings.digest}"
+
+    def face(self, rng: np.random.Generator, *, work: bool, pixels: int) -> Image.Image:
+        """See :class:`SignFaces`."""
+        drawing = pick(rng, self.drawings.work if work else self.drawings.others)
+        face = recoloured(np.asarray(drawing.face(), np.float32), drawing, rng)
+        picture = Image.fromarray(face.clip(0, 255).astype(np.uint8))
+        factor = pixels / max(picture.size)
+        width, height = (max(1, round(side * factor)) for side in picture.size)
+        return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _work_face(rng: np.random.Generator, pixels: int) -> Image.Image:

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from workzone.scenes.exposure import brightness_of
 from workzone.scenes.rendered.light import CLEAR, OVERCAST
 from workzone.scenes.rendered.pixels import Pixels, to_linear
 
 _SMALL = (120, 90)
 """Width and height, pixels, at which ground is told from other things."""
-_DARK = 46.0
-"""Mean of the lower half, sRGB: what is darker was taken by night, in a tunnel or in a garage."""
+_DARK = 0.44
+"""What is less bright (`brightness_of`) was taken by night, in a tunnel or in a garage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def read_light(
         white=white.astype(np.float32),
         haze=haze.astype(np.float32),
         vividness=rng.uniform(0.95, 1.25),
-        dark=float(photo[height // 2 :].mean()) < _DARK,
+        dark=brightness_of(photo) < _DARK,
         noise=_noise(photo),
         blur=_blur(photo),
     )

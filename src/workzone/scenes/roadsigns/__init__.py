@@ -1,0 +1,1 @@
+"""Traffic signs from drawings, put into photographs: road works, and all others."""
