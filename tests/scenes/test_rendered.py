@@ -182,6 +182,7 @@ def test_the_nearest_cutout_is_chosen():
         return choose_spec(kind, condition, distance, turn, left=left, lot=lot)
 
     assert chosen(5, 10)[0].distance < chosen(40, 10)[0].distance
+    assert chosen(11, 10, kind="drum")[0].distance == 6.0  # reduced rather than enlarged
     assert chosen(5, 10)[0].turn == 8.0 and chosen(5, -10)[0].turn == -14.0
     assert chosen(5, 10, left=True) == (chosen(5, -10)[0], True)
     spec, mirrored = chosen(5, 0, left=True, kind="everyday sign")

@@ -129,12 +129,18 @@ def choose_spec(
     spec = CutoutSpec(
         kind=kind,
         condition=condition,
-        distance=min(known.distances, key=lambda d: abs(math.log(d / max(distance, 0.1)))),
+        distance=min(known.distances, key=lambda d: _farness(d, max(distance, 0.1))),
         turn=min(known.turns, key=lambda t: abs((t - wanted + 180) % 360 - 180)),
         variant=variant,
         flipped=mirrored and known.handed,
     )
     return spec, mirrored
+
+
+def _farness(rendered: float, wanted: float) -> float:
+    """How ill a cut-out's distance suits; those to be enlarged suit worse than those reduced."""
+    ratio = math.log(rendered / wanted)
+    return 2.2 * ratio if ratio > 0 else -ratio
 
 
 def _turned(model: Model, spec: CutoutSpec) -> Model:

@@ -125,4 +125,4 @@ def _blur(photo: npt.NDArray[np.uint8]) -> float:
     grey = photo.astype(np.float32).mean(axis=-1)
     span = float(np.quantile(grey, 0.99) - np.quantile(grey, 0.01))
     steepest = float(np.quantile(np.abs(np.diff(grey, axis=1)), 0.999))
-    return float(np.clip(0.4 * span / max(steepest, 1.0) - 0.2, 0.3, 1.8))
+    return float(np.clip(0.32 * span / max(steepest, 1.0) - 0.2, 0.25, 1.5))
