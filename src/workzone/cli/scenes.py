@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from rich.markup import escape
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import ManifestArgument
 from workzone.errors import UsageError
+
+if TYPE_CHECKING:
+    from workzone.scenes.compositor import Compositor
 
 EXAMPLES_SCENES = examples(
     "workzone scenes -o scenes",
@@ -24,6 +27,7 @@ EXAMPLES_COMPOSITES = examples(
     "workzone composites split.parquet -o composites",
     "workzone composites split.parquet -o composites --count 2000 --seed 7 --split train",
     "workzone composites manifest.parquet -o composites --skip-source thumbnails --json",
+    "workzone composites split.parquet -o composites --rendered --cutouts cutouts",
     "npm pack @rapideditor/mapillary_sprite_source@1.8.0",
     "workzone composites split.parquet -o signs --signs rapideditor-mapillary*.tgz",
 )
@@ -94,13 +98,29 @@ def composites(
         list[str] | None,
         typer.Option(help="Use no photographs of this source; repeat for more."),
     ] = None,
+    rendered: Annotated[
+        bool,
+        typer.Option(
+            "--rendered",
+            help="Path-traced objects instead of drawn ones; needs the extra 'render'. Each "
+            "takes a second or two to render when it is first needed, later none.",
+        ),
+    ] = False,
+    cutouts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps rendered objects; name the same one again, and other jobs "
+            "find them there.",
+            show_default="cutouts in the output folder",
+        ),
+    ] = None,
     signs: Annotated[
         Path | None,
         typer.Option(
             help="Put traffic signs in instead, from the drawings of the npm package "
             "@rapideditor/mapillary_sprite_source: its archive (.tgz) or the folder it unpacks "
             "to. Each photograph gives two composites, alike but for the signs' faces: with road "
-            "works among them, and without."
+            "works among them, and without. With --rendered, the faces of the signs in those."
         ),
     ] = None,
     drawings: Annotated[
@@ -112,21 +132,28 @@ def composites(
     ] = Drawings.ALL,
     json: JsonFlag = False,
 ) -> None:
-    """Put drawn work zones, or ordinary things alone, into photographs without road work.
+    """Put drawn or rendered work zones, or ordinary things, into photographs without road work.
 
     A stopped job goes on where it was. Photographs that cannot be used are listed in
     passed_over.csv.
     """
     from workzone.data.manifest import read_manifest
     from workzone.scenes.composites import write_composites
+    from workzone.scenes.rendered.compose import RenderedObjects
+    from workzone.scenes.rendered.faces import DrawnFaces, OutlinedFaces
+    from workzone.scenes.rendered.library import CutoutLibrary
     from workzone.scenes.roadsigns.compositor import SignObjects
     from workzone.scenes.roadsigns.drawings import read_drawings
 
     if signs is None and drawings is not Drawings.ALL:
         raise UsageError(f"--drawings {drawings.value} is of --signs: name its archive or folder")
-    compositor = None
-    if signs is not None:
-        compositor = SignObjects(read_drawings(signs, part=drawings.value))
+    if cutouts is not None and not rendered:
+        raise UsageError("--cutouts names a folder for rendered objects; add --rendered")
+    found = read_drawings(signs, part=drawings.value) if signs is not None else None
+    compositor: Compositor | None = SignObjects(found) if found else None
+    if rendered:
+        faces = DrawnFaces(found) if found else OutlinedFaces()
+        compositor = RenderedObjects(CutoutLibrary(cutouts or output / "cutouts", faces))
 
     done = write_composites(
         read_manifest(manifest),

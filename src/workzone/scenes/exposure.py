@@ -35,14 +35,30 @@ def after_dark(
     Returns:
         The picture, and what it was made: ``dusk``, ``night``, or None where it stays as it is.
     """
-    if brightness <= _BY_DAY or rng.random() >= _NIGHTS:
+    chosen = choose_darkness(brightness, rng)
+    if chosen is None:
         return picture, None
+    ambient, daytime = chosen
+    return darken(picture.clip(0, 255), share, horizon, ambient, rng), daytime
+
+
+def choose_darkness(brightness: float, rng: np.random.Generator) -> tuple[float, str] | None:
+    """Of some streets by day, by lot, what is left of the light from above, 0..1, and its name.
+
+    Args:
+        brightness: of the photograph, see `brightness_of`.
+        rng: of it.
+
+    Returns:
+        With ``dusk`` or ``night``; None for a street that stays as it is.
+    """
+    if brightness <= _BY_DAY or rng.random() >= _NIGHTS:
+        return None
     ambient = rng.uniform(*_AMBIENT)
-    daytime = "night" if ambient < _DUSK else "dusk"
-    return _darkened(picture.clip(0, 255), share, horizon, ambient, rng), daytime
+    return ambient, "night" if ambient < _DUSK else "dusk"
 
 
-def _darkened(
+def darken(
     picture: Pixels, share: Pixels, horizon: float, ambient: float, rng: np.random.Generator
 ) -> Pixels:
     """The same street at dusk or at night, photograph and objects alike.

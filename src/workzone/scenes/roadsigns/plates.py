@@ -33,12 +33,12 @@ def make_plate(drawing: Drawing, rng: np.random.Generator, wear: np.random.Gener
     face = np.asarray(drawing.face(), np.float32)
     if rng.random() < 0.3 and drawing.shape != "other":  # of others many have words
         face = face[:, ::-1]
-    face = _warped(_recoloured(face, drawing, rng), rng)
+    face = _warped(recoloured(face, drawing, rng), rng)
     plate = _with_legend(_with_board(face, wear), wear)
     return _lit(_worn(plate, wear), wear)
 
 
-def _recoloured(face: Pixels, drawing: Drawing, rng: np.random.Generator) -> Pixels:
+def recoloured(face: Pixels, drawing: Drawing, rng: np.random.Generator) -> Pixels:
     """White fields of triangles become yellow ones and back, as countries differ."""
     turn = rng.random()
     if drawing.shape == "triangle" and turn < 0.35:
