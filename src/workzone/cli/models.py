@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES_SHOW = examples(
     "workzone models",
-    "workzone models huge > huge.yaml",
+    "workzone models show huge > huge.yaml",
     "workzone models --json",
 )
 EXAMPLES_AVERAGE = examples("workzone models average seed-0 seed-1 seed-2 -o averaged")
