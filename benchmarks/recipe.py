@@ -97,6 +97,19 @@ def gather_photographs(photos: Path, work: Path) -> tuple[list[Sample], set[str]
     return real, allowed
 
 
+def gather_folders(photos: Sequence[Path], work: Path) -> tuple[list[Sample], set[str]]:
+    """Those of several folders, with boxes where they show road work."""
+    real: list[Sample] = []
+    allowed: set[str] = set()
+    for folder in photos:
+        inside = work / folder.name
+        inside.mkdir(parents=True, exist_ok=True)
+        found, permitted = gather_photographs(folder, inside)
+        real += with_boxes(found, folder, inside / "boxes")
+        allowed |= permitted
+    return real, allowed
+
+
 def rows_of(
     samples: Sequence[Sample], allowed: set[str], setting: str, left_out: str
 ) -> tuple[list[Sample], list[Sample]]:
@@ -112,14 +125,7 @@ def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[list[Sample
 
     All that is made has its streets from photographs of those groups.
     """
-    real: list[Sample] = []
-    allowed: set[str] = set()
-    for folder in photos:
-        inside = work / folder.name
-        inside.mkdir(parents=True, exist_ok=True)
-        found, permitted = gather_photographs(folder, inside)
-        real += with_boxes(found, folder, inside / "boxes")
-        allowed |= permitted
+    real, allowed = gather_folders(photos, work)
     groups = {s.group for s in real if s.id in allowed}
     mixed = groups & {s.group for s in real if s.id not in allowed}
     if mixed:

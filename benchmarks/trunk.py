@@ -32,7 +32,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from object_sizes import sign_heights, sign_table
-from recipe import ALL_LEFT_OUT, gather_photographs, held_back_signs, streets
+from recipe import ALL_LEFT_OUT, gather_folders, held_back_signs, streets
 from record import write_record
 from tiles import Tiles, read_pictures
 from torch import nn
@@ -46,7 +46,7 @@ from workzone.scenes import write_scenes
 from workzone.scenes.composites import write_composites
 from workzone.scenes.roadsigns.compositor import SignObjects
 from workzone.scenes.roadsigns.drawings import read_drawings
-from workzone.types import OBJECT_CLASSES, Sample
+from workzone.types import OBJECT_CLASSES
 from workzone.views import preprocess, sample_bytes
 
 SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES, EMPTY = 5000, 600, 1000, 400, 300
@@ -123,13 +123,7 @@ def _parts(model: Any) -> Iterator[nn.Module]:
 
 def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, Manifest], Manifest]:
     """What is learned from, and the composites that are held back."""
-    real: list[Sample] = []
-    allowed: set[str] = set()
-    for folder in photos:
-        inside = work / folder.name
-        inside.mkdir(parents=True, exist_ok=True)
-        found, permitted = gather_photographs(folder, inside)
-        real, allowed = real + found, allowed | permitted
+    real, allowed = gather_folders(photos, work)
     learned = [
         s
         for s in real

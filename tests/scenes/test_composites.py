@@ -137,7 +137,7 @@ def test_unusable_photographs_are_passed_over_and_listed(photographs, tmp_path):
     done = write_composites(manifest, tmp_path / "out", count=12)
     listed = (tmp_path / "out" / "passed_over.csv").read_text()
     assert "gone,gone.png: no such file\n" in listed
-    assert "small,319x200 pixels; the longer side must have 320\n" in listed
+    assert 'small,"319x200 pixels; the longer side must have 320, the shorter 64"\n' in listed
     assert set(done.passed_over) == {"gone", "small"}
     with pytest.raises(ManifestError, match="none of the 2 photographs with label 0 can be used"):
         write_composites(Manifest(bad, tmp_path), tmp_path / "none", count=1)

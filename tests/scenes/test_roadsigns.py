@@ -191,6 +191,14 @@ def test_masks_and_boxes_are_of_signs_that_mean_road_work(drawings):
         assert max(o.box[2] for o in boxes) == pytest.approx((columns[-1] + 1) / 320)
 
 
+@pytest.mark.parametrize("size", [(64, 320), (320, 64), (64, 1600), (1600, 64), (900, 1200)])
+def test_every_picture_with_road_work_shows_a_sign(drawings, size):
+    photo = np.full((*size, 3), 120, np.uint8)
+    for seed in range(12):
+        made = SignObjects(drawings).compose(photo, (seed,), label=1)
+        assert made.masks.any() and any(o.kind == "sign" for o in made.objects)
+
+
 def test_composites_of_signs_come_in_pairs_and_go_on(drawings, tmp_path):
     Image.fromarray(STREET).resize((400, 300)).save(tmp_path / "street.png")
     rows = [

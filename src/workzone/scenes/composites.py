@@ -26,8 +26,8 @@ from workzone.scenes.sheet import COLUMNS, ROWS, make_contact_sheet
 from workzone.types import ImageRef, Sample
 
 SOURCE = "composite"
-SMALLEST_BASE = 320
-"""Pixels of the longer side; smaller photographs are passed over."""
+SMALLEST_BASE, NARROWEST_BASE = 320, 64
+"""Pixels of the longer and of the shorter side; smaller photographs are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def write_composites(
     columns with ``base_id``, ``base_source`` and ``composite_seed``. The same arguments give the
     same bytes; a row depends on the seed, its number and the photographs alone. Rows that are there
     already are kept, so that a stopped job goes on. Photographs that cannot be read, or whose
-    longer side is below 320 px, are passed over and listed in ``passed_over.csv``.
+    longer side is below 320 px or whose shorter is below 64, are passed over and listed in
+    ``passed_over.csv``.
 
     Args:
         photographs: only rows with label 0 and a group are used.
@@ -180,16 +181,18 @@ class _Work:
             except ImageError as error:
                 self.passed_over[base.id] = str(error)
                 continue
-            if max(frame.shape[1:]) < SMALLEST_BASE:
-                height, width = frame.shape[1:]
-                reason = f"{width}x{height} pixels; the longer side must have {SMALLEST_BASE}"
-                self.passed_over[base.id] = reason
+            height, width = frame.shape[1:]
+            if max(height, width) < SMALLEST_BASE or min(height, width) < NARROWEST_BASE:
+                self.passed_over[base.id] = (
+                    f"{width}x{height} pixels; the longer side must have {SMALLEST_BASE}, the "
+                    f"shorter {NARROWEST_BASE}"
+                )
                 continue
             return base, frame.permute(1, 2, 0).contiguous().numpy()
         first = next(iter(self.passed_over.values()))
         raise ManifestError(
             f"none of the {len(self.bases)} photographs with label 0 can be used ({first}); "
-            f"give photographs of at least {SMALLEST_BASE} px that can be read"
+            f"give photographs of at least {SMALLEST_BASE} x {NARROWEST_BASE} px that can be read"
         )
 
 

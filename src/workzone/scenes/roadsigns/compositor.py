@@ -35,7 +35,7 @@ _SHADE = 0.25
 _THROWN_BACK = (0.05, 0.5)
 """Of a sign's light by day, what headlights bring of it after dark."""
 _SEEN = 0.5
-"""Cover from which a pixel belongs to a sign."""
+"""Of a sign's largest cover: pixels with more belong to it, also where it is a few blurred ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class SignObjects:
     @property
     def version(self) -> str:
         """By the drawings' contents."""
-        return f"signs 1 {self.drawings.digest}"
+        return f"signs 2 {self.drawings.digest}"
 
     def compose(
         self, photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int
@@ -100,6 +100,12 @@ def _any(drawings: tuple[Drawing, ...] | list[Drawing], rng: np.random.Generator
     return drawings[int(rng.integers(len(drawings)))]
 
 
+def _inside(cover: Pixels) -> npt.NDArray[np.bool_]:
+    """The pixels ``[h, w]`` that belong to a sign, of its cover ``[h, w, 1]``."""
+    inside: npt.NDArray[np.bool_] = cover[..., 0] > _SEEN * cover.max()
+    return inside
+
+
 class _Street:
     """A photograph that signs are put into, one by one."""
 
@@ -117,7 +123,7 @@ class _Street:
         self.noise = rng.uniform(0, 4)
 
     def add(self, mounted: Mounted, shown: Drawing, mount: Mount, rng: np.random.Generator) -> None:
-        """Put a sign in, nearer than those before."""
+        """Put a sign in."""
         post, sign = (self._softened(layer) for layer in (mounted.post, mounted.sign))
         light = self.gain * (rng.uniform(0.4, 0.75) if rng.random() < _SHADE else 1.0)
         thrown_back = 1.0
@@ -140,7 +146,7 @@ class _Street:
             cover = cover * (1 - cut)
         self.picture[window] = merged
         self.share[window] = np.maximum(self.share[window], cover)
-        self._note(seen[..., 0] > _SEEN, mounted, shown)
+        self._note(_inside(seen), mounted, shown)
 
     def _softened(self, layer: Pixels) -> Pixels:
         """As sharp as the photograph, and blurred by motion along the rows."""
@@ -161,9 +167,9 @@ class _Street:
         drawn, share = rng.random(), rng.uniform(0.1, 0.4)
         top, left = (int(rng.integers(a - b + 1)) for a, b in ((height, rows), (width, columns)))
         coarse = Image.fromarray(rng.standard_normal((5, 5), np.float32))
-        if drawn >= _HIDDEN or not (seen > _SEEN).any():
+        if drawn >= _HIDDEN or not seen.any():
             return None
-        inside = np.argwhere(seen[..., 0] > _SEEN)
+        inside = np.argwhere(_inside(seen))
         (row0, column0), (row1, column1) = inside.min(axis=0), inside.max(axis=0) + 1
         blob = np.full((rows, columns), -9.0, np.float32)
         size = (int(column1 - column0), int(row1 - row0))

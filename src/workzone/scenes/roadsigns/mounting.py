@@ -13,7 +13,7 @@ Pixels = npt.NDArray[np.float32]
 
 SUPERSAMPLING = 3
 SMALLEST, LARGEST = 12, 0.3
-"""Height of a sign: pixels, and of the photograph's height; all sizes between are alike likely, by
+"""Height of a sign: pixels, and of the photograph's shorter side; all sizes between are alike likely, by
 their logarithm."""
 _METALS = ((128, 130, 132), (96, 98, 100), (168, 170, 170), (60, 60, 62), (110, 84, 58))
 """Colours of posts; the last is wood."""
@@ -64,7 +64,7 @@ def _choose_mount(
     rng: np.random.Generator, size: tuple[int, int], horizon: float, eye: float
 ) -> Mount:
     width, height = size
-    side = math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST * height)))
+    side = math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST * min(size))))
     per_metre = side / rng.uniform(0.55, 1.2)
     on_post = rng.random() < 0.7
     foot = rng.uniform(1.2, 2.6) if on_post else rng.uniform(0.1, 0.6)  # metres above the ground
