@@ -92,7 +92,7 @@ def ship(
     held = {s.group for s in known if s.source in VALIDATION}
 
     def side(sample: Sample) -> str:
-        if sample.source == "composite" and sample.group in held:
+        if is_made(sample) and sample.group in held:
             return "not-val"
         return "val" if sample.source in VALIDATION else "train"
 
@@ -204,10 +204,8 @@ def main() -> None:
     if options.ship:
         three = [run for run in done if run["left_out"] in LEFT_OUT]
         ship(samples, groups, recipe, work, options.ship, three)
-    brief = [
-        {k: v for k, v in run.items() if k in ("seed", "left_out", "rows", "judged", "signs")}
-        for run in done
-    ]
+    told = ("seed", "left_out", "rows", "judged", "signs", "by height")
+    brief = [{name: run[name] for name in told if name in run} for run in done]
     table = summary(done) | {"still visible": still_visible(samples)}
     write_record(options.output, {"summary": table, "runs": brief})
 

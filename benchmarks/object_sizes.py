@@ -91,7 +91,7 @@ def recall_table(heights: dict[str, float], logits: dict[str, float]) -> dict[st
     table = {}
     for low, high in HEIGHTS:
         ids = [name for name, height in heights.items() if low <= height < high and name in logits]
-        found = sum(logits[name] > 0 for name in ids)
+        found = sum(bool(logits[name] > 0) for name in ids)
         table[named(low, high)] = {"photographs": len(ids), "found": found}
     return table
 
