@@ -13,8 +13,8 @@ Pixels = npt.NDArray[np.float32]
 
 SUPERSAMPLING = 3
 SMALLEST, LARGEST = 12, 0.3
-"""Height of a sign: pixels, and of the photograph's shorter side; all sizes between are alike likely, by
-their logarithm."""
+"""Height of a sign: pixels, and of the photograph's shorter side; all sizes between are alike
+likely, by their logarithm."""
 _METALS = ((128, 130, 132), (96, 98, 100), (168, 170, 170), (60, 60, 62), (110, 84, 58))
 """Colours of posts; the last is wood."""
 _OVERLAP = 0.02
