@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from workzone.features.store import FeatureStore
 from workzone.model.base import AnyDetector
 from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput
+from workzone.model.make import make_detector
 from workzone.model.presets import Preset
 from workzone.scenes import write_scenes
 from workzone.scenes.composites import write_composites
@@ -196,7 +198,8 @@ def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> AnyDetec
     """The last training of `workzone train --preset NAME`: on all rows, without validation."""
     config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
-        stage = Session().stage("everything", config.run)
+        session = Session(make_detector=functools.partial(make_detector, backbone=recipe.backbone))
+        stage = session.stage("everything", config.run)
         return train_detector(examples, rows, config, shown, stage, validation=None).detector
 
 

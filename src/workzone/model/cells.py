@@ -19,7 +19,7 @@ from torch import nn
 from workzone.backbones.lite import load_tail
 from workzone.backbones.names import Variant
 from workzone.errors import UsageError
-from workzone.model.cells_config import TRUNKS, CellHeadConfig
+from workzone.model.cells_config import CellHeadConfig, trunk_of
 
 STYLE_SHARE = 0.3
 """Both parameters of the beta distribution that MixStyle draws its shares from, as the paper's
@@ -44,7 +44,7 @@ class Tail(nn.Sequential):
     """
 
     def __init__(self, variant: Variant) -> None:
-        """Make random weights; :meth:`start` brings those of ImageNet."""
+        """Make random weights; :meth:`start` brings those of the backbone."""
         inside, outside, last = variant.tail_widths
         super().__init__(
             nn.Conv2d(variant.trunk_width, inside, 1),
@@ -75,7 +75,7 @@ class Tail(nn.Sequential):
 
     @torch.no_grad()
     def start(self) -> None:
-        """Take the weights that came with the embedded backbone."""
+        """Take the weights that come with the backbone."""
         for own, given in zip(self.parameters(), load_tail(self.variant), strict=True):
             own.copy_(given)
 
@@ -89,8 +89,13 @@ class CellHead(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, config: CellHeadConfig) -> None:
-        """Make the layers; cells start near a logit of `FIRST_BIAS`."""
+    def __init__(self, config: CellHeadConfig, *, backbone: str = "") -> None:
+        """Make the layers; cells start near a logit of `FIRST_BIAS`.
+
+        Args:
+            config: their shape.
+            backbone: name of the trunk whose end the tail starts as; "": ImageNet's of that width.
+        """
         super().__init__()
         if config.width < 1:
             raise UsageError("cells: the width of the grid is needed: give width")
@@ -98,7 +103,7 @@ class CellHead(nn.Module):
         width = config.judged_width
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.tail = Tail(TRUNKS[config.width]) if config.tail else None
+        self.tail = Tail(trunk_of(backbone, config.width)) if config.tail else None
         self.hidden = nn.Linear(width, config.hidden) if config.hidden else None
         self.classifier = nn.Linear(config.hidden or width, 1)
         if self.hidden is None:  # else all of it would start from the noise of 1280 weights

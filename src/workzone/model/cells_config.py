@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workzone.backbones.names import HEAD_WIDTH, VARIANTS
+from workzone.backbones.names import HEAD_WIDTH, VARIANTS, Variant
 from workzone.errors import UsageError
 
-TRUNKS = {variant.trunk_width: variant for variant in VARIANTS}
+TRUNKS = {variant.trunk_width: variant for variant in VARIANTS if not variant.tuned_from}
 """The embedded backbones that a tail goes on from, by the width of their trunks."""
+
+
+def trunk_of(backbone: str, width: int) -> Variant:
+    """The embedded backbone of a trunk's name, or of its width where it has another name."""
+    return next((variant for variant in VARIANTS if variant.trunk == backbone), TRUNKS[width])
 
 
 CELL_MASKS = 2
@@ -20,7 +25,7 @@ class CellHeadConfig:
     """Shape of a dense head on the cells of the whole frame."""
 
     width: int = 0  # D of the grid; 0: taken from it when training starts
-    tail: bool = False  # learn what comes after a trunk too, from its ImageNet weights on
+    tail: bool = False  # learn what comes after a trunk too, from the backbone's weights on
     hidden: int = 16  # units of the one hidden layer; 0: none, a linear head
     top: int = 4  # cells whose mean logit is the image's
     dropout: float = 0.2  # of channels, the same ones in all cells of a batch, 0..1

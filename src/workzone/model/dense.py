@@ -22,8 +22,8 @@ class DenseDetector(AnyDetector):
     feature_mean: torch.Tensor
     feature_scale: torch.Tensor
 
-    def __init__(self, config: DetectorConfig) -> None:
-        """Make the layers.
+    def __init__(self, config: DetectorConfig, *, backbone: str = "") -> None:
+        """Make the layers; of ``backbone`` see `CellHead`.
 
         Raises:
             UsageError: the configuration has no cells, or no width.
@@ -36,7 +36,7 @@ class DenseDetector(AnyDetector):
         # Read by nothing, but bundles hold them: their identity is that of all weights.
         self.register_buffer("feature_mean", torch.zeros(config.width))
         self.register_buffer("feature_scale", torch.ones(config.width))
-        self.cells = CellHead(config.cells)
+        self.cells = CellHead(config.cells, backbone=backbone)
 
     def run(self, given: DetectorInput) -> DetectorOutput:
         """Judge cells, and the image by the strongest, see `CellHead.forward`.

@@ -27,6 +27,7 @@ from workzone.features.text import text_vectors
 from workzone.features.text_model import load_sentence_model
 from workzone.features.text_spec import clean
 from workzone.model.kernels import log_attention_kernel
+from workzone.model.make import make_detector
 from workzone.model.metadata.config import refuse_leaking
 from workzone.train.distillation import check_teacher, read_teacher, taught
 from workzone.train.feed.examples import Examples, Rows, copy_rows
@@ -161,7 +162,10 @@ def begin_session(
     backbone: Backbone, spec: FeatureSpec, config: TrainConfig, together: Processes | None = None
 ) -> Session:
     """A session that keeps nothing yet, with the detector that ``config`` asks for."""
-    session = Session(processes=together or Processes())
+    session = Session(
+        processes=together or Processes(),
+        make_detector=functools.partial(make_detector, backbone=spec.backbone),
+    )
     if config.tuning is not None:
         session.make_detector = functools.partial(
             PixelDetector, backbone=backbone, spec=spec, tuning=config.tuning

@@ -63,7 +63,7 @@ class PixelDetector(AnyDetector):
         """
         super().__init__()
         self.config = config
-        self.detector = make_detector(config)
+        self.detector = make_detector(config, backbone=spec.backbone)
         self.tuning = tuning
         if isinstance(tuning, AdapterConfig):
             self.backbone = adapt(backbone, tuning)
