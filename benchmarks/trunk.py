@@ -4,7 +4,7 @@
         [--ship src/workzone/weights/lite0-road]
 
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights). It learns from
-composites (traffic signs, and drawn work zones) in photographs without road work whose licence lets
+composites (traffic signs, and work zones, drawn and rendered) in photographs without road work whose licence lets
 weights be passed on, from drawn scenes, with signs and without, and from those photographs as they
 are. No photograph of a source that `accuracy.py` leaves out plays a part, so that one backbone
 serves all of its folds.
@@ -44,14 +44,24 @@ from workzone.data.manifest import Manifest, read_manifest
 from workzone.model.presets import preset
 from workzone.scenes import write_scenes
 from workzone.scenes.composites import write_composites
+from workzone.scenes.rendered.compose import RenderedObjects
+from workzone.scenes.rendered.faces import DrawnFaces
+from workzone.scenes.rendered.library import CutoutLibrary
 from workzone.scenes.roadsigns.compositor import SignObjects
 from workzone.scenes.roadsigns.drawings import read_drawings
 from workzone.types import OBJECT_CLASSES
 from workzone.views import preprocess, sample_bytes
 
-SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES, EMPTY = 5000, 600, 1000, 400, 300
+SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES, EMPTY = 5000, 600, 1500, 400, 300
 """Pictures that are made; the last are streets for signs."""
-SHARES = {"signs": 5, "signs-scenes": 1, "composites": 2, "scenes": 1, "photographs": 1.5}
+SHARES = {
+    "signs": 4.0,
+    "signs-scenes": 0.8,
+    "composites": 2.0,
+    "rendered": 3.0,
+    "scenes": 1.0,
+    "photographs": 1.5,
+}
 """How often a tile is of them."""
 FROZEN = 4
 """Of the network's parts: stem, its activation, and two stages."""
@@ -121,7 +131,9 @@ def _parts(model: Any) -> Iterator[nn.Module]:
     yield from (model.conv_stem, model.bn1, *model.blocks, model.conv_head, model.bn2)
 
 
-def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, Manifest], Manifest]:
+def gather(
+    photos: Sequence[Path], signs: Path, cutouts: Path, work: Path
+) -> tuple[dict[str, Manifest], Manifest]:
     """What is learned from, and the composites that are held back."""
     real, allowed = gather_folders(photos, work)
     learned = [
@@ -131,7 +143,9 @@ def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, M
     ]
     bases = streets(learned, work / "streets.parquet")
     empty = read_manifest(write_scenes(work / "empty", count=EMPTY, seed=21, positive_share=0))
-    faces = SignObjects(read_drawings(signs, part="learned"))
+    drawings = read_drawings(signs, part="learned")
+    faces = SignObjects(drawings)
+    things = RenderedObjects(CutoutLibrary(cutouts, DrawnFaces(drawings)))
     made = {
         "scenes": read_manifest(write_scenes(work / "scenes", count=SCENES, seed=22)),
         "photographs": Manifest(learned, work),
@@ -140,6 +154,7 @@ def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[dict[str, M
         ("signs", bases, SIGNS, 31, faces),
         ("signs-scenes", empty, SIGNS_IN_SCENES, 32, faces),
         ("composites", bases, WORK_ZONES, 33, None),
+        ("rendered", bases, WORK_ZONES, 34, things),
     ):
         written = write_composites(base, work / name, count=count, seed=seed, compositor=objects)
         made[name] = read_manifest(written.manifest)
@@ -220,13 +235,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, default=Path("runs/trunk"))
+    parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
     parser.add_argument("--tiles", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", type=Path, help="folder for the weights")
     options = parser.parse_args()
     progress.enabled = True
-    made, held_back = gather(options.photos, options.signs, options.work)
+    made, held_back = gather(options.photos, options.signs, options.cutouts, options.work)
     network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
     if options.ship:
         options.ship.mkdir(parents=True, exist_ok=True)
