@@ -1,13 +1,13 @@
 """The backbone ``lite0-road``: the embedded one, tuned on tiles of made pictures.
 
     python benchmarks/trunk.py data more --signs package -o benchmarks/results/trunk.json
-        [--ship src/workzone/weights/lite0-road]
+        [--cutouts FOLDER] [--ship src/workzone/weights/lite0-road]
 
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights). It learns from
-composites (traffic signs, and work zones, drawn and rendered) in photographs without road work whose licence lets
-weights be passed on, from drawn scenes, with signs and without, and from those photographs as they
-are. No photograph of a source that `accuracy.py` leaves out plays a part, so that one backbone
-serves all of its folds.
+composites (traffic signs, and work zones, drawn and rendered) in photographs without road work
+whose licence lets weights be passed on, from drawn scenes, with signs and without, and from those
+photographs as they are. No photograph of a source that `accuracy.py` leaves out plays a part, so
+that one backbone serves all of its folds. ``--cutouts`` is where rendered things are kept.
 
 Each of the six classes of objects, and any of them, is learned cell by cell, on tiles of 192 px at
 0.4 to 1.4 times the picture's scale. The stem and the first two stages stay as ImageNet left
