@@ -1,19 +1,19 @@
 """The default model's recipe on sources it never saw, and the model that is shipped.
 
     python benchmarks/accuracy.py data more --signs package -o benchmarks/results/accuracy.json
-        [--ship FOLDER]
+        [--cutouts FOLDER] [--ship FOLDER]
 
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights) and
 ``boxes.csv`` (see boxes.py); ``--signs`` names the drawings of traffic signs (docs/signs.md).
 Leave one source out: trained on everything else whose licence lets weights be passed on, tested on
 one family of sources (`FOLDS` in recipe.py: three with both labels, two for false alarms).
 Photographs with road work have boxes for masks. Composites (drawn work zones, and signs, in
-photographs without road work, never in one of a source left out) and drawn scenes are trained on
-too. The recipe is that of ``--preset dense``, and the cut is 0.5; what a calibration on sources
-left out is worth is told beside it. Each model is judged on the photographs as they are, with
-smaller and larger views, as the subnet would send them, on composites of signs that nothing was
-learned from, and by the height of the largest object. What was done is not done again: a work
-folder is for one preset.
+photographs without road work, never in one of a source left out; drawn or rendered, ``--pasted``)
+and drawn scenes are trained on too. The recipe is that of ``--preset dense``, and the cut is 0.5;
+what a calibration on sources left out is worth is told beside it. Each model is judged on the
+photographs as they are, with smaller and larger views, as the subnet would send them, on composites
+of signs that nothing was learned from, and by the height of the largest object. What was done is
+not done again, and jobs may share a work folder (``--first-seed``), which is for one preset.
 
 ``--ship`` then trains on all rows that may be, and writes the bundle, calibrated on the three
 folds.
@@ -25,7 +25,7 @@ import argparse
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,10 @@ from photographs import LEFT_OUT
 from recipe import (
     ALL_LEFT_OUT,
     BOTH,
-    COPIES,
     FOLDS,
-    LEARNED,
-    SCALES,
-    VIEWS,
+    HALVES,
+    PASTED,
+    Floats,
     absolute,
     gather,
     held_back_signs,
@@ -55,6 +54,7 @@ from recipe import (
     learn,
     learned_from,
     logits,
+    looks_of,
     settings,
     spec_of,
 )
@@ -71,10 +71,6 @@ from workzone.subnet.challenge import LEVEL, write_challenge
 from workzone.train.job import examples_of, train
 from workzone.types import Sample
 
-SIZES = (256, 384, LEARNED, 768)
-"""Shorter sides of the views that models are judged on, in pixels."""
-SIGN_SIZES = (LEARNED, 768)
-"""And on signs."""
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 
@@ -98,9 +94,9 @@ def ship(
 
     rows = [dataclasses.replace(s, split=side(s)) for s in known]
     backbone = load_backbone(recipe.backbone)
-    manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, LEARNED)
-    config = settings(recipe, 0)
-    trained = train(manifest, backbone, spec, work / "features", config, copies=COPIES)
+    manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, recipe.layout.view_size)
+    config, copies = settings(recipe, 0), looks_of(recipe).copies
+    trained = train(manifest, backbone, spec, work / "features", config, copies=copies)
     calibration = calibration_of(runs)
     cut = dataclasses.asdict(threshold_of(runs, calibration))
     bundle = dataclasses.replace(
@@ -119,15 +115,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
+    parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
+    parser.add_argument("--pasted", choices=PASTED, default="all")
+    parser.add_argument("--folds", nargs="+", choices=FOLDS, default=tuple(FOLDS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--preset", default="dense")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
     work.mkdir(parents=True, exist_ok=True)
-    everything, groups = gather(options.photos, options.signs, work)
+    everything, groups = gather(options.photos, options.signs, options.cutouts, work)
     recipe = preset(options.preset)
+    looks, own_size = looks_of(recipe), recipe.layout.view_size
     backbone = load_backbone(recipe.backbone)
 
     def stored(rows: Manifest, size: int, copies: int = 0) -> FeatureStore:
@@ -143,64 +144,60 @@ def main() -> None:
     challenge = write_challenge(
         Manifest([s for s in tested if of_three(s)], work), work / "challenge"
     )
-    stores = {size: stored(Manifest(tested, work), size) for size in SIZES}
-    of_signs = {size: stored(Manifest(signs, work), size) for size in SIGN_SIZES}
-    of_challenge = stored(challenge, LEARNED)
+    stores = {size: stored(Manifest(tested, work), size) for size in looks.sizes}
+    of_signs = {size: stored(Manifest(signs, work), size) for size in looks.sign_sizes}
+    of_challenge = stored(challenge, own_size)
     learned = examples_of(
         samples,
         work,
-        stored(Manifest(samples, work), LEARNED, COPIES),
+        stored(Manifest(samples, work), own_size, looks.copies),
         settings(recipe, 0),
-        copies=COPIES,
+        copies=looks.copies,
     )
     heights, boxes = sign_heights(twins), box_heights(tested, options.photos)
     journal = work / "accuracy.jsonl"
-    done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
-    for seed in range(options.seeds):
-        for name, starts in FOLDS.items():
-            key = {"seed": seed, "left_out": name}
-            if any(key.items() <= row.items() for row in done):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for name in options.folds:
+            key = {"seed": seed, "left_out": name, "pasted": options.pasted}
+            if any(key.items() <= row.items() for row in read_journal(journal)):
                 continue
-            rows = learned_from(samples, groups, name)
-            file = work / "detectors" / f"{name}-{seed}.safetensors"
+            rows = learned_from(samples, groups, name, options.pasted)
+            file = work / "detectors" / f"{name}-{options.pasted}-{seed}.safetensors"
             detector = kept(file, recipe, functools.partial(learn, learned, rows, recipe, seed))
-            test = [s for s in tested if (s.group or "").startswith(starts)]
-            found = {size: logits(detector, stores[size], test) for size in SIZES}
+            test = [s for s in tested if (s.group or "").startswith(FOLDS[name])]
+            found = {size: logits(detector, stores[size], test) for size in looks.sizes}
             row = key | {
                 "rows": len(rows),
                 "labels": [s.label for s in test],
                 "groups": [s.group for s in test],
-                "logits": found[LEARNED][BOTH].round(4).tolist(),
-                "signs": {
-                    f"{size} px{scale}": sign_table(heights, part)
-                    for size, store in of_signs.items()
-                    for scale, part in logits(detector, store, signs).items()
-                    if scale in (BOTH, VIEWS)
-                },
-                "by height": {
-                    f"{size} px": recall_table(boxes, dict(zip(ids(test), part[BOTH], strict=True)))
-                    for size, part in found.items()
-                },
+                "logits": rounded(found[own_size][BOTH]),
+                "logits by size": by_size(found, rounded),
+                "signs": by_size(
+                    {size: logits(detector, store, signs) for size, store in of_signs.items()},
+                    functools.partial(sign_table, heights),
+                ),
+                "by height": by_size(
+                    found,
+                    lambda part, names=ids(test): recall_table(
+                        boxes, dict(zip(names, part, strict=True))
+                    ),
+                ),
             }
             if name in LEFT_OUT:
-                row["judged"] = {
-                    f"{size} px{scale}": figures(test, found[size][scale])
-                    for size in SIZES
-                    for scale in SCALES
-                }
-                sent = [s for s in challenge if (s.group or "").startswith(starts)]
-                of_sent = logits(detector, of_challenge, sent)[BOTH]
-                row["judged"] |= challenge_figures(sent, of_sent)
+                row["judged"] = by_size(found, functools.partial(figures, test))
+                sent = [s for s in challenge if (s.group or "").startswith(FOLDS[name])]
+                of_sent = logits(detector, of_challenge, sent)
+                row["judged"] |= challenge_figures(sent, of_sent[BOTH])
                 row |= {
                     "levels": [int(s.extra[LEVEL]) for s in sent],
                     "challenge labels": [s.label for s in sent],
                     "challenge groups": [s.group for s in sent],
-                    "challenge logits": of_sent.round(4).tolist(),
+                    "challenge logits": rounded(of_sent[BOTH]),
                 }
-            done.append(row)
-            with journal.open("a") as lines:
-                lines.write(json.dumps(row) + "\n")
+            with journal.open("ab", buffering=0) as lines:  # whole lines, of any number of jobs
+                lines.write(json.dumps(row).encode() + b"\n")
             print(key, row.get("judged"), row["signs"], flush=True)
+    done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
     if options.ship:
         three = [run for run in done if run["left_out"] in LEFT_OUT]
         ship(samples, groups, recipe, work, options.ship, three)
@@ -208,6 +205,26 @@ def main() -> None:
     brief = [{name: run[name] for name in told if name in run} for run in done]
     table = summary(done) | {"still visible": still_visible(samples)}
     write_record(options.output, {"summary": table, "runs": brief})
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """What is done."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rounded(values: Floats) -> list[float]:
+    """Logits, for the record."""
+    return [float(value) for value in values.round(4)]
+
+
+def by_size(found: dict[int, dict[str, Floats]], judge: Callable[[Floats], Any]) -> dict[str, Any]:
+    """What is judged of the logits of each size of views, and of each scale."""
+    return {
+        f"{size} px{scale}": judge(part)
+        for size, parts in found.items()
+        for scale, part in parts.items()
+        if scale != HALVES
+    }
 
 
 def of_three(sample: Sample) -> bool:

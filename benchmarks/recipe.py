@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from workzone.model.make import make_detector
 from workzone.model.presets import Preset
 from workzone.scenes import write_scenes
 from workzone.scenes.composites import write_composites
+from workzone.scenes.rendered.compose import RenderedObjects
+from workzone.scenes.rendered.faces import DrawnFaces
+from workzone.scenes.rendered.library import CutoutLibrary
 from workzone.scenes.roadsigns.compositor import SignObjects
 from workzone.scenes.roadsigns.drawings import read_drawings
 from workzone.train.feed.examples import Examples, Rows
@@ -45,19 +49,41 @@ FOLDS = LEFT_OUT | ORDINARY
 """Sources left out, by how their groups' names begin."""
 ALL_LEFT_OUT = tuple(start for starts in FOLDS.values() for start in starts)
 
-COMPOSITES, SIGNS, SCENES, HELD_BACK = 600, 800, 200, 600
-"""Pictures that are made: of work zones in photographs, of signs in them, drawn; and of signs to
-judge on."""
+COMPOSITES, RENDERED, SIGNS, SCENES, HELD_BACK = 600, 600, 800, 200, 600
+"""Pictures that are made: of work zones in photographs, drawn and rendered, of signs in them, and
+drawn as a whole; and of signs to judge on."""
+PASTED = ("drawn", "rendered", "both", "all")
+"""Which composites of work zones are learned from; "both" are as many as either alone."""
 CLOSE_UPS = ("kagan", "kroad", "sc-")
 """Thumbnails and pictures of single signs: no street to put anything into."""
-MADE = {"composite": 0.5, "signs": 0.5, "scenes": 0.5}
+MADE = {"composite": 0.5, "rendered": 0.5, "signs": 0.5, "scenes": 0.5}
 """What a picture that was made weighs, where a photograph weighs 1."""
-LEARNED = 512
-"""Of the views that models learn from: pixels of the shorter side."""
-SCALES = BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
-"""What a size is judged by: views and their halves, or either."""
-COPIES, AUGMENTATION = 6, Augmentation(recipe="varied")
-"""Of each image that is learned from: three mild ones and three challenges."""
+BOTH, VIEWS, HALVES = ("", " alone", " halves alone")
+"""What a size is judged by: all that the model has, views alone, or their halves alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How a preset's models see images while they learn, and while they are judged."""
+
+    copies: int  # of each image that is learned from
+    augmentation: Augmentation
+    sizes: tuple[int, ...]  # pixels of the shorter side
+    sign_sizes: tuple[int, ...]  # of composites of signs
+
+
+FRAMES = Looks(
+    copies=6,  # three mild ones and three challenges
+    augmentation=Augmentation(recipe="varied"),
+    sizes=(384, 512, 576, 768),
+    sign_sizes=(512, 576, 768),
+)
+LOOKS = {
+    "dense-224": Looks(
+        copies=12, augmentation=Augmentation(recipe="challenge"), sizes=(288,), sign_sizes=(288,)
+    )
+}
+"""By preset, where not `FRAMES`."""
 
 
 def absolute(sample: Sample, root: Path, **changes: Any) -> Sample:
@@ -122,7 +148,9 @@ def rows_of(
     return [s for s in known if setting == "all" or s.id in allowed], test
 
 
-def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[list[Sample], set[str]]:
+def gather(
+    photos: Sequence[Path], signs: Path, cutouts: Path, work: Path
+) -> tuple[list[Sample], set[str]]:
     """Photographs, composites, signs, scenes; and the groups that shipped weights may learn from.
 
     All that is made has its streets from photographs of those groups.
@@ -135,9 +163,15 @@ def gather(photos: Sequence[Path], signs: Path, work: Path) -> tuple[list[Sample
     drawn = read_manifest(write_scenes(work / "scenes", count=SCENES, seed=0))
     made = [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
     bases = streets([s for s in real if s.id in allowed], work / "streets.parquet")
-    faces = SignObjects(read_drawings(signs, part="learned"))
+    drawings = read_drawings(signs, part="learned")
+    rendered = RenderedObjects(CutoutLibrary(cutouts, DrawnFaces(drawings)))
     for seed, (name, source, count, compositor) in enumerate(
-        (("composites", "composite", COMPOSITES, None), ("signs", "signs", SIGNS, faces)), start=1
+        (
+            ("composites", "composite", COMPOSITES, None),
+            ("signs", "signs", SIGNS, SignObjects(drawings)),
+            ("rendered", "rendered", RENDERED, rendered),
+        ),
+        start=1,
     ):
         pasted = write_composites(
             bases, work / name, count=count, seed=seed, compositor=compositor
@@ -174,17 +208,42 @@ def is_made(sample: Sample) -> bool:
     return sample.source in MADE
 
 
-def learned_from(samples: Sequence[Sample], groups: set[str] | None, left_out: str) -> Rows:
-    """The rows that a model may see: composites have the groups of their photographs."""
+def learned_from(
+    samples: Sequence[Sample], groups: set[str], left_out: str, pasted: str = "all"
+) -> Rows:
+    """The rows that a model may see: composites have the groups of their photographs.
+
+    Args:
+        samples: all that `gather` found.
+        groups: that shipped weights may learn from.
+        left_out: one of `FOLDS`.
+        pasted: one of `PASTED`.
+    """
     starts = FOLDS[left_out]
+    wanted = set(_wanted(samples, pasted))
     return np.array(
         [
             row
             for row, s in enumerate(samples)
             if not (s.group or "").startswith(starts)
-            and (groups is None or s.source == "scenes" or s.group in groups)
+            and (s.source == "scenes" or s.group in groups)
+            and row in wanted
         ]
     )
+
+
+def _wanted(samples: Sequence[Sample], pasted: str) -> list[int]:
+    """Rows without the composites that are left aside."""
+    kinds = {"drawn": "composite", "rendered": "rendered"}
+    rows = {
+        kind: [row for row, s in enumerate(samples) if s.source == kind] for kind in kinds.values()
+    }
+    others = [row for row, s in enumerate(samples) if s.source not in rows]
+    if pasted in kinds:
+        return others + rows[kinds[pasted]]
+    for kind, found in rows.items():
+        rows[kind] = found[: len(found) // 2] if pasted == "both" else found
+    return others + [row for found in rows.values() for row in found]
 
 
 def settings(recipe: Preset, seed: int) -> TrainConfig:
@@ -217,9 +276,9 @@ def kept(file: Path, recipe: Preset, train_one: Callable[[], AnyDetector]) -> De
 def logits(
     detector: DenseDetector, store: FeatureStore, test: Sequence[Sample]
 ) -> dict[str, Floats]:
-    """Of road work, one per image: as the detector has it, and of either scale alone."""
+    """Of road work, one per image: as the detector has it, and of either scale where it has two."""
     head = detector.cells
-    parts: dict[str, list[Floats]] = {scale: [] for scale in SCALES}
+    parts: dict[str, list[Floats]] = {}
     for part in torch.tensor([store.row(s.content_hash or "") for s in test]).split(64):
         given = DetectorInput(
             features=store.mapped("pooled")[part].float(),
@@ -229,12 +288,18 @@ def logits(
         )
         with torch.no_grad():
             output = detector.run(given)
-        parts[BOTH].append((output.logits[:, 1] - output.logits[:, 0]).double().numpy())
+        found = {BOTH: output.logits[:, 1] - output.logits[:, 0]}
         for scale, cells in ((VIEWS, output.cells), (HALVES, output.half_cells)):
-            assert cells is not None
-            strongest = head.strongest(cells.flatten(1)).values
-            parts[scale].append(strongest.mean(dim=1).double().numpy())
+            if cells is not None and output.half_cells is not None:
+                found[scale] = head.strongest(cells.flatten(1)).values.mean(dim=1)
+        for scale, values in found.items():
+            parts.setdefault(scale, []).append(values.double().numpy())
     return {scale: np.concatenate(found) for scale, found in parts.items()}
+
+
+def looks_of(recipe: Preset) -> Looks:
+    """See `Looks`."""
+    return LOOKS.get(recipe.name, FRAMES)
 
 
 def spec_of(recipe: Preset, backbone: Backbone, size: int) -> FeatureSpec:
@@ -246,5 +311,5 @@ def spec_of(recipe: Preset, backbone: Backbone, size: int) -> FeatureSpec:
         layout=layout,
         pooling=recipe.pooling,
         grid_views=views,
-        augmentation=AUGMENTATION,
+        augmentation=looks_of(recipe).augmentation,
     )

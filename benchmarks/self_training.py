@@ -78,7 +78,7 @@ def with_labels(
     return dataclasses.replace(
         examples,
         labels=torch.tensor([s.label for s in relabelled]),
-        rows=copy_rows(store, relabelled, masks, copies=recipe.COPIES),
+        rows=copy_rows(store, relabelled, masks, copies=recipe.FRAMES.copies),
         masks=masks,
         samples=relabelled,
     )
@@ -89,18 +89,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
+    parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy-dense"))
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work
-    samples, groups = recipe.gather(options.photos, options.signs, work)
+    samples, groups = recipe.gather(options.photos, options.signs, options.cutouts, work)
     backbone = load_backbone(RECIPE.backbone)
-    spec = recipe.spec_of(RECIPE, backbone, recipe.LEARNED)
+    spec = recipe.spec_of(RECIPE, backbone, RECIPE.layout.view_size)
     everything = Manifest(samples, work)
-    store = Extraction(everything, backbone, spec, work / "features", copies=recipe.COPIES).run()
-    examples = examples_of(samples, work, store, recipe.settings(RECIPE, 0), copies=recipe.COPIES)
+    store = Extraction(
+        everything, backbone, spec, work / "features", copies=recipe.FRAMES.copies
+    ).run()
+    examples = examples_of(
+        samples, work, store, recipe.settings(RECIPE, 0), copies=recipe.FRAMES.copies
+    )
     tested = [s for s in samples if not recipe.is_made(s) and (s.group or "").startswith(STARTS)]
     challenge = list(write_challenge(Manifest(tested, work), work / "challenge"))
     before = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from workzone.data.challenge import TURN, distorted, draw_changes
 from workzone.data.manifest import Manifest
 from workzone.data.masks import load_masks
 from workzone.types import OBJECT_CLASSES, Box
@@ -21,8 +22,10 @@ Pixels = npt.NDArray[np.float32]
 
 TILE = 192
 """Pixels a side."""
-SCALES = (0.4, 1.4)
+SCALES = (0.3, 1.4)
 """Pixels of a tile per pixel of the picture."""
+SENT = 0.3
+"""Of tiles: turned and distorted as the subnet's validator does it."""
 AIMED = 0.8
 """Of tiles: an object is in it, where the picture has one."""
 SMALLEST = 96
@@ -86,15 +89,18 @@ def draw_tile(picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Pixel
             scale = min(scale, 0.9 * TILE / size)
         reach = 0.42 * TILE / scale
         middle = np.array((column, row)) + rng.uniform(-reach, reach, 2)
+    sent = rng.random() < SENT
     side = min(TILE / scale, 1.6 * max(height, width))
-    step, angle = side / TILE, rng.normal(0, 0.04)
+    step = side / TILE
+    angle = math.radians(rng.uniform(-TURN, TURN)) if sent else rng.normal(0, 0.04)
     cos, sin = step * math.cos(angle), step * math.sin(angle)
     half = TILE / 2
     place = (
         *(cos, -sin, middle[0] - half * cos + half * sin),
         *(sin, cos, middle[1] - half * sin - half * cos),
     )
-    pixels = _changed(_cut(Image.fromarray(picture.pixels), place, step), rng)
+    pixels = _cut(Image.fromarray(picture.pixels), place, step)
+    pixels = _sent(pixels, rng) if sent else _changed(pixels, rng)
     masks = np.zeros((len(OBJECT_CLASSES), TILE, TILE), np.float32)
     if picture.masks is not None:
         for channel, bits in enumerate(picture.masks):
@@ -134,6 +140,13 @@ def _cut(picture: Image.Image, place: Sequence[float], step: float) -> Pixels:
     return np.asarray(tile, np.float32)
 
 
+def _sent(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Distorted, and coded as it is sent."""
+    changes = draw_changes(rng, level=int(rng.integers(2, 4)), width=TILE, height=TILE)
+    image = torch.from_numpy(pixels.round().astype(np.uint8).transpose(2, 0, 1))
+    return _coded(distorted(image, changes).numpy().transpose(1, 2, 0), 75)
+
+
 def _changed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Other light, colours, noise and coding."""
     bright = (pixels - 127.5) * rng.uniform(0.7, 1.25) + 127.5 * rng.uniform(0.7, 1.25)
@@ -142,9 +155,14 @@ def _changed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         bright = 0.7 * bright.mean(axis=-1, keepdims=True) + 0.3 * bright
     if rng.random() < 0.3:
         bright = bright + rng.normal(0, rng.uniform(1, 10), bright.shape)
-    coded = bright.clip(0, 255).astype(np.uint8)
+    plain = bright.clip(0, 255).astype(np.uint8)
     if rng.random() < 0.5:
-        buffer = io.BytesIO()
-        Image.fromarray(coded).save(buffer, format="JPEG", quality=int(rng.integers(35, 92)))
-        coded = np.asarray(Image.open(buffer))
-    return coded.astype(np.float32)
+        return _coded(plain, int(rng.integers(35, 92)))
+    return plain.astype(np.float32)
+
+
+def _coded(pixels: npt.NDArray[np.uint8], quality: int) -> Pixels:
+    """After a JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
+    return np.asarray(Image.open(buffer), np.float32)

@@ -194,7 +194,7 @@ def apply_changes(frame: torch.Tensor, changes: Changes) -> torch.Tensor:
         small = Image.fromarray(square.numpy()).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
     image = turned_and_cropped(frame, changes)
-    return _distorted((image * 255).clamp(0, 255).to(torch.uint8), changes)
+    return distorted((image * 255).clamp(0, 255).to(torch.uint8), changes)
 
 
 def turned_and_cropped(image: torch.Tensor, changes: Changes) -> torch.Tensor:
@@ -219,8 +219,16 @@ def turned_and_cropped(image: torch.Tensor, changes: Changes) -> torch.Tensor:
     return image
 
 
-def _distorted(image: torch.Tensor, changes: Changes) -> torch.Tensor:
-    """The distortions in their order; a fraction of a level is cut off after the first two."""
+def distorted(image: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """Colour, contrast, resolution, noise and blur, in the validator's order.
+
+    Args:
+        image: uint8 ``[3, S, S]``; it sends 224 x 224.
+        changes: what to do.
+
+    Returns:
+        uint8 of the same shape; a fraction of a level is cut off after the first two.
+    """
     if changes.saturation != 1:
         ycbcr = _to_ycbcr(image)
         ycbcr[1:] = 0.5 + (ycbcr[1:] - 0.5) * changes.saturation
@@ -228,8 +236,8 @@ def _distorted(image: torch.Tensor, changes: Changes) -> torch.Tensor:
     if changes.contrast != 1:
         image = (image.float() * changes.contrast).to(torch.uint8)
     if changes.shrink != 1:
-        small = SIDE // changes.shrink
-        for side in (small, SIDE):  # without antialiasing, as OpenCV resizes
+        whole = image.shape[-1]
+        for side in (whole // changes.shrink, whole):  # without antialiasing, as OpenCV resizes
             image = F.interpolate(image[None], (side, side), mode="bilinear")[0]
     if changes.noise:
         ycbcr = _to_ycbcr(image)
