@@ -49,11 +49,11 @@ FOLDS = LEFT_OUT | ORDINARY
 """Sources left out, by how their groups' names begin."""
 ALL_LEFT_OUT = tuple(start for starts in FOLDS.values() for start in starts)
 
-COMPOSITES, RENDERED, SIGNS, SCENES, HELD_BACK = 600, 600, 800, 200, 600
+COMPOSITES, RENDERED, SIGNS, SCENES, HELD_BACK = 600, 400, 800, 200, 600
 """Pictures that are made: of work zones in photographs, drawn and rendered, of signs in them, and
 drawn as a whole; and of signs to judge on."""
 PASTED = ("drawn", "rendered", "both", "all")
-"""Which composites of work zones are learned from; "both" are as many as either alone."""
+"""Which composites of work zones are learned from; the first three are alike many."""
 CLOSE_UPS = ("kagan", "kroad", "sc-")
 """Thumbnails and pictures of single signs: no street to put anything into."""
 MADE = {"composite": 0.5, "rendered": 0.5, "signs": 0.5, "scenes": 0.5}
@@ -73,7 +73,7 @@ class Looks:
 
 
 FRAMES = Looks(
-    copies=6,  # three mild ones and three challenges
+    copies=4,  # two mild ones and two challenges
     augmentation=Augmentation(recipe="varied"),
     sizes=(384, 512, 576, 768),
     sign_sizes=(512, 576, 768),
@@ -238,12 +238,12 @@ def _wanted(samples: Sequence[Sample], pasted: str) -> list[int]:
     rows = {
         kind: [row for row, s in enumerate(samples) if s.source == kind] for kind in kinds.values()
     }
-    others = [row for row, s in enumerate(samples) if s.source not in rows]
-    if pasted in kinds:
-        return others + rows[kinds[pasted]]
-    for kind, found in rows.items():
-        rows[kind] = found[: len(found) // 2] if pasted == "both" else found
-    return others + [row for found in rows.values() for row in found]
+    chosen = [row for row, s in enumerate(samples) if s.source not in rows]
+    alike = min(map(len, rows.values()))
+    for name, kind in kinds.items():
+        shares = {name: alike, "both": alike // 2, "all": len(rows[kind])}
+        chosen += rows[kind][: shares.get(pasted, 0)]
+    return chosen
 
 
 def settings(recipe: Preset, seed: int) -> TrainConfig:
