@@ -146,7 +146,7 @@ def main() -> None:
     )
     stores = {size: stored(Manifest(tested, work), size) for size in looks.sizes}
     of_signs = {size: stored(Manifest(signs, work), size) for size in looks.sign_sizes}
-    of_challenge = stored(challenge, own_size)
+    of_challenge = {size: stored(challenge, size) for size in looks.sent_sizes}
     learned = examples_of(
         samples,
         work,
@@ -186,13 +186,16 @@ def main() -> None:
             if name in LEFT_OUT:
                 row["judged"] = by_size(found, functools.partial(figures, test))
                 sent = [s for s in challenge if (s.group or "").startswith(FOLDS[name])]
-                of_sent = logits(detector, of_challenge, sent)
-                row["judged"] |= challenge_figures(sent, of_sent[BOTH])
+                of_sent = {size: logits(detector, s, sent) for size, s in of_challenge.items()}
+                row["judged"] |= challenge_figures(sent, of_sent[own_size][BOTH])
                 row |= {
                     "levels": [int(s.extra[LEVEL]) for s in sent],
                     "challenge labels": [s.label for s in sent],
                     "challenge groups": [s.group for s in sent],
-                    "challenge logits": rounded(of_sent[BOTH]),
+                    "challenge logits": rounded(of_sent[own_size][BOTH]),
+                    "challenge by size": by_size(
+                        of_sent, functools.partial(challenge_figures, sent)
+                    ),
                 }
             with journal.open("ab", buffering=0) as lines:  # whole lines, of any number of jobs
                 lines.write(json.dumps(row).encode() + b"\n")
@@ -201,7 +204,7 @@ def main() -> None:
     if options.ship:
         three = [run for run in done if run["left_out"] in LEFT_OUT]
         ship(samples, groups, recipe, work, options.ship, three)
-    told = ("seed", "left_out", "rows", "judged", "signs", "by height")
+    told = ("seed", "left_out", "rows", "judged", "challenge by size", "signs", "by height")
     brief = [{name: run[name] for name in told if name in run} for run in done]
     table = summary(done) | {"still visible": still_visible(samples)}
     write_record(options.output, {"summary": table, "runs": brief})

@@ -70,6 +70,7 @@ class Looks:
     augmentation: Augmentation
     sizes: tuple[int, ...]  # pixels of the shorter side
     sign_sizes: tuple[int, ...]  # of composites of signs
+    sent_sizes: tuple[int, ...]  # of challenges
 
 
 FRAMES = Looks(
@@ -77,10 +78,15 @@ FRAMES = Looks(
     augmentation=Augmentation(recipe="varied"),
     sizes=(384, 512, 576, 768),
     sign_sizes=(512, 576, 768),
+    sent_sizes=(320, 384, 512),
 )
 LOOKS = {
     "dense-224": Looks(
-        copies=12, augmentation=Augmentation(recipe="challenge"), sizes=(288,), sign_sizes=(288,)
+        copies=12,
+        augmentation=Augmentation(recipe="challenge"),
+        sizes=(288,),
+        sign_sizes=(288,),
+        sent_sizes=(288,),
     )
 }
 """By preset, where not `FRAMES`."""

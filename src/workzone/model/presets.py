@@ -176,14 +176,21 @@ PHASES = (
 )
 
 
-def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
+# The whole frame in its own shape: 1280 x 720 px are seen at 896 x 512 and at half of it.
+_FRAME = ViewLayout(size=896, shorter=512, tiles=0, squares=(), halves=True)
+# The subnet's squares of 224 px, enlarged: a cell is 25 of their pixels.
+_SMALL_SQUARE = ViewLayout(size=288, tiles=0, squares=())
+
+
+def _dense(
+    name: str, variant: names.Variant, *, layout: ViewLayout = _FRAME, epochs: int = 2, summary: str
+) -> Preset:
     """The dense head on one of the embedded backbones, whose end learns too."""
     width = variant.trunk_width
     return Preset(
         name=name,
         backbone=variant.trunk,
-        # The whole frame in its own shape: 1280 x 720 px are seen at 896 x 512 and at half of it.
-        layout=ViewLayout(size=896, shorter=512, tiles=0, squares=(), halves=True),
+        layout=layout,
         pooling="mean",
         detector=DetectorConfig(
             width=width, cells=CellHeadConfig(width=width, tail=True, hidden=0, mix_style=0.5)
@@ -193,8 +200,9 @@ def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
             "schedule": {"name": "cosine", "warmup": 0.1},
             "sampling": {"class_balance": True, "source_balance": 0.5},
             "batch": 8,
-            # With copies; a third costs accuracy on new sources: docs/experiments/recipe.md.
-            "epochs": 2,
+            # With copies; of frames a third costs accuracy on new sources:
+            # docs/experiments/recipe.md.
+            "epochs": epochs,
             "classifier_penalty": 0.0,
             "choose_cut": False,  # what is best on sources seen is not on others
         },
@@ -205,13 +213,20 @@ def _dense(name: str, variant: names.Variant, *, summary: str) -> Preset:
 DENSE = (
     _dense(
         "dense",
-        names.LITE0,
+        names.LITE0_ROAD,
         summary="Every cell of the sharp whole frame is judged; the backbone's end learns too.",
     ),
     _dense(
         "dense2",
         names.LITE2,
         summary="The same on a larger embedded backbone: better on distorted near things.",
+    ),
+    _dense(
+        "dense-224",
+        names.LITE0_ROAD,
+        layout=_SMALL_SQUARE,
+        epochs=6,
+        summary="The same for the subnet's squares of 224 px: a ninth of the work.",
     ),
 )
 
