@@ -10,7 +10,7 @@ photographs as they are. No photograph of a source that `accuracy.py` leaves out
 that one backbone serves all of its folds. ``--cutouts`` is where rendered things are kept.
 
 Each of the six classes of objects, and any of them, is learned cell by cell, on tiles of 192 px at
-0.4 to 1.4 times the picture's scale. The stem and the first two stages stay as ImageNet left
+0.3 to 1.4 times the picture's scale. The stem and the first two stages stay as ImageNet left
 them; deeper ones learn at rates that fall by a fifth from stage to stage towards the stem, and are
 pulled back to ImageNet's weights a little. What is kept is the moving average of the weights.
 
@@ -52,7 +52,7 @@ from workzone.scenes.roadsigns.drawings import read_drawings
 from workzone.types import OBJECT_CLASSES
 from workzone.views import preprocess, sample_bytes
 
-SIGNS, SIGNS_IN_SCENES, WORK_ZONES, SCENES, EMPTY = 5000, 600, 1500, 400, 300
+SIGNS, SIGNS_IN_SCENES, DRAWN, RENDERED, SCENES, EMPTY = 5000, 600, 1500, 400, 400, 300
 """Pictures that are made; the last are streets for signs."""
 SHARES = {
     "signs": 4.0,
@@ -153,8 +153,8 @@ def gather(
     for name, base, count, seed, objects in (
         ("signs", bases, SIGNS, 31, faces),
         ("signs-scenes", empty, SIGNS_IN_SCENES, 32, faces),
-        ("composites", bases, WORK_ZONES, 33, None),
-        ("rendered", bases, WORK_ZONES, 34, things),
+        ("composites", bases, DRAWN, 33, None),
+        ("rendered", bases, RENDERED, 34, things),
     ):
         written = write_composites(base, work / name, count=count, seed=seed, compositor=objects)
         made[name] = read_manifest(written.manifest)
