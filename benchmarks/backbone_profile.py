@@ -23,7 +23,7 @@ from record import write_record
 from torch import nn
 
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import shipped_bundle, shipped_program
 from workzone.run.backbone import bundle_backbone
 
 ROWS, COLUMNS = 512, 896
@@ -50,7 +50,7 @@ def counted() -> tuple[Counter[str], Counter[str]]:
         operations[kind] += 2 * output.numel() * layer.weight[0].numel()
         values[kind] += inputs[0].numel() + output.numel() + layer.weight.numel()
 
-    backbone = bundle_backbone(read_bundle(default_model()))
+    backbone = bundle_backbone(read_bundle(shipped_bundle()))
     for layer in backbone.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(note)
@@ -71,7 +71,7 @@ def compiled(core: Any, model: Any, precision: str, **settings: object) -> Any:
 
 def layer_times(core: Any, precision: str, rounds: int) -> dict[str, float]:
     """Milliseconds by kind of layer: of each layer the median over the rounds."""
-    model = core.read_model(default_program() / "reader.onnx")
+    model = core.read_model(shipped_program() / "reader.onnx")
     (pixels,) = model.inputs
     model.reshape({pixels.get_any_name(): openvino.PartialShape([1, 3, -1, -1])})
     request = compiled(core, model, precision, PERF_COUNT=True).create_infer_request()

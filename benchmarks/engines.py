@@ -25,7 +25,7 @@ from record import write_record
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import shipped_bundle, shipped_program
 from workzone.decide.threshold import HALF
 from workzone.engine.choose import load_program, make_engine
 from workzone.engine.export import export, write_openvino
@@ -71,9 +71,9 @@ def photographs(manifest: Manifest, layout: ViewLayout) -> list[GateImage]:
     return images
 
 
-def shipped_program() -> Program:
+def float32_program() -> Program:
     """The program that comes with the package, in 32 bits."""
-    return load_program(default_program(), engine="onnx", precision="float32")
+    return load_program(shipped_program(), engine="onnx", precision="float32")
 
 
 def evaluation(
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=COMPARED)
     options = parser.parse_args()
-    bundle = read_bundle(default_model())
+    bundle = read_bundle(shipped_bundle())
     backbone = bundle_backbone(bundle)
     reference = Remembered(torch_program(bundle, backbone, precision="float32"))
     photos, layout = Path(os.environ["WORKZONE_PHOTOS"]), bundle.spec.layout
@@ -176,7 +176,7 @@ def main() -> None:
             }
             print(name, results[name], flush=True)
     name = "evaluate, beside the program that comes with the package"
-    results[name] = evaluation(bundle, backbone, manifest, shipped_program())
+    results[name] = evaluation(bundle, backbone, manifest, float32_program())
     print(name, results[name])
     write_record(options.output, results)
 

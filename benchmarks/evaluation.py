@@ -19,7 +19,7 @@ from record import write_record
 
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import shipped_bundle
 from workzone.features.spec import StoredType
 from workzone.run.backbone import bundle_backbone
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=COMPARED)
     options = parser.parse_args()
-    bundle = read_bundle(default_model())
+    bundle = read_bundle(shipped_bundle())
     backbone = bundle_backbone(bundle)
     photos = Path(os.environ["WORKZONE_PHOTOS"])
     manifest = Manifest(left_out(photos)[: options.count], photos)

@@ -25,7 +25,7 @@ from record import write_record
 
 from workzone.data.images import decode_pixels
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import shipped_bundle, shipped_program
 from workzone.engine.choose import load_program
 from workzone.run.predictor import Predictor
 from workzone.run.programs import bundle_program
@@ -44,7 +44,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def measure(size: int, rounds: int) -> dict[str, float]:
     """Medians, ms: the whole by each engine, and what stands before the backbone."""
-    bundle = read_bundle(default_model()).with_view_size(size)
+    bundle = read_bundle(shipped_bundle()).with_view_size(size)
     layout, data = bundle.spec.layout, drawn_frame(0)
     frame = decode_pixels(data)
     views = make_views(frame, layout).pixels
@@ -55,7 +55,7 @@ def measure(size: int, rounds: int) -> dict[str, float]:
         "torch float32": functools.partial(Predictor(bundle_program(bundle)).predict, data),
     }
     for engine, precision in ENGINES:
-        predictor = Predictor(load_program(default_program(), engine=engine, precision=precision))
+        predictor = Predictor(load_program(shipped_program(), engine=engine, precision=precision))
         predictor = predictor.described(predictor.description.with_view_size(size))
         work[f"{engine} {precision}"] = functools.partial(predictor.predict, data)
     for part in work.values():

@@ -26,7 +26,7 @@ from drawn_frames import drawn_frame
 from record import write_record
 
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import shipped_bundle, shipped_program
 from workzone.engine.choose import load_program
 from workzone.engine.operations import photo_operations
 from workzone.engine.program import Program
@@ -70,7 +70,7 @@ def judged(record: Path) -> dict[str, Any]:
 
 def operations() -> dict[str, int]:
     """Of the backbone on a photograph of 1280 x 720, counted."""
-    bundle = read_bundle(default_model())
+    bundle = read_bundle(shipped_bundle())
     backbone, counted = bundle_backbone(bundle), {}
     for name, layout in LAYOUTS.items():
         views = tuple(range(layout.count))
@@ -81,7 +81,7 @@ def operations() -> dict[str, int]:
 
 def milliseconds(rounds: int) -> dict[str, float]:
     """Of one core, to read a photograph's views: medians over rounds in turns."""
-    program = load_program(default_program(), engine="onnx", threads=1)
+    program = load_program(shipped_program(), engine="onnx", threads=1)
     views = {name: _read_apart(layout) for name, layout in LAYOUTS.items()}
     spent: dict[str, list[float]] = {name: [] for name in LAYOUTS}
     for number in range(rounds + 1):

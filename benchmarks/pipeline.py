@@ -27,7 +27,7 @@ from drawn_frames import drawn_frame
 from record import write_record
 
 from workzone.cores import core_count
-from workzone.decide.bundle_json import default_program
+from workzone.decide.bundle_json import shipped_program
 from workzone.engine.folder import read_exported
 from workzone.run import bench
 from workzone.run.images import encoded
@@ -167,7 +167,7 @@ def main() -> None:
         folder.mkdir()
         for number in range(IMAGES):
             (folder / f"{number:03}.jpg").write_bytes(drawn_frame(number))
-        program = default_program()
+        program = shipped_program()
         shipped = read_exported(program)
         gates = {
             "onnx float32": dict(shipped.gate or {}),

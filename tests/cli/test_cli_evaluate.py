@@ -16,7 +16,7 @@ from workzone.cli import app
 from workzone.cli import evaluate as module
 from workzone.data.manifest import write_manifest
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import shipped_bundle
 from workzone.features import text_model
 from workzone.run import evaluate as job
 
@@ -57,7 +57,7 @@ def test_the_image_alone_is_shown_first(tiny: Tiny, bundle: Bundle, tmp_path: Pa
 
 
 def test_the_default_model_is_judged(tiny: Tiny, tmp_path: Path) -> None:
-    (tmp_path / "model").symlink_to(default_model())
+    (tmp_path / "model").symlink_to(shipped_bundle())
     more = ("--size", 128, "--share", "auto")
     assert "Image only" in evaluate(tiny, tiny.manifest_path, tmp_path / "model", *more).stdout
 

@@ -14,7 +14,7 @@ import torch
 
 from told import HashModel, told_bundle
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import shipped_bundle, shipped_name
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
@@ -305,8 +305,17 @@ def test_parts_that_do_not_fit_make_no_bundle(changes: dict[str, Calibration | T
 
 def test_the_default_model_is_the_one_in_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path)
-    with pytest.raises(BundleError, match=r"no model comes with .*weights/lite\)\. Make one"):
-        default_model()
+    with pytest.raises(BundleError, match=r"no model lite comes with .*weights/lite\)\. Make one"):
+        shipped_bundle()
     (tmp_path / "weights" / "lite").mkdir(parents=True)
     (tmp_path / "weights" / "lite" / "bundle.json").write_text("{}")
-    assert default_model() == tmp_path / "weights" / "lite"
+    assert shipped_bundle() == tmp_path / "weights" / "lite"
+
+
+def test_a_model_within_workzone_has_a_name_that_a_folder_goes_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shipped_name(None) == "lite"
+    assert shipped_name(Path("lite-224")) == "lite-224"
+    assert shipped_name(Path("mine")) is None
+    Path("lite-224").mkdir()
+    assert shipped_name(Path("lite-224")) is None

@@ -10,7 +10,7 @@ import pytest
 from conftest import Tiny
 from predictors import bundle_predictor
 from workzone.decide.bundle import read_bundle
-from workzone.decide.bundle_json import default_model, default_program, describe
+from workzone.decide.bundle_json import describe, shipped_bundle, shipped_program
 from workzone.engine.folder import read_exported
 from workzone.errors import UsageError
 from workzone.run.predictor import Predictor
@@ -18,7 +18,7 @@ from workzone.run.programs import open_program
 
 
 def test_the_default_model_is_whole_and_small() -> None:
-    folder = default_model()
+    folder = shipped_bundle()
     bundle = read_bundle(folder)
     assert bundle.spec.backbone == "lite0-trunk"
     assert bundle.provenance["inputs"] == "image only"
@@ -27,7 +27,7 @@ def test_the_default_model_is_whole_and_small() -> None:
 
 
 def test_as_a_program_it_is_the_same_model() -> None:
-    bundle, folder = read_bundle(default_model()), default_program()
+    bundle, folder = read_bundle(shipped_bundle()), shipped_program()
     exported = read_exported(folder)
     assert describe(exported) == describe(bundle)
     assert exported.training_images == bundle.training_images
@@ -53,7 +53,7 @@ def test_options_of_torch_open_it_as_a_bundle() -> None:
 
 
 def test_its_card_names_every_kind_of_data() -> None:
-    folder = default_model()
+    folder = shipped_bundle()
     card = (folder / "MODEL_CARD.md").read_text()
     for source in ("Mi3-Lab/workzone", "anuragxel/roadwork-dataset", "biankatpas", "COCO"):
         assert source in card
@@ -62,7 +62,7 @@ def test_its_card_names_every_kind_of_data() -> None:
 
 
 def test_a_dense_model_takes_views_of_any_size() -> None:
-    bundle = read_bundle(default_model())
+    bundle = read_bundle(shipped_bundle())
     layout = bundle.spec.layout
     side = layout.view_size
     assert bundle.with_view_size(None) is bundle

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from cli_invoke import invoke
 from workzone.decide.bundle import read_bundle, write_bundle
-from workzone.decide.bundle_json import default_model, default_program
+from workzone.decide.bundle_json import shipped_bundle, shipped_program
 from workzone.engine import choose, openvino_engine
 from workzone.engine.choose import load_program, make_engine
 from workzone.engine.folder import file_hash, read_exported
@@ -86,15 +86,15 @@ def test_torch_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_folder_is_run_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = dataclasses.replace(read_exported(default_program()), faster=None)
+    plain = dataclasses.replace(read_exported(shipped_program()), faster=None)
     monkeypatch.setattr(choose, "read_exported", lambda _: plain)
-    assert load_program(default_program()).engine.name == "onnx"
+    assert load_program(shipped_program()).engine.name == "onnx"
     monkeypatch.setattr(choose, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    assert load_program(default_program()).engine.name == "openvino"
+    assert load_program(shipped_program()).engine.name == "openvino"
     monkeypatch.setattr(choose, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
-        load_program(default_program())
+        load_program(shipped_program())
 
 
 class FakeCore:
@@ -258,7 +258,7 @@ def copied(folder: Path, place: Path, **program: Any) -> Path:
 
 
 def test_an_export_never_takes_the_place_of_anything_else(tmp_path: Path) -> None:
-    model = copied(default_model(), tmp_path / "model")
+    model = copied(shipped_bundle(), tmp_path / "model")
     files = sorted(path.name for path in model.iterdir())
     said = invoke("export", model, "-o", model, expect=1).stderr
     assert "model holds a bundle, no exported model; name another folder" in said
@@ -271,14 +271,14 @@ def test_an_export_never_takes_the_place_of_anything_else(tmp_path: Path) -> Non
     said = invoke("export", "-o", tmp_path / "new", "--precision", "bfloat16", expect=2).stderr
     assert "engine onnx does not compute in 'bfloat16', but in float32 and int8" in said
     assert not (tmp_path / "new").exists()
-    program = copied(default_program(), tmp_path / "program")
+    program = copied(shipped_program(), tmp_path / "program")
     with pytest.raises(BundleError, match="is not empty and not a bundle"):
-        write_bundle(read_bundle(default_model()), program)
+        write_bundle(read_bundle(shipped_bundle()), program)
 
 
 def test_a_program_is_no_bundle() -> None:
     with pytest.raises(BundleError, match=r"lite-onnx is an exported program, which only predicts"):
-        read_bundle(default_program())
+        read_bundle(shipped_program())
 
 
 @pytest.mark.parametrize(
@@ -295,12 +295,12 @@ def test_a_description_that_fits_no_program_is_told(
     changes: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match=said):
-        load_program(copied(default_program(), tmp_path / "model", **changes))
+        load_program(copied(shipped_program(), tmp_path / "model", **changes))
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_a_file_that_is_no_graph_is_told(engine: str, tmp_path: Path) -> None:
-    folder = copied(default_program(), tmp_path / "model")
+    folder = copied(shipped_program(), tmp_path / "model")
     (folder / "judge.onnx").write_bytes(b"no graph")
     files = json.loads((folder / "bundle.json").read_text())["program"]["files"]
     files["judge.onnx"] = file_hash(folder / "judge.onnx")
@@ -310,14 +310,14 @@ def test_a_file_that_is_no_graph_is_told(engine: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_list_of_training_images_is_told(tmp_path: Path) -> None:
-    folder = copied(default_program(), tmp_path / "model")
+    folder = copied(shipped_program(), tmp_path / "model")
     (folder / "training.json").unlink()
     with pytest.raises(BundleError, match=r"training\.json is missing; copy the exported folder"):
         load_program(folder)
 
 
 def test_a_precision_asks_for_an_engine_that_has_it() -> None:
-    exported = read_exported(default_program())
+    exported = read_exported(shipped_program())
     assert choose._engine_at_hand(exported, "float32") == "onnx"
     assert choose._engine_at_hand(exported, "bfloat16") == "openvino"
 
@@ -333,4 +333,4 @@ def test_a_folder_without_a_model_is_told_whatever_is_installed(tmp_path: Path) 
 
 def test_views_have_a_largest_size() -> None:
     with pytest.raises(UsageError, match="--size 8192: views have at most 2048 px a side"):
-        read_exported(default_program()).with_view_size(8192)
+        read_exported(shipped_program()).with_view_size(8192)

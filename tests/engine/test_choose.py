@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workzone.decide.bundle_json import default_program
+from workzone.decide.bundle_json import shipped_program
 from workzone.engine import choose
 from workzone.engine.choose import load_program
 from workzone.engine.folder import read_exported
@@ -38,7 +38,7 @@ def made_as_far_as(
 
 def test_what_passed_the_gate_and_is_faster_runs_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = made_as_far_as(monkeypatch, None)
-    load_program(default_program())
+    load_program(shipped_program())
     assert tried == [("openvino", "bfloat16")]
 
 
@@ -50,7 +50,7 @@ def test_where_it_cannot_run_the_folders_own_engine_does(
     monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
     tried = made_as_far_as(monkeypatch, refusal)
-    program = load_program(default_program())
+    program = load_program(shipped_program())
     assert tried == [("openvino", "bfloat16"), ("onnx", "float32")]
     assert isinstance(program.engine, OnnxEngine)
 
@@ -67,15 +67,15 @@ def test_what_is_named_is_what_runs(
     monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str], runs: tuple[str, str]
 ) -> None:
     tried = made_as_far_as(monkeypatch, None)
-    load_program(default_program(), **wanted)
+    load_program(shipped_program(), **wanted)
     assert tried == [runs]
 
 
 def test_a_folder_without_such_a_record_runs_as_it_was_exported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = dataclasses.replace(read_exported(default_program()), faster=None)
+    plain = dataclasses.replace(read_exported(shipped_program()), faster=None)
     monkeypatch.setattr(choose, "read_exported", lambda _: plain)
     tried = made_as_far_as(monkeypatch, None)
-    load_program(default_program())
+    load_program(shipped_program())
     assert tried == [("onnx", "float32")]

@@ -19,7 +19,7 @@ from conftest import Tiny
 from engine.made_models import CASES, images, made, made_of, tiny_vit
 from engine.shared_graphs import export
 from workzone.decide.bundle import Bundle
-from workzone.decide.bundle_json import default_model
+from workzone.decide.bundle_json import shipped_bundle
 from workzone.engine import export as exporting
 from workzone.engine.choose import load_program
 from workzone.engine.export import Export
@@ -253,9 +253,9 @@ def test_damaged_folders_are_told(folder: Path, tmp_path: Path) -> None:
 
 def test_a_bundle_is_run_by_torch_alone() -> None:
     with pytest.raises(UsageError, match=r"is a bundle.* workzone export .* --engine onnx"):
-        workzone.load(default_model(), engine="onnx")
+        workzone.load(shipped_bundle(), engine="onnx")
     with pytest.raises(UsageError, match=r"engine torch does not compute in 'int8', but in .*onnx"):
-        workzone.load(default_model(), precision="int8")
+        workzone.load(shipped_bundle(), precision="int8")
     with pytest.raises(UsageError, match=r"precision 'bf16' is unknown; did you mean 'bfloat16'\?"):
         workzone.load(precision="bf16")
 

@@ -128,8 +128,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Folder of the model: a bundle, or to predict an exported program (default: the one "
-        "within workzone).",
+        help="Folder of the model: a bundle, or to predict an exported program; or the name of one "
+        "within workzone: lite (the default), or lite-224 for the subnet's squares.",
     ),
 ]
 DeviceOption = Annotated[
@@ -209,23 +209,31 @@ def prepare(
 
 
 def model_folder(model: Path | None) -> Path:
-    """The bundle that ``--model`` names, or the one within workzone, which is then said.
+    """The bundle that ``--model`` names, or one within workzone, which is then said.
 
     Raises:
-        BundleError: none is named, and this copy of workzone has none.
+        BundleError: this copy of workzone lacks it.
     """
-    from workzone.decide.bundle_json import default_model
+    from workzone.decide.bundle_json import shipped_bundle, shipped_name
 
-    say_default(model)
-    return default_model() if model is None else model
+    say_shipped(model)
+    name = shipped_name(model)
+    if name is not None:
+        return shipped_bundle(name)
+    assert model is not None
+    return model
 
 
-def say_default(model: Path | None) -> None:
-    """Tell which model is taken where ``--model`` names none."""
-    from workzone.decide.bundle_json import DEFAULT_MODEL
+def say_shipped(model: Path | None) -> None:
+    """Tell which model is taken where ``--model`` names no folder."""
+    from workzone.decide.bundle_json import SHIPPED, shipped_name
 
-    if model is None:
-        err.print(f"model: {DEFAULT_MODEL}, which comes with workzone (--model names another)")
+    name = shipped_name(model)
+    if name is not None:
+        others = ", ".join(other for other in SHIPPED if other != name)
+        err.print(
+            f"model: {name}, which comes with workzone (--model: {others} or a folder)"
+        )
 
 
 AUTO_SHARE = "auto"

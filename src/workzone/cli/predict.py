@@ -23,8 +23,8 @@ from workzone.cli.options import (
     TestTimeOption,
     ViewSizeOption,
     WeightsOption,
-    say_default,
     say_share,
+    say_shipped,
     with_share,
 )
 from workzone.data.passed_over import counted
@@ -120,7 +120,7 @@ def predict(
     missed = found.passed_over.missed or found.remarks
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
-    say_default(model)
+    say_shipped(model)
     predictor = load(model, engine=engine, precision=precision, weights=weights, device=device)
     description = predictor.description.with_test_time(tta).with_view_size(size)
     predictor = predictor.described(with_share(description, share))

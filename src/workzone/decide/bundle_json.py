@@ -29,8 +29,11 @@ T = TypeVar("T")
 FORMAT = 2
 
 
-DEFAULT_MODEL = "lite"
-"""In the package's folder ``weights``, taken where no model is named."""
+SHIPPED = ("lite", "lite-224")
+"""The models in the package's folder ``weights``: of frames, and of the subnet's small squares."""
+
+DEFAULT_MODEL = SHIPPED[0]
+"""Taken where no model is named."""
 
 
 def plain(part: Any) -> dict[str, Any] | None:
@@ -76,29 +79,42 @@ def notice(description: Description, *, backbone: str) -> str:
     )
 
 
-def default_model() -> Path:
-    """The folder of `DEFAULT_MODEL` as a bundle, the form that is trained and judged.
+def shipped_bundle(name: str = DEFAULT_MODEL) -> Path:
+    """The folder of one of `SHIPPED` as a bundle, the form that is trained and judged.
 
     Raises:
         BundleError: this copy of workzone has none.
     """
-    return _shipped(DEFAULT_MODEL)
+    return _shipped(name)
 
 
-def default_program() -> Path:
-    """The folder of `DEFAULT_MODEL` as a program, the form that ONNX Runtime and OpenVINO run.
+def shipped_program(name: str = DEFAULT_MODEL) -> Path:
+    """The folder of one of `SHIPPED` as a program, the form that ONNX Runtime and OpenVINO run.
 
     Raises:
         BundleError: this copy of workzone has none.
     """
-    return _shipped(f"{DEFAULT_MODEL}-onnx")
+    return _shipped(f"{name}-onnx")
+
+
+def shipped_name(model: Path | None) -> str | None:
+    """Which of `SHIPPED` is meant; None: a folder of one's own.
+
+    A folder that has a name of `SHIPPED` is meant before the model.
+
+    Args:
+        model: a folder, a name of `SHIPPED`, or None for `DEFAULT_MODEL`.
+    """
+    if model is None:
+        return DEFAULT_MODEL
+    return str(model) if str(model) in SHIPPED and not model.exists() else None
 
 
 def _shipped(name: str) -> Path:
     folder = Path(str(importlib.resources.files("workzone") / "weights" / name))
     if not (folder / "bundle.json").is_file():
         raise BundleError(
-            f"no model comes with this copy of workzone (looked in {folder}). Make one with "
+            f"no model {name} comes with this copy of workzone (looked in {folder}). Make one with "
             "`workzone train`, and name it with --model."
         )
     return folder

@@ -6,7 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workzone.decide.bundle_json import check_model, default_model, default_program, is_program
+from workzone.decide.bundle_json import (
+    check_model,
+    is_program,
+    shipped_bundle,
+    shipped_name,
+    shipped_program,
+)
 from workzone.engine.choose import check_choice, load_program
 from workzone.engine.program import Program
 from workzone.errors import BundleError, MissingExtraError, UsageError, needing_train
@@ -32,10 +38,12 @@ def open_program(
     has_torch = find_spec("torch") is not None
     if engine is not None:
         check_choice(engine, precision or "float32")
-    if folder is None:
+    name = shipped_name(folder)
+    if name is not None:
         of_torch = weights is not None or (has_torch and device not in ("cpu", "tensorrt"))
         by_torch = engine == "torch" or (engine is None and of_torch)
-        folder = default_model() if by_torch else default_program()
+        folder = shipped_bundle(name) if by_torch else shipped_program(name)
+    assert folder is not None
     check_model(folder)
     if is_program(folder):
         if weights is not None:
