@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from workzone.backbones.lite import load_tail
-from workzone.backbones.names import LITE0, VARIANTS, Variant
+from workzone.backbones.names import LITE0, LITE0_ROAD, VARIANTS, Variant
 from workzone.backbones.registry import load_backbone
 from workzone.errors import UsageError
 from workzone.model.cells import (
@@ -108,6 +108,20 @@ def test_the_tail_goes_on_where_the_trunk_ended(variant: Variant) -> None:
     seen = trunk(pixels).grid.unflatten(1, (2, 2)).permute(0, 3, 1, 2)
     made = tail(seen).flatten(2).transpose(1, 2)
     torch.testing.assert_close(made, whole(pixels).grid, rtol=0, atol=1e-4)
+
+
+def test_a_tail_starts_as_the_end_of_its_own_backbone() -> None:
+    config = CellHeadConfig(width=192, tail=True, hidden=0)
+    for backbone, variant in (
+        ("lite0-road-trunk", LITE0_ROAD),
+        ("lite0-trunk", LITE0),
+        ("", LITE0),
+    ):
+        tail = CellHead(config, backbone=backbone).tail
+        assert tail is not None
+        tail.start()
+        for own, published in zip(tail.parameters(), load_tail(variant), strict=True):
+            assert torch.equal(own, published)
 
 
 def test_a_head_with_a_tail_starts_from_the_package_and_scales_what_it_makes() -> None:

@@ -34,7 +34,7 @@ backbone_of = lru_cache(meta_backbone)
 
 def test_the_names_are_the_known_ones() -> None:
     plain = ("lite", "small", "base", "large", "huge")
-    others = ("dense", "dense2", "phase1", "phase2", "phase3")
+    others = ("dense", "dense2", "dense-224", "phase1", "phase2", "phase3")
     assert set(PRESETS) == {*others, *plain, *(f"{name}-moe" for name in plain)}
     assert all(preset(name).name == name for name in PRESETS)
     with pytest.raises(UsageError, match=r"unknown preset 'hugh'; did you mean 'huge'\? allowed:"):

@@ -231,9 +231,7 @@ def say_shipped(model: Path | None) -> None:
     name = shipped_name(model)
     if name is not None:
         others = ", ".join(other for other in SHIPPED if other != name)
-        err.print(
-            f"model: {name}, which comes with workzone (--model: {others} or a folder)"
-        )
+        err.print(f"model: {name}, which comes with workzone (--model: {others} or a folder)")
 
 
 AUTO_SHARE = "auto"
