@@ -290,7 +290,43 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for name in LEFT_OUT
         }
         table[kind] = rows | {"mean": mean_of(list(rows.values()))}
-    return {SETTING: table, "false alarms": false_alarms(runs)}
+    return {
+        SETTING: table,
+        "false alarms": false_alarms(runs),
+        "signs": signs_found(runs),
+        "by height": found_by_height(runs),
+    }
+
+
+def signs_found(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Composites of signs, which no model learned from: means over all models.
+
+    The ends of the intervals are means too.
+    """
+    table: dict[str, dict[str, dict[str, Any]]] = {}
+    for size, heights in runs[0]["signs"].items():
+        for height, first in heights.items():
+            rows = [run["signs"][size][height] for run in runs]
+            ends = np.mean([row["interval"] for row in rows], axis=0)
+            means = mean_of([{k: row[k] for k in ("auc", "found", "false alarms")} for row in rows])
+            table.setdefault(size, {})[height] = {
+                "pairs": first["pairs"],
+                "interval": ends.round(4).tolist(),
+            } | means
+    return table
+
+
+def found_by_height(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Photographs with road work of all sources left out, and how many are found: seeds' mean."""
+    seeds = len({run["seed"] for run in runs})
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for size, heights in runs[0]["by height"].items():
+        for height in heights:
+            rows = [run["by height"][size][height] for run in runs]
+            table.setdefault(size, {})[height] = {
+                name: round(sum(row[name] for row in rows) / seeds, 2) for name in rows[0]
+            }
+    return table
 
 
 def false_alarms(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -226,6 +226,73 @@ def larger_table(larger: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def percent(share: float) -> str:
+    """With one digit."""
+    return f"{100 * share:.1f} %"
+
+
+def alarms_table(results: dict[str, Any]) -> str:
+    """Photographs without road work that are called so, of every source left out."""
+    rows = [
+        line(["left out", "photographs without road work", "called so at 0.5", "as calibrated"]),
+        "|---|---|---|---|",
+    ]
+    for name, own in results["summary"]["false alarms"].items():
+        cells = []
+        for kind in ("at 0.5", "calibrated"):
+            low, high = own[kind]["interval"]
+            cells.append(f"{percent(own[kind]['share'])} ({percent(low)} to {percent(high)})")
+        rows.append(line([f"*{name}*", str(own["photographs"]), *cells]))
+    return "\n".join(rows)
+
+
+def signs_table(results: dict[str, Any]) -> str:
+    """Road-work signs against other signs in their places, by height."""
+    own = results["summary"]["signs"]
+    sizes = [size for size in own if size.endswith(" px") or size.endswith(" alone")]
+    rows = [line(["height of the sign", "pairs", *sizes]), "|" + "---|" * (len(sizes) + 2)]
+    for height, first in own[sizes[0]].items():
+        cells = []
+        for size in sizes:
+            low, high = own[size][height]["interval"]
+            cells.append(f"{own[size][height]['auc']:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(line([height, str(first["pairs"]), *cells]))
+    return "\n".join(rows)
+
+
+def heights_table(results: dict[str, Any]) -> str:
+    """Photographs with road work that are found, by the height of the largest object."""
+    own = results["summary"]["by height"]
+    sizes = [size for size in own if size.endswith(" px")]
+    rows = [
+        line(["height of the largest object", "photographs", *sizes]),
+        "|" + "---|" * (len(sizes) + 2),
+    ]
+    for height, first in own[sizes[0]].items():
+        cells = [f"{own[size][height]['found']:.1f}" for size in sizes]
+        rows.append(line([height, f"{first['photographs']:.0f}", *cells]))
+    return "\n".join(rows)
+
+
+def pasted_table() -> str:
+    """Drawn composites, rendered ones, and half of each: as many of all."""
+    rows = [
+        line(["composites", *(f"*{fold}*" for fold in FOLDS), "mean", "mean of the levels"]),
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("drawn", "rendered", "both"):
+        path = RESULTS / f"accuracy_{name}.json"
+        own = json.loads(path.read_text())["results"]["summary"]["permitted"]
+        cells = []
+        for fold in (*FOLDS, "mean"):
+            low, high = own["intervals"]["as it is"][fold]["mcc"]
+            cells.append(f"{own[SIZE][fold]['mcc']:.2f} ({low:.2f} to {high:.2f})")
+        low, high = own["intervals"]["mean of the levels"]["mean"]["mcc"]
+        levels = float(np.mean([own[level]["mean"]["mcc"] for level in LEVELS]))
+        rows.append(line([name, *cells, f"{levels:.2f} ({low:.2f} to {high:.2f})"]))
+    return "\n".join(rows)
+
+
 def self_training_table(results: dict[str, Any]) -> str:
     """MCC before and after a source's own photographs were learned from without labels."""
     seeds = {run["seed"] for run in results["runs"]}

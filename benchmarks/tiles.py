@@ -15,7 +15,6 @@ from PIL import Image
 
 from workzone.data.challenge import TURN, distorted, draw_changes
 from workzone.data.manifest import Manifest
-from workzone.data.masks import load_masks
 from workzone.types import OBJECT_CLASSES, Box
 
 Pixels = npt.NDArray[np.float32]
@@ -34,10 +33,10 @@ SMALLEST = 96
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture with its masks, one bit a pixel, and the boxes of its objects."""
+    """A picture with its masks and the boxes of its objects."""
 
     pixels: npt.NDArray[np.uint8]  # [H, W, 3]
-    masks: npt.NDArray[np.uint8] | None  # [K, H, W / 8]; None: it shows nothing
+    masks: npt.NDArray[np.uint8] | None  # [H, W], bit k for class k; None: it shows nothing
     boxes: tuple[Box, ...]
 
 
@@ -48,12 +47,12 @@ def read_pictures(manifest: Manifest) -> list[Picture]:
         path = manifest.root / sample.image.path
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        height, width = pixels.shape[:2]
-        if min(height, width) < SMALLEST:
+        if min(pixels.shape[:2]) < SMALLEST:
             continue
         masks = None
-        if sample.label == 1 and sample.masks:
-            masks = np.packbits(load_masks(sample.masks, manifest.root, height, width), axis=-1)
+        if sample.label == 1 and sample.masks:  # of made pictures: bit images
+            with Image.open(manifest.root / sample.masks) as image:
+                masks = np.asarray(image)
         record = path.parent.parent / "objects" / f"{sample.id}.json"
         objects = json.loads(record.read_text())["objects"] if record.exists() else []
         pictures.append(Picture(pixels, masks, tuple(tuple(o["box"]) for o in objects)))
@@ -91,20 +90,30 @@ def draw_tile(picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Pixel
         middle = np.array((column, row)) + rng.uniform(-reach, reach, 2)
     sent = rng.random() < SENT
     side = min(TILE / scale, 1.6 * max(height, width))
+    middle = [
+        min(max(place, side / 2), length - side / 2) if side < length else length / 2
+        for place, length in zip(middle, (width, height), strict=True)
+    ]
     step = side / TILE
     angle = math.radians(rng.uniform(-TURN, TURN)) if sent else rng.normal(0, 0.04)
     cos, sin = step * math.cos(angle), step * math.sin(angle)
-    half = TILE / 2
+    # Only what the tile can show is worked on.
+    reach = side * (abs(math.cos(angle)) + abs(math.sin(angle))) / 2 + 2 * step + 2
+    left, top = (max(0, math.floor(place - reach)) for place in middle)
+    right, bottom = (math.ceil(place + reach) for place in middle)
+    half, column, row = TILE / 2, middle[0] - left, middle[1] - top
     place = (
-        *(cos, -sin, middle[0] - half * cos + half * sin),
-        *(sin, cos, middle[1] - half * sin - half * cos),
+        *(cos, -sin, column - half * cos + half * sin),
+        *(sin, cos, row - half * sin - half * cos),
     )
-    pixels = _cut(Image.fromarray(picture.pixels), place, step)
+    shown = Image.fromarray(picture.pixels[top:bottom, left:right])
+    pixels = _cut(shown, place, step)
     pixels = _sent(pixels, rng) if sent else _changed(pixels, rng)
     masks = np.zeros((len(OBJECT_CLASSES), TILE, TILE), np.float32)
     if picture.masks is not None:
-        for channel, bits in enumerate(picture.masks):
-            seen = np.unpackbits(bits, axis=-1, count=width)
+        bits = picture.masks[top:bottom, left:right]
+        for channel in range(len(OBJECT_CLASSES)):
+            seen = bits >> channel & 1
             if seen.any():
                 masks[channel] = _cut(Image.fromarray(seen * 255), place, step) / 255
     if rng.random() < 0.5:
@@ -120,8 +129,7 @@ def _aim(picture: Picture, rng: np.random.Generator) -> tuple[float, float, floa
         size = max((x1 - x0) * width, (y1 - y0) * height)
         return (x0 + x1) / 2 * width, (y0 + y1) / 2 * height, size
     if picture.masks is not None:
-        seen = np.unpackbits(np.bitwise_or.reduce(picture.masks), axis=-1, count=width)
-        rows, columns = np.nonzero(seen)
+        rows, columns = np.nonzero(picture.masks)
         if len(rows):
             chosen = rng.integers(len(rows))
             return float(columns[chosen]), float(rows[chosen]), 0.0

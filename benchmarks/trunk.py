@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, default=Path("runs/trunk"))
     parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
-    parser.add_argument("--tiles", type=int, default=50_000)
+    parser.add_argument("--tiles", type=int, default=64_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", type=Path, help="folder for the weights")
