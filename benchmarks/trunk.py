@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, default=Path("runs/trunk"))
     parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
-    parser.add_argument("--tiles", type=int, default=64_000)
+    parser.add_argument("--tiles", type=int, default=80_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", type=Path, help="folder for the weights")
@@ -246,7 +246,7 @@ def main() -> None:
     network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
     if options.ship:
         options.ship.mkdir(parents=True, exist_ok=True)
-        halves = {name: value.half() for name, value in network.backbone().items()}
+        halves = {name: value.half().contiguous() for name, value in network.backbone().items()}
         safetensors.torch.save_file(halves, options.ship / "backbone.safetensors")
     counted = {name: len(manifest.samples) for name, manifest in made.items()}
     results = {"pictures": counted, "held back": judge(network, held_back)}
