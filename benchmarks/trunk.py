@@ -92,8 +92,8 @@ class Network(nn.Module):
         self.head = nn.Conv2d(HEAD_WIDTH, ANY + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, -3.0)
-        for part in self.parts[:FROZEN]:
-            part.requires_grad_(False)
+        for number, part in enumerate(self.parts):  # a loaded backbone is frozen
+            part.requires_grad_(number >= FROZEN)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """``[B, 3, h, w]`` of -1..1 to logits ``[B, K + 1, h / 32, w / 32]``."""
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, default=Path("runs/trunk"))
     parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
-    parser.add_argument("--tiles", type=int, default=80_000)
+    parser.add_argument("--tiles", type=int, default=52_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", type=Path, help="folder for the weights")
