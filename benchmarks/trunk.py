@@ -1,7 +1,7 @@
 """The backbone ``lite0-road``: the embedded one, tuned on tiles of made pictures.
 
     python benchmarks/trunk.py data more --signs package -o benchmarks/results/trunk.json
-        [--cutouts FOLDER] [--ship src/workzone/weights/lite0-road]
+        [--cutouts FOLDER] [--start FOLDER] [--ship src/workzone/weights/lite0-road]
 
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights). It learns from
 composites (traffic signs, and work zones, drawn and rendered) in photographs without road work
@@ -85,9 +85,12 @@ SIZES = (512, 768)
 class Network(nn.Module):
     """The embedded backbone, and a logit of each class and of any for every cell."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Path | None = None) -> None:
         super().__init__()
         model = load_lite(LITE0).model
+        if start:
+            state = safetensors.torch.load_file(start / "backbone.safetensors")
+            model.load_state_dict({name: value.float() for name, value in state.items()})
         self.parts = nn.ModuleList([*_parts(model)]).to(memory_format=torch.channels_last)
         self.head = nn.Conv2d(HEAD_WIDTH, ANY + 1, 1)
         nn.init.zeros_(self.head.weight)
@@ -179,10 +182,12 @@ def loss_of(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return total / (ANY + 1)
 
 
-def learn(made: dict[str, Manifest], *, tiles: int, batch: int, seed: int) -> Network:
+def learn(
+    made: dict[str, Manifest], *, tiles: int, batch: int, seed: int, start: Path | None = None
+) -> Network:
     """The network with the average of its weights."""
     torch.manual_seed(seed)
-    network = Network().train()
+    network = Network(start).train()
     optimizer = torch.optim.AdamW(network.groups(), weight_decay=0.0)
     published = [[p.detach().clone() for p in g["params"]] for g in optimizer.param_groups[1:]]
     average = torch.optim.swa_utils.AveragedModel(
@@ -239,11 +244,18 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=52_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="folder with weights to go on from")
     parser.add_argument("--ship", type=Path, help="folder for the weights")
     options = parser.parse_args()
     progress.enabled = True
     made, held_back = gather(options.photos, options.signs, options.cutouts, options.work)
-    network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
+    network = learn(
+        made,
+        tiles=options.tiles,
+        batch=options.batch,
+        seed=options.seed,
+        start=options.start,
+    )
     if options.ship:
         options.ship.mkdir(parents=True, exist_ok=True)
         halves = {name: value.half().contiguous() for name, value in network.backbone().items()}
