@@ -306,6 +306,8 @@ def signs_found(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str,
     table: dict[str, dict[str, dict[str, Any]]] = {}
     for size, heights in runs[0]["signs"].items():
         for height, first in heights.items():
+            if not first["pairs"]:
+                continue
             rows = [run["signs"][size][height] for run in runs]
             ends = np.mean([row["interval"] for row in rows], axis=0)
             means = mean_of([{k: row[k] for k in ("auc", "found", "false alarms")} for row in rows])
