@@ -66,8 +66,11 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import write_bundle
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
+from workzone.model.base import AnyDetector
+from workzone.model.dense import DenseDetector
 from workzone.model.presets import Preset, preset
 from workzone.subnet.challenge import LEVEL, write_challenge
+from workzone.train.feed.examples import Rows
 from workzone.train.job import examples_of, train
 from workzone.types import Sample
 
@@ -108,6 +111,80 @@ def ship(
     print(bundle.calibration, f"{len(rows)} rows")
 
 
+class Material:
+    """All that the models of a preset learn from and are judged on, with its features."""
+
+    def __init__(self, recipe: Preset, options: argparse.Namespace, work: Path) -> None:
+        self.recipe, self.work = recipe, work
+        looks, backbone = looks_of(recipe), load_backbone(recipe.backbone)
+
+        def stored(rows: Sequence[Sample], size: int, copies: int = 0) -> FeatureStore:
+            spec = spec_of(recipe, backbone, size)
+            manifest = Manifest(list(rows), work)
+            return Extraction(manifest, backbone, spec, work / "features", copies=copies).run()
+
+        everything, self.groups = gather(options.photos, options.signs, options.cutouts, work)
+        photographs = [s for s in everything if not is_made(s)]
+        self.tested = [s for s in photographs if (s.group or "").startswith(ALL_LEFT_OUT)]
+        self.samples = [s for s in everything if s.source == "scenes" or s.group in self.groups]
+        others = [s for s in photographs if s.group not in self.groups]
+        twins = held_back_signs(others, options.signs, work)
+        self.signs = [absolute(s, twins.root) for s in twins]
+        three = Manifest([s for s in self.tested if of_three(s)], work)
+        self.challenge = list(write_challenge(three, work / "challenge"))
+        self.heights, self.boxes = sign_heights(twins), box_heights(self.tested, options.photos)
+        self.of_tested = {size: stored(self.tested, size) for size in looks.sizes}
+        self.of_signs = {size: stored(self.signs, size) for size in looks.sign_sizes}
+        self.of_challenge = {size: stored(self.challenge, size) for size in looks.sent_sizes}
+        self.learned = examples_of(
+            self.samples,
+            work,
+            stored(self.samples, recipe.layout.view_size, looks.copies),
+            settings(recipe, 0),
+            copies=looks.copies,
+        )
+
+    def learn(self, rows: Rows, seed: int) -> AnyDetector:
+        """A model of some rows."""
+        return learn(self.learned, rows, self.recipe, seed)
+
+    def judge(self, detector: DenseDetector, name: str) -> dict[str, Any]:
+        """What a model that learned without a source is worth on it, and on signs."""
+        own_size = self.recipe.layout.view_size
+        test = [s for s in self.tested if (s.group or "").startswith(FOLDS[name])]
+        found = {size: logits(detector, store, test) for size, store in self.of_tested.items()}
+        of_signs = {
+            size: logits(detector, store, self.signs) for size, store in self.of_signs.items()
+        }
+
+        def heights(part: Floats) -> dict[str, dict[str, Any]]:
+            return recall_table(
+                self.boxes, dict(zip((s.id for s in test), map(float, part), strict=True))
+            )
+
+        row: dict[str, Any] = {
+            "labels": [s.label for s in test],
+            "groups": [s.group for s in test],
+            "logits": rounded(found[own_size][BOTH]),
+            "logits by size": by_size(found, rounded),
+            "signs": by_size(of_signs, functools.partial(sign_table, self.heights)),
+            "by height": by_size(found, heights),
+        }
+        if name not in LEFT_OUT:
+            return row
+        sent = [s for s in self.challenge if (s.group or "").startswith(FOLDS[name])]
+        of_sent = {size: logits(detector, store, sent) for size, store in self.of_challenge.items()}
+        judged = by_size(found, functools.partial(figures, test))
+        return row | {
+            "judged": judged | challenge_figures(sent, of_sent[own_size][BOTH]),
+            "levels": [int(s.extra[LEVEL]) for s in sent],
+            "challenge labels": [s.label for s in sent],
+            "challenge groups": [s.group for s in sent],
+            "challenge logits": rounded(of_sent[own_size][BOTH]),
+            "challenge by size": by_size(of_sent, functools.partial(challenge_figures, sent)),
+        }
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,87 +203,28 @@ def main() -> None:
     progress.enabled = True
     work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
     work.mkdir(parents=True, exist_ok=True)
-    everything, groups = gather(options.photos, options.signs, options.cutouts, work)
     recipe = preset(options.preset)
-    looks, own_size = looks_of(recipe), recipe.layout.view_size
-    backbone = load_backbone(recipe.backbone)
-
-    def stored(rows: Manifest, size: int, copies: int = 0) -> FeatureStore:
-        spec = spec_of(recipe, backbone, size)
-        return Extraction(rows, backbone, spec, work / "features", copies=copies).run()
-
-    photographs = [s for s in everything if not is_made(s)]
-    tested = [s for s in photographs if (s.group or "").startswith(ALL_LEFT_OUT)]
-    samples = [s for s in everything if s.source == "scenes" or s.group in groups]
-    others = [s for s in photographs if s.group not in groups]
-    twins = held_back_signs(others, options.signs, work)
-    signs = [absolute(s, twins.root) for s in twins]
-    challenge = write_challenge(
-        Manifest([s for s in tested if of_three(s)], work), work / "challenge"
-    )
-    stores = {size: stored(Manifest(tested, work), size) for size in looks.sizes}
-    of_signs = {size: stored(Manifest(signs, work), size) for size in looks.sign_sizes}
-    of_challenge = {size: stored(challenge, size) for size in looks.sent_sizes}
-    learned = examples_of(
-        samples,
-        work,
-        stored(Manifest(samples, work), own_size, looks.copies),
-        settings(recipe, 0),
-        copies=looks.copies,
-    )
-    heights, boxes = sign_heights(twins), box_heights(tested, options.photos)
+    material = Material(recipe, options, work)
     journal = work / "accuracy.jsonl"
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.folds:
             key = {"seed": seed, "left_out": name, "pasted": options.pasted}
             if any(key.items() <= row.items() for row in read_journal(journal)):
                 continue
-            rows = learned_from(samples, groups, name, options.pasted)
+            rows = learned_from(material.samples, material.groups, name, options.pasted)
             file = work / "detectors" / f"{name}-{options.pasted}-{seed}.safetensors"
-            detector = kept(file, recipe, functools.partial(learn, learned, rows, recipe, seed))
-            test = [s for s in tested if (s.group or "").startswith(FOLDS[name])]
-            found = {size: logits(detector, stores[size], test) for size in looks.sizes}
-            row = key | {
-                "rows": len(rows),
-                "labels": [s.label for s in test],
-                "groups": [s.group for s in test],
-                "logits": rounded(found[own_size][BOTH]),
-                "logits by size": by_size(found, rounded),
-                "signs": by_size(
-                    {size: logits(detector, store, signs) for size, store in of_signs.items()},
-                    functools.partial(sign_table, heights),
-                ),
-                "by height": by_size(
-                    found,
-                    lambda part, names=ids(test): recall_table(
-                        boxes, dict(zip(names, part, strict=True))
-                    ),
-                ),
-            }
-            if name in LEFT_OUT:
-                row["judged"] = by_size(found, functools.partial(figures, test))
-                sent = [s for s in challenge if (s.group or "").startswith(FOLDS[name])]
-                of_sent = {size: logits(detector, s, sent) for size, s in of_challenge.items()}
-                row["judged"] |= challenge_figures(sent, of_sent[own_size][BOTH])
-                row |= {
-                    "levels": [int(s.extra[LEVEL]) for s in sent],
-                    "challenge labels": [s.label for s in sent],
-                    "challenge groups": [s.group for s in sent],
-                    "challenge logits": rounded(of_sent[own_size][BOTH]),
-                    "challenge by size": by_size(
-                        of_sent, functools.partial(challenge_figures, sent)
-                    ),
-                }
+            detector = kept(file, recipe, functools.partial(material.learn, rows, seed))
+            row = key | {"rows": len(rows)} | material.judge(detector, name)
             with journal.open("ab", buffering=0) as lines:  # whole lines, of any number of jobs
                 lines.write(json.dumps(row).encode() + b"\n")
             print(key, row.get("judged"), row["signs"], flush=True)
     done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
     if options.ship:
         three = [run for run in done if run["left_out"] in LEFT_OUT]
-        ship(samples, groups, recipe, work, options.ship, three)
+        ship(material.samples, material.groups, recipe, work, options.ship, three)
     told = ("seed", "left_out", "rows", "judged", "challenge by size", "signs", "by height")
     brief = [{name: run[name] for name in told if name in run} for run in done]
-    table = summary(done) | {"still visible": still_visible(samples)}
+    table = summary(done) | {"still visible": still_visible(material.samples)}
     write_record(options.output, {"summary": table, "runs": brief})
 
 
@@ -233,11 +251,6 @@ def by_size(found: dict[int, dict[str, Floats]], judge: Callable[[Floats], Any])
 def of_three(sample: Sample) -> bool:
     """Whether its source has photographs of both labels."""
     return (sample.group or "").startswith(tuple(x for part in LEFT_OUT.values() for x in part))
-
-
-def ids(samples: Sequence[Sample]) -> list[str]:
-    """Of photographs."""
-    return [sample.id for sample in samples]
 
 
 if __name__ == "__main__":

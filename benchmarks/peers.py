@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from photographs import LEFT_OUT
-from recipe import gather_photographs, rows_of
+from recipe import FOLDS, gather_photographs
 from record import write_record
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
@@ -44,6 +44,16 @@ EPOCHS, BATCH, RATE, DECAY = 5, 16, 2e-4, 0.05
 SETTINGS = ("permitted", "all")
 SIZES = (224, 320)
 Scores = npt.NDArray[np.float64]
+
+
+def rows_of(
+    samples: Sequence[Sample], allowed: set[str], setting: str, left_out: str
+) -> tuple[list[Sample], list[Sample]]:
+    """The photographs to learn from, and those of the source left out."""
+    starts = FOLDS[left_out]
+    test = [s for s in samples if (s.group or "").startswith(starts)]
+    known = [s for s in samples if not (s.group or "").startswith(starts)]
+    return [s for s in known if setting == "all" or s.id in allowed], test
 
 
 def logistic(features: dict[str, npt.NDArray[np.float32]]) -> Any:

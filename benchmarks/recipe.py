@@ -144,16 +144,6 @@ def gather_folders(photos: Sequence[Path], work: Path) -> tuple[list[Sample], se
     return real, allowed
 
 
-def rows_of(
-    samples: Sequence[Sample], allowed: set[str], setting: str, left_out: str
-) -> tuple[list[Sample], list[Sample]]:
-    """The photographs to learn from, and those of the source left out."""
-    starts = FOLDS[left_out]
-    test = [s for s in samples if (s.group or "").startswith(starts)]
-    known = [s for s in samples if not (s.group or "").startswith(starts)]
-    return [s for s in known if setting == "all" or s.id in allowed], test
-
-
 def gather(
     photos: Sequence[Path], signs: Path, cutouts: Path, work: Path
 ) -> tuple[list[Sample], set[str]]:
