@@ -217,6 +217,13 @@ def learn(
     return learned.eval()
 
 
+def write_weights(network: Network, folder: Path) -> None:
+    """In 16 bits, as the package ships them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: value.half().contiguous() for name, value in network.backbone().items()}
+    safetensors.torch.save_file(halves, folder / "backbone.safetensors")
+
+
 @torch.no_grad()
 def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
     """Of the strongest cell, by size of the frame and by height of the largest sign."""
@@ -257,9 +264,7 @@ def main() -> None:
         start=options.start,
     )
     if options.ship:
-        options.ship.mkdir(parents=True, exist_ok=True)
-        halves = {name: value.half().contiguous() for name, value in network.backbone().items()}
-        safetensors.torch.save_file(halves, options.ship / "backbone.safetensors")
+        write_weights(network, options.ship)
     counted = {name: len(manifest.samples) for name, manifest in made.items()}
     results = {"pictures": counted, "held back": judge(network, held_back)}
     write_record(options.output, results)
