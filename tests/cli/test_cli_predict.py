@@ -100,7 +100,7 @@ def test_without_a_model_the_one_in_the_package_is_taken(
     expected = predictor.predict(street)[0].probability
     for options in ([], ["--engine", "torch"]):
         result = predict(street, "--json", *options)
-        assert "model: lite, which comes with workzone (--model: lite-224" in result.stderr
+        assert "model: lite, which comes with workzone (--model names another)" in result.stderr
         assert json.loads(result.stdout)["probability"] == expected
     assert Predictor().predict(street)[0].probability == expected
     assert load().predict(street)[0].probability == expected

@@ -127,7 +127,7 @@ def test_a_preset_names_backbone_size_and_detector(
 
 @pytest.mark.parametrize(
     ("preset", "backbone", "width"),
-    [("dense", "lite0-trunk", 192), ("dense2", "lite2-trunk", 208)],
+    [("dense", "lite0-road-trunk", 192), ("dense2", "lite2-trunk", 208)],
 )
 def test_the_dense_presets_from_a_manifest_to_overlays(
     preset: str, backbone: str, width: int, tiny: Tiny, tmp_path: Path
@@ -338,7 +338,9 @@ def test_trunks_take_each_others_views_and_tails_nothing_else() -> None:
         chosen = choose(preset=name, changes=[], backbone=other, **nothing)
         assert (chosen.layout, chosen.pooling) == (preset("dense").layout, "mean")
     for backbone in ("lite2", "timm:vit_tiny_patch16_224"):  # the second has a trunk's width
-        with pytest.raises(UsageError, match=f"goes on from lite0-trunk or .* not from {backbone}"):
+        with pytest.raises(
+            UsageError, match=f"goes on from lite0-road-trunk or .* not from {backbone}"
+        ):
             choose(preset="dense2", changes=[], backbone=backbone, **nothing)
     kept = ["detector.cells.tail=false"]
     assert choose(preset="dense2", changes=kept, backbone="lite2", **nothing).layout is None

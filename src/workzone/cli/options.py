@@ -129,7 +129,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         help="Folder of the model: a bundle, or to predict an exported program; or the name of one "
-        "within workzone: lite (the default), or lite-224 for the subnet's squares.",
+        "within workzone (default: lite).",
     ),
 ]
 DeviceOption = Annotated[
@@ -226,12 +226,11 @@ def model_folder(model: Path | None) -> Path:
 
 def say_shipped(model: Path | None) -> None:
     """Tell which model is taken where ``--model`` names no folder."""
-    from workzone.decide.bundle_json import SHIPPED, shipped_name
+    from workzone.decide.bundle_json import shipped_name
 
     name = shipped_name(model)
     if name is not None:
-        others = ", ".join(other for other in SHIPPED if other != name)
-        err.print(f"model: {name}, which comes with workzone (--model: {others} or a folder)")
+        err.print(f"model: {name}, which comes with workzone (--model names another)")
 
 
 AUTO_SHARE = "auto"

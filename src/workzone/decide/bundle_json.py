@@ -29,8 +29,8 @@ T = TypeVar("T")
 FORMAT = 2
 
 
-SHIPPED = ("lite", "lite-224")
-"""The models in the package's folder ``weights``: of frames, and of the subnet's small squares."""
+SHIPPED = ("lite",)
+"""The models in the package's folder ``weights``."""
 
 DEFAULT_MODEL = SHIPPED[0]
 """Taken where no model is named."""
