@@ -187,12 +187,12 @@ def test_a_missing_package_does_not_hide_the_others(monkeypatch: pytest.MonkeyPa
     assert (table["lite2"], table["lite2-trunk"]) == (4_811_072, 3_642_144)
 
 
-def test_the_tuned_network_sees_alike_but_not_the_same(backbone: Backbone) -> None:
+def test_the_tuned_network_sees_something_else(backbone: Backbone) -> None:
     tuned, views = load_backbone("lite0-road"), made_image()
     grid, before = run(tuned, views).grid, run(backbone, views).grid
     assert grid.shape == before.shape
     likeness = torch.nn.functional.cosine_similarity(grid.flatten(), before.flatten(), dim=0)
-    assert 0.3 < float(likeness) < 0.99
+    assert 0.05 < float(likeness) < 0.9
 
 
 def test_damaged_tuned_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
