@@ -82,8 +82,8 @@ class Network(nn.Module):
         self.head = nn.Conv2d(HEAD_WIDTH, ANY + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, -3.0)
-        for part in self.parts[:FROZEN]:
-            part.requires_grad_(False)
+        for number, part in enumerate(self.parts):  # a loaded backbone is frozen
+            part.requires_grad_(number >= FROZEN)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """``[B, 3, h, w]`` of -1..1 to logits ``[B, K + 1, h / 32, w / 32]``."""
@@ -197,6 +197,13 @@ def learn(made: dict[str, Manifest], *, tiles: int, batch: int, seed: int) -> Ne
     return learned.eval()
 
 
+def write_weights(network: Network, folder: Path) -> None:
+    """In 16 bits, as the package ships them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: value.half().contiguous() for name, value in network.backbone().items()}
+    safetensors.torch.save_file(halves, folder / "backbone.safetensors")
+
+
 @torch.no_grad()
 def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
     """Of the strongest cell, by size of the frame and by height of the largest sign."""
@@ -229,9 +236,7 @@ def main() -> None:
     made, held_back = gather(options.photos, options.signs, options.work)
     network = learn(made, tiles=options.tiles, batch=options.batch, seed=options.seed)
     if options.ship:
-        options.ship.mkdir(parents=True, exist_ok=True)
-        halves = {name: value.half() for name, value in network.backbone().items()}
-        safetensors.torch.save_file(halves, options.ship / "backbone.safetensors")
+        write_weights(network, options.ship)
     counted = {name: len(manifest.samples) for name, manifest in made.items()}
     results = {"pictures": counted, "held back": judge(network, held_back)}
     write_record(options.output, results)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
+
+from workzone.backbones.efficientnet_lite import EfficientNetLite
+from workzone.backbones.lite import folded, load_lite
+from workzone.backbones.names import LITE0
+from workzone.data.manifest import read_manifest
+from workzone.scenes import write_scenes
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +54,27 @@ def test_the_readme_shows_the_recorded_accuracy() -> None:
     )
     table = runpy.run_path(str(ROOT / "benchmarks" / "accuracy_tables.py"))["readme_table"]
     assert table(accuracy, peers) in (ROOT / "README.md").read_text()
+
+
+def test_the_backbone_learns_from_tiles_and_its_start_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    trunk = importlib.import_module("trunk")
+    scenes = read_manifest(write_scenes(tmp_path / "scenes", count=2, positive_share=1.0))
+    network = trunk.learn({"scenes": scenes}, tiles=4, batch=2, seed=0)
+    trunk.write_weights(network, tmp_path)
+    learned, published = folded(EfficientNetLite()), load_lite(LITE0).model.state_dict()
+    state = safetensors.torch.load_file(tmp_path / "backbone.safetensors")
+    learned.load_state_dict({name: value.float() for name, value in state.items()})
+    moved = {
+        name: not torch.equal(value, published[name].half().float())
+        for name, value in learned.state_dict().items()
+    }
+    start = ("conv_stem", "blocks.0.", "blocks.1.")
+    assert not any(change for name, change in moved.items() if name.startswith(start))
+    own = [change for name, change in moved.items() if not name.startswith(start)]
+    assert sum(own) > 0.7 * len(own)  # what moved less than 16 bits tell stays
 
 
 def run_script(monkeypatch: pytest.MonkeyPatch, name: str, output: Path, *options: str) -> None:
