@@ -56,6 +56,9 @@ def sign_table(
     table = {}
     for low, high in HEIGHTS:
         chosen = pairs[(heights >= low) & (heights < high)]
+        if not len(chosen):
+            table[named(low, high)] = {"pairs": 0}
+            continue
         labels, random = np.tile([1, 0], len(chosen)), np.random.default_rng(0)
 
         def auc(rows: Any, chosen: Any = chosen, labels: Any = labels) -> float:

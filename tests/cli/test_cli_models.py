@@ -91,7 +91,7 @@ def test_json_holds_configuration_and_figures() -> None:
 
 def test_a_misspelt_name_is_a_wrong_use() -> None:
     result = invoke("models", "lit-moe", expect=2)
-    assert "unknown preset 'lit-moe'; did you mean 'lite-moe'?" in result.stderr
+    assert "unknown preset or command 'lit-moe'; did you mean 'lite-moe'?" in result.stderr
 
 
 def test_log_lines_are_shown_unless_json_was_asked_for() -> None:

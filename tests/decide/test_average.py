@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,15 @@ def test_one_model_has_no_average(tiny: Tiny, tmp_path: Path) -> None:
     told = invoke("models", "average", tiny.bundle, "-o", tmp_path / "mean", expect=2)
     assert "two models or more" in told.stderr
     assert not (tmp_path / "mean").exists()
+
+
+def test_a_model_named_twice_or_to_be_written_over_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny.bundle, other)
+    twice = invoke("models", "average", other, tiny.bundle, other, "-o", tmp_path / "m", expect=2)
+    assert "named twice" in twice.stderr
+    over = invoke("models", "average", tiny.bundle, other, "-o", other, expect=2)
+    assert "one of the models to average" in over.stderr
 
 
 def test_differences_are_named_by_where_they_are() -> None:

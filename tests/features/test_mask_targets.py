@@ -206,6 +206,20 @@ def test_what_is_cut_away(tmp_path):
     assert not away[1].any() and not away[2].any()  # nothing to cut away, and nothing known
 
 
+def test_what_a_far_sign_leaves_is_measured_by_what_it_was():
+    own = torch.zeros(3, 6, 100, 100)
+    own[:, 2, 50, 50:54] = 0.5  # half of what a challenge has to show
+    left = torch.zeros_like(own)
+    left[1, 2, 50, 50] = 0.4
+    left[2, 2, 50, 50] = 0.6
+    assert lost(own, left).tolist() == [True, True, False]
+    left *= 6  # 0, 2.4 and 3.6 of the 10,000 cells
+    assert lost(own, left).tolist() == [True, False, False]
+    assert lost(torch.ones_like(own), left).tolist() == [True, True, True]
+    left[2, 2, 60, 50] = 0.5
+    assert lost(torch.ones_like(own), left).tolist() == [True, True, False]
+
+
 def test_a_missing_mask_is_named(tmp_path):
     with pytest.raises(ManifestError, match=r"no mask file at .*gone\.png"):
         mask_targets([sample("a", masks="gone.png")], tmp_path, (2, 2))

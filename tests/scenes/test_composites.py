@@ -117,6 +117,18 @@ def test_same_seed_same_bytes_whatever_is_there_already(photographs, tmp_path):
     assert (other / "images" / "composite-2-00000.jpg").read_bytes() != first
 
 
+def test_rows_whose_files_are_gone_are_made_again(photographs, tmp_path):
+    folder = tmp_path / "made"
+    first = write_composites(photographs, folder, count=3, seed=5)
+    before = (folder / "images/composite-5-00001.jpg").read_bytes()
+    for name in ("images/composite-5-00001.jpg", "masks/composite-5-00002.png"):
+        (folder / name).unlink()
+    again = write_composites(photographs, folder, count=3, seed=5)
+    assert (folder / "images/composite-5-00001.jpg").read_bytes() == before
+    assert (folder / "masks/composite-5-00002.png").exists()
+    assert first.manifest == again.manifest
+
+
 def test_splits_and_sources_are_chosen(photographs, tmp_path):
     def bases(**choice):
         made = write_composites(photographs, tmp_path / str(choice), count=8, **choice)

@@ -91,19 +91,21 @@ def test_a_folder_and_an_archive_give_the_same_drawings(folder, drawings, tmp_pa
     }
 
 
-def test_parts_share_kinds_and_only_drawings_that_are_alone(folder):
+def test_parts_share_kinds_and_no_drawing(folder):
     learned, held = (read_drawings(folder, part=part) for part in ("learned", "held-back"))
     assert names(learned.work) == {f"warning--roadworks--g{n}" for n in (1, 2, 10)}
     assert names(held.work) == {"warning--roadworks--g3"}
     alone = {"warning--children--g1", "regulatory--no-entry--g1"}
     assert names(learned.others) == {"warning--bend--g1", *alone}
-    assert names(held.others) == {"warning--bend--g2", *alone}
+    assert names(held.others) == {"warning--bend--g2"}
     assert learned.digest != held.digest
 
 
 def test_what_cannot_be_used_is_told(folder, tmp_path):
     with pytest.raises(UsageError, match=r"0 drawings of road-work signs.*npm pack"):
         read_drawings(tmp_path)
+    with pytest.raises(UsageError, match=r"there is no .*nowhere"):
+        read_drawings(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="did you mean 'held-back'"):
         read_drawings(folder, part="heldback")
     broken = tmp_path / "package_signs"
@@ -111,10 +113,14 @@ def test_what_cannot_be_used_is_told(folder, tmp_path):
     (broken / "warning--roadworks--g1.svg").write_text("<svg")
     with pytest.raises(WorkzoneError, match=r"warning--roadworks--g1 cannot be drawn"):
         read_drawings(tmp_path)
-    no_archive = tmp_path / "sprites.tgz"
-    no_archive.write_bytes(b"no archive")
-    with pytest.raises(WorkzoneError, match=r"sprites\.tgz cannot be read"):
-        read_drawings(no_archive)
+    archive = tmp_path / "sprites.tgz"
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(folder / "package", "package")
+    whole = archive.read_bytes()
+    for content in (b"no archive", whole[: len(whole) // 2]):
+        archive.write_bytes(content)
+        with pytest.raises(WorkzoneError, match=r"sprites\.tgz cannot be read, fetch it anew"):
+            read_drawings(archive)
 
 
 def test_without_the_renderer_the_extra_is_named(folder, monkeypatch):
@@ -171,12 +177,13 @@ def test_twins_differ_in_their_faces_alone(drawings):
         kinds = {label: [o.kind for o in made.objects] for label, made in pair.items()}
         assert set(kinds[0]) == {OTHER} and "sign" in kinds[1]
         assert not pair[0].masks.any()
-        sign = pair[1].masks[3] | pair[1].masks.any(axis=0)
-        away = ~np.asarray(
-            Image.fromarray(sign).resize((80, 60)).resize((320, 240), Image.Resampling.BOX)
-        )
+        away = np.ones((240, 320), bool)
+        for x0, y0, x1, y1 in (o.box for made in pair.values() for o in made.objects):
+            rows = slice(max(0, int(y0 * 240) - 8), int(y1 * 240) + 8)
+            away[rows, max(0, int(x0 * 320) - 8) : int(x1 * 320) + 8] = False
         differs = np.abs(pictures[1] - pictures[0]).max(axis=-1)
-        assert np.quantile(differs[away], 0.95) < 12
+        assert away.mean() > 0.3
+        assert np.quantile(differs[away], 0.999) < 16
         assert pair[0].darkened == pair[1].darkened
 
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
 from workzone.cli.options import WeightsOption
+from workzone.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from workzone.model.costs import Cost
@@ -57,6 +58,9 @@ def show(
     from workzone.model.costs import preset_costs
     from workzone.model.presets import PRESETS, preset
 
+    if name is not None and name not in PRESETS:
+        known = nearest(name, (*PRESETS, "average"))
+        raise UsageError(f"unknown preset or command {name!r}; {known}")
     chosen = list(PRESETS.values()) if name is None else [preset(name)]
     costs = preset_costs()
     counted = [(entry, costs[entry.name]) for entry in chosen]
@@ -87,6 +91,7 @@ def average(
     from workzone.decide.average import average as average_bundles
     from workzone.decide.bundle import read_bundle, write_bundle
 
+    _check_distinct(models, output)
     bundle = average_bundles({str(path): read_bundle(path) for path in models}, weights=weights)
     write_bundle(bundle, output)
     (*_, warning) = bundle.provenance["warnings"]
@@ -97,6 +102,16 @@ def average(
         return
     err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     out.print(f"mean of {len(models)} models in {output}", markup=False, soft_wrap=True)
+
+
+def _check_distinct(models: list[Path], output: Path) -> None:
+    """Raises: UsageError."""
+    places = [path.resolve() for path in models]
+    twice = [str(path) for path in models if places.count(path.resolve()) > 1]
+    if twice:
+        raise UsageError(f"a model is named twice: {', '.join(twice)}")
+    if output.resolve() in places:
+        raise UsageError(f"{output} is one of the models to average: name another folder with -o")
 
 
 def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:

@@ -23,6 +23,8 @@ FULL = 255
 
 LEAST_SHARE = 20 / 224**2
 """Of a picture: less of an object than this, 20 pixels of a challenge, nobody can tell."""
+_LEAST_PART = 0.25
+"""Of what an image shows itself, where that is little: a lone far sign."""
 
 _FINER = 4  # masks are drawn this much finer, a side, than cells: one pixel of the view
 _CUT_SIDE = 768
@@ -53,14 +55,16 @@ class MaskTargets:
 
 
 def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
-    """Of which copies nothing is left that the image itself shows, bool ``[B]``.
+    """Of which copies next to nothing is left that the image itself shows, bool ``[B]``.
+
+    Of an image that shows little, less than a quarter of its share is next to nothing.
 
     Args:
         own: shares of the images' cells that classes cover, ``[B, K, h, w]``, 0..1.
         left: the same of their copies.
     """
-    seen, still = (m.amax(dim=1).mean(dim=(1, 2)) >= LEAST_SHARE for m in (own, left))
-    return seen & ~still
+    seen, still = (m.amax(dim=1).mean(dim=(1, 2)) for m in (own, left))
+    return (seen > 0) & (still < (_LEAST_PART * seen).clamp(max=LEAST_SHARE))
 
 
 def mask_targets(

@@ -133,7 +133,8 @@ class _Work:
             f"{base.content_hash}".encode(),
             digest_size=8,
         ).hexdigest()
-        known = _kept(self.folder / record, origin)
+        files = self.folder / image, self.folder / masks
+        known = _kept(self.folder / record, origin, files)
         if known is None:
             made = self.compositor.compose(photo, (self.seed, street, 41), label=label)
             known = {
@@ -142,9 +143,9 @@ class _Work:
                 "darkened": made.darkened,
                 "objects": [_described(one) for one in made.objects],
             }
-            with writing(self.folder / image) as aside:
+            with writing(files[0]) as aside:
                 aside.write_bytes(made.jpeg)
-            write_masks(made.masks, self.folder / masks)
+            write_masks(made.masks, files[1])
             text = json.dumps(known)
             write_text(self.folder / record, text + "\n")  # last: it says that the row is whole
         return Sample(
@@ -235,13 +236,14 @@ def _described(placed: PlacedObject) -> dict[str, Any]:
     return {"class": placed.kind, "box": placed.box, **drawing}
 
 
-def _kept(record: Path, origin: str) -> dict[str, Any] | None:
+def _kept(record: Path, origin: str, files: Sequence[Path]) -> dict[str, Any] | None:
     """What is known of a row that was made before from the same; None: make it."""
     try:
         found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if found.get("origin") == origin else None
+    whole = found.get("origin") == origin and all(file.exists() for file in files)
+    return found if whole else None
 
 
 def _write_passed_over(path: Path, reasons: dict[str, str]) -> None:

@@ -53,7 +53,7 @@ class SignObjects:
     @property
     def version(self) -> str:
         """By the drawings' contents."""
-        return f"signs 2 {self.drawings.digest}"
+        return f"signs 3 {self.drawings.digest}"
 
     def compose(
         self, photo: npt.NDArray[np.uint8], seed: tuple[int, ...], *, label: int
@@ -165,7 +165,8 @@ class _Street:
         height, width = self.photo.shape[:2]
         rows, columns = seen.shape[:2]
         drawn, share = rng.random(), rng.uniform(0.1, 0.4)
-        top, left = (int(rng.integers(a - b + 1)) for a, b in ((height, rows), (width, columns)))
+        places = zip(rng.random(2), (height - rows, width - columns), strict=True)
+        top, left = (int(place * (free + 1)) for place, free in places)
         coarse = Image.fromarray(rng.standard_normal((5, 5), np.float32))
         if drawn >= _HIDDEN or not seen.any():
             return None

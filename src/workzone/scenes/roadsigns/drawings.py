@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +66,8 @@ def read_drawings(source: Path, *, part: str = "all") -> Drawings:
 
     Args:
         source: the package as npm serves it (``.tgz``), or a folder it was unpacked to.
-        part: ``learned`` and ``held-back`` share kinds and no drawing, but for kinds that have one
-            drawing alone, which are in both: of a kind's drawings every third is held back, of two
-            the second.
+        part: ``learned`` and ``held-back`` share kinds and no drawing: of a kind's drawings every
+            third is held back, of two the second, of one none.
 
     Raises:
         UsageError: nothing is there, no drawing of a road-work sign, or another ``part``.
@@ -76,6 +76,8 @@ def read_drawings(source: Path, *, part: str = "all") -> Drawings:
     """
     if part not in PARTS:
         raise UsageError(f"part is {part!r}; {nearest(part, PARTS)}")
+    if not source.exists():
+        raise UsageError(f"there is no {source}: drawings of traffic signs are a folder or archive")
     found = _read_archive(source) if source.is_file() else _read_folder(source)
     drawings = [
         Drawing(name, svg, label, _shape_of(name, svg))
@@ -118,8 +120,10 @@ def _read_archive(archive: Path) -> dict[str, str]:
                     file = members.extractfile(member)
                     assert file is not None
                     found[path.stem] = file.read().decode("utf-8")
-    except (OSError, ValueError, tarfile.TarError) as error:
-        raise WorkzoneError(f"the archive {archive} cannot be read: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise WorkzoneError(
+            f"the archive {archive} cannot be read, fetch it anew: {error}"
+        ) from error
     return dict(sorted(found.items()))
 
 
@@ -133,7 +137,7 @@ def _of_part(found: dict[str, str], part: str) -> Sequence[tuple[str, str]]:
         name
         for names in kinds.values()
         for place, name in enumerate(names)
-        if len(names) == 1 or _held_back(place, len(names)) == (part == "held-back")
+        if _held_back(place, len(names)) == (part == "held-back")
     }
     return [(name, svg) for name, svg in found.items() if name in wanted]
 

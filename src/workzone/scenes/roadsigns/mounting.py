@@ -13,8 +13,10 @@ Pixels = npt.NDArray[np.float32]
 
 SUPERSAMPLING = 3
 SMALLEST, LARGEST = 12, 0.3
-"""Height of a sign: pixels, and of the photograph's shorter side; all sizes between are alike
-likely, by their logarithm."""
+"""Height of a sign with its frame and its board: pixels, and of the photograph's shorter side; all
+sizes between are alike likely, by their logarithm."""
+SHARPEST = 1080
+"""Pixels of a photograph's shorter side: where there are more, the smallest signs have more too."""
 _METALS = ((128, 130, 132), (96, 98, 100), (168, 170, 170), (60, 60, 62), (110, 84, 58))
 """Colours of posts; the last is wood."""
 _OVERLAP = 0.02
@@ -25,7 +27,7 @@ _OVERLAP = 0.02
 class Mount:
     """A place for a sign; lengths in pixels of the photograph."""
 
-    height: float  # of the sign's face
+    height: float  # of the plate: the sign with its frame and its board
     column: float  # its middle
     row: float  # its foot
     ground: float  # row where its post ends
@@ -64,7 +66,8 @@ def _choose_mount(
     rng: np.random.Generator, size: tuple[int, int], horizon: float, eye: float
 ) -> Mount:
     width, height = size
-    side = math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST * min(size))))
+    smallest = SMALLEST * max(1.0, min(size) / SHARPEST)
+    side = math.exp(rng.uniform(math.log(smallest), math.log(LARGEST * min(size))))
     per_metre = side / rng.uniform(0.55, 1.2)
     on_post = rng.random() < 0.7
     foot = rng.uniform(1.2, 2.6) if on_post else rng.uniform(0.1, 0.6)  # metres above the ground
@@ -205,7 +208,7 @@ def _post(
     metal = np.array(_METALS[int(rng.integers(len(_METALS)))]) * rng.uniform(0.6, 1.15)
     ink = (*np.clip(metal, 0, 255).astype(int).tolist(), 255)
     thick = max(1.0, mount.height * rng.uniform(0.06, 0.12)) * SUPERSAMPLING
-    middle, spread = quad.mean(axis=0), np.ptp(quad[:, 0])
+    middle, spread = quad.mean(axis=0), mount.height  # of twins alike
     top, foot = quad[:, 1].min() + 0.1 * mount.height, ground
     offsets = {0: (-0.35, 0.35), 1: (0.0,), 2: (-0.3, 0.3)}[mount.posts]
     for offset in offsets:

@@ -138,7 +138,7 @@ def refuse_pixels(config: TrainConfig) -> None:
     """Make sure that stored features are learned from: from pixels a trial would take hours.
 
     Raises:
-        UsageError: the configuration adapts the backbone.
+        UsageError: the configuration learns from pixels, or from a teacher.
     """
     if config.distill is not None:
         raise UsageError("settings are searched without a teacher: leave distill out")
