@@ -13,10 +13,11 @@ and drawn scenes are trained on too. The recipe is that of ``--preset dense``, a
 what a calibration on sources left out is worth is told beside it. Each model is judged on the
 photographs as they are, with smaller and larger views, as the subnet would send them, on composites
 of signs that nothing was learned from, and by the height of the largest object. What was done is
-not done again, and jobs may share a work folder (``--first-seed``), which is for one preset.
+not done again, and jobs of other ``--folds`` may share a work folder, which is for one preset.
+Beside the models of each seed, the one whose weights are their mean is judged: it is what ships.
 
-``--ship`` then trains on all rows that may be, and writes the bundle, calibrated on the three
-folds.
+``--ship`` then trains on all rows that may be, averages, and writes the bundle, calibrated on the
+three folds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from accuracy_figures import (
     calibration_of,
@@ -47,10 +48,11 @@ from recipe import (
     PASTED,
     Floats,
     absolute,
+    average_of,
     gather,
     held_back_signs,
     is_made,
-    kept,
+    keep,
     learn,
     learned_from,
     logits,
@@ -63,6 +65,7 @@ from record import write_record
 from workzone import progress
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
+from workzone.decide.average import average
 from workzone.decide.bundle import write_bundle
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
@@ -72,43 +75,17 @@ from workzone.model.presets import Preset, preset
 from workzone.subnet.challenge import LEVEL, write_challenge
 from workzone.train.feed.examples import Rows
 from workzone.train.job import examples_of, train
+from workzone.train.settings import PrecisionName
 from workzone.types import Sample
 
 VALIDATION = ("us", "kroad")
 """Collections that are set apart in a first training of the shipped model, for its report."""
 
 
-def ship(
-    samples: list[Sample],
-    groups: set[str],
-    recipe: Preset,
-    work: Path,
-    folder: Path,
-    runs: Sequence[dict[str, Any]],
-) -> None:
-    """Train on all that may be, and write the bundle with the calibration of sources left out."""
-    known = [s for s in samples if s.source == "scenes" or s.group in groups]
-    held = {s.group for s in known if s.source in VALIDATION}
-
-    def side(sample: Sample) -> str:
-        if is_made(sample) and sample.group in held:
-            return "not-val"
-        return "val" if sample.source in VALIDATION else "train"
-
-    rows = [dataclasses.replace(s, split=side(s)) for s in known]
-    backbone = load_backbone(recipe.backbone)
-    manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, recipe.layout.view_size)
-    config, copies = settings(recipe, 0), looks_of(recipe).copies
-    trained = train(manifest, backbone, spec, work / "features", config, copies=copies)
-    calibration = calibration_of(runs)
-    cut = dataclasses.asdict(threshold_of(runs, calibration))
-    bundle = dataclasses.replace(
-        trained.bundle,
-        calibration=calibration,
-        provenance=trained.bundle.provenance | {"threshold": cut},
-    )
-    write_bundle(bundle, folder)
-    print(bundle.calibration, f"{len(rows)} rows")
+IN_RECORD = ("seed", "left_out", "rows", "judged", "challenge by size", "signs", "by height")
+"""What the record holds of each run."""
+AVERAGE = "average"
+"""In place of a seed: the model whose weights are the mean of those of all seeds."""
 
 
 class Material:
@@ -185,6 +162,42 @@ class Material:
         }
 
 
+def ship(material: Material, seeds: int, folder: Path, runs: Sequence[dict[str, Any]]) -> None:
+    """Train on all that may be, average, and write the bundle.
+
+    Args:
+        material: what is learned from.
+        seeds: how many models are averaged.
+        folder: of the bundle.
+        runs: on sources left out, whose calibration it takes.
+    """
+    recipe, work = material.recipe, material.work
+    held = {s.group for s in material.samples if s.source in VALIDATION}
+
+    def side(sample: Sample) -> str:
+        if is_made(sample) and sample.group in held:
+            return "not-val"
+        return "val" if sample.source in VALIDATION else "train"
+
+    rows = [dataclasses.replace(s, split=side(s)) for s in material.samples]
+    backbone = load_backbone(recipe.backbone)
+    manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, recipe.layout.view_size)
+    copies = looks_of(recipe).copies
+    bundles = {
+        f"seed {seed}": train(
+            manifest, backbone, spec, work / "features", settings(recipe, seed), copies=copies
+        ).bundle
+        for seed in range(seeds)
+    }
+    bundle = average(bundles) if seeds > 1 else bundles["seed 0"]
+    calibration = calibration_of(runs)
+    cut = dataclasses.asdict(threshold_of(runs, calibration))
+    provenance = bundle.provenance | {"threshold": cut, "rows": len(rows)}
+    bundle = dataclasses.replace(bundle, calibration=calibration, provenance=provenance)
+    write_bundle(bundle, folder)
+    print(bundle.calibration, f"{len(rows)} rows")
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,36 +209,43 @@ def main() -> None:
     parser.add_argument("--pasted", choices=PASTED, default="all")
     parser.add_argument("--folds", nargs="+", choices=FOLDS, default=tuple(FOLDS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--preset", default="dense")
+    parser.add_argument("--precision", choices=get_args(PrecisionName), default="float32")
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
     work: Path = options.work or Path(f"runs/accuracy-{options.preset}")
     work.mkdir(parents=True, exist_ok=True)
     recipe = preset(options.preset)
+    training = {**recipe.training, "precision": options.precision}
+    recipe = dataclasses.replace(recipe, training=training)
     material = Material(recipe, options, work)
     journal = work / "accuracy.jsonl"
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
+    for seed in [*range(options.seeds), AVERAGE]:
         for name in options.folds:
             key = {"seed": seed, "left_out": name, "pasted": options.pasted}
             if any(key.items() <= row.items() for row in read_journal(journal)):
                 continue
             rows = learned_from(material.samples, material.groups, name, options.pasted)
-            file = work / "detectors" / f"{name}-{options.pasted}-{seed}.safetensors"
-            detector = kept(file, recipe, functools.partial(material.learn, rows, seed))
-            row = key | {"rows": len(rows)} | material.judge(detector, name)
+            files = [
+                work / "detectors" / f"{name}-{options.pasted}-{own}.safetensors"
+                for own in (range(options.seeds) if seed == AVERAGE else [seed])
+            ]
+            if seed != AVERAGE and not files[0].exists():
+                keep(material.learn(rows, seed), files[0])
+            row = key | {"rows": len(rows)} | material.judge(average_of(files, recipe), name)
             with journal.open("ab", buffering=0) as lines:  # whole lines, of any number of jobs
                 lines.write(json.dumps(row).encode() + b"\n")
             print(key, row.get("judged"), row["signs"], flush=True)
     done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
+    averages = [row for row in done if row["seed"] == AVERAGE]
     if options.ship:
-        three = [run for run in done if run["left_out"] in LEFT_OUT]
-        ship(material.samples, material.groups, recipe, work, options.ship, three)
-    told = ("seed", "left_out", "rows", "judged", "challenge by size", "signs", "by height")
-    brief = [{name: run[name] for name in told if name in run} for run in done]
-    table = summary(done) | {"still visible": still_visible(material.samples)}
-    write_record(options.output, {"summary": table, "runs": brief})
+        three = [run for run in averages if run["left_out"] in LEFT_OUT]
+        ship(material, options.seeds, options.ship, three)
+    brief = [{name: run[name] for name in IN_RECORD if name in run} for run in done]
+    one = summary([row for row in done if row["seed"] != AVERAGE])
+    table = summary(averages) | {"still visible": still_visible(material.samples)}
+    write_record(options.output, {"summary": table, "single seeds": one, "runs": brief})
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.features.extract import make_spec
 from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
+from workzone.files import writing
 from workzone.model.base import AnyDetector
 from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput
@@ -258,14 +259,20 @@ def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> AnyDetec
         return train_detector(examples, rows, config, shown, stage, validation=None).detector
 
 
-def kept(file: Path, recipe: Preset, train_one: Callable[[], AnyDetector]) -> DenseDetector:
-    """The detector of a file; trained and kept there if there is none."""
-    if not file.exists():
-        detector = train_one()
-        file.parent.mkdir(exist_ok=True)
-        safetensors.torch.save_file(detector.state_dict(), file)
+def keep(detector: AnyDetector, file: Path) -> None:
+    """Write its weights, for `average_of`."""
+    file.parent.mkdir(exist_ok=True)
+    with writing(file) as written:
+        safetensors.torch.save_file(detector.state_dict(), written)
+
+
+def average_of(files: Sequence[Path], recipe: Preset) -> DenseDetector:
+    """The detector whose weights are the mean of those of one or more files."""
+    states = [safetensors.torch.load_file(file) for file in files]
     detector = DenseDetector(recipe.detector).eval()
-    detector.load_state_dict(safetensors.torch.load_file(file))
+    detector.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+    )
     return detector
 
 

@@ -109,10 +109,10 @@ def main() -> None:
     tested = [s for s in samples if not recipe.is_made(s) and (s.group or "").startswith(STARTS)]
     challenge = list(write_challenge(Manifest(tested, work), work / "challenge"))
     before = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]
-    before = [r for r in before if r["left_out"] in LEFT_OUT and r["seed"] < options.seeds]
+    before = [r for r in before if r["left_out"] in LEFT_OUT and r["seed"] in range(options.seeds)]
     journal = work / "self_training.jsonl"
     done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
-    done = [row for row in done if row["seed"] < options.seeds]
+    done = [row for row in done if row["seed"] in range(options.seeds)]
     for run in before:
         for judged_on in PARTS:
             key = {name: run[name] for name in ("seed", "left_out")} | {"judged on": judged_on}
