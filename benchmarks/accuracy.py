@@ -97,8 +97,13 @@ class Material:
 
         def stored(rows: Sequence[Sample], size: int, copies: int = 0) -> FeatureStore:
             spec = spec_of(recipe, backbone, size)
-            manifest = Manifest(list(rows), work)
-            return Extraction(manifest, backbone, spec, work / "features", copies=copies).run()
+            job = Extraction(
+                Manifest(list(rows), work), backbone, spec, work / "features", copies=copies
+            )
+            store = job.run()
+            for name, reason in job.failed(store).items():
+                raise SystemExit(f"{name} cannot be read: {reason}")
+            return store
 
         everything, self.groups = gather(options.photos, options.signs, options.cutouts, work)
         photographs = [s for s in everything if not is_made(s)]
@@ -108,7 +113,8 @@ class Material:
         twins = held_back_signs(others, options.signs, work)
         self.signs = [absolute(s, twins.root) for s in twins]
         three = Manifest([s for s in self.tested if of_three(s)], work)
-        self.challenge = list(write_challenge(three, work / "challenge"))
+        sent = write_challenge(three, work / "challenge")
+        self.challenge = [absolute(s, sent.root) for s in sent]
         self.heights, self.boxes = sign_heights(twins), box_heights(self.tested, options.photos)
         self.of_tested = {size: stored(self.tested, size) for size in looks.sizes}
         self.of_signs = {size: stored(self.signs, size) for size in looks.sign_sizes}
