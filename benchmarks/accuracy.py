@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -38,7 +37,9 @@ from accuracy_figures import (
     summary,
     threshold_of,
 )
-from object_sizes import box_heights, recall_table, sign_heights, sign_table
+from filelock import FileLock
+from journal import append, bind, read_journal
+from object_sizes import box_heights, recall_table, sign_groups, sign_heights, sign_table
 from photographs import LEFT_OUT
 from recipe import (
     ALL_LEFT_OUT,
@@ -94,6 +95,14 @@ class Material:
     def __init__(self, recipe: Preset, options: argparse.Namespace, work: Path) -> None:
         self.recipe, self.work = recipe, work
         looks, backbone = looks_of(recipe), load_backbone(recipe.backbone)
+        bind(
+            work,
+            {
+                "preset": recipe.name,
+                "precision": recipe.training["precision"],
+                "features": spec_of(recipe, backbone, recipe.layout.view_size).key(),
+            },
+        )
 
         def stored(rows: Sequence[Sample], size: int, copies: int = 0) -> FeatureStore:
             spec = spec_of(recipe, backbone, size)
@@ -115,7 +124,8 @@ class Material:
         three = Manifest([s for s in self.tested if of_three(s)], work)
         sent = write_challenge(three, work / "challenge")
         self.challenge = [absolute(s, sent.root) for s in sent]
-        self.heights, self.boxes = sign_heights(twins), box_heights(self.tested, options.photos)
+        self.pairs = sign_heights(twins), sign_groups(twins)
+        self.boxes = box_heights(self.tested, options.photos)
         self.of_tested = {size: stored(self.tested, size) for size in looks.sizes}
         self.of_signs = {size: stored(self.signs, size) for size in looks.sign_sizes}
         self.of_challenge = {size: stored(self.challenge, size) for size in looks.sent_sizes}
@@ -150,7 +160,7 @@ class Material:
             "groups": [s.group for s in test],
             "logits": rounded(found[own_size][BOTH]),
             "logits by size": by_size(found, rounded),
-            "signs": by_size(of_signs, functools.partial(sign_table, self.heights)),
+            "signs": by_size(of_signs, functools.partial(sign_table, *self.pairs)),
             "by height": by_size(found, heights),
         }
         if name not in LEFT_OUT:
@@ -196,9 +206,11 @@ def ship(material: Material, seeds: int, folder: Path, runs: Sequence[dict[str, 
         for seed in range(seeds)
     }
     bundle = average(bundles) if seeds > 1 else bundles["seed 0"]
-    calibration = calibration_of(runs)
-    cut = dataclasses.asdict(threshold_of(runs, calibration))
-    provenance = bundle.provenance | {"threshold": cut, "rows": len(rows)}
+    three = [run for run in runs if run["left_out"] in LEFT_OUT]
+    part = looks_of(recipe).calibrated_on
+    calibration = calibration_of(three, part)
+    cut = dataclasses.asdict(threshold_of(three, calibration, part))
+    provenance = bundle.provenance | {"threshold": cut, "rows": len(rows), "warnings": []}
     bundle = dataclasses.replace(bundle, calibration=calibration, provenance=provenance)
     write_bundle(bundle, folder)
     print(bundle.calibration, f"{len(rows)} rows")
@@ -211,12 +223,23 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
     parser.add_argument("--work", type=Path, help="default: runs/accuracy-PRESET")
-    parser.add_argument("--cutouts", type=Path, default=Path("runs/cutouts"))
-    parser.add_argument("--pasted", choices=PASTED, default="all")
-    parser.add_argument("--folds", nargs="+", choices=FOLDS, default=tuple(FOLDS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--preset", default="dense")
-    parser.add_argument("--precision", choices=get_args(PrecisionName), default="float32")
+    parser.add_argument(
+        "--cutouts", type=Path, default=Path("runs/cutouts"), help="where rendered things are kept"
+    )
+    parser.add_argument(
+        "--pasted", choices=PASTED, default="all", help="which composites are learned from"
+    )
+    parser.add_argument(
+        "--folds", nargs="+", choices=FOLDS, default=tuple(FOLDS), help="sources to leave out"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="models of each fold")
+    parser.add_argument("--preset", default="dense", help="a dense one")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(PrecisionName),
+        default="float32",
+        help="that models learn in; bfloat16 takes a third of the time where the processor has it",
+    )
     parser.add_argument("--ship", type=Path, help="folder for the model that is shipped")
     options = parser.parse_args()
     progress.enabled = True
@@ -225,11 +248,16 @@ def main() -> None:
     recipe = preset(options.preset)
     training = {**recipe.training, "precision": options.precision}
     recipe = dataclasses.replace(recipe, training=training)
-    material = Material(recipe, options, work)
+    if options.ship and options.pasted != "all":
+        parser.error("--ship is for --pasted all")
+    with FileLock(work / ".material.lock"):  # another job waits until all is made and extracted
+        material = Material(recipe, options, work)
     journal = work / "accuracy.jsonl"
     for seed in [*range(options.seeds), AVERAGE]:
         for name in options.folds:
             key = {"seed": seed, "left_out": name, "pasted": options.pasted}
+            if seed == AVERAGE:
+                key["seeds"] = options.seeds
             if any(key.items() <= row.items() for row in read_journal(journal)):
                 continue
             rows = learned_from(material.samples, material.groups, name, options.pasted)
@@ -240,23 +268,20 @@ def main() -> None:
             if seed != AVERAGE and not files[0].exists():
                 keep(material.learn(rows, seed), files[0])
             row = key | {"rows": len(rows)} | material.judge(average_of(files, recipe), name)
-            with journal.open("ab", buffering=0) as lines:  # whole lines, of any number of jobs
-                lines.write(json.dumps(row).encode() + b"\n")
+            append(journal, row)
             print(key, row.get("judged"), row["signs"], flush=True)
     done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
-    averages = [row for row in done if row["seed"] == AVERAGE]
+    single = [row for row in done if row["seed"] in range(options.seeds)]
+    averages = [row for row in done if row.get("seeds") == options.seeds]
+    if len(averages) < len(FOLDS):
+        missing = sorted(set(FOLDS) - {row["left_out"] for row in averages})
+        print(f"no record yet: {', '.join(missing)} are still to be left out")
+        return
     if options.ship:
-        three = [run for run in averages if run["left_out"] in LEFT_OUT]
-        ship(material, options.seeds, options.ship, three)
-    brief = [{name: run[name] for name in IN_RECORD if name in run} for run in done]
-    one = summary([row for row in done if row["seed"] != AVERAGE])
+        ship(material, options.seeds, options.ship, averages)
+    brief = [{name: run[name] for name in IN_RECORD if name in run} for run in single + averages]
     table = summary(averages) | {"still visible": still_visible(material.samples)}
-    write_record(options.output, {"summary": table, "single seeds": one, "runs": brief})
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """What is done."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    write_record(options.output, {"summary": table, "single seeds": summary(single), "runs": brief})
 
 
 def rounded(values: Floats) -> list[float]:

@@ -140,19 +140,26 @@ def _of_groups(
     return found
 
 
-def calibration_of(runs: Sequence[dict[str, Any]]) -> Calibration:
-    """The likeliest cut and slope on photographs of sources left out, both classes alike."""
-    logits = np.concatenate([run["logits"] for run in runs])
-    labels = np.concatenate([run["labels"] for run in runs])
+def calibration_of(runs: Sequence[dict[str, Any]], part: str = "") -> Calibration:
+    """The likeliest cut and slope on sources left out, both classes alike.
+
+    Args:
+        runs: of the folds with both labels.
+        part: "", photographs as they are, or "challenge ".
+    """
+    logits = np.concatenate([run[f"{part}logits"] for run in runs])
+    labels = np.concatenate([run[f"{part}labels"] for run in runs])
     fitted = LogisticRegression(C=np.inf, class_weight="balanced").fit(logits[:, None], labels)
     slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     return Calibration(round(float(expit(-offset / slope)), 4), round(slope, 4))
 
 
-def threshold_of(runs: Sequence[dict[str, Any]], calibration: Calibration) -> Threshold:
-    """The cut of a calibration with the evidence for it: photographs of sources left out."""
-    logits = np.concatenate([run["logits"] for run in runs])
-    labels = np.concatenate([run["labels"] for run in runs])
+def threshold_of(
+    runs: Sequence[dict[str, Any]], calibration: Calibration, part: str = ""
+) -> Threshold:
+    """The cut of a calibration with the evidence for it; of ``part`` see `calibration_of`."""
+    logits = np.concatenate([run[f"{part}logits"] for run in runs])
+    labels = np.concatenate([run[f"{part}labels"] for run in runs])
     value = calibration.threshold
     return Threshold(
         value=value,
@@ -281,7 +288,11 @@ def _by_level(runs: Sequence[dict[str, Any]], of_fold: dict[str, Calibration]) -
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, of each fold and of the three that have both labels, by what was judged."""
+    """Means over models, of each fold and of the three that have both labels, by what was judged.
+
+    Args:
+        runs: as many of each fold.
+    """
     three = [run for run in runs if run["left_out"] in LEFT_OUT]
     table: dict[str, Any] = {"intervals": intervals(three), "calibration": travelling(three)}
     for kind in three[0]["judged"]:
@@ -299,9 +310,9 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def signs_found(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Composites of signs, which no model learned from: means over all models.
+    """Composites of signs, which no model learned from: means over the models of all folds.
 
-    The ends of the intervals are means too.
+    The ends of the intervals, which are of each model's pairs, are means too.
     """
     table: dict[str, dict[str, dict[str, Any]]] = {}
     for size, heights in runs[0]["signs"].items():
@@ -320,7 +331,7 @@ def signs_found(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str,
 
 def found_by_height(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """Photographs with road work of all sources left out, and how many are found: seeds' mean."""
-    seeds = len({run["seed"] for run in runs})
+    seeds = len(runs) / len({run["left_out"] for run in runs})
     table: dict[str, dict[str, dict[str, float]]] = {}
     for size, heights in runs[0]["by height"].items():
         for height in heights:
@@ -335,7 +346,7 @@ def false_alarms(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Photographs without road work that are called so at 0.5, of each source left out.
 
     A mean over seeds, as it comes and calibrated on the three folds that have both labels; with a
-    95 % interval over groups and seeds.
+    95 % interval over groups.
     """
     cut = float(logit(calibration_of([r for r in runs if r["left_out"] in LEFT_OUT]).threshold))
     table: dict[str, Any] = {}
@@ -346,20 +357,20 @@ def false_alarms(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         groups = groups[labels == 0]
         row: dict[str, Any] = {"photographs": int((labels == 0).sum())}
         for kind, at in (("at 0.5", 0.0), ("calibrated", cut)):
-            alarms = (logits > at).mean(axis=0)
-            random = np.random.default_rng(0)
-            names = np.unique(groups)
-            drawn = [
-                np.concatenate([alarms[groups == g] for g in random.choice(names, len(names))])
-                for _ in range(RESAMPLES)
-            ]
-            ends = np.quantile([part.mean() for part in drawn], (0.025, 0.975))
-            row[kind] = {
-                "share": round(float(alarms.mean()), 4),
-                "interval": ends.round(4).tolist(),
-            }
+            row[kind] = share_of_groups((logits > at).mean(axis=0), groups)
         table[name] = row
     return table
+
+
+def share_of_groups(decided: npt.NDArray[Any], groups: npt.NDArray[np.str_]) -> dict[str, Any]:
+    """The mean of decisions ``[n]``, with a 95 % interval over groups."""
+    random, names = np.random.default_rng(0), np.unique(groups)
+    drawn = [
+        np.concatenate([decided[groups == name] for name in random.choice(names, len(names))])
+        for _ in range(RESAMPLES)
+    ]
+    ends = np.quantile([part.mean() for part in drawn], (0.025, 0.975))
+    return {"share": round(float(decided.mean()), 4), "interval": ends.round(4).tolist()}
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -2,10 +2,11 @@
 
     python benchmarks/cut.py data more --work runs/accuracy-dense -o benchmarks/results/cut.json
 
-After `accuracy.py`, whose logits are read from its work folder. Each way is fitted, for every seed,
-on the photographs of the other two folds, each judged by a model that had not seen its source; MCC
-at the cut on the third, means over seeds, 95 % intervals over groups. False alarms are those on
-the two sources without road work, by what was fitted on the three folds.
+After `accuracy.py`, from whose work folder the logits of the averaged models are read. Each way is
+fitted on the photographs of the other two folds, each judged by a model that had not seen its own
+source (but the one that is judged now), and judged by MCC at its cut on the third; 95 % intervals
+over groups. False alarms are those on the two sources without road work, by what was fitted on the
+three folds.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from accuracy import read_journal
-from accuracy_figures import with_interval
+from accuracy import AVERAGE
+from accuracy_figures import share_of_groups, with_interval
+from journal import read_journal
 from photographs import LEFT_OUT, ORDINARY
 from PIL import Image, ImageFilter
 from recipe import ALL_LEFT_OUT, FOLDS, Floats, gather_folders
@@ -35,8 +37,6 @@ Labels = npt.NDArray[np.int64]
 Cut = Callable[[Floats], Floats]
 """From what is known of images, ``[n, F]``, to numbers above 0 where there is road work."""
 SIZE = "512 px"
-LOOKED_AT = 256
-"""Pixels of the longer side at which a photograph's quality is measured."""
 ALARMS = 0.03
 """Of photographs without road work, those that a conformal cut lets through."""
 
@@ -46,7 +46,6 @@ def quality(path: str) -> list[float]:
     with Image.open(path) as image:
         shorter = min(image.size)
         grey = image.convert("L")
-    grey.thumbnail((LOOKED_AT, LOOKED_AT))
     edges = np.asarray(grey.filter(ImageFilter.FIND_EDGES), np.float64)[1:-1, 1:-1]
     bright = float(np.asarray(grey, np.float64).mean()) / 255
     return [float(np.log(shorter)), float(np.log(1 + edges.std())), bright]
@@ -60,10 +59,13 @@ def known_of(run: Run, qualities: Floats) -> Floats:
 
 
 def logistic(columns: Sequence[int]) -> Callable[[Floats, Labels], Cut]:
-    """Fitted by likelihood, both classes alike."""
+    """Fitted by likelihood, both classes alike; more than the logit with weights held down."""
 
     def fit(known: Floats, labels: Labels) -> Cut:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, class_weight="balanced"))
+        weight = np.inf if len(columns) == 1 else 1.0
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=weight, class_weight="balanced")
+        )
         model.fit(known[:, columns], labels)
         return lambda given: np.asarray(model.decision_function(given[:, columns]))
 
@@ -72,9 +74,8 @@ def logistic(columns: Sequence[int]) -> Callable[[Floats, Labels], Cut]:
 
 def conformal(known: Floats, labels: Labels) -> Cut:
     """The logit that so few photographs without road work exceed (Vovk et al. 2005)."""
-    ordinary = np.sort(known[labels == 0, 0])
-    place = min(len(ordinary) - 1, int(np.ceil((1 - ALARMS) * (len(ordinary) + 1))) - 1)
-    cut = float(ordinary[place])
+    ordinary = np.append(np.sort(known[labels == 0, 0]), np.inf)  # too few: nothing is above
+    cut = float(ordinary[int(np.ceil((1 - ALARMS) * len(ordinary))) - 1])
     return lambda given: given[:, 0] - cut
 
 
@@ -109,37 +110,39 @@ def main() -> None:
         name: np.array([quality(s.image.path) for s in tested if (s.group or "").startswith(start)])
         for name, start in FOLDS.items()
     }
-    runs = [r for r in read_journal(options.work / "accuracy.jsonl") if r["pasted"] == "all"]
-    known = {id(run): known_of(run, qualities[run["left_out"]]) for run in runs}
-
-    def fitted(way: Callable[[Floats, Labels], Cut], seed: int, without: str) -> Cut:
-        others = [
-            run
-            for run in runs
-            if run["seed"] == seed and run["left_out"] in LEFT_OUT and run["left_out"] != without
-        ]
-        rows = np.concatenate([known[id(run)] for run in others])
-        return way(rows, np.concatenate([run["labels"] for run in others]))
-
+    runs = [
+        run
+        for run in read_journal(options.work / "accuracy.jsonl")
+        if run["pasted"] == "all" and run["seed"] == AVERAGE
+    ]
+    missing = set(FOLDS) - {run["left_out"] for run in runs}
+    if missing:
+        parser.error(f"{', '.join(sorted(missing))} not left out yet: run accuracy.py")
+    known = {run["left_out"]: known_of(run, qualities[run["left_out"]]) for run in runs}
+    labels = {run["left_out"]: np.array(run["labels"]) for run in runs}
+    groups = {run["left_out"]: run["groups"] for run in runs}
     three = [run for run in runs if run["left_out"] in LEFT_OUT]
     results = {}
     for name, way in WAYS.items():
-        decided = {
-            id(run): fitted(way, run["seed"], run["left_out"])(known[id(run)]) > 0 for run in runs
-        }
+        decided = {}
+        for fold in FOLDS:
+            others = [other for other in LEFT_OUT if other != fold]
+            cut = way(
+                np.concatenate([known[other] for other in others]),
+                np.concatenate([labels[other] for other in others]),
+            )
+            decided[fold] = cut(known[fold]) > 0
 
         def figure(run: Run, rows: Labels, decided: Any = decided) -> float:
-            labels = np.array(run["labels"])[rows]
-            return float(matthews_corrcoef(labels, decided[id(run)][rows]))
+            fold = run["left_out"]
+            return float(matthews_corrcoef(labels[fold][rows], decided[fold][rows]))
 
         row: dict[str, Any] = {"mcc": with_interval(three, figure)}
         for fold in ORDINARY:
-            shares = [
-                decided[id(run)][np.array(run["labels"]) == 0].mean()
-                for run in runs
-                if run["left_out"] == fold
-            ]
-            row[f"false alarms, {fold}"] = round(float(np.mean(shares)), 4)
+            ordinary = labels[fold] == 0
+            row[f"false alarms, {fold}"] = share_of_groups(
+                decided[fold][ordinary], np.array(groups[fold])[ordinary]
+            )
         results[name] = row
         print(name, row, flush=True)
     write_record(options.output, results)

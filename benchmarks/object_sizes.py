@@ -39,35 +39,49 @@ def sign_heights(twins: Manifest) -> npt.NDArray[np.float64]:
     return np.array(heights)
 
 
+def sign_groups(twins: Manifest) -> list[str]:
+    """Of each two rows, the group of the photograph that they stand in."""
+    return [str(sample.group) for sample in list(twins)[::2]]
+
+
 def sign_table(
-    heights: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]
+    heights: npt.NDArray[np.float64], groups: Sequence[str], scores: npt.NDArray[np.float64]
 ) -> dict[str, dict[str, Any]]:
     """Road-work signs against other signs in their places.
 
     Args:
         heights: ``[n]``, see `sign_heights`.
+        groups: n of them, see `sign_groups`.
         scores: logits of the rows ``[2 n]``.
 
     Returns:
-        Of each range of heights: pairs, AUC with its 95 % interval over pairs, and the shares that
+        Of each range of heights: pairs, AUC with its 95 % interval over groups, and the shares that
         are called road work at 0.5, of either side.
     """
     pairs = scores.reshape(-1, 2)
     table = {}
     for low, high in HEIGHTS:
-        chosen = pairs[(heights >= low) & (heights < high)]
-        if not len(chosen):
+        rows = np.flatnonzero((heights >= low) & (heights < high))
+        if not len(rows):
             table[named(low, high)] = {"pairs": 0}
             continue
-        labels, random = np.tile([1, 0], len(chosen)), np.random.default_rng(0)
+        chosen, own = pairs[rows], np.array(groups)[rows]
+        names, random = np.unique(own), np.random.default_rng(0)
 
-        def auc(rows: Any, chosen: Any = chosen, labels: Any = labels) -> float:
-            return float(roc_auc_score(labels, chosen[rows].ravel()))
+        def auc(rows: npt.NDArray[np.int64], chosen: Any = chosen) -> float:
+            return float(roc_auc_score(np.tile([1, 0], len(rows)), chosen[rows].ravel()))
 
-        draws = [auc(random.integers(len(chosen), size=len(chosen))) for _ in range(RESAMPLES)]
+        draws = [
+            auc(
+                np.concatenate(
+                    [np.flatnonzero(own == name) for name in random.choice(names, len(names))]
+                )
+            )
+            for _ in range(RESAMPLES)
+        ]
         table[named(low, high)] = {
             "pairs": len(chosen),
-            "auc": round(auc(slice(None)), 4),
+            "auc": round(auc(np.arange(len(rows))), 4),
             "interval": np.quantile(draws, (0.025, 0.975)).round(4).tolist(),
             "found": round(float((chosen[:, 0] > 0).mean()), 4),
             "false alarms": round(float((chosen[:, 1] > 0).mean()), 4),

@@ -1,6 +1,6 @@
 """What others would do with the same photographs: the floors that `accuracy.py` compares with.
 
-    python benchmarks/peers.py PHOTOS -o benchmarks/results/peers.json
+    python benchmarks/peers.py data more -o benchmarks/results/peers.json
 
 Leave one source out, in the folds and from the photographs of `accuracy.py` (no composites, no
 scenes): logistic regression on the embedded backbone's features of one view and of twelve, and a
@@ -11,7 +11,6 @@ classes drawn alike) at 224 and 320 px.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from journal import append, read_journal
 from photographs import LEFT_OUT
-from recipe import FOLDS, gather_photographs
+from recipe import FOLDS, gather_folders
 from record import write_record
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
@@ -122,14 +122,14 @@ def fine_tuned(size: int) -> Any:
 def main() -> None:
     """Run what is missing; what was done before is not done again."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy-dense"))
     parser.add_argument("--seeds", type=int, default=1, help="of the fine-tunes")
     options = parser.parse_args()
     progress.enabled = True
     options.work.mkdir(parents=True, exist_ok=True)
-    samples, allowed = gather_photographs(options.photos, options.work)
+    samples, allowed = gather_folders(options.photos, options.work)
     backbone = load_backbone("lite0")
     spec = make_spec(backbone, grid_views=(0,))
     store = Extraction(Manifest(samples, options.work), backbone, spec, options.work / "features")
@@ -146,7 +146,7 @@ def main() -> None:
         **{f"timm fine-tune, {size} px": fine_tuned(size) for size in SIZES},
     }
     journal = options.work / "peers.jsonl"
-    done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
+    done = read_journal(journal)
     for name, peer in peers.items():
         for seed in range(options.seeds if "timm" in name else 1):
             for setting in SETTINGS:
@@ -162,8 +162,7 @@ def main() -> None:
                         "mcc": float(matthews_corrcoef(labels, scores > 0.5)),
                     }
                     done.append(row)
-                    with journal.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+                    append(journal, row)
                     print(row, flush=True)
     write_record(options.output, {"runs": done})
 

@@ -54,7 +54,7 @@ COMPOSITES, RENDERED, SIGNS, SCENES, HELD_BACK = 600, 400, 800, 200, 600
 """Pictures that are made: of work zones in photographs, drawn and rendered, of signs in them, and
 drawn as a whole; and of signs to judge on."""
 PASTED = ("drawn", "rendered", "both", "all")
-"""Which composites of work zones are learned from; the first three are alike many."""
+"""Which composites of work zones are learned from; the first three are equally many."""
 CLOSE_UPS = ("kagan", "kroad", "sc-")
 """Thumbnails and pictures of single signs: no street to put anything into."""
 MADE = {"composite": 0.5, "rendered": 0.5, "signs": 0.5, "scenes": 0.5}
@@ -72,6 +72,7 @@ class Looks:
     sizes: tuple[int, ...]  # pixels of the shorter side
     sign_sizes: tuple[int, ...]  # of composites of signs
     sent_sizes: tuple[int, ...]  # of challenges
+    calibrated_on: str = ""  # what the shipped model is: photographs, or "challenge "
 
 
 FRAMES = Looks(
@@ -88,6 +89,7 @@ LOOKS = {
         sizes=(288,),
         sign_sizes=(288,),
         sent_sizes=(288,),
+        calibrated_on="challenge ",
     )
 }
 """By preset, where not `FRAMES`."""
@@ -216,31 +218,22 @@ def learned_from(
         left_out: one of `FOLDS`.
         pasted: one of `PASTED`.
     """
-    starts = FOLDS[left_out]
-    wanted = set(_wanted(samples, pasted))
-    return np.array(
-        [
-            row
-            for row, s in enumerate(samples)
-            if not (s.group or "").startswith(starts)
-            and (s.source == "scenes" or s.group in groups)
-            and row in wanted
-        ]
-    )
-
-
-def _wanted(samples: Sequence[Sample], pasted: str) -> list[int]:
-    """Rows without the composites that are left aside."""
-    kinds = {"drawn": "composite", "rendered": "rendered"}
-    rows = {
-        kind: [row for row, s in enumerate(samples) if s.source == kind] for kind in kinds.values()
+    known = {
+        row: s
+        for row, s in enumerate(samples)
+        if not (s.group or "").startswith(FOLDS[left_out])
+        and (s.source == "scenes" or s.group in groups)
     }
-    chosen = [row for row, s in enumerate(samples) if s.source not in rows]
-    alike = min(map(len, rows.values()))
+    kinds = {"drawn": "composite", "rendered": "rendered"}
+    of_kind = {
+        kind: [row for row, s in known.items() if s.source == kind] for kind in kinds.values()
+    }
+    chosen = [row for row, s in known.items() if s.source not in of_kind]
+    alike = min(map(len, of_kind.values()))
     for name, kind in kinds.items():
-        shares = {name: alike, "both": alike // 2, "all": len(rows[kind])}
-        chosen += rows[kind][: shares.get(pasted, 0)]
-    return chosen
+        shares = {name: alike, "both": alike // 2, "all": len(of_kind[kind])}
+        chosen += of_kind[kind][: shares.get(pasted, 0)]
+    return np.array(sorted(chosen))
 
 
 def settings(recipe: Preset, seed: int) -> TrainConfig:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import recipe
 import torch
+from journal import append, read_journal
 from photographs import LEFT_OUT
 from record import write_record
 from scipy.special import expit
@@ -108,11 +108,15 @@ def main() -> None:
     )
     tested = [s for s in samples if not recipe.is_made(s) and (s.group or "").startswith(STARTS)]
     challenge = list(write_challenge(Manifest(tested, work), work / "challenge"))
-    before = [json.loads(line) for line in (work / "accuracy.jsonl").read_text().splitlines()]
-    before = [r for r in before if r["left_out"] in LEFT_OUT and r["seed"] in range(options.seeds)]
+    before = [
+        run
+        for run in read_journal(work / "accuracy.jsonl")
+        if run["left_out"] in LEFT_OUT
+        and run["seed"] in range(options.seeds)
+        and run["pasted"] == "all"
+    ]
     journal = work / "self_training.jsonl"
-    done = [json.loads(x) for x in journal.read_text().splitlines()] if journal.exists() else []
-    done = [row for row in done if row["seed"] in range(options.seeds)]
+    done = [row for row in read_journal(journal) if row["seed"] in range(options.seeds)]
     for run in before:
         for judged_on in PARTS:
             key = {name: run[name] for name in ("seed", "left_out")} | {"judged on": judged_on}
@@ -122,8 +126,7 @@ def main() -> None:
                 run, judged_on, samples, groups, examples, store, tested, challenge, before
             )
             done.append(row)
-            with journal.open("a") as lines:
-                lines.write(json.dumps(row) + "\n")
+            append(journal, row)
             print(key, row["figures"], flush=True)
     parts = {name: [row for row in done if row["judged on"] == name] for name in PARTS}
     found = {name: summary(before, rows) for name, rows in parts.items()}

@@ -12,11 +12,12 @@ that one backbone serves all of its folds. ``--cutouts`` is where rendered thing
 Each of the six classes of objects, and any of them, is learned cell by cell, on tiles of 192 px at
 0.3 to 1.4 times the picture's scale. The stem and the first two stages stay as ImageNet left
 them; deeper ones learn at rates that fall by a fifth from stage to stage towards the stem, and are
-pulled back to ImageNet's weights a little. What is kept is the moving average of the weights.
+pulled back a little to the weights that they start from (``--start``; ImageNet's where it is not
+given). What is kept is the moving average of the weights.
 
 Judged on composites of signs that it has not seen: other photographs (whose licence keeps them out
-of weights), other drawings of the same kinds. AUC by the height of the largest sign, each picture
-beside its twin; twins are drawn together for the intervals.
+of weights), other drawings. AUC by the height of the largest sign, each picture beside its twin;
+intervals over groups of photographs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from object_sizes import sign_heights, sign_table
+from object_sizes import sign_groups, sign_heights, sign_table
 from recipe import ALL_LEFT_OUT, gather_folders, held_back_signs, streets
 from record import write_record
 from tiles import Tiles, read_pictures
@@ -209,8 +210,8 @@ def learn(
         nn.utils.clip_grad_norm_(network.parameters(), 3.0)
         optimizer.step()
         with torch.no_grad():
-            for group, start in zip(optimizer.param_groups[1:], published, strict=True):
-                for weight, old in zip(group["params"], start, strict=True):
+            for group, before in zip(optimizer.param_groups[1:], published, strict=True):
+                for weight, old in zip(group["params"], before, strict=True):
                     weight.lerp_(old, group["lr"] * PULL)
         average.update_parameters(network)
     learned: Network = average.module
@@ -227,7 +228,7 @@ def write_weights(network: Network, folder: Path) -> None:
 @torch.no_grad()
 def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
     """Of the strongest cell, by size of the frame and by height of the largest sign."""
-    heights = sign_heights(held_back)
+    heights, groups = sign_heights(held_back), sign_groups(held_back)
     found = {}
     for size in SIZES:
         layout = preset("dense").layout.with_view_size(size)
@@ -236,7 +237,7 @@ def judge(network: Network, held_back: Manifest) -> dict[str, Any]:
             views = preprocess(sample_bytes(sample, held_back.root), layout)
             pixels = torch.from_numpy(views.pixels).float() / 127.5 - 1
             scores.append(float(network(pixels)[0, ANY].max()))
-        found[f"{size} px"] = sign_table(heights, np.array(scores))
+        found[f"{size} px"] = sign_table(heights, groups, np.array(scores))
     return found
 
 

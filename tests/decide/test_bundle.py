@@ -14,7 +14,7 @@ import torch
 
 from told import HashModel, told_bundle
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
-from workzone.decide.bundle_json import shipped_bundle, shipped_name
+from workzone.decide.bundle_json import check_model, shipped_bundle, shipped_name
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, UsageError, WorkzoneError
 from workzone.features.spec import FeatureSpec
@@ -122,6 +122,16 @@ def test_the_notice_names_licences_and_sources(folder: Path) -> None:
     assert "backbone lite0" in text
     assert "Licence of its weights: Apache-2.0." in text
     assert "roads-a, roads-b. Their licences decide" in text
+    assert "MIT" not in text
+
+
+@pytest.mark.parametrize("backbone", ["lite0-road", "lite0-road-trunk"])
+def test_the_notice_holds_that_of_a_backbone_within_workzone(tmp_path: Path, backbone: str) -> None:
+    bundle = made_bundle()
+    spec = dataclasses.replace(bundle.spec, backbone=backbone)
+    write_bundle(dataclasses.replace(bundle, spec=spec), tmp_path / "model")
+    text = (tmp_path / "model" / "NOTICE.txt").read_text()
+    assert "The MIT License (MIT)\n\nCopyright (c) 2015 mapillary" in text
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "detector.safetensors", "training.json"])
@@ -317,5 +327,12 @@ def test_a_model_within_workzone_has_a_name_that_a_folder_goes_before(tmp_path, 
     assert shipped_name(None) == "lite"
     assert shipped_name(Path("lite")) == "lite"
     assert shipped_name(Path("mine")) is None
-    Path("lite").mkdir()
+    Path("lite").mkdir()  # of something else
+    assert shipped_name(Path("lite")) == "lite"
+    write_bundle(made_bundle(), Path("lite"))
     assert shipped_name(Path("lite")) is None
+
+
+def test_a_mistyped_name_of_a_model_within_workzone_is_told():
+    with pytest.raises(BundleError, match=r"at lte: .*within workzone: did you mean 'lite'\?"):
+        check_model(Path("lte"))

@@ -149,7 +149,9 @@ def shipped_state(variant: Variant) -> dict[str, torch.Tensor]:
             f"the package {variant.package} is missing, which workzone is installed with: "
             f"pip install {variant.package}"
         ) from error
-    holder = getattr(module, f"Efficientnet{variant.name.capitalize()}ModelFile")
+    holder = getattr(
+        module, f"Efficientnet{(variant.tuned_from or variant.name).capitalize()}ModelFile"
+    )
     path = Path(holder.get_model_file_path())
     try:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)

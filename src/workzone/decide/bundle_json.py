@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from workzone.backbones.names import VARIANTS
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.decide.test_time import TestTimeConfig
 from workzone.decide.threshold import HALF
-from workzone.errors import BundleError
+from workzone.errors import BundleError, nearest
 from workzone.features.spec import FeatureSpec
 from workzone.features.text_spec import TextSpec
 from workzone.model.config import DetectorConfig
@@ -70,13 +71,22 @@ def notice(description: Description, *, backbone: str) -> str:
         backbone: where the backbone's weights are, for people.
     """
     sources = description.provenance.get("sources") or ["not stated"]
+    own = _notice_of(description.spec.backbone)
     return (
         "This model was made with workzone (Apache-2.0).\n\n"
         f"It works on features of the backbone {description.spec.backbone} "
         f"({backbone}). Licence of its weights: {description.backbone_licence}.\n\n"
         f"Training data, by the manifest's source column: {', '.join(sources)}. "
-        "Their licences decide what this model may be used for.\n"
+        "Their licences decide what this model may be used for.\n" + (own and f"\n{own}")
     )
+
+
+def _notice_of(backbone: str) -> str:
+    """What comes with a backbone whose weights come with workzone; "": with none of those."""
+    for variant in VARIANTS:
+        if variant.tuned_from and backbone in (variant.name, variant.trunk):
+            return (_weights(variant.name) / "NOTICE.txt").read_text(encoding="utf-8")
+    return ""
 
 
 def shipped_bundle(name: str = DEFAULT_MODEL) -> Path:
@@ -100,18 +110,23 @@ def shipped_program(name: str = DEFAULT_MODEL) -> Path:
 def shipped_name(model: Path | None) -> str | None:
     """Which of `SHIPPED` is meant; None: a folder of one's own.
 
-    A folder that has a name of `SHIPPED` is meant before the model.
+    A model in a folder that has a name of `SHIPPED` is meant before that one.
 
     Args:
         model: a folder, a name of `SHIPPED`, or None for `DEFAULT_MODEL`.
     """
     if model is None:
         return DEFAULT_MODEL
-    return str(model) if str(model) in SHIPPED and not model.exists() else None
+    own = (model / "bundle.json").is_file()
+    return str(model) if str(model) in SHIPPED and not own else None
+
+
+def _weights(name: str) -> Path:
+    return Path(str(importlib.resources.files("workzone") / "weights" / name))
 
 
 def _shipped(name: str) -> Path:
-    folder = Path(str(importlib.resources.files("workzone") / "weights" / name))
+    folder = _weights(name)
     if not (folder / "bundle.json").is_file():
         raise BundleError(
             f"no model {name} comes with this copy of workzone (looked in {folder}). Make one with "
@@ -140,6 +155,11 @@ def check_model(folder: Path) -> None:
         raise BundleError(
             f"no model bundle at {folder}: bundle.json missing. "
             "Make one with `workzone train`, or name another with --model."
+            + (
+                f" Of those within workzone: {nearest(str(folder), SHIPPED)}."
+                if len(folder.parts) == 1 and not folder.exists()
+                else ""
+            )
         )
     try:
         if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):

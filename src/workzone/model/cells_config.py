@@ -13,7 +13,8 @@ TRUNKS = {variant.trunk_width: variant for variant in VARIANTS if not variant.tu
 
 def trunk_of(backbone: str, width: int) -> Variant:
     """The embedded backbone of a trunk's name, or of its width where it has another name."""
-    return next((variant for variant in VARIANTS if variant.trunk == backbone), TRUNKS[width])
+    fitting = [variant for variant in VARIANTS if variant.trunk_width == width]
+    return next((variant for variant in fitting if variant.trunk == backbone), TRUNKS[width])
 
 
 CELL_MASKS = 2
