@@ -1,0 +1,151 @@
+"""What the benchmarks of accuracy count, and what they learn from."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workzone.types import ImageRef, Sample
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def module(name: str) -> Any:
+    """A benchmark's file."""
+    return importlib.import_module(name)
+
+
+def made_run(fold: str, seed: int | str, logits: list[float], labels: list[int]) -> dict[str, Any]:
+    groups = [f"{fold}-{number}" for number in range(len(labels))]
+    part = {"8 to 16 px": {"photographs": 3, "found": 2}}
+    return {
+        "seed": seed,
+        "left_out": fold,
+        "logits": logits,
+        "labels": labels,
+        "groups": groups,
+        "by height": {"512 px": part},
+    }
+
+
+def test_a_journal_goes_on_after_a_line_that_was_cut_off(tmp_path: Path, capsys: Any) -> None:
+    journal, path = module("journal"), tmp_path / "done.jsonl"
+    assert journal.read_journal(path) == []
+    journal.append(path, {"seed": 0})
+    with path.open("a") as file:
+        file.write('{"seed": 1')
+    assert journal.read_journal(path) == [{"seed": 0}]
+    assert "cut off" in capsys.readouterr().out
+    journal.append(path, {"seed": 2})
+    assert journal.read_journal(path) == [{"seed": 0}, {"seed": 2}]
+    path.write_text("{}\nnot json\n{}\n")
+    with pytest.raises(SystemExit, match=r"done\.jsonl, line 2: .*delete the line"):
+        journal.read_journal(path)
+
+
+def test_a_work_folder_is_of_one_run(tmp_path: Path) -> None:
+    bind = module("journal").bind
+    bind(tmp_path / "work", {"preset": "dense", "features": "ab"})
+    bind(tmp_path / "work", {"preset": "dense", "features": "ab"})
+    with pytest.raises(SystemExit, match=r"features: ab -> cd\); name another --work"):
+        bind(tmp_path / "work", {"preset": "dense", "features": "cd"})
+
+
+def test_composites_are_equally_many_after_a_source_is_left_out() -> None:
+    recipe = module("recipe")
+    groups = {"us-1": 8, "web-1": 1, "coco-1": 5}
+    starts = recipe.FOLDS["us"][0]
+    names = {"us-1": f"{starts}1", "web-1": "web-1", "coco-1": "coco-1"}
+    samples = [
+        Sample(
+            id=f"{source}-{group}-{number}",
+            image=ImageRef(path="a.jpg"),
+            label=1,
+            group=names[group],
+            source=source,
+        )
+        for source, share in (("composite", 1), ("rendered", 2), ("photos", 1), ("scenes", 1))
+        for group, count in groups.items()
+        for number in range(count if source != "rendered" else share)
+    ]
+    allowed = {names["us-1"], "coco-1"}
+
+    def kinds(pasted: str) -> dict[str, int]:
+        rows = recipe.learned_from(samples, allowed, "us", pasted)
+        assert (np.diff(rows) > 0).all()
+        found = [samples[row] for row in rows]
+        assert not any(s.group == names["us-1"] for s in found)
+        assert {s.group for s in found if s.source != "scenes"} == {"coco-1"}
+        return {
+            source: sum(s.source == source for s in found)
+            for source in ("composite", "rendered", "photos")
+        }
+
+    assert kinds("all") == {"composite": 5, "rendered": 2, "photos": 5}
+    assert kinds("drawn") == {"composite": 2, "rendered": 0, "photos": 5}
+    assert kinds("rendered") == {"composite": 0, "rendered": 2, "photos": 5}
+    assert kinds("both") == {"composite": 1, "rendered": 1, "photos": 5}
+
+
+def test_photographs_found_are_counted_once_for_each_fold() -> None:
+    figures = module("accuracy_figures")
+    runs = [made_run(fold, seed, [1.0], [1]) for fold in ("us", "web") for seed in (0, 1)]
+    found = figures.found_by_height(runs)["512 px"]["8 to 16 px"]
+    assert found == {"photographs": 6, "found": 4}
+
+
+def test_intervals_of_shares_are_over_groups() -> None:
+    share = module("accuracy_figures").share_of_groups
+    decided = np.array([1.0] * 10 + [0.0] * 10)
+    alone = share(decided, np.array([str(n) for n in range(20)]))
+    together = share(decided, np.array(["a"] * 10 + ["b"] * 10))
+    assert alone["share"] == together["share"] == 0.5
+    assert together["interval"] == [0, 1]
+    assert 0.2 < alone["interval"][0] < 0.5 < alone["interval"][1] < 0.8
+
+
+def test_signs_are_judged_by_their_height_and_drawn_by_groups() -> None:
+    table = module("object_sizes").sign_table
+    heights = np.array([10.0, 12.0, 20.0, 20.0])
+    scores = np.array([2, -1, -3, 1, 1, 0, 2, 0], np.float64)
+    found = table(heights, ["a", "a", "b", "c"], scores)
+    assert found["8 to 16 px"]["pairs"] == 2
+    assert found["8 to 16 px"]["auc"] == 0.5
+    assert found["8 to 16 px"]["interval"] == [0.5, 0.5]  # one group
+    assert found["16 to 32 px"] == {
+        "pairs": 2,
+        "auc": 1.0,
+        "interval": [1.0, 1.0],
+        "found": 1.0,
+        "false alarms": 0.0,
+    }
+    assert found["32 to 64 px"] == {"pairs": 0}
+
+
+def test_a_cut_lets_few_ordinary_photographs_through_or_says_nothing() -> None:
+    conformal = module("cut").conformal
+    logits = np.linspace(-3, 3, 200)[:, None]
+    cut = conformal(logits, np.zeros(200, np.int64))
+    assert 0.02 <= (cut(logits) > 0).mean() <= 0.03
+    few = conformal(logits[:10], np.zeros(10, np.int64))
+    assert not (few(logits) > 0).any()
+
+
+def test_one_logit_is_cut_as_the_shipped_model_is() -> None:
+    cut, figures = module("cut"), module("accuracy_figures")
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 300)
+    logits = random.normal(labels * 2.0 - 0.5)
+    calibration = figures.calibration_of([{"logits": logits, "labels": labels}])
+    decided = cut.logistic([0])(logits[:, None], labels)(logits[:, None]) > 0
+    expected = calibration.apply(1 / (1 + np.exp(-logits))) > 0.5
+    assert (decided == expected).mean() > 0.99
