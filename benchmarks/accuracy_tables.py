@@ -17,7 +17,7 @@ import numpy as np
 RESULTS = Path(__file__).parent / "results"
 EARLIER = RESULTS / "accuracy_without_boxes.json"
 """Of the recipe before photographs had boxes and images six copies: of dense2 and self-training."""
-FOLDS = ("us", "web", "br")
+FOLDS, ORDINARY = ("us", "web", "br"), ("fr", "mly")
 SETTINGS = ("permitted", "all")
 """Of the earlier records; today's has the first alone."""
 SIZE = "512 px"
@@ -281,8 +281,7 @@ def pasted_table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name in ("drawn", "rendered", "both"):
-        path = RESULTS / f"accuracy_{name}.json"
-        own = json.loads(path.read_text())["results"]["summary"]["permitted"]
+        own = record(f"accuracy_{name}")["summary"]["permitted"]
         cells = []
         for fold in (*FOLDS, "mean"):
             low, high = own["intervals"]["as it is"][fold]["mcc"]
@@ -324,14 +323,67 @@ def self_training_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def ways_table(ways: dict[str, Any]) -> str:
+    """What decides beside the logit, of `cut.py`."""
+    rows = [
+        line(["", *(f"*{fold}*" for fold in FOLDS), "mean", *(f"alarms, *{x}*" for x in ORDINARY)]),
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, own in ways.items():
+        mcc = own["mcc"]
+        low, high = mcc["interval"]
+        cells = [
+            *(f"{mcc[fold]:.2f}" for fold in FOLDS),
+            f"{mcc['mean']:.2f} ({low:.2f} to {high:.2f})",
+        ]
+        for fold in ORDINARY:
+            low, high = own[f"false alarms, {fold}"]["interval"]
+            share = percent(own[f"false alarms, {fold}"]["share"])
+            cells.append(f"{share} ({percent(low)} to {percent(high)})")
+        rows.append(line([name, *cells]))
+    return "\n".join(rows)
+
+
+def sent_table(models: dict[str, dict[str, Any]]) -> str:
+    """Models beside each other on images as the subnet sends them: MCC and reward, by level."""
+    rows = [
+        line(["MCC / reward", *LEVELS, "mean of the levels"]),
+        "|---|---|---|---|---|---|",
+    ]
+    for name, results in models.items():
+        own = results["summary"]["permitted"]
+        found = [own[level]["mean"] for level in LEVELS]
+        low, high = own["intervals"]["mean of the levels"]["mean"]["mcc"]
+        mean = {k: float(np.mean([row[k] for row in found])) for k in ("mcc", "reward")}
+        cells = [f"{row['mcc']:.2f} / {row['reward']:.2f}" for row in found]
+        last = f"{mean['mcc']:.2f} ({low:.2f} to {high:.2f}) / {mean['reward']:.2f}"
+        rows.append(line([name, *cells, last]))
+    return "\n".join(rows)
+
+
+def record(name: str) -> dict[str, Any]:
+    """The results of a record."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["results"]
+    return found
+
+
 def tables(results: dict[str, Any]) -> str:
     """All of them."""
-    peers = json.loads((RESULTS / "peers.json").read_text())["results"]
-    parts = [peers_table(results, peers, "permitted")]
-    parts += [cut_table(results), shift_table(results, "permitted")]
-    parts += [sizes_table(results), challenge_table(results)]
+    parts = [
+        peers_table(results, record("peers"), "permitted"),
+        alarms_table(results),
+        signs_table(results),
+        heights_table(results),
+        sizes_table(results),
+        challenge_table(results),
+        intervals_table(results, "permitted"),
+        cut_table(results),
+        shift_table(results, "permitted"),
+        ways_table(record("cut")),
+        pasted_table(),
+    ]
     return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
-    print(tables(json.loads((RESULTS / "accuracy.json").read_text())["results"]))
+    print(tables(record("accuracy")))

@@ -149,3 +149,26 @@ def test_one_logit_is_cut_as_the_shipped_model_is() -> None:
     decided = cut.logistic([0])(logits[:, None], labels)(logits[:, None]) > 0
     expected = calibration.apply(1 / (1 + np.exp(-logits))) > 0.5
     assert (decided == expected).mean() > 0.99
+
+
+def test_a_tiles_masks_lie_where_its_objects_are() -> None:
+    tiles = module("tiles")
+    pixels, masks = np.full((400, 600, 3), 60, np.uint8), np.zeros((400, 600), np.uint8)
+    pixels[200:280, 300:360], masks[200:280, 300:360] = 230, 1 << 2
+    box = (300 / 600, 200 / 400, 360 / 600, 280 / 400)
+    picture, random, shown = tiles.Picture(pixels, masks, (box,)), np.random.default_rng(0), 0
+    for _ in range(40):
+        tile, covered = tiles.draw_tile(picture, random)
+        assert (tile.shape, covered.shape) == ((192, 192, 3), (6, 192, 192))
+        assert not np.delete(covered, 2, axis=0).any()
+        inside, outside = covered[2] > 0.9, covered[2] < 0.1
+        if inside.sum() < 50 or outside.sum() < 50:
+            continue
+        shown += 1
+        bright = tile.mean(axis=-1)
+        middle = (bright[inside].mean() + bright[outside].mean()) / 2
+        overlap = ((bright > middle) & (covered[2] > 0.5)).sum() / (
+            (bright > middle) | (covered[2] > 0.5)
+        ).sum()
+        assert overlap > 0.6  # noise and a distorted edge take the rest
+    assert shown > 20

@@ -94,11 +94,11 @@ def test_without_a_model_the_one_in_the_package_is_taken(
 ) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path)
     result = predict(street, expect=1)
-    assert "no model comes with this copy of workzone" in result.stderr
+    assert "no model lite comes with this copy of workzone" in result.stderr
     shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite")
     shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite-onnx")  # whichever is asked for
     expected = predictor.predict(street)[0].probability
-    for options in ([], ["--engine", "torch"]):
+    for options in ([], ["--engine", "torch"], ["--model", "lite"]):
         result = predict(street, "--json", *options)
         assert "model: lite, which comes with workzone (--model names another)" in result.stderr
         assert json.loads(result.stdout)["probability"] == expected
