@@ -94,7 +94,7 @@ def test_without_a_model_the_one_in_the_package_is_taken(
 ) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path)
     result = predict(street, expect=1)
-    assert "no model lite comes with this copy of workzone" in result.stderr
+    assert "no model lite-onnx comes with this copy of workzone" in result.stderr
     shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite")
     shutil.copytree(tiny.bundle, tmp_path / "weights" / "lite-onnx")  # whichever is asked for
     expected = predictor.predict(street)[0].probability
