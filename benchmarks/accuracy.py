@@ -14,7 +14,8 @@ what a calibration on sources left out is worth is told beside it. Each model is
 photographs as they are, with smaller and larger views, as the subnet would send them, on composites
 of signs that nothing was learned from, and by the height of the largest object. What was done is
 not done again, and jobs of other ``--folds`` may share a work folder, which is for one preset.
-Beside the models of each seed, the one whose weights are their mean is judged: it is what ships.
+Beside the models of each seed, the one whose weights are their mean is judged, by smaller and
+larger views too: it is what ships.
 
 ``--ship`` then trains on all rows that may be, averages, and writes the bundle, calibrated on the
 three folds.
@@ -141,14 +142,27 @@ class Material:
         """A model of some rows."""
         return learn(self.learned, rows, self.recipe, seed)
 
-    def judge(self, detector: DenseDetector, name: str) -> dict[str, Any]:
-        """What a model that learned without a source is worth on it, and on signs."""
+    def judge(self, detector: DenseDetector, name: str, *, sizes: bool) -> dict[str, Any]:
+        """What a model that learned without a source is worth on it, and on signs.
+
+        Args:
+            detector: the model.
+            name: of the source.
+            sizes: judge by smaller and larger views too.
+        """
         own_size = self.recipe.layout.view_size
+
+        def judged(
+            stores: dict[int, FeatureStore], rows: Sequence[Sample]
+        ) -> dict[int, dict[str, Floats]]:
+            return {
+                size: logits(detector, store, rows)
+                for size, store in stores.items()
+                if sizes or size == own_size
+            }
+
         test = [s for s in self.tested if (s.group or "").startswith(FOLDS[name])]
-        found = {size: logits(detector, store, test) for size, store in self.of_tested.items()}
-        of_signs = {
-            size: logits(detector, store, self.signs) for size, store in self.of_signs.items()
-        }
+        found, of_signs = judged(self.of_tested, test), judged(self.of_signs, self.signs)
 
         def heights(part: Floats) -> dict[str, dict[str, Any]]:
             return recall_table(
@@ -166,10 +180,10 @@ class Material:
         if name not in LEFT_OUT:
             return row
         sent = [s for s in self.challenge if (s.group or "").startswith(FOLDS[name])]
-        of_sent = {size: logits(detector, store, sent) for size, store in self.of_challenge.items()}
-        judged = by_size(found, functools.partial(figures, test))
+        of_sent = judged(self.of_challenge, sent)
+        by_views = by_size(found, functools.partial(figures, test))
         return row | {
-            "judged": judged | challenge_figures(sent, of_sent[own_size][BOTH]),
+            "judged": by_views | challenge_figures(sent, of_sent[own_size][BOTH]),
             "levels": [int(s.extra[LEVEL]) for s in sent],
             "challenge labels": [s.label for s in sent],
             "challenge groups": [s.group for s in sent],
@@ -267,7 +281,9 @@ def main() -> None:
             ]
             if seed != AVERAGE and not files[0].exists():
                 keep(material.learn(rows, seed), files[0])
-            row = key | {"rows": len(rows)} | material.judge(average_of(files, recipe), name)
+            detector = average_of(files, recipe)
+            row = key | {"rows": len(rows)}
+            row |= material.judge(detector, name, sizes=seed == AVERAGE)
             append(journal, row)
             print(key, row.get("judged"), row["signs"], flush=True)
     done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
