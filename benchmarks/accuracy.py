@@ -6,7 +6,8 @@
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights) and
 ``boxes.csv`` (see boxes.py); ``--signs`` names the drawings of traffic signs (docs/signs.md).
 Leave one source out: trained on everything else whose licence lets weights be passed on, tested on
-one family of sources (`FOLDS` in recipe.py: three with both labels, two for false alarms).
+one family of sources (`FOLDS` in recipe.py: three with both labels, which a record needs, two for
+false alarms).
 Photographs with road work have boxes for masks. Composites (drawn work zones, and signs, in
 photographs without road work, never in one of a source left out; drawn or rendered, ``--pasted``)
 and drawn scenes are trained on too. The recipe is that of ``--preset dense``, and the cut is 0.5;
@@ -14,8 +15,8 @@ what a calibration on sources left out is worth is told beside it. Each model is
 photographs as they are, with smaller and larger views, as the subnet would send them, on composites
 of signs that nothing was learned from, and by the height of the largest object. What was done is
 not done again, and jobs of other ``--folds`` may share a work folder, which is for one preset.
-Beside the models of each seed, the one whose weights are their mean is judged, by smaller and
-larger views too: it is what ships.
+Beside the models of each seed, the one whose weights are their mean is judged, on signs and by
+smaller and larger views too: it is what ships.
 
 ``--ship`` then trains on all rows that may be, averages, and writes the bundle, calibrated on the
 three folds.
@@ -68,7 +69,7 @@ from workzone import progress
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.average import average
-from workzone.decide.bundle import write_bundle
+from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.model.base import AnyDetector
@@ -142,15 +143,15 @@ class Material:
         """A model of some rows."""
         return learn(self.learned, rows, self.recipe, seed)
 
-    def judge(self, detector: DenseDetector, name: str, *, sizes: bool) -> dict[str, Any]:
-        """What a model that learned without a source is worth on it, and on signs.
+    def judge(self, detector: DenseDetector, name: str, *, everything: bool) -> dict[str, Any]:
+        """What a model that learned without a source is worth on it.
 
         Args:
             detector: the model.
             name: of the source.
-            sizes: judge by smaller and larger views too.
+            everything: judge by smaller and larger views too, and on signs.
         """
-        own_size = self.recipe.layout.view_size
+        own_size = looks_of(self.recipe).own_size
 
         def judged(
             stores: dict[int, FeatureStore], rows: Sequence[Sample]
@@ -158,11 +159,12 @@ class Material:
             return {
                 size: logits(detector, store, rows)
                 for size, store in stores.items()
-                if sizes or size == own_size
+                if everything or size == own_size
             }
 
         test = [s for s in self.tested if (s.group or "").startswith(FOLDS[name])]
-        found, of_signs = judged(self.of_tested, test), judged(self.of_signs, self.signs)
+        found = judged(self.of_tested, test)
+        of_signs = judged(self.of_signs, self.signs) if everything else {}
 
         def heights(part: Floats) -> dict[str, dict[str, Any]]:
             return recall_table(
@@ -210,18 +212,20 @@ def ship(material: Material, seeds: int, folder: Path, runs: Sequence[dict[str, 
         return "val" if sample.source in VALIDATION else "train"
 
     rows = [dataclasses.replace(s, split=side(s)) for s in material.samples]
-    backbone = load_backbone(recipe.backbone)
+    backbone, looks = load_backbone(recipe.backbone), looks_of(recipe)
     manifest, spec = Manifest(rows, work), spec_of(recipe, backbone, recipe.layout.view_size)
-    copies = looks_of(recipe).copies
-    bundles = {
-        f"seed {seed}": train(
-            manifest, backbone, spec, work / "features", settings(recipe, seed), copies=copies
-        ).bundle
-        for seed in range(seeds)
-    }
+    bundles = {}
+    for seed in range(seeds):
+        place, config = work / "shipped" / str(seed), settings(recipe, seed)
+        if not place.exists():
+            store = work / "features"
+            trained = train(manifest, backbone, spec, store, config, copies=looks.copies)
+            write_bundle(trained.bundle, place)
+        bundles[f"seed {seed}"] = read_bundle(place)
     bundle = average(bundles) if seeds > 1 else bundles["seed 0"]
+    bundle = bundle.with_view_size(looks.own_size)
     three = [run for run in runs if run["left_out"] in LEFT_OUT]
-    part = looks_of(recipe).calibrated_on
+    part = looks.calibrated_on
     calibration = calibration_of(three, part)
     cut = dataclasses.asdict(threshold_of(three, calibration, part))
     provenance = bundle.provenance | {"threshold": cut, "rows": len(rows), "warnings": []}
@@ -283,21 +287,22 @@ def main() -> None:
                 keep(material.learn(rows, seed), files[0])
             detector = average_of(files, recipe)
             row = key | {"rows": len(rows)}
-            row |= material.judge(detector, name, sizes=seed == AVERAGE)
+            row |= material.judge(detector, name, everything=seed == AVERAGE)
             append(journal, row)
             print(key, row.get("judged"), row["signs"], flush=True)
     done = [row for row in read_journal(journal) if row["pasted"] == options.pasted]
     single = [row for row in done if row["seed"] in range(options.seeds)]
     averages = [row for row in done if row.get("seeds") == options.seeds]
-    if len(averages) < len(FOLDS):
-        missing = sorted(set(FOLDS) - {row["left_out"] for row in averages})
-        print(f"no record yet: {', '.join(missing)} are still to be left out")
+    missing = set(LEFT_OUT) - {row["left_out"] for row in averages}
+    if missing:
+        print(f"no record yet: {', '.join(sorted(missing))} still to be left out")
         return
     if options.ship:
         ship(material, options.seeds, options.ship, averages)
     brief = [{name: run[name] for name in IN_RECORD if name in run} for run in single + averages]
     table = summary(averages) | {"still visible": still_visible(material.samples)}
-    write_record(options.output, {"summary": table, "single seeds": summary(single), "runs": brief})
+    results = {"size": f"{looks_of(recipe).own_size} px", "summary": table}
+    write_record(options.output, results | {"single seeds": summary(single), "runs": brief})
 
 
 def rounded(values: Floats) -> list[float]:

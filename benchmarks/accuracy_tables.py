@@ -20,10 +20,14 @@ EARLIER = RESULTS / "accuracy_without_boxes.json"
 FOLDS, ORDINARY = ("us", "web", "br"), ("fr", "mly")
 SETTINGS = ("permitted", "all")
 """Of the earlier records; today's has the first alone."""
-SIZE = "512 px"
-"""Of the views that the recipe judges by."""
 FIGURES = ("mcc", "brier", "ece", "reward")
 LEVELS = ("level 0", "level 1", "level 2", "level 3")
+
+
+def own_size(results: dict[str, Any]) -> str:
+    """Of the views that the model judges by."""
+    found: str = results.get("size", "512 px")  # earlier records do not say it
+    return found
 
 
 def pair(row: dict[str, float]) -> str:
@@ -61,7 +65,7 @@ def peers_table(results: dict[str, Any], peers: dict[str, Any], setting: str) ->
         found["mean"] = {k: float(np.mean([found[f][k] for f in FOLDS])) for k in ("auc", "mcc")}
         rows.append(line([name, *map(pair, found.values())]))
     own = results["summary"][setting]
-    recipe = own[SIZE]
+    recipe = own[own_size(results)]
     rows.append(line(["**the recipe**", *(pair(recipe[fold]) for fold in (*FOLDS, "mean"))]))
     ends = own["intervals"]["as it is"]
     rows.append(line(["95 % interval", *(between(ends[fold]) for fold in (*FOLDS, "mean"))]))
@@ -79,7 +83,7 @@ def cut_table(results: dict[str, Any]) -> str:
     rows = [line(["", "MCC, mean of the folds"]), "|---|---|"]
     own = results["summary"]["permitted"]
     low, high = own["intervals"]["as it is"]["mean"]["mcc"]
-    plain = f"{own[SIZE]['mean']['mcc']:.2f} ({low:.2f} to {high:.2f})"
+    plain = f"{own[own_size(results)]['mean']['mcc']:.2f} ({low:.2f} to {high:.2f})"
     rows.append(line(["as it comes, at 0.5", plain]))
     for known in ("of the other two folds", "of all three folds"):
         for more in ("", ", share estimated"):
@@ -132,7 +136,8 @@ def intervals_table(results: dict[str, Any], setting: str) -> str:
     for name, ends in own["intervals"].items():
         cells = []
         for fold in (*FOLDS, "mean"):
-            levels = LEVELS if name == "mean of the levels" else [name.replace("as it is", SIZE)]
+            kind = own_size(results) if name == "as it is" else name
+            levels = LEVELS if name == "mean of the levels" else [kind]
             mcc = float(np.mean([own[level][fold]["mcc"] for level in levels]))
             low, high = ends[fold]["mcc"]
             cells.append(f"{mcc:.2f} ({low:.2f} to {high:.2f})")
@@ -148,7 +153,7 @@ def challenge_table(results: dict[str, Any]) -> str:
     for fold in (*FOLDS, "mean"):
         found = [own[name][fold] for name in LEVELS]
         mean = {k: float(np.mean([row[k] for row in found])) for k in ("auc", "mcc")}
-        cells = [pair(own[SIZE][fold]), *map(pair, found), pair(mean)]
+        cells = [pair(own[own_size(results)][fold]), *map(pair, found), pair(mean)]
         rows.append(line([fold if fold == "mean" else f"*{fold}*", *cells]))
     rewards = [own[name]["mean"]["reward"] for name in LEVELS]
     cells = [f"{value:.2f}" for value in (*rewards, float(np.mean(rewards)))]
@@ -181,7 +186,7 @@ def larger_table(larger: dict[str, Any]) -> str:
         add(
             f"as it is, {shown}",
             lambda own, fold=fold: (
-                own[SIZE][fold]["mcc"],
+                own["512 px"][fold]["mcc"],
                 own["intervals"]["as it is"][fold]["mcc"],
             ),
         )
@@ -281,11 +286,13 @@ def pasted_table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name in ("drawn", "rendered", "both"):
-        own = record(f"accuracy_{name}")["summary"]["permitted"]
+        results = record(f"accuracy_{name}")
+        own = results["summary"]["permitted"]
         cells = []
         for fold in (*FOLDS, "mean"):
             low, high = own["intervals"]["as it is"][fold]["mcc"]
-            cells.append(f"{own[SIZE][fold]['mcc']:.2f} ({low:.2f} to {high:.2f})")
+            mcc = own[own_size(results)][fold]["mcc"]
+            cells.append(f"{mcc:.2f} ({low:.2f} to {high:.2f})")
         low, high = own["intervals"]["mean of the levels"]["mean"]["mcc"]
         levels = float(np.mean([own[level]["mean"]["mcc"] for level in LEVELS]))
         rows.append(line([name, *cells, f"{levels:.2f} ({low:.2f} to {high:.2f})"]))
@@ -303,7 +310,7 @@ def self_training_table(results: dict[str, Any]) -> str:
     ]
     for judged_on, own in results["summary"].items():
         for kind in ("as it is", *LEVELS):
-            name = SIZE if kind == "as it is" else kind
+            name = "512 px" if kind == "as it is" else kind
             then = {
                 fold: float(
                     np.mean([r["judged"][name]["mcc"] for r in before if r["left_out"] == fold])

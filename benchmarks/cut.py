@@ -23,7 +23,7 @@ from accuracy_figures import share_of_groups, with_interval
 from journal import read_journal
 from photographs import LEFT_OUT, ORDINARY
 from PIL import Image, ImageFilter
-from recipe import ALL_LEFT_OUT, FOLDS, Floats, gather_folders
+from recipe import ALL_LEFT_OUT, FOLDS, FRAMES, Floats, gather_folders
 from record import write_record
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
@@ -36,7 +36,7 @@ Run = dict[str, Any]
 Labels = npt.NDArray[np.int64]
 Cut = Callable[[Floats], Floats]
 """From what is known of images, ``[n, F]``, to numbers above 0 where there is road work."""
-SIZE = "512 px"
+SIZE = f"{FRAMES.own_size} px"
 ALARMS = 0.03
 """Of photographs without road work, those that a conformal cut lets through."""
 

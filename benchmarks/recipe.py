@@ -72,6 +72,7 @@ class Looks:
     sizes: tuple[int, ...]  # pixels of the shorter side
     sign_sizes: tuple[int, ...]  # of composites of signs
     sent_sizes: tuple[int, ...]  # of challenges
+    own_size: int  # of them, the shipped model's
     calibrated_on: str = ""  # what the shipped model is: photographs, or "challenge "
 
 
@@ -80,7 +81,8 @@ FRAMES = Looks(
     augmentation=Augmentation(recipe="varied"),
     sizes=(384, 512, 576, 768),
     sign_sizes=(512, 576, 768),
-    sent_sizes=(320, 384, 512),
+    sent_sizes=(384, 512, 576),
+    own_size=576,
 )
 LOOKS = {
     "dense-224": Looks(
@@ -89,6 +91,7 @@ LOOKS = {
         sizes=(288,),
         sign_sizes=(288,),
         sent_sizes=(288,),
+        own_size=288,
         calibrated_on="challenge ",
     )
 }
