@@ -31,7 +31,7 @@ from workzone.run.predictor import Predictor
 from workzone.run.programs import bundle_program
 from workzone.views import halved, make_views
 
-SIZES = (384, 512, 768)
+SIZES = (384, 512, 576, 768)
 ENGINES = (("onnx", "float32"), ("openvino", "bfloat16"))
 
 

@@ -6,7 +6,7 @@ Leave one source out, three seeds, the recipe and the photographs that shipped w
 from. *squares*: the whole frame padded to 512 x 512 px, and its left and right square, each read at
 half its size too; as recorded in ``accuracy_squares.json``. *frame*: the frame in its own shape,
 512 px on its shorter side and at most 896 on its longer, read at half its size too; as recorded in
-``accuracy.json``. What a photograph of 1280 x 720 costs the backbone is counted and, on one core by
+``accuracy_frames.json``. What a photograph of 1280 x 720 costs the backbone is counted and, on one core by
 ONNX Runtime, timed in turns.
 """
 
@@ -41,7 +41,7 @@ LAYOUTS = {
     "frame": preset("dense").layout,
 }
 RESULTS = Path(__file__).parent / "results"
-RECORDED = {"squares": RESULTS / "accuracy_squares.json", "frame": RESULTS / "accuracy.json"}
+RECORDED = {"squares": RESULTS / "accuracy_squares.json", "frame": RESULTS / "accuracy_frames.json"}
 KINDS = ("512 px", "512 px alone", *(f"level {level}" for level in range(4)))
 """What was judged: photographs as they are, without halves, and as the subnet sends them."""
 FOLDS = ("us", "web", "br", "mean")

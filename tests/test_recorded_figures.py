@@ -78,7 +78,7 @@ def figures() -> dict[str, Any]:
         ][0],
         "interval": photographs["methods"]["detector"]["five folds"]["first seed"]["figures"],
         "shipped": shipped,
-        "every": record("accuracy_squares")["summary"]["all"],
+        "single": accuracy["single seeds"]["permitted"][accuracy["size"]],
         "views": record("images"),
         "extraction": record("extraction"),
         "latency": record("latency"),
@@ -104,13 +104,14 @@ def figures() -> dict[str, Any]:
     for name, results in (("now", accuracy), ("before", before), ("dense2", dense2)):
         own = results["summary"]["permitted"]
         named[name] = _levels(own)
-        named[name] |= {"auc": own["512 px"]["mean"]["auc"], "us": own["512 px"]["us"]}
-        named[name]["as it is"] = own["512 px"]["mean"]["mcc"]
+        plain = own[results.get("size", "512 px")]
+        named[name] |= {"auc": plain["mean"]["auc"], "us": plain["us"]}
+        named[name]["as it is"] = plain["mean"]["mcc"]
         for short, known in (("others", OTHERS), ("calibrated", EVERY)):
             named[f"{name} {short}"] = _calibrated(own, known, "one half")
             named[f"{name} {short}, share estimated"] = _calibrated(own, known, "estimated")
         named[f"{name} gap"] = {
-            "plain": own["512 px"]["mean"]["mcc"] - named[name]["mcc"],
+            "plain": plain["mean"]["mcc"] - named[name]["mcc"],
             "calibrated": named[f"{name} calibrated"]["mcc as it is"]
             - named[f"{name} calibrated"]["mcc"],
         }

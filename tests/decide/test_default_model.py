@@ -20,7 +20,7 @@ from workzone.run.programs import open_program
 def test_the_default_model_is_whole_and_small() -> None:
     folder = shipped_bundle()
     bundle = read_bundle(folder)
-    assert bundle.spec.backbone == "lite0-trunk"
+    assert bundle.spec.backbone == "lite0-road-trunk"
     assert bundle.provenance["inputs"] == "image only"
     assert bundle.provenance["threshold"]["value"] == bundle.calibration.threshold
     assert sum(path.stat().st_size for path in folder.iterdir()) < 5_000_000
@@ -55,7 +55,15 @@ def test_options_of_torch_open_it_as_a_bundle() -> None:
 def test_its_card_names_every_kind_of_data() -> None:
     folder = shipped_bundle()
     card = (folder / "MODEL_CARD.md").read_text()
-    for source in ("Mi3-Lab/workzone", "anuragxel/roadwork-dataset", "biankatpas", "COCO"):
+    for source in (
+        "Mi3-Lab/workzone",
+        "anuragxel/roadwork-dataset",
+        "biankatpas",
+        "COCO",
+        "Panoramax",
+        "Mapillary",
+        "mapillary_sprite_source",
+    ):
         assert source in card
     rows = json.loads((folder / "bundle.json").read_text())["provenance"]["rows"]
     assert f"{rows:,}" in card
