@@ -279,26 +279,6 @@ def heights_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def pasted_table() -> str:
-    """Drawn composites, rendered ones, and half of each: as many of all."""
-    rows = [
-        line(["composites", *(f"*{fold}*" for fold in FOLDS), "mean", "mean of the levels"]),
-        "|---|---|---|---|---|---|",
-    ]
-    for name in ("drawn", "rendered", "both"):
-        results = record(f"accuracy_{name}")
-        own = results["summary"]["permitted"]
-        cells = []
-        for fold in (*FOLDS, "mean"):
-            low, high = own["intervals"]["as it is"][fold]["mcc"]
-            mcc = own[own_size(results)][fold]["mcc"]
-            cells.append(f"{mcc:.2f} ({low:.2f} to {high:.2f})")
-        low, high = own["intervals"]["mean of the levels"]["mean"]["mcc"]
-        levels = float(np.mean([own[level]["mean"]["mcc"] for level in LEVELS]))
-        rows.append(line([name, *cells, f"{levels:.2f} ({low:.2f} to {high:.2f})"]))
-    return "\n".join(rows)
-
-
 def self_training_table(results: dict[str, Any]) -> str:
     """MCC before and after a source's own photographs were learned from without labels."""
     seeds = {run["seed"] for run in results["runs"]}
@@ -351,20 +331,21 @@ def ways_table(ways: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def sent_table(models: dict[str, dict[str, Any]]) -> str:
-    """Models beside each other on images as the subnet sends them: MCC and reward, by level."""
-    rows = [
-        line(["MCC / reward", *LEVELS, "mean of the levels"]),
-        "|---|---|---|---|---|---|",
+def sent_sizes_table(results: dict[str, Any]) -> str:
+    """Smaller and larger views of images as the subnet sends them: MCC / reward, by level."""
+    rows = [line(["views", *LEVELS, "mean of the levels"]), "|---|---|---|---|---|---|"]
+    runs = [
+        run["challenge by size"]
+        for run in results["runs"]
+        if run["seed"] == "average" and "challenge by size" in run
     ]
-    for name, results in models.items():
-        own = results["summary"]["permitted"]
-        found = [own[level]["mean"] for level in LEVELS]
-        low, high = own["intervals"]["mean of the levels"]["mean"]["mcc"]
-        mean = {k: float(np.mean([row[k] for row in found])) for k in ("mcc", "reward")}
-        cells = [f"{row['mcc']:.2f} / {row['reward']:.2f}" for row in found]
-        last = f"{mean['mcc']:.2f} ({low:.2f} to {high:.2f}) / {mean['reward']:.2f}"
-        rows.append(line([name, *cells, last]))
+    for size in runs[0]:
+        found = [
+            [float(np.mean([run[size][level][name] for run in runs])) for name in ("mcc", "reward")]
+            for level in LEVELS
+        ]
+        found.append([float(value) for value in np.mean(found, axis=0)])
+        rows.append(line([size, *(f"{mcc:.2f} / {reward:.2f}" for mcc, reward in found)]))
     return "\n".join(rows)
 
 
@@ -383,11 +364,11 @@ def tables(results: dict[str, Any]) -> str:
         heights_table(results),
         sizes_table(results),
         challenge_table(results),
+        sent_sizes_table(results),
         intervals_table(results, "permitted"),
         cut_table(results),
         shift_table(results, "permitted"),
         ways_table(record("cut")),
-        pasted_table(),
     ]
     return "\n\n".join(parts)
 

@@ -6,8 +6,8 @@ Leave one source out, three seeds, the recipe and the photographs that shipped w
 from. *squares*: the whole frame padded to 512 x 512 px, and its left and right square, each read at
 half its size too; as recorded in ``accuracy_squares.json``. *frame*: the frame in its own shape,
 512 px on its shorter side and at most 896 on its longer, read at half its size too; as recorded in
-``accuracy_frames.json``. What a photograph of 1280 x 720 costs the backbone is counted and, on one core by
-ONNX Runtime, timed in turns.
+``accuracy_frames.json``. What a photograph of 1280 x 720 costs the backbone is counted and, on one
+core by ONNX Runtime, timed in turns.
 """
 
 from __future__ import annotations
