@@ -358,19 +358,31 @@ def false_alarms(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         row: dict[str, Any] = {"photographs": int((labels == 0).sum())}
         for kind, at in (("at 0.5", 0.0), ("calibrated", cut)):
             row[kind] = share_of_groups((logits > at).mean(axis=0), groups)
+        row["by size"] = {
+            size: share_of_groups(
+                (np.array([run["logits by size"][size] for run in own])[:, labels == 0] > 0).mean(
+                    axis=0
+                ),
+                groups,
+            )
+            for size in own[0]["logits by size"]
+        }
         table[name] = row
     return table
 
 
 def share_of_groups(decided: npt.NDArray[Any], groups: npt.NDArray[np.str_]) -> dict[str, Any]:
-    """The mean of decisions ``[n]``, with a 95 % interval over groups."""
+    """The mean of decisions ``[n]``, with a 95 % interval over groups (None: of one group)."""
     random, names = np.random.default_rng(0), np.unique(groups)
+    share = round(float(decided.mean()), 4)
+    if len(names) == 1:
+        return {"share": share, "interval": None}
     drawn = [
         np.concatenate([decided[groups == name] for name in random.choice(names, len(names))])
         for _ in range(RESAMPLES)
     ]
     ends = np.quantile([part.mean() for part in drawn], (0.025, 0.975))
-    return {"share": round(float(decided.mean()), 4), "interval": ends.round(4).tolist()}
+    return {"share": share, "interval": ends.round(4).tolist()}
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The tables of docs/judge/accuracy.md, docs/experiments/recipe.md and the README.
 
-From what `accuracy.py`, `peers.py` and `self_training.py` wrote:
+From what `accuracy.py`, `cut.py`, `peers.py` and `self_training.py` wrote:
 
 python benchmarks/accuracy_tables.py
 """
@@ -236,18 +236,25 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def share_cell(found: dict[str, Any]) -> str:
+    """A share with its interval, where it is of more than one group."""
+    if found["interval"] is None:
+        return f"{percent(found['share'])} (one group)"
+    low, high = found["interval"]
+    return f"{percent(found['share'])} ({percent(low)} to {percent(high)})"
+
+
 def alarms_table(results: dict[str, Any]) -> str:
     """Photographs without road work that are called so, of every source left out."""
-    rows = [
-        line(["left out", "photographs without road work", "called so at 0.5", "as calibrated"]),
-        "|---|---|---|---|",
-    ]
-    for name, own in results["summary"]["false alarms"].items():
-        cells = []
-        for kind in ("at 0.5", "calibrated"):
-            low, high = own[kind]["interval"]
-            cells.append(f"{percent(own[kind]['share'])} ({percent(low)} to {percent(high)})")
-        rows.append(line([f"*{name}*", str(own["photographs"]), *cells]))
+    found = results["summary"]["false alarms"]
+    sizes = [size for size in next(iter(found.values()))["by size"] if size.endswith(" px")]
+    heads = ["left out", "photographs without road work", *sizes, "as calibrated"]
+    rows = [line(heads), "|" + "---|" * len(heads)]
+    for name, own in found.items():
+        cells = [share_cell(own["by size"][size]) for size in sizes]
+        rows.append(
+            line([f"*{name}*", str(own["photographs"]), *cells, share_cell(own["calibrated"])])
+        )
     return "\n".join(rows)
 
 
@@ -255,13 +262,16 @@ def signs_table(results: dict[str, Any]) -> str:
     """Road-work signs against other signs in their places, by height."""
     own = results["summary"]["signs"]
     sizes = [size for size in own if size.endswith(" px") or size.endswith(" alone")]
-    rows = [line(["height of the sign", "pairs", *sizes]), "|" + "---|" * (len(sizes) + 2)]
+    size = own_size(results)
+    last = f"called road work, {size}: these, the others"
+    rows = [line(["height of the sign", "pairs", *sizes, last]), "|" + "---|" * (len(sizes) + 3)]
     for height, first in own[sizes[0]].items():
         cells = []
-        for size in sizes:
-            low, high = own[size][height]["interval"]
-            cells.append(f"{own[size][height]['auc']:.2f} ({low:.2f} to {high:.2f})")
-        rows.append(line([height, str(first["pairs"]), *cells]))
+        for name in sizes:
+            low, high = own[name][height]["interval"]
+            cells.append(f"{own[name][height]['auc']:.2f} ({low:.2f} to {high:.2f})")
+        shares = [percent(own[size][height][name]) for name in ("found", "false alarms")]
+        rows.append(line([height, str(first["pairs"]), *cells, ", ".join(shares)]))
     return "\n".join(rows)
 
 
@@ -324,9 +334,7 @@ def ways_table(ways: dict[str, Any]) -> str:
             f"{mcc['mean']:.2f} ({low:.2f} to {high:.2f})",
         ]
         for fold in ORDINARY:
-            low, high = own[f"false alarms, {fold}"]["interval"]
-            share = percent(own[f"false alarms, {fold}"]["share"])
-            cells.append(f"{share} ({percent(low)} to {percent(high)})")
+            cells.append(share_cell(own[f"false alarms, {fold}"]))
         rows.append(line([name, *cells]))
     return "\n".join(rows)
 

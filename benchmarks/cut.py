@@ -4,9 +4,9 @@
 
 After `accuracy.py`, from whose work folder the logits of the averaged models are read. Each way is
 fitted on the photographs of the other two folds, each judged by a model that had not seen its own
-source (but the one that is judged now), and judged by MCC at its cut on the third; 95 % intervals
-over groups. False alarms are those on the two sources without road work, by what was fitted on the
-three folds.
+source, though it had seen the one judged now; MCC at its cut on the third, 95 % intervals over
+groups. False alarms are those on ordinary photographs of the two further sources, by what was
+fitted on the three folds.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy-dense"))
+    parser.add_argument("--seeds", type=int, default=3, help="that were averaged")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     progress.enabled = True
@@ -113,7 +114,7 @@ def main() -> None:
     runs = [
         run
         for run in read_journal(options.work / "accuracy.jsonl")
-        if run["pasted"] == "all" and run["seed"] == AVERAGE
+        if run["pasted"] == "all" and run["seed"] == AVERAGE and run["seeds"] == options.seeds
     ]
     missing = set(FOLDS) - {run["left_out"] for run in runs}
     if missing:

@@ -111,6 +111,7 @@ def test_intervals_of_shares_are_over_groups() -> None:
     assert alone["share"] == together["share"] == 0.5
     assert together["interval"] == [0, 1]
     assert 0.2 < alone["interval"][0] < 0.5 < alone["interval"][1] < 0.8
+    assert share(decided, np.array(["a"] * 20)) == {"share": 0.5, "interval": None}
 
 
 def test_signs_are_judged_by_their_height_and_drawn_by_groups() -> None:
