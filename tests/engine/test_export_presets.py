@@ -12,13 +12,13 @@ from engine.made_models import METADATA, images, made_of, tiny_convnext, tiny_vi
 from engine.shared_graphs import export
 from workzone.backbones.base import Backbone
 from workzone.backbones.lite import load_trunk
-from workzone.backbones.names import LITE0, LITE2, SIZES, ViTSize
+from workzone.backbones.names import SIZES, VARIANTS, ViTSize
 from workzone.engine.gate import GateReport
 from workzone.model.config import DetectorConfig
 from workzone.model.presets import PRESETS, Preset
 from workzone.views import ViewLayout
 
-TRUNKS = {variant.trunk: variant for variant in (LITE0, LITE2)}
+TRUNKS = {variant.trunk: variant for variant in VARIANTS}
 
 Family = str | tuple[tuple[str, object], ...]
 
