@@ -33,7 +33,7 @@ class Shape:
     crowd: bool = False
     fractions: bool = False
     knowledge: Knowledge | None = None  # as our own export tells it
-    named: str | None = None  # what the source before that called it
+    named: str | None = None  # what the source before our export called it
 
     def to_object(self, name: str, told: Size | None, frame: Size) -> MaskObject:
         """The object of class ``name`` in a frame that may be larger or smaller than told.
@@ -62,7 +62,7 @@ class Shape:
             box=rle.bounds(counts, *frame) if box is None else box,
             score=self.score,
             crowd=self.crowd,
-            category=self.named or self.category,
+            category=self.category if self.knowledge is None else self.named,
         )
 
 
