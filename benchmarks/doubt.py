@@ -6,9 +6,9 @@ SCENES is a folder of ``workzone scenes``, PHOTOS one with ``labels.csv`` (file,
 each set 5 % of the labels are turned over, by lot, for each seed; the measure is the precision
 among as many images as were turned over. Evidence:
 
-- ``out of fold``: logistic regression (standardised features of the plain backbone `lite0`, the
-  global view and the maximum over views; C = 1e-3, balanced) that has learned from the labels with
-  the errors, in five folds by group;
+- ``out of fold``: logistic regression (standardised features of the whole frame at 224 px by the
+  plain backbone `lite0`; C = 1e-3, balanced) that has learned from the labels with the errors, in
+  five folds by group;
 - ``own scores`` (scenes alone): the model within workzone, which has seen none of the scenes;
 - ``masks`` (with ``--masks``): objects that a model found, of a manifest of the same scenes;
 - ``cleanlab``: ranked by its label quality scores of the same out-of-fold probabilities.
@@ -38,11 +38,13 @@ from workzone import progress
 from workzone.backbones.registry import load_backbone
 from workzone.data.doubt import find_doubts
 from workzone.data.importing import import_source
-from workzone.data.manifest import Manifest, read_manifest
+from workzone.data.joining import moved
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.pseudo_labels import read_scores
 from workzone.features.extract import Extraction, make_spec
 from workzone.run.bulk import predict_many
 from workzone.run.predictor import load
+from workzone.views import ViewLayout
 
 SHARE = 0.05
 Labels = npt.NDArray[np.int64]
@@ -50,13 +52,12 @@ Scores = npt.NDArray[np.float64]
 
 
 def features_of(manifest: Manifest, work: Path) -> npt.NDArray[np.float32]:
-    """The global view's features beside the maximum over views, ``[n, 2 D]``."""
+    """Pooled features of the whole frame at 224 px, ``[n, D]``."""
     backbone = load_backbone("lite0")
-    store = Extraction(manifest, backbone, make_spec(backbone), work / "features").run()
+    spec = make_spec(backbone, layout=ViewLayout(tiles=0, squares=()))
+    store = Extraction(manifest, backbone, spec, work / "features").run()
     rows = [store.row(sample.content_hash or "") for sample in manifest]
-    pooled = store.read("pooled", rows).float()
-    joined = np.concatenate([pooled[:, 0].numpy(), pooled.amax(dim=1).numpy()], axis=1)
-    return joined.astype(np.float32)
+    return store.read("pooled", rows).float().numpy()[:, 0]
 
 
 def out_of_fold(features: Any, labels: Labels, groups: list[str], seed: int) -> Scores:
@@ -140,11 +141,11 @@ def judge(
     }
 
 
-def own_scores(manifest: Manifest, path: Path, work: Path) -> Scores:
-    """The scores of the model within workzone, written once."""
-    output = work / "own.parquet"
-    if not output.exists():
-        predict_many(load(), path, output)
+def own_scores(manifest: Manifest, work: Path) -> Scores:
+    """The scores of the model within workzone; what is there is not scored again."""
+    listed, output = work / "scenes.parquet", work / "own.parquet"
+    write_manifest(moved(manifest, work), listed)
+    predict_many(load(), listed, output)
     scores: Mapping[str, float] = read_scores(output)
     return np.array([scores[sample.id] for sample in manifest])
 
@@ -159,13 +160,19 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for features")
     parser.add_argument("--masks", type=Path, help="manifest of the scenes with found masks")
+    parser.add_argument("--count", type=int, default=400, help="scenes, the first ones")
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
     progress.enabled = True
-    scenes = read_manifest(given.scenes / "manifest.parquet")
+    drawn = read_manifest(given.scenes / "manifest.parquet")
+    scenes = drawn.with_samples(drawn.samples[: given.count])
     given.work.mkdir(parents=True, exist_ok=True)
-    own = own_scores(scenes, given.scenes / "manifest.parquet", given.work)
-    masked = None if given.masks is None else read_manifest(given.masks)
+    own = own_scores(scenes, given.work)
+    masked = None
+    if given.masks is not None:
+        found = read_manifest(given.masks)
+        by_id = {sample.id: sample for sample in found}
+        masked = found.with_samples([by_id[sample.id] for sample in scenes])
     results = {
         "cleanlab": version("cleanlab"),
         "scenes": judge(
