@@ -72,6 +72,10 @@ class TrainingError(WorkzoneError):
     """Data that cannot be learned from, or a run that went wrong."""
 
 
+class TeacherError(WorkzoneError):
+    """A teacher of masks whose weights cannot be had, or whose answers cannot be used."""
+
+
 class DivergedError(TrainingError):
     """The loss is no longer a finite number."""
 
