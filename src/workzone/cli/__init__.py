@@ -14,6 +14,7 @@ from workzone.cli import (
     evaluate,
     export,
     features,
+    masks,
     models,
     predict,
     pseudo_label,
@@ -54,6 +55,7 @@ app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_la
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
+app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from workzone.errors import TeacherError
+from workzone.errors import MissingExtraError, TeacherError
 from workzone.features.spec import Precision
 from workzone.teach.exemplars import Exemplar
 from workzone.teach.findings import Area, Findings, Instance
@@ -263,8 +263,11 @@ def load_sam3(
         TeacherError: no weights, and how to get them, or damaged ones.
         UsageError: phrases that are too long.
     """
-    from transformers import Sam3Config, Sam3LiteTextConfig, Sam3LiteTextModel, Sam3Processor
-    from transformers import Sam3Model as Sam3
+    try:
+        from transformers import Sam3Config, Sam3LiteTextConfig, Sam3LiteTextModel, Sam3Processor
+        from transformers import Sam3Model as Sam3
+    except ImportError as error:  # an older one
+        raise MissingExtraError("transformers>=5.23", "sam3", "the teacher SAM 3") from error
 
     folder = weights_folder(published, folder)
     processor = load_processor(Sam3Processor, folder)
