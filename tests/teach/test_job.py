@@ -187,9 +187,13 @@ def test_exemplars_reach_the_frame_and_the_tiles_that_hold_them(tmp_path: Path) 
     looks = len(Tiling(64).windows(130, 90))
     assert teacher.shown[:looks] == [0] * looks
     assert teacher.shown[looks : looks + 2] == [1, 1]
-    assert sum(teacher.shown) == 2 + sum(  # whole frame, and tiles with the box's middle
-        left <= 15.5 < right and top <= 21 < bottom
-        for left, top, right, bottom in Tiling(64).windows(130, 90)[2:]
+    assert (
+        sum(teacher.shown)
+        == 2
+        + sum(  # whole frame, and tiles with the box's middle
+            left <= 15.5 < right and top <= 21 < bottom
+            for left, top, right, bottom in Tiling(64).windows(130, 90)[2:]
+        )
     )
     outside = {"01": [Exemplar("cone", (1.0, 2.0, 300.0, 40.0))]}
     with pytest.raises(UsageError, match="'01' is outside its 130 x 90 pixels"):
@@ -296,7 +300,9 @@ def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:
     weights = save(tiny_sam3(), tmp_path / "sam3")
     (tmp_path / "prompts.yaml").write_text(PROMPTS)
     masked = tmp_path / "masked.parquet"
-    invoke("masks", path, "-o", masked, "--weights", weights, "--prompts", tmp_path / "prompts.yaml")
+    invoke(
+        "masks", path, "-o", masked, "--weights", weights, "--prompts", tmp_path / "prompts.yaml"
+    )
     layout = tmp_path / "layout.yaml"
     layout.write_text("{size: 96, tiles: 0, squares: []}\n")
     invoke(
@@ -361,9 +367,7 @@ def test_wrong_calls_name_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "at most 16 tokens" in told("--teacher", "owlv2", "--weights", weights, expect=2)
 
 
-def test_gated_weights_are_told_how_to_get(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gated_weights_are_told_how_to_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError
 

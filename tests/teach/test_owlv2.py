@@ -46,7 +46,8 @@ def test_boxes_are_those_of_transformers(
         expected = by_transformers(made, picture)
         height, width = picture.shape[:2]
         kept = []
-        for score, label, box in zip(*(expected[k].tolist() for k in ("scores", "labels", "boxes"))):
+        rows = (expected[name].tolist() for name in ("scores", "labels", "boxes"))
+        for score, label, box in zip(*rows, strict=True):
             left, top, right, bottom = (round(edge) for edge in box)
             if max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height):
                 kept.append((label, *box, score))
@@ -85,7 +86,9 @@ def test_it_loads_from_a_folder(made: tuple[Any, Any], tmp_path: Path) -> None:
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     long = Prompts(ClassPrompt(("fifteen letters!",)), *[NOBODY] * 5)
-    with pytest.raises(UsageError, match="owlv2 reads at most 16 tokens.*cone: 'fifteen letters!'"):
+    with pytest.raises(
+        UsageError, match=r"owlv2 reads at most 16 tokens.*cone: 'fifteen letters!'"
+    ):
         load_owlv2(long, folder)
 
 

@@ -27,10 +27,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     assert asked.cone == ClassPrompt(("traffic cone", "traffic drum"), 0.3)
     assert asked.barrier == Prompts().barrier
     assert asked.silent == ("equipment",)
-    assert [name for name, _ in asked.pairs()] == ["cone", "cone", "barrier", "sign"] + [
-        "worker",
-        "vehicle",
-    ]
+    names = ["cone", "cone", "barrier", "sign", "worker", "vehicle"]
+    assert [name for name, _ in asked.pairs()] == names
 
 
 def test_all_mistakes_of_a_file_at_once(tmp_path: Path) -> None:

@@ -105,9 +105,7 @@ def test_answers_differ_by_picture_and_by_phrase(made: tuple[Any, Any]) -> None:
     assert (one - three).abs().max() > 0.01
 
 
-def test_an_image_is_encoded_once(
-    made: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_is_encoded_once(made: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = made
     calls: dict[str, list[int]] = {"vision": [], "text": [], "rows": []}
     vision, text, decoder = model.vision_encoder, model.text_encoder, model.detr_decoder
@@ -229,7 +227,8 @@ def test_long_phrases_are_refused_before_weights_are_read(
     folder = save(request.getfixturevalue(kind), tmp_path / "sam3")
     (folder / "model.safetensors").write_bytes(b"not read")
     asked = prompts(
-        cone=ClassPrompt(("x" * 30, "y" * 31)), worker=ClassPrompt(("a worker in a safety vest" * 2,))
+        cone=ClassPrompt(("x" * 30, "y" * 31)),
+        worker=ClassPrompt(("a worker in a safety vest" * 2,)),
     )
     published = {"published": SAM3_LITE} if kind == "lite" else {}
     with pytest.raises(UsageError) as caught:
@@ -239,7 +238,7 @@ def test_long_phrases_are_refused_before_weights_are_read(
     assert len(lines) == 3
     assert "cone: 'yyy" in lines[1] and lines[1].endswith("has 33 tokens")
     assert lines[2].strip().startswith("worker: ")
-    with pytest.raises(TeacherError, match="cannot be read.*fetch them again"):
+    with pytest.raises(TeacherError, match=r"cannot be read.*fetch them again"):
         load_sam3(ASKED, folder, **published)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,7 +74,7 @@ def test_tiles_cover_every_pixel_and_overlap_enough(
         covered[top:bottom, left:right] = True
     assert covered.all()
     lefts = sorted({tile[0] for tile in tiles})
-    for one, two in zip(lefts, lefts[1:], strict=False):
+    for one, two in pairwise(lefts):
         assert one + side - two >= overlap * side - 1
 
 
@@ -154,6 +156,19 @@ def test_neighbours_at_a_seam_stay_two() -> None:
         (44, 5, 54, 15),
         (54, 5, 66, 15),
     ]
+
+
+def test_boxes_stay_boxes() -> None:
+    windows = Tiling(64, 0.25).windows(160, 100)
+    looks = [(window, Findings((), {"cone": 0.5})) for window in windows]
+    for number in (4, 5):  # two tiles below, at the left: a box over both, a pixel lower in one
+        x, y = windows[number][:2]
+        part = area(20, 40 + number, 140, 60 + number).within(windows[number])
+        looks[number] = (windows[number], Findings((find(part).moved(-x, -y),), {"cone": 0.5}))
+    (masks,), (boxes,) = (merged(looks, boxes=b).instances for b in (False, True))
+    assert not masks.area.pixels.all()
+    assert boxes.area.pixels.all() and boxes.area.window == masks.area.window
+    assert boxes.box == tuple(map(float, boxes.area.window))
 
 
 def test_presence_is_the_highest_and_regions_are_joined() -> None:

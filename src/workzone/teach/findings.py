@@ -81,9 +81,7 @@ class Area:
 
     def _cut(self, window: Window) -> npt.NDArray[np.bool_]:
         left, top, right, bottom = window
-        return self.pixels[
-            top - self.top : bottom - self.top, left - self.left : right - self.left
-        ]
+        return self.pixels[top - self.top : bottom - self.top, left - self.left : right - self.left]
 
 
 def shared(one: Window, other: Window) -> Window | None:

@@ -31,6 +31,7 @@ from workzone.views import sample_bytes
 FLUSH_SECONDS = 30.0
 """After which images that wait are written: the most, beside one batch, that a stop can lose."""
 
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What is left to do, by the first image; others are taken to be of its size."""
@@ -96,7 +97,9 @@ class MaskJob:
             UsageError: exemplars that the teacher cannot use, or masks elsewhere.
         """
         if exemplars and not teacher.takes_exemplars:
-            raise UsageError(f"{teacher.about.name} takes no exemplars; leave them out, or use sam3")
+            raise UsageError(
+                f"{teacher.about.name} takes no exemplars; leave them out, or use sam3"
+            )
         if batch < 1:
             raise UsageError(f"a batch has at least one picture, not {batch}")
         self._manifest, self._teacher, self._store = manifest, teacher, store
@@ -120,7 +123,9 @@ class MaskJob:
         failed: dict[str, str] = {}
         images = 0
         with MaskWriter(self._store, self.source) as writer:
-            pending = [sample for sample in self._manifest if self._ids[sample.id] not in writer.done]
+            pending = [
+                sample for sample in self._manifest if self._ids[sample.id] not in writer.done
+            ]
             present = len(self._manifest) - len(pending)
             told, flushed = False, time.monotonic()
             with bar(f"masks by {self._teacher.about.name}", len(pending)) as progress:
@@ -191,7 +196,10 @@ class MaskJob:
                 raise TeacherError(f"{error} (images {names})") from error
         rest = iter(looks)
         for (sample, frame), there in zip(batch, windows, strict=True):
-            found = merged([(window, next(rest)) for window in there])
+            found = merged(
+                [(window, next(rest)) for window in there],
+                boxes=self._teacher.about.gives == "boxes",
+            )
             yield image_masks(self._ids[sample.id], frame.shape[:2], found)
 
     def _estimate(

@@ -38,9 +38,7 @@ class Owlv2Teacher:
 
     takes_exemplars = False
 
-    def __init__(
-        self, model: Any, processor: Any, prompts: Prompts, *, weights: str = ""
-    ) -> None:
+    def __init__(self, model: Any, processor: Any, prompts: Prompts, *, weights: str = "") -> None:
         """Tokenize the phrases.
 
         Args:
@@ -88,9 +86,7 @@ class Owlv2Teacher:
             for row, picture in enumerate(pictures)
         ]
 
-    def _findings(
-        self, logits: torch.Tensor, boxes: torch.Tensor, picture: Picture
-    ) -> Findings:
+    def _findings(self, logits: torch.Tensor, boxes: torch.Tensor, picture: Picture) -> Findings:
         """As transformers' ``post_process_grounded_object_detection``, doubles left out.
 
         Args:
@@ -102,7 +98,8 @@ class Owlv2Teacher:
         from torchvision.ops import batched_nms
 
         height, width = picture.shape[:2]
-        best, phrases = logits.sigmoid().max(dim=1)
+        highest, phrases = logits.max(dim=1)
+        best = highest.sigmoid()
         names = [self.prompts.classes.index(name) for name, _ in self._pairs]
         classes = torch.tensor(names, device=phrases.device)[phrases]
         limits = torch.tensor([self.prompts.of(n).threshold for n in self.prompts.classes])

@@ -35,10 +35,6 @@ class ClassPrompt:
                 raise UsageError(f"{name} is {value}; give a number from 0 up to, and below, 1")
 
 
-def _asked(*phrases: str) -> ClassPrompt:
-    return field(default_factory=lambda: ClassPrompt(phrases))  # type: ignore[return-value]
-
-
 @dataclass(frozen=True)
 class Prompts:
     """What is asked of each class; a class that a file leaves out is asked for as by default.
@@ -47,12 +43,14 @@ class Prompts:
         UsageError: no class is asked for.
     """
 
-    cone: ClassPrompt = _asked("orange traffic cone")
-    barrier: ClassPrompt = _asked("construction barrier with red and white stripes")
-    sign: ClassPrompt = _asked("road work sign")
-    worker: ClassPrompt = _asked("construction worker wearing a safety vest")
-    vehicle: ClassPrompt = _asked("excavator or other construction vehicle")
-    equipment: ClassPrompt = _asked("construction equipment and materials")
+    cone: ClassPrompt = field(default=ClassPrompt(("orange traffic cone",)))
+    barrier: ClassPrompt = field(
+        default=ClassPrompt(("construction barrier with red and white stripes",))
+    )
+    sign: ClassPrompt = field(default=ClassPrompt(("road work sign",)))
+    worker: ClassPrompt = field(default=ClassPrompt(("construction worker wearing a safety vest",)))
+    vehicle: ClassPrompt = field(default=ClassPrompt(("excavator or other construction vehicle",)))
+    equipment: ClassPrompt = field(default=ClassPrompt(("construction equipment and materials",)))
 
     def __post_init__(self) -> None:
         if not self.classes:

@@ -224,9 +224,7 @@ def _boxes(
     """Boxes as centre and size in fractions ``[rows, boxes, 4]``, and 1 or 0 for each."""
     height, width = size
     corners = torch.tensor([[item.box for item in query.exemplars] for query in queries])
-    left, top, right, bottom = (
-        corners / torch.tensor([width, height, width, height])
-    ).unbind(-1)
+    left, top, right, bottom = (corners / torch.tensor([width, height, width, height])).unbind(-1)
     boxes = torch.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], -1)
     labels = [[int(item.positive) for item in query.exemplars] for query in queries]
     return {

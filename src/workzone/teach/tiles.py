@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from workzone.errors import UsageError
 from workzone.teach.findings import Area, Findings, Instance, Window, shared
 
@@ -86,7 +88,7 @@ class _Find:
         return both >= AGREEMENT * (one.count + two.count - both)
 
 
-def merged(looks: Sequence[tuple[Window, Findings]]) -> Findings:
+def merged(looks: Sequence[tuple[Window, Findings]], *, boxes: bool = False) -> Findings:
     """What was found in the windows of one frame as one, in pixels of the frame.
 
     Finds of a class are one object where their masks agree in the part of the frame that both
@@ -96,6 +98,7 @@ def merged(looks: Sequence[tuple[Window, Findings]]) -> Findings:
 
     Args:
         looks: each window with what was found in it, in its pixels; the first is the whole frame.
+        boxes: areas are the insides of boxes; so is what becomes of several.
     """
     frame = looks[0][0]
     finds: dict[str, list[_Find]] = {}
@@ -109,13 +112,15 @@ def merged(looks: Sequence[tuple[Window, Findings]]) -> Findings:
             presence[name] = max(value, presence.get(name, 0.0))
         for name, area in there.regions.items():
             regions[name] = regions[name].joined(area) if name in regions else area
-    instances = [item for name in presence for item in _objects(finds.get(name, []), frame)]
+    instances = [item for name in presence for item in _objects(finds.get(name, []), frame, boxes)]
     return Findings(tuple(instances), presence, regions)
 
 
-def _objects(finds: Sequence[_Find], frame: Window) -> list[Instance]:
+def _objects(finds: Sequence[_Find], frame: Window, boxes: bool) -> list[Instance]:
     groups = _groups(finds)
-    objects = [(_one(group, frame), all(find.number == 0 for find in group)) for group in groups]
+    objects = [
+        (_one(group, frame, boxes), all(find.number == 0 for find in group)) for group in groups
+    ]
     kept = [
         item
         for item, coarse in objects
@@ -142,7 +147,7 @@ def _groups(finds: Sequence[_Find]) -> list[list[_Find]]:
     return list(groups.values())
 
 
-def _one(group: Sequence[_Find], frame: Window) -> Instance:
+def _one(group: Sequence[_Find], frame: Window, boxes: bool) -> Instance:
     if len(group) == 1:
         return group[0].item
     score = max(find.item.score for find in group)
@@ -156,6 +161,8 @@ def _one(group: Sequence[_Find], frame: Window) -> Instance:
         area = area.joined(find.item.area)
         far = find.item.box
         box = (min(box[0], far[0]), min(box[1], far[1]), max(box[2], far[2]), max(box[3], far[3]))
+    if boxes:
+        area = Area(area.left, area.top, np.ones_like(area.pixels))
     return Instance(surest.name, surest.phrase, score, box, area)
 
 
