@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from workzone.data.masks.store import MaskStore
 from workzone.errors import TeacherError, UsageError
 from workzone.teach.exemplars import Exemplar
 from workzone.teach.findings import Area, Findings, Instance
-from workzone.teach.job import Estimate, MaskJob
+from workzone.teach.job import Estimate, MaskJob, usual_store
 from workzone.teach.prompts import ClassPrompt, Prompts
 from workzone.teach.teacher import About, Picture
 from workzone.teach.tiles import Tiling
@@ -97,6 +98,7 @@ def test_what_is_found_is_kept_and_named_by_the_manifest(tmp_path: Path) -> None
         assert image.looked == {"cone": 0.875}
         instance, region = image.objects
         assert (instance.score, instance.category, instance.crowd) == (0.75, "a cone", False)
+        assert instance.box == rle.bounds(instance.counts, 90, 120)
         assert (region.score, region.crowd) == (0.875, True)
         assert (rle.decode(region.counts, 90, 120) == expected).all()
 
@@ -177,6 +179,16 @@ def test_masks_elsewhere_are_not_hidden(tmp_path: Path) -> None:
     assert job(path, Orange()).run().present == 6  # its own references are known
     with pytest.raises(UsageError, match=r"'00' has masks elsewhere \(masks#00\).*--store"):
         MaskJob(read_manifest(path), Orange(), tmp_path / "other", tiling=Tiling(0))
+
+
+def test_the_store_is_the_one_that_the_rows_name(tmp_path: Path) -> None:
+    manifest = read_manifest(images(tmp_path, 3))
+    assert usual_store(manifest) == tmp_path / "masks"
+    named = [replace(sample, masks=f"boxes#{sample.id}") for sample in manifest]
+    some = manifest.with_samples([*named[:2], manifest.samples[2]])
+    assert usual_store(some) == tmp_path / "boxes"
+    other = replace(named[2], masks="outlines#02")
+    assert usual_store(manifest.with_samples([*named[:2], other])) == tmp_path / "masks"
 
 
 def test_exemplars_reach_the_frame_and_the_tiles_that_hold_them(tmp_path: Path) -> None:
@@ -292,10 +304,7 @@ def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:
     """The whole way, with weights that know nothing: from images to store, training, overlay."""
     path = images(tmp_path / "images", 16)
     samples = read_manifest(path)
-    labelled = [
-        type(s)(**{n: getattr(s, n) for n in s.__dataclass_fields__} | {"label": i // 2 % 2})
-        for i, s in enumerate(samples)
-    ]
+    labelled = [replace(sample, label=n // 2 % 2) for n, sample in enumerate(samples)]
     write_manifest(samples.with_samples(labelled), path)
     weights = save(tiny_sam3(), tmp_path / "sam3")
     (tmp_path / "prompts.yaml").write_text(PROMPTS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from made_teachers import SIDE, save, street, tiny_sam3
 from workzone.errors import TeacherError, UsageError
@@ -252,3 +254,20 @@ def test_scores_that_are_no_numbers_stop_it() -> None:
     model.dot_product_scoring.query_proj.bias[:] = np.nan
     with pytest.raises(TeacherError, match="no finite numbers in float32"):
         Sam3Teacher(model, processor, ASKED).look([street(1)], [()])
+
+
+def test_the_folder_of_the_video_model_loads(made: tuple[Any, Any], tmp_path: Path) -> None:
+    """As transformers publishes SAM 3: the detector within the video model, beside a tracker."""
+    folder = save(made, tmp_path / "sam3")
+    config = json.loads((folder / "config.json").read_text())
+    video = {"model_type": "sam3_video", "detector_config": config, "tracker_config": {}}
+    (folder / "config.json").write_text(json.dumps(video))
+    tensors = load_file(folder / "model.safetensors")
+    moved = {f"detector_model.{name}": tensor for name, tensor in tensors.items()}
+    moved["tracker_model.no_memory_embedding"] = torch.zeros(3)
+    save_file(moved, folder / "model.safetensors", metadata={"format": "pt"})
+    teacher = load_sam3(ASKED, folder)
+    assert check_same(made, teacher.look([street(3)], [()])[0], street(3), ASKED) > 0
+    save_file(dict(list(moved.items())[40:]), folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(TeacherError, match=r"lack \d+ tensors, the first is .*fetch them again"):
+        load_sam3(ASKED, folder)

@@ -38,7 +38,10 @@ def masks(
     ],
     store: Annotated[
         Path | None,
-        typer.Option(help="Folder of the mask store (default: masks/ beside the manifest)."),
+        typer.Option(
+            help="Folder of the mask store (default: the one that the manifest names, or masks/ "
+            "beside it)."
+        ),
     ] = None,
     teacher: Annotated[
         TeacherChoice,
@@ -101,7 +104,7 @@ def masks(
         from workzone.data.manifest import read_manifest, write_manifest
         from workzone.features.extract import has_fast_bfloat16
         from workzone.teach.exemplars import read_exemplars
-        from workzone.teach.job import Estimate, MaskJob
+        from workzone.teach.job import Estimate, MaskJob, usual_store
         from workzone.teach.prompts import read_prompts
         from workzone.teach.registry import load_teacher
         from workzone.teach.tiles import Tiling
@@ -124,7 +127,7 @@ def masks(
     job = MaskJob(
         samples,
         model,
-        store or manifest.parent / "masks",
+        store or usual_store(samples),
         tiling=Tiling(model.about.side if tile is None else tile, overlap),
         exemplars=shown,
         batch=batch,

@@ -194,13 +194,10 @@ class MaskJob:
             except TeacherError as error:
                 names = ", ".join(repr(sample.id) for sample, _ in batch)
                 raise TeacherError(f"{error} (images {names})") from error
-        rest = iter(looks)
+        rest, boxes = iter(looks), self._teacher.about.gives == "boxes"
         for (sample, frame), there in zip(batch, windows, strict=True):
-            found = merged(
-                [(window, next(rest)) for window in there],
-                boxes=self._teacher.about.gives == "boxes",
-            )
-            yield image_masks(self._ids[sample.id], frame.shape[:2], found)
+            found = merged([(window, next(rest)) for window in there], boxes=boxes)
+            yield image_masks(self._ids[sample.id], frame.shape, found)
 
     def _estimate(
         self, seconds: float, shape: tuple[int, ...], left: int, present: int
@@ -240,7 +237,8 @@ def mask_source(teacher: Teacher, tiling: Tiling, exemplars: ByImage) -> MaskSou
 def image_masks(image_id: str, size: tuple[int, ...], found: Findings) -> ImageMasks:
     """What a teacher found in a frame of ``size`` (height, width), as the store holds it.
 
-    A class's semantic mask is an object of its own, a crowd, whose score is the presence.
+    An object's box is that of its mask. A class's semantic mask is an object of its own, a crowd,
+    whose score is the presence.
     """
     height, width = size[:2]
     objects = [
@@ -248,12 +246,6 @@ def image_masks(image_id: str, size: tuple[int, ...], found: Findings) -> ImageM
             item.name,
             "pseudo",
             item.area.in_frame(height, width),
-            box=(
-                min(max(item.box[0], 0.0), width),
-                min(max(item.box[1], 0.0), height),
-                min(max(item.box[2], 0.0), width),
-                min(max(item.box[3], 0.0), height),
-            ),
             score=item.score,
             category=item.phrase,
         )
@@ -264,6 +256,13 @@ def image_masks(image_id: str, size: tuple[int, ...], found: Findings) -> ImageM
         score = found.presence[name]
         objects.append(MaskObject.from_mask(name, "pseudo", mask, score=score, crowd=True))
     return ImageMasks(image_id, height, width, found.presence, tuple(objects))
+
+
+def usual_store(manifest: Manifest) -> Path:
+    """The store that the rows' masks are in, where it is one; else ``masks`` in its folder."""
+    named = {sample.masks.rpartition("#")[0] for sample in manifest if sample.masks is not None}
+    stores = {manifest.root / name for name in named if name}
+    return stores.pop() if len(stores) == 1 else manifest.root / "masks"
 
 
 def store_id(sample: Sample, root: Path, store: Path) -> str:
