@@ -194,9 +194,9 @@ class MaskJob:
             except TeacherError as error:
                 names = ", ".join(repr(sample.id) for sample, _ in batch)
                 raise TeacherError(f"{error} (images {names})") from error
-        rest, boxes = iter(looks), self._teacher.about.gives == "boxes"
+        rest, filled = iter(looks), self._teacher.about.gives == "boxes"
         for (sample, frame), there in zip(batch, windows, strict=True):
-            found = merged([(window, next(rest)) for window in there], boxes=boxes)
+            found = merged([(window, next(rest)) for window in there], boxes=filled)
             yield image_masks(self._ids[sample.id], frame.shape, found)
 
     def _estimate(
