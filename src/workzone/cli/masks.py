@@ -154,6 +154,8 @@ def masks(
             soft_wrap=True,
         )
         for name, reason in done.failed.items():
-            err.print(f"not looked at: {name}: {reason}", style="yellow", markup=False)
+            err.print(
+                f"not looked at: {name}: {reason}", style="yellow", markup=False, soft_wrap=True
+            )
     if samples.samples and len(done.failed) == len(samples):
         raise typer.Exit(FAILED)
