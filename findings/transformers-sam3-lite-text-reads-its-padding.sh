@@ -4,11 +4,11 @@
 # `Sam3LiteTextModel` takes the place of `Sam3Model`. With the attention mask given, one would guess that the
 # features of a phrase do not depend on its padding, as in the text tower of SAM 3 (CLIP's), so that a phrase can
 # be padded to the longest of its batch.
-# Seen, on random weights: padded to 8, 16 or 32 tokens, all with the mask, the features of the same tokens agree to 1e-6 in `Sam3Model`
-# and differ by more than a tenth of their size in `Sam3LiteTextModel`. Its position embeddings are stretched to the
-# padded length (bilinear interpolation), and its first and last layers are convolutions that see the padding.
-# Pad to the 32 tokens that `Sam3Processor` pads to, whatever the batch; and phrases longer than the tower's
-# `max_position_embeddings` are stretched likewise instead of refused.
+# Seen, on random weights: padded to 8, 16 or 32 tokens, all with the mask, the features of the same tokens agree
+# to 1e-6 in `Sam3Model` and differ by more than a tenth of their size in `Sam3LiteTextModel`. Its position
+# embeddings are stretched to the padded length (bilinear interpolation), and its first and last layers are
+# convolutions that see the padding. Pad to the 32 tokens that `Sam3Processor` pads to, whatever the batch; a
+# phrase longer than the tower's `max_position_embeddings` is stretched likewise instead of refused.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

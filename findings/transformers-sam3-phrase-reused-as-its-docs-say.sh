@@ -4,9 +4,10 @@
 # `Sam3Model.get_text_features` shows how to encode a phrase once for many images: keep its `.pooler_output`
 # and pass it as `text_embeds` (typed as a tensor); `get_vision_features` shows the same for an image, with the
 # phrase's `input_ids` alone. One would guess that both give what the plain call on the processor's output gives.
-# Seen, on random weights: the tensor is refused ("'Tensor' object has no attribute 'pooler_output'"), the whole output object is
-# taken. Without `attention_mask`, as in both examples, the padding up to 32 tokens is read as part of the phrase:
-# no warning, other scores. With the object and the mask the scores are those of the plain call, bit for bit.
+# Seen, on random weights: the tensor is refused ("'Tensor' object has no attribute 'pooler_output'"), the whole
+# output object is taken. Without `attention_mask`, as in both examples, the padding up to 32 tokens is read as
+# part of the phrase: no warning, other scores. With the object and the mask the scores are those of the plain
+# call, bit for bit.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
