@@ -138,6 +138,11 @@ def test_what_needs_the_extra_says_so(command: str, street: Path, tmp_path: Path
     assert re.search(r"needs the package '\w+': pip install 'workzone\[train\]'$", line)
 
 
+def test_masks_by_a_teacher_name_their_own_extra(tmp_path: Path) -> None:
+    done = workzone("masks", "m.parquet", "-o", tmp_path / "masked.parquet", expect=1)
+    assert "needs the package 'torch': pip install 'workzone[sam3]'" in done.stderr
+
+
 def test_what_is_wrong_otherwise_says_that(street: Path, tmp_path: Path) -> None:
     for options, code, said in (
         (["--model", tmp_path / "nosuch"], 1, "no model bundle at"),
