@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.types import OBJECT_CLASSES, Sample
 
 DRAWN = Path(__file__).with_name("boxes.csv")

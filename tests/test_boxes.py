@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workzone.data.masks import load_masks
+from workzone.data.masks.annotated import load_masks
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -18,6 +18,7 @@ TRAIN_PACKAGES = frozenset(
         "onnx",
         "onnxscript",
         "peft",
+        "pycocotools",
         "pytorch_optimizer",
         "safetensors",
         "schedulefree",

@@ -72,7 +72,7 @@ class Sample:
     daytime: str | None = None
     scene: str | None = None
     text: str | None = None
-    masks: str | None = None  # see workzone.data.masks
+    masks: str | None = None  # see workzone.data.masks.load
     source: str | None = None
     content_hash: str | None = None  # of the image's bytes
     split: str | None = None  # train, val, test, or fold-0, fold-1, ...

@@ -10,7 +10,7 @@ import numpy as np
 from cli_invoke import invoke
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.train.watch.tracking import read_log
 
 

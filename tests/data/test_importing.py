@@ -22,7 +22,7 @@ from natix_fixture import drive_of, make_natix
 from workzone.data.images import content_hash, read_bytes
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
-from workzone.data.masks import load_masks, write_masks
+from workzone.data.masks.annotated import load_masks, write_masks
 from workzone.data.sources.detect import detect_kind
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef, Sample

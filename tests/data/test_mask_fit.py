@@ -14,7 +14,7 @@ from workzone.data.importing import import_source
 from workzone.data.joining import moved
 from workzone.data.manifest import read_manifest
 from workzone.data.mask_fit import Frame, fit_masks
-from workzone.data.masks import load_masks, mask_size, stated_orientation, write_masks
+from workzone.data.masks.annotated import load_masks, mask_size, stated_orientation, write_masks
 from workzone.data.sources.values import FieldError
 
 BOX = (8, 4, 40, 20)  # left, top, right, bottom, in stored pixels

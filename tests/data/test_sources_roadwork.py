@@ -9,7 +9,7 @@ from PIL import Image
 
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
-from workzone.data.masks import load_masks
+from workzone.data.masks.annotated import load_masks
 from workzone.data.sources.roadwork import open_roadwork
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef

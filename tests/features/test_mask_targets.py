@@ -11,7 +11,7 @@ import torch
 
 from workzone.data.augment import augment
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.features.masks import lost, mask_targets, masks_in_views
 from workzone.scenes import draw_scene

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from workzone.cli import app
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
-from workzone.data.masks import load_masks
+from workzone.data.masks.annotated import load_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.scenes import draw_scene
 from workzone.scenes.composite import compose

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from workzone.cli import app
 from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
-from workzone.data.masks import load_masks
+from workzone.data.masks.annotated import load_masks
 from workzone.errors import UsageError
 from workzone.scenes import draw_scene, write_scenes
 from workzone.scenes.background import make_light

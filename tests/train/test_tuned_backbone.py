@@ -24,7 +24,7 @@ from workzone.backbones.registry import load_backbone
 from workzone.config import from_mapping
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.decide.bundle import write_bundle
 from workzone.engine.choose import load_program
 from workzone.errors import UsageError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workzone.data.kinds import address_advice, is_address
-from workzone.data.masks import (
+from workzone.data.masks.annotated import (
     SIDEWAYS,
     annotated_image,
     check_bit_image,

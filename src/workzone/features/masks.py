@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from workzone.data.augment import augment_masks
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import load_masks, mask_size
+from workzone.data.masks.load import load_masks, mask_size
 from workzone.errors import UsageError
 from workzone.progress import track
 from workzone.types import OBJECT_CLASSES, Sample
@@ -111,7 +111,7 @@ def mask_targets(
     for index, sample in enumerate(track(samples, "reading masks")):
         if sample.masks is None:
             continue
-        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER).covered
         cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
         covered[index, 0] = np.rint(cells.mean(axis=(2, 4)) * FULL)
         annotated[index, 0] = True
@@ -152,7 +152,7 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    whole = torch.from_numpy(load_masks(sample.masks, root, *small)).byte() * FULL
+    whole = torch.from_numpy(load_masks(sample.masks, root, *small).covered).byte() * FULL
     cuts = []
     for copy in copies:
         identity = sample.content_hash or sample.id

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from workzone.data.images import content_hash, decode, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.errors import ImageError, ManifestError, UsageError, nearest
 from workzone.files import write_text, writing
 from workzone.progress import track

@@ -14,7 +14,7 @@ from PIL import Image
 
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.errors import UsageError
 from workzone.files import writing
 from workzone.progress import track

@@ -11,7 +11,7 @@ import torch
 
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import write_masks
+from workzone.data.masks.annotated import write_masks
 from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
 from workzone.train.batches import cut, load

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workzone.data.coco import Coco, CocoImage, Orphan, read_coco
-from workzone.data.masks import class_of_category, is_known_category
+from workzone.data.masks.annotated import class_of_category, is_known_category
 from workzone.data.passed_over import counted
 from workzone.data.sources.columns import ColumnMap, map_columns
 from workzone.data.sources.paths import resolve_image, with_slashes

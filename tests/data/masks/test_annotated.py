@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from workzone.data.masks import class_of_category, is_known_category, load_masks, write_masks
+from workzone.data.masks.annotated import (
+    class_of_category,
+    is_known_category,
+    load_masks,
+    write_masks,
+)
 from workzone.errors import ManifestError
 from workzone.types import OBJECT_CLASSES
 
