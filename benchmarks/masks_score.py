@@ -14,7 +14,7 @@ from boxes import Box
 from PIL import Image
 from scipy import ndimage
 
-from workzone.data.masks import load_masks
+from workzone.data.masks.load import load_masks
 from workzone.model.base import AnyDetector
 from workzone.model.cells import frame_shapes
 from workzone.train.feed.examples import Examples, Rows
@@ -54,7 +54,7 @@ def scene_scores(detector: AnyDetector, examples: Examples, rows: Rows) -> dict[
     for row, masks in zip(rows, predicted(detector, examples, rows), strict=True):
         reference = examples.samples[row].masks
         assert reference is not None
-        true = load_masks(reference, examples_root(), *masks.shape[1:])
+        true = load_masks(reference, Path(), *masks.shape[1:]).covered  # an absolute path
         both += (masks & true).sum(axis=(1, 2))
         either += (masks | true).sum(axis=(1, 2))
         for kind in range(kinds):
@@ -84,12 +84,6 @@ def scene_scores(detector: AnyDetector, examples: Examples, rows: Rows) -> dict[
         }
         | {"all": ratio(right.sum(), regions.sum())},
     }
-
-
-def examples_root() -> Any:
-    """References to masks are absolute."""
-
-    return Path("/")
 
 
 def ratio(part: Any, whole: Any) -> float | None:

@@ -122,6 +122,20 @@ class DetectorOutput:
     router_statistics: Sequence[Any] = ()  # one per block with experts
 
 
+Ring = tuple[tuple[float, float], ...]
+"""Corners of a closed outline, the last being the first, as ``(x, y)`` in fractions of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object that a mask shows, in fractions of the upright frame."""
+
+    name: str  # of OBJECT_CLASSES
+    score: float  # mean probability of its cells, above 0.5
+    box: Box
+    rings: tuple[Ring, ...]  # its outline, then the holes in it
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The decision on one image, with its evidence."""

@@ -111,9 +111,12 @@ def mask_targets(
     for index, sample in enumerate(track(samples, "reading masks")):
         if sample.masks is None:
             continue
-        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER).covered
-        cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
-        covered[index, 0] = np.rint(cells.mean(axis=(2, 4)) * FULL)
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
+        shares = (
+            part.reshape(-1, rows, _FINER, columns, _FINER).mean(axis=(2, 4))
+            for part in (fine.covered, fine.unknown)
+        )
+        covered[index, 0] = _stored(*shares)
         annotated[index, 0] = True
         if augmentation is None or not copies:
             continue
@@ -152,17 +155,33 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    whole = torch.from_numpy(load_masks(sample.masks, root, *small).covered).byte() * FULL
+    masks = load_masks(sample.masks, root, *small)
+    both = np.concatenate([masks.covered, masks.unknown])
+    whole = torch.from_numpy(both).byte() * FULL
     cuts = []
     for copy in copies:
         identity = sample.content_hash or sample.id
         left = augment_masks(
             whole, augmentation, size=(height, width), identity=identity, copy=copy
         )
-        if left is not None:
-            left = (F.adaptive_avg_pool2d(left, shape) * FULL).round().byte()
-        cuts.append(None if left is None else left.numpy())
+        if left is None:
+            cuts.append(None)
+        else:
+            covered, unknown = F.adaptive_avg_pool2d(left, shape).double().numpy().reshape(
+                2, len(OBJECT_CLASSES), *shape
+            )
+            cuts.append(_stored(covered, unknown))
     return cuts
+
+
+def _stored(
+    covered: npt.NDArray[np.floating], unknown: npt.NDArray[np.floating]
+) -> npt.NDArray[np.uint8]:
+    """Shares of cells that are covered, and not known, as `MaskTargets` holds them."""
+    shares = covered / np.maximum(1 - unknown, 1 - MOST_UNKNOWN)
+    stored = np.rint(shares.clip(0, 1) * FULL).astype(np.uint8)
+    stored[unknown >= MOST_UNKNOWN] = UNKNOWN
+    return stored
 
 
 def masks_in_views(
