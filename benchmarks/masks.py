@@ -85,9 +85,7 @@ def settings(recipe: Preset, *, epochs: int, seed: int = 0, **changes: Any) -> T
 def learn(data: Data, recipe: Preset, config: TrainConfig, make: Any, folder: Path) -> AnyDetector:
     """Train, keeping the run in a folder; the detector at its best on the validation scenes."""
     session = Session(make_detector=functools.partial(make, backbone=recipe.backbone))
-    session.keep(
-        folder, config, {"rows": len(data.train)}, restart=False, services=()
-    )
+    session.keep(folder, config, {"rows": len(data.train)}, restart=False, services=())
     with session.open(), progress.bar("training", config.epochs) as shown:
         stage = session.stage("masks", config.run)
         learned = train_detector(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,7 @@ def drawn(work: Path, seed: int) -> list[Sample]:
     return [absolute(s, manifest.root, source="scenes", extra={}) for s in manifest]
 
 
-def boxed(
-    photos: Path, work: Path
-) -> tuple[list[Sample], list[Sample], dict[str, list[Box]]]:
+def boxed(photos: Path, work: Path) -> tuple[list[Sample], list[Sample], dict[str, list[Box]]]:
     """Photographs to learn from and, of other groups, with road work, to judge on; all boxes.
 
     Learned from is what weights that are passed on may learn from.
@@ -74,9 +73,7 @@ def boxed(
     positive = [s for s in permitted if s.label == 1 and s.id in boxes]
     negative = [s for s in permitted if s.label == 0]
     step = max(1, len(negative) // (PER_PHOTOGRAPH * max(1, len(positive))))
-    held_back = [
-        s for s in real if s.label == 1 and s.group not in groups and s.id in boxes
-    ]
+    held_back = [s for s in real if s.label == 1 and s.group not in groups and s.id in boxes]
     return positive + negative[::step], held_back, boxes
 
 
@@ -132,7 +129,7 @@ def gather(
     parts.append(held_back)
     samples = [sample for part in parts for sample in part]
     ends = np.cumsum([0, *map(len, parts)])
-    rows = [np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    rows = [np.arange(a, b) for a, b in pairwise(ends)]
     layout = preset.layout
     spec = make_spec(
         backbone,

@@ -123,7 +123,7 @@ class DetectorOutput:
 
 
 Ring = tuple[tuple[float, float], ...]
-"""Corners of a closed outline, the last being the first, as ``(x, y)`` in fractions of the frame."""
+"""Corners of a closed outline, the last the first, as ``(x, y)`` in fractions of the frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class DINOv3ViT(Backbone):
     def level_widths(self) -> Mapping[int, int]:
         """Of each layer, from 1; patch tokens as the layer gives them, without the final norm."""
         config: Any = self.model.config
-        return {layer: self.width for layer in range(1, config.num_hidden_layers + 1)}
+        return dict.fromkeys(range(1, config.num_hidden_layers + 1), self.width)
 
     def tokens_and_levels(
         self, normalised: torch.Tensor, levels: Sequence[int]
@@ -68,9 +68,7 @@ class DINOv3ViT(Backbone):
         output = self.model(normalised, output_hidden_states=True)
         size = tuple(side // self.multiple for side in normalised.shape[2:])
         maps = {
-            level: output.hidden_states[level][:, self._prefix :]
-            .transpose(1, 2)
-            .unflatten(2, size)
+            level: output.hidden_states[level][:, self._prefix :].transpose(1, 2).unflatten(2, size)
             for level in levels
         }
         hidden = output.last_hidden_state

@@ -186,7 +186,9 @@ def _masks_beside(ours: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str,
     for one, other in zip(ours, theirs, strict=True):
         if one.masks is None or other.masks is None:
             return {}
-        p, q = (1 / (1 + np.exp(-a.masks.clip(-60, 60))) for a in (one, other) if a.masks is not None)
+        p, q = (
+            1 / (1 + np.exp(-a.masks.clip(-60, 60))) for a in (one, other) if a.masks is not None
+        )
         largest = max(largest, float(np.abs(p - q).max()))
         both += int(((p > HALF) & (q > HALF)).sum())
         either += int(((p > HALF) | (q > HALF)).sum())

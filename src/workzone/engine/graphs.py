@@ -1,8 +1,8 @@
 """The parts of a bundle as modules of tensors alone: what is exported, and the reference.
 
 A program is up to four of them. The *reader* is the backbone; the *chooser* is the glance, of
-models that have one; the *judge* is the detector, and the *outliner* its mask head. What the chooser
-leaves out, the reader never sees.
+models that have one; the *judge* is the detector, and the *outliner* its mask head. What the
+chooser leaves out, the reader never sees.
 """
 
 from __future__ import annotations

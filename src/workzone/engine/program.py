@@ -2,7 +2,8 @@
 
 A program is a description (what it needs, what its answers mean) and up to four graphs: a *reader*
 of views, a *chooser* of the views that are worth reading, a *judge*, and an *outliner* that makes
-masks of objects where they are asked for. Arrays are NumPy's; torch is not needed. See :mod:`workzone.engine.graphs` for what goes in and out of each graph.
+masks of objects where they are asked for. Arrays are NumPy's; torch is not needed.
+See :mod:`workzone.engine.graphs` for what goes in and out of each graph.
 """
 
 from __future__ import annotations

@@ -374,7 +374,7 @@ def store_path(folder: Path, spec: FeatureSpec) -> Path:
 
 
 def _with_stored_grids(folder: Path, spec: FeatureSpec) -> FeatureSpec:
-    """The spec of a store that holds the same and more grids or levels, where ``spec`` has no store yet."""
+    """The spec of a store that holds the same and more grids, where ``spec`` has no store yet."""
     if store_path(folder, spec).exists():
         return spec
     for path in sorted(folder.glob("*/spec.json")):
@@ -391,7 +391,9 @@ def _with_stored_grids(folder: Path, spec: FeatureSpec) -> FeatureSpec:
             grid_width=spec.grid_width,
             level_shapes=spec.level_shapes,
         )
-        more = set(spec.grid_views) <= set(other.grid_views) and set(spec.levels) <= set(other.levels)
+        more = set(spec.grid_views) <= set(other.grid_views) and set(spec.levels) <= set(
+            other.levels
+        )
         if same == spec and more:
             return other
     return spec

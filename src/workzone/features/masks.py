@@ -167,8 +167,11 @@ def masks_of_copies(
         if left is None:
             cuts.append(None)
         else:
-            covered, unknown = F.adaptive_avg_pool2d(left, shape).double().numpy().reshape(
-                2, len(OBJECT_CLASSES), *shape
+            covered, unknown = (
+                F.adaptive_avg_pool2d(left, shape)
+                .double()
+                .numpy()
+                .reshape(2, len(OBJECT_CLASSES), *shape)
             )
             cuts.append(_stored(covered, unknown))
     return cuts

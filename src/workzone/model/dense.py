@@ -100,9 +100,7 @@ class DenseDetector(AnyDetector):
         for shape in sorted(set(shapes)):
             rows = torch.tensor([row for row, own in enumerate(shapes) if own == shape])
             cells = features[rows].unflatten(1, grid_size)[:, : shape[0], : shape[1]]
-            inside = {
-                level: _cut(maps[rows], shape, grid_size) for level, maps in levels.items()
-            }
+            inside = {level: _cut(maps[rows], shape, grid_size) for level, maps in levels.items()}
             own = self.masks(cells.flatten(1, 2), shape, inside)
             behind = (0, size[1] - own.shape[3], 0, size[0] - own.shape[2])
             padded = F.pad(own, behind, value=OUTSIDE)
@@ -136,9 +134,7 @@ class DenseDetector(AnyDetector):
             return self.run(given).view_weights
 
 
-def _cut(
-    maps: torch.Tensor, shape: tuple[int, int], grid_size: tuple[int, int]
-) -> torch.Tensor:
+def _cut(maps: torch.Tensor, shape: tuple[int, int], grid_size: tuple[int, int]) -> torch.Tensor:
     """The part of maps ``[B, C, h, w]`` that lies in the first ``shape`` cells of a grid."""
     rows, columns = (
         cells * maps.shape[axis + 2] // grid_size[axis] for axis, cells in enumerate(shape)

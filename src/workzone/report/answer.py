@@ -80,7 +80,9 @@ def evidence(objects: Sequence[FoundObject]) -> str:
     counts = Counter(one.name for one in objects)
     if not counts:
         return ""
-    named = [f"{counts[name]} {_plural(name, counts[name])}" for name in OBJECT_CLASSES if counts[name]]
+    named = [
+        f"{counts[name]} {_plural(name, counts[name])}" for name in OBJECT_CLASSES if counts[name]
+    ]
     sides = Counter(
         _third(one.box[0], one.box[2], ("on the left", "ahead", "on the right")) or "ahead"
         for one in objects

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import contourpy
 import numpy as np
 import numpy.typing as npt
@@ -34,15 +36,16 @@ def found_objects(answer: Answer) -> list[FoundObject]:
 def _of_class(name: str, logits: npt.NDArray[np.float64], view: Floats) -> list[FoundObject]:
     if logits.max() <= 0:
         return []
-    # A border that is no object closes outlines at the edge of the view.
-    padded = np.pad(logits, 1, constant_values=min(-1.0, -float(np.abs(logits).max())))
+    # A border of the opposite closes outlines at the edge of the view.
+    padded = -np.abs(np.pad(logits, 1, mode="edge"))
+    padded[1:-1, 1:-1] = logits
     probabilities = 1 / (1 + np.exp(-logits.clip(-60, 60)))
     generator = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset)
     outlines, offsets = generator.filled(0.0, np.inf)
     found = []
     for points, ends in zip(outlines, offsets, strict=True):
         assert points is not None and ends is not None
-        rings = [points[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        rings = [points[a:b] for a, b in pairwise(ends)]
         cells = abs(_area(rings[0])) - sum(abs(_area(hole)) for hole in rings[1:])
         if cells < LEAST_CELLS:
             continue

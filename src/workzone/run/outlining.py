@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from workzone.data.find_files import OBJECTS_SUFFIX
 from workzone.errors import ImageError
 from workzone.files import write_text, writing
 from workzone.progress import track
@@ -25,7 +27,6 @@ from workzone.run.predictor import Predictor
 from workzone.run.sources import Found, Item
 from workzone.types import OBJECT_CLASSES, FoundObject, Ring
 
-SUFFIX = ".objects.jpg"
 DIGITS = 2
 """Of pixels."""
 
@@ -48,7 +49,7 @@ def outline_each(
         UsageError: the model has no mask head.
         WorkzoneError: something cannot be written.
     """
-    places = overlay_places([name for name, _ in found.images], SUFFIX)
+    places = overlay_places([name for name, _ in found.images], OBJECTS_SUFFIX)
     sample_of = None if image_only else Item.known
     results = predictor.outline_stream(found.images, Item.load, sample_of=sample_of)
     images: list[dict[str, Any]] = []
@@ -127,8 +128,7 @@ def coco(images: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _area(ring: list[list[float]]) -> float:
     """With its sign: outlines and the holes in them turn against each other."""
-    pairs = zip(ring[:-1], ring[1:], strict=True)
-    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs) / 2
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(ring)) / 2
 
 
 def geojson(images: list[dict[str, Any]]) -> dict[str, Any]:

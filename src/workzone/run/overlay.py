@@ -1,4 +1,4 @@
-"""The overlay of one image: its frame, with what argued for road work, or its objects, drawn over it."""
+"""The overlay of one image: its frame, and over it what argued for road work, or its objects."""
 
 from __future__ import annotations
 

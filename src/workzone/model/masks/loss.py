@@ -47,10 +47,10 @@ def mask_loss(
 
     Cross-entropy is summed over cells by :func:`cell_weights` and divided by what a class's objects
     weigh, so that a rare class counts as much as a common one, and an object's cell as much as a
-    cell beside it. Dice is of the (row, class) entries in which the class occurs, as it says nothing
-    of empty ones; it takes squares in the denominator (V-Net, Milletari et al., arXiv 1606.04797),
-    so that it is least where probabilities equal the targets, also where those are shares between 0
-    and 1. Of both the mean over classes is taken.
+    cell beside it. Dice is of the (row, class) entries in which the class occurs, as it says
+    nothing of empty ones; it takes squares in the denominator (V-Net, Milletari et al., arXiv
+    1606.04797), so that it is least where probabilities equal the targets, also where those are
+    shares between 0 and 1. Of both the mean over classes is taken.
 
     Args:
         logits: ``[B, K, h, w]``; computed with in float32 at least.
@@ -113,7 +113,7 @@ def mask_loss_sums(
     occurs = shares.amax(dim=(2, 3)) > 0
     return MaskLossSums(
         cross_entropy=(weights * cross_entropy).sum(dim=(0, 2, 3)),
-        weight=(weights * shares).sum(dim=(0, 2, 3)) + _LEAST_SHARE * known.sum(dim=(0, 2, 3)),
+        weight=(weights * shares + _LEAST_SHARE * known.to(precise)).sum(dim=(0, 2, 3)),
         dice=dice.masked_fill(~occurs, 0).sum(dim=0),
         occurring=occurs.sum(dim=0).to(precise),
     )

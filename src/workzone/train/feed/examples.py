@@ -220,5 +220,6 @@ class Examples:
             metadata=None if metadata is None else metadata[images],
             grid=None if self.grid is None else self.grid[rows].float(),
             grid_size=None if self.grid is None else self.grid_size,
-            levels=self.levels and {level: maps[rows].float() for level, maps in self.levels.items()},
+            levels=self.levels
+            and {level: maps[rows].float() for level, maps in self.levels.items()},
         )
