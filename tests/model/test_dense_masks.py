@@ -49,7 +49,9 @@ def frames(trunk: Backbone) -> tuple[list[DetectorInput], DetectorInput]:
     generator = torch.Generator().manual_seed(1)
     alone, squares, boxes = [], [], []
     for rows, columns in SHAPES:
-        pixels = torch.randint(0, 256, (1, 3, rows, columns), dtype=torch.uint8, generator=generator)
+        pixels = torch.randint(
+            0, 256, (1, 3, rows, columns), dtype=torch.uint8, generator=generator
+        )
         output = run(trunk, pixels, levels=LEVELS)
         alone.append(
             DetectorInput(
