@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/masks"))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--scenes", type=int, default=len(TRAIN), help="seeds to learn from")
+    parser.add_argument("--judged", type=int, default=len(TEST), help="seeds to judge on")
     options = parser.parse_args()
     progress.enabled = False
     recipe = preset("masks")
@@ -111,7 +112,7 @@ def main() -> None:
         options.work,
         train=TRAIN[: options.scenes],
         validation=VALIDATION,
-        test=TEST,
+        test=TEST[: options.judged],
         photos=options.photos,
     )
     config = settings(recipe, epochs=options.epochs)

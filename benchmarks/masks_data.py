@@ -30,7 +30,7 @@ SHARE = 0.75
 CORE = 0.6
 """Of a box's sides: the ellipse within it that is taken for the object; around it, up to the box,
 nothing is known."""
-PER_PHOTOGRAPH = 2
+PER_PHOTOGRAPH = 1
 """Photographs without road work for each with it."""
 
 

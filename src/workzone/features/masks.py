@@ -158,7 +158,7 @@ def masks_of_copies(
     masks = load_masks(sample.masks, root, *small)
     both = np.concatenate([masks.covered, masks.unknown])
     whole = torch.from_numpy(both).byte() * FULL
-    cuts = []
+    cuts: list[npt.NDArray[np.uint8] | None] = []
     for copy in copies:
         identity = sample.content_hash or sample.id
         left = augment_masks(
@@ -182,7 +182,7 @@ def _stored(
 ) -> npt.NDArray[np.uint8]:
     """Shares of cells that are covered, and not known, as `MaskTargets` holds them."""
     shares = covered / np.maximum(1 - unknown, 1 - MOST_UNKNOWN)
-    stored = np.rint(shares.clip(0, 1) * FULL).astype(np.uint8)
+    stored: npt.NDArray[np.uint8] = np.rint(shares.clip(0, 1) * FULL).astype(np.uint8)
     stored[unknown >= MOST_UNKNOWN] = UNKNOWN
     return stored
 

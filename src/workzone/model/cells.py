@@ -86,7 +86,7 @@ class JudgedCells(NamedTuple):
 
     cells: torch.Tensor  # logits of road work [B, V, N] (N + N / 4), `OUTSIDE` beyond the frame
     logit: torch.Tensor  # of images [B]
-    features: torch.Tensor  # of the first view's N cells, what they were judged by [B, N, D']
+    features: torch.Tensor | None  # of the first view's cells, what they were judged by [B, N, D']
 
 
 class CellHead(nn.Module):
@@ -158,7 +158,12 @@ class CellHead(nn.Module):
         self.scale.copy_(spread.clamp(min=max(1e-4, LEAST_SPREAD * float(spread.median()))))
 
     def forward(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None = None
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor | None = None,
+        *,
+        keep: bool = False,
     ) -> JudgedCells:
         """Judge cells, and the image by the strongest.
 
@@ -170,6 +175,7 @@ class CellHead(nn.Module):
             grid_size: rows and columns of a view's grid.
             boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
                 cells are in it.
+            keep: whether what cells are judged by is wanted.
 
         Returns:
             Logits of road work of cells and images, and what the cells were judged by.
@@ -188,7 +194,7 @@ class CellHead(nn.Module):
         seen, judged, logits = [], [], []
         for part, size in scales[:1] if self.training else scales:
             inside = None if boxes is None else ~unread(boxes, size)
-            cells, features = self._cells(part, size, scale, inside)
+            cells, features = self._cells(part, size, scale, inside, keep=keep and not judged)
             seen.append(features)
             if boxes is not None:
                 cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
@@ -202,9 +208,11 @@ class CellHead(nn.Module):
         grid_size: tuple[int, int],
         scale: torch.Tensor,
         inside: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        *,
+        keep: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Of the cells of one scale: logits ``[B, V, N]``, and of the first view what they were
-        judged by ``[B, N, D']``."""
+        judged by ``[B, N, D']``, if it is wanted."""
         if self.training and self.config.mix_style:
             grid = mix_style(grid, self.config.mix_style, inside)
         # Where nothing learns, image by image: what the tail makes of all would not fit.
@@ -214,8 +222,10 @@ class CellHead(nn.Module):
         for row in rows:
             judged = self.judged(grid[row], grid_size, None if inside is None else inside[row])
             logits.append(self.score(judged, scale))
-            features.append(judged[:, 0])
-        return torch.cat(logits), torch.cat(features)
+            features += [judged[:, 0]] * keep
+        if not keep:
+            return torch.cat(logits), None
+        return torch.cat(logits), features[0] if len(features) == 1 else torch.cat(features)
 
     def score(self, judged: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits ``[...]`` of cells ``[..., D']``, each channel over ``scale`` ``[D']``."""

@@ -64,7 +64,8 @@ class DenseDetector(AnyDetector):
         levels: Mapping[int, torch.Tensor] | None = None,
     ) -> DetectorOutput:
         """See :meth:`run`; the grid is ``[B, V, N, D]``, or with the cells of halves."""
-        packed, logit, features = self.cells(grid, grid_size, boxes)
+        keep = self.masks is not None and levels is not None
+        packed, logit, features = self.cells(grid, grid_size, boxes, keep=keep)
         weights, cells = [], []
         for part, size in by_scale(packed, grid_size):
             deciding = self.cells.strongest(part.detach().flatten(1)).indices // part.shape[2]
@@ -81,13 +82,13 @@ class DenseDetector(AnyDetector):
 
     def _masks(
         self,
-        features: torch.Tensor,
+        features: torch.Tensor | None,
         grid_size: tuple[int, int],
         boxes: torch.Tensor | None,
         levels: Mapping[int, torch.Tensor] | None,
     ) -> torch.Tensor | None:
         """Of the first view; frames of one shape together, without what lies behind them."""
-        if self.masks is None or levels is None:
+        if self.masks is None or features is None or levels is None:
             return None
         shapes = [grid_size] * len(features)
         if boxes is not None:

@@ -41,7 +41,7 @@ def _of_class(name: str, logits: npt.NDArray[np.float64], view: Floats) -> list[
     padded[1:-1, 1:-1] = logits
     probabilities = 1 / (1 + np.exp(-logits.clip(-60, 60)))
     generator = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset)
-    outlines, offsets = generator.filled(0.0, np.inf)
+    outlines, offsets, *_ = generator.filled(0.0, np.inf)
     found = []
     for points, ends in zip(outlines, offsets, strict=True):
         assert points is not None and ends is not None
