@@ -23,7 +23,17 @@ from workzone.errors import TRAIN_PACKAGES, MissingExtraError, needing_train
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = {
-    *("filelock", "numpy", "onnxruntime", "pillow", "pyarrow", "pyyaml", "rich", "simplejpeg"),
+    *(
+        "contourpy",
+        "filelock",
+        "numpy",
+        "onnxruntime",
+        "pillow",
+        "pyarrow",
+        "pyyaml",
+        "rich",
+        "simplejpeg",
+    ),
     "typer",
 }
 HEAVY = {"torch", "torchvision", "timm", "transformers", "scikit-learn", "scipy", "matplotlib"}

@@ -45,6 +45,7 @@ EXAMPLES_PREDICT = examples(
     "curl -s https://example.org/street.jpg | workzone predict -",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
+    "workzone predict street.jpg --model model --masks outlines",
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --share auto -o scores.parquet",
@@ -71,6 +72,13 @@ def predict(
     explain: Annotated[
         Path | None,
         typer.Option(help="Folder for overlays that show where the evidence lies."),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures with objects outlined, and objects.jsonl, coco.json and "
+            "pixels.geojson; of a model with a mask head.",
+        ),
     ] = None,
     image_only: Annotated[
         bool,
@@ -107,7 +115,9 @@ def predict(
     Where it is rarer, say how rare with --share, or let all of the images tell it: --share auto.
     """
     from workzone.errors import UsageError
+    from workzone.report.answer import printable
     from workzone.run.explaining import explain_each
+    from workzone.run.outlining import outline_each
     from workzone.run.predictor import load
     from workzone.run.sources import find_images
 
@@ -124,6 +134,8 @@ def predict(
     predictor = load(model, engine=engine, precision=precision, weights=weights, device=device)
     description = predictor.description.with_test_time(tta).with_view_size(size)
     predictor = predictor.described(with_share(description, share))
+    if masks is not None:
+        predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
     explained = False
@@ -146,6 +158,12 @@ def predict(
             for _ in explain_each(predictor, found, explain, image_only=image_only):
                 pass
         err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
+    if masks is not None:
+        if found_share is not None:
+            predictor = predictor.described(predictor.description.with_share(found_share))
+        for name, said in outline_each(predictor, found, masks, image_only=image_only):
+            err.print(f"{printable(name)}: {said or 'no object'}", markup=False, soft_wrap=True)
+        err.print(f"objects and their outlines in {masks}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
 
