@@ -7,8 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from data.masks.made_masks import pictures
-from data.masks.test_adding import coco, outline
+from data.masks.made_masks import coco, outline, pictures
 from workzone.cli import app
 from workzone.data.manifest import read_manifest
 

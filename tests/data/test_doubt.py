@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.masks.made_masks import area
-from data.masks.test_mask_audit import build, cone
+from data.masks.made_masks import area, build, cone
 from workzone.data.doubt import draw_doubts, find_doubts, mask_evidence, write_doubts
 from workzone.data.manifest import Manifest
 from workzone.errors import UsageError

@@ -212,7 +212,7 @@ def sheet(
 ) -> None:
     """Draw a contact sheet of pictures with their masks over them, and what is in them."""
     from workzone.data.manifest import read_manifest
-    from workzone.data.masks.sheet import draw_masks
+    from workzone.data.mask_sheet import draw_masks
 
     shown = draw_masks(read_manifest(manifest), output, columns=columns, rows=rows, seed=seed)
     if as_json:

@@ -1,13 +1,19 @@
-"""A manifest of small grey pictures, for annotations to be laid over."""
+"""Small grey pictures, annotations of them, and masks."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
 
 import numpy as np
 from PIL import Image
 
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.types import ImageRef, Sample
+from workzone.data.masks.formats.detect import read_annotations
+from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.store import write_masks
+from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
 
 def pictures(folder, *names, width=20, height=12, labels=None, orientation=1):
@@ -35,3 +41,37 @@ def area(top, bottom, left, right, *, width=20, height=12):
     mask = np.zeros((height, width), bool)
     mask[top:bottom, left:right] = True
     return mask
+
+
+CATEGORIES = [{"id": 1, "name": "Cone"}, {"id": 2, "name": "drum"}, {"id": 3, "name": "car"}]
+
+
+def coco(folder, *annotations, images=(("a.jpg", 20, 12),), name="c.json"):
+    data = {
+        "images": [
+            {"id": number, "file_name": file, "width": width, "height": height}
+            for number, (file, width, height) in enumerate(images)
+        ],
+        "annotations": [{"image_id": 0, "category_id": 1, **one} for one in annotations],
+        "categories": CATEGORIES,
+    }
+    (folder / name).write_text(json.dumps(data))
+    return read_annotations(folder / name)
+
+
+def outline(left, top, right, bottom):
+    return {"segmentation": [[left, top, right, top, right, bottom, left, bottom]]}
+
+
+def build(folder, said, *, knowledge="pseudo", labels=None, looked=None):
+    """A manifest of pictures of 20 x 12, with what a source says of each: name to objects."""
+    manifest = pictures(folder, *said, labels=labels)
+    looked = looked or dict.fromkeys(OBJECT_CLASSES, 0.9)
+    images = [ImageMasks(name, 12, 20, looked, tuple(objects)) for name, objects in said.items()]
+    write_masks(folder / "s", MaskSource(knowledge, "model"), images)
+    samples = [dataclasses.replace(s, masks=f"s#{s.id}") for s in manifest]
+    return manifest.with_samples(samples)
+
+
+def cone(mask, score=0.9, **more):
+    return MaskObject.from_mask("cone", "pseudo", mask, score=score, **more)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 
-from data.masks.made_masks import area, pictures
+from data.masks.made_masks import area, coco, outline, pictures
 from workzone.data.manifest import read_manifest
 from workzone.data.masks import rle
 from workzone.data.masks.adding import add_masks, store_beside
@@ -21,25 +20,6 @@ from workzone.data.masks.references import read_said
 from workzone.data.masks.store import MaskStore, write_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
-
-CATEGORIES = [{"id": 1, "name": "Cone"}, {"id": 2, "name": "drum"}, {"id": 3, "name": "car"}]
-
-
-def coco(folder, *annotations, images=(("a.jpg", 20, 12),), name="c.json"):
-    data = {
-        "images": [
-            {"id": number, "file_name": file, "width": width, "height": height}
-            for number, (file, width, height) in enumerate(images)
-        ],
-        "annotations": [{"image_id": 0, "category_id": 1, **one} for one in annotations],
-        "categories": CATEGORIES,
-    }
-    (folder / name).write_text(json.dumps(data))
-    return read_annotations(folder / name)
-
-
-def outline(left, top, right, bottom):
-    return {"segmentation": [[left, top, right, top, right, bottom, left, bottom]]}
 
 
 def add(manifest, annotations, folder, **more):

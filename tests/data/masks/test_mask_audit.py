@@ -8,30 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.masks.made_masks import area, pictures
+from data.masks.made_masks import area, build, cone, pictures
+from workzone.data.mask_sheet import draw_masks
 from workzone.data.masks.audit import KINDS, audit_masks
 from workzone.data.masks.colours import CLASS_COLOURS
 from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
-from workzone.data.masks.sheet import draw_masks
 from workzone.data.masks.store import write_masks
 from workzone.data.sheet import WITH_MASKS
 from workzone.errors import UsageError
 from workzone.types import OBJECT_CLASSES
-
-
-def build(folder, said, *, knowledge="pseudo", labels=None, looked=None):
-    """A manifest of pictures of 20 x 12, with what a source says of each: name to objects."""
-    manifest = pictures(folder, *said, labels=labels)
-    looked = looked or dict.fromkeys(OBJECT_CLASSES, 0.9)
-    images = [ImageMasks(name, 12, 20, looked, tuple(objects)) for name, objects in said.items()]
-    write_masks(folder / "s", MaskSource(knowledge, "model"), images)
-    samples = [dataclasses.replace(s, masks=f"s#{s.id}") for s in manifest]
-    return manifest.with_samples(samples)
-
-
-def cone(mask, score=0.9, **more):
-    return MaskObject.from_mask("cone", "pseudo", mask, score=score, **more)
-
 
 GOOD = cone(area(3, 9, 4, 8))
 
