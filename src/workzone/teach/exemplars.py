@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workzone.errors import UsageError, nearest
-from workzone.teach.findings import PixelBox, Window, shared
+from workzone.teach.findings import PixelBox, Window
 from workzone.types import OBJECT_CLASSES
 
 COLUMNS = ("id", "class", "left", "top", "right", "bottom", "kind")
@@ -50,13 +50,11 @@ def check_in_frame(exemplars: Sequence[Exemplar], width: int, height: int, image
     """See that boxes are of a picture of this size.
 
     Raises:
-        UsageError: one lies outside.
+        UsageError: one reaches beyond it.
     """
     for item in exemplars:
-        left, top, right, bottom = (math.floor(value) for value in item.box)
-        if shared((left, top, right + 1, bottom + 1), (0, 0, width, height)) is None or (
-            right > width or bottom > height or left < 0 or top < 0
-        ):
+        left, top, right, bottom = item.box
+        if left < 0 or top < 0 or right > width or bottom > height:
             raise UsageError(
                 f"exemplar {item.box} of {image!r} is outside its {width} x {height} pixels; boxes "
                 "are left, top, right, bottom in pixels of the upright image"
