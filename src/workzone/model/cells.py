@@ -191,7 +191,9 @@ class CellHead(nn.Module):
         if self.training and self.config.dropout:
             scale = scale / F.dropout(torch.ones_like(scale), self.config.dropout)
         scales = by_scale(grid, grid_size)
-        seen, judged, logits = [], [], []
+        seen: list[torch.Tensor | None] = []
+        judged: list[torch.Tensor] = []
+        logits: list[torch.Tensor] = []
         for part, size in scales[:1] if self.training else scales:
             inside = None if boxes is None else ~unread(boxes, size)
             cells, features = self._cells(part, size, scale, inside, keep=keep and not judged)
