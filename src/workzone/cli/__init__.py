@@ -10,7 +10,9 @@ import workzone
 from workzone.cli import (
     bench,
     data,
+    data_masks,
     demo,
+    doubt,
     evaluate,
     export,
     features,
@@ -51,6 +53,8 @@ def _main(
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
+data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
+data.app.add_typer(data_masks.app, name="masks")
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)

@@ -13,7 +13,8 @@ people, then models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,6 +105,21 @@ def _refined(
         else:
             boxes.append(item)
     return BelievedObjects(tuple(outlined), tuple(boxes))
+
+
+def in_words(objects: Iterable[MaskObject]) -> str:
+    """Objects counted by class, as ``2 cone, sign``; regions of several are not counted."""
+    counts: Counter[str] = Counter()
+    regions = set()
+    for item in objects:
+        counts[item.name] += 1
+        if item.crowd:
+            regions.add(item.name)
+    return ", ".join(
+        name if name in regions else f"{counts[name]} {name}"
+        for name in OBJECT_CLASSES
+        if counts[name]
+    )
 
 
 def merge_masks(said: Said, height: int, width: int) -> ObjectMasks:

@@ -23,6 +23,18 @@ KNOWLEDGE: tuple[Knowledge, ...] = ("drawn", "polygon", "box", "pseudo")
 a person, the mask being the filled box; made by a model."""
 
 
+def as_knowledge(word: str) -> Knowledge:
+    """A kind of knowledge by its name.
+
+    Raises:
+        UsageError: another word.
+    """
+    for one in KNOWLEDGE:
+        if word == one:
+            return one
+    raise UsageError(f"knowledge {word!r} is unknown; {nearest(word, KNOWLEDGE)}")
+
+
 @dataclass(frozen=True, slots=True)
 class MaskSource:
     """Who says where objects are; its `key` covers all of it.

@@ -87,7 +87,7 @@ def test_a_job_that_fails_keeps_what_it_has(tmp_path):
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from data.masks.test_store import SOURCE, image
+from data.masks.test_mask_store import SOURCE, image
 from workzone.data.masks.store import MaskWriter
 from pathlib import Path
 with MaskWriter(Path({folder!r}), SOURCE, part_images=2) as writer:
