@@ -71,7 +71,16 @@ def test_a_box_lies_where_the_cone_is(blobs: Path, model: Path, tmp_path: Path) 
 
 
 def test_an_exported_program_outlines_the_same(blobs: Path, model: Path, tmp_path: Path) -> None:
-    invoke("export", model, "-o", tmp_path / "program", "--images", blobs, "--count", "8")
+    invoke(
+        "export",
+        model,
+        "-o",
+        tmp_path / "program",
+        "--images",
+        blobs / "manifest.parquet",
+        "--count",
+        "8",
+    )
     held = json.loads((tmp_path / "program" / "bundle.json").read_text())["program"]
     assert "outliner.onnx" in held["files"]
     assert held["gate"]["mask_difference"] < 1e-3

@@ -93,7 +93,7 @@ def test_cells_start_below_a_half() -> None:
 
 
 def test_a_linear_head_starts_at_its_bias() -> None:
-    cells, images = head_of(hidden=0)(torch.randn(2, 1, 9, 6), SIZE)
+    cells, images, _ = head_of(hidden=0)(torch.randn(2, 1, 9, 6), SIZE)
     assert cells.unique().tolist() == [FIRST_BIAS]
     assert images.tolist() == [FIRST_BIAS] * 2
 

@@ -115,9 +115,7 @@ def predict(
     Where it is rarer, say how rare with --share, or let all of the images tell it: --share auto.
     """
     from workzone.errors import UsageError
-    from workzone.report.answer import printable
     from workzone.run.explaining import explain_each
-    from workzone.run.outlining import outline_each
     from workzone.run.predictor import load
     from workzone.run.sources import find_images
 
@@ -138,7 +136,7 @@ def predict(
         predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
-    explained = False
+    explained = outlined = False
     if output is not None:
         scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
     else:
@@ -146,6 +144,9 @@ def predict(
         if explain is not None and not auto:
             explained = True
             results = explain_each(predictor, found, explain, image_only=image_only)
+        elif masks is not None and not auto:
+            outlined = True
+            results = _outlined(predictor, found, masks, image_only)
         else:
             results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
         scored, bad = _print_each(results, as_json=as_json, takes_metadata=predictor.takes_metadata)
@@ -159,13 +160,31 @@ def predict(
                 pass
         err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
     if masks is not None:
-        if found_share is not None:
+        if found_share is not None and explain is None:
             predictor = predictor.described(predictor.description.with_share(found_share))
-        for name, said in outline_each(predictor, found, masks, image_only=image_only):
-            err.print(f"{printable(name)}: {said or 'no object'}", markup=False, soft_wrap=True)
+        if not outlined:
+            for _ in _outlined(predictor, found, masks, image_only):
+                pass
         err.print(f"objects and their outlines in {masks}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
+
+
+def _outlined(
+    predictor: Predictor, found: Found, folder: Path, image_only: bool
+) -> Iterable[tuple[str, Prediction | ImageError]]:
+    """Decide and outline; what was found is said as it comes."""
+    from workzone.errors import ImageError
+    from workzone.report.answer import evidence, printable
+    from workzone.run.outlining import outline_each
+
+    for name, result in outline_each(predictor, found, folder, image_only=image_only):
+        if isinstance(result, ImageError):
+            yield name, result
+            continue
+        said = evidence(result.objects) or "no object"
+        err.print(f"{printable(name)}: {said}", markup=False, soft_wrap=True)
+        yield name, result.prediction
 
 
 def _write(

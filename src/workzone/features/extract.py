@@ -20,8 +20,8 @@ from workzone.cores import core_count
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
-from workzone.features.reading import in_square, read_views, square_boxes
-from workzone.features.spec import FeatureSpec, LevelShape, Precision, StoredType
+from workzone.features.reading import in_square, level_shapes, read_views, square_boxes
+from workzone.features.spec import FeatureSpec, Precision, StoredType
 from workzone.features.store import (
     FeatureStore,
     RowKey,
@@ -112,15 +112,9 @@ def make_spec(
         grid_views=grid_views,
         grid_size=backbone.grid_size(layout.size) if grid_views else (0, 0),
         grid_width=backbone.width if grid_views else 0,
-        level_shapes=_level_shapes(backbone, levels, layout.size),
+        level_shapes=level_shapes(backbone, levels, layout.size),
         augmentation=augmentation or Augmentation(),
     )
-
-
-def _level_shapes(backbone: Backbone, levels: Sequence[int], size: int) -> tuple[LevelShape, ...]:
-    backbone.check_levels(levels)
-    sides = {level: size // backbone.level_stride(level) for level in levels}
-    return tuple(LevelShape(n, backbone.level_widths[n], side, side) for n, side in sides.items())
 
 
 def choose_precision(

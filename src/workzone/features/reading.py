@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 
 from workzone import views
 from workzone.backbones.base import Backbone, run
-from workzone.features.spec import FeatureSpec
+from workzone.features.spec import FeatureSpec, LevelShape
 from workzone.types import BackboneOutput, Views
 from workzone.views import ViewLayout
 
@@ -106,3 +108,14 @@ def with_halves(output: BackboneOutput, halves: BackboneOutput) -> BackboneOutpu
     """Join what was read of views and of their halves, see :func:`read_views`."""
     grid = torch.cat([output.grid, halves.grid], dim=1)
     return BackboneOutput(output.cls, grid, output.grid_size, output.levels)
+
+
+def level_shapes(backbone: Backbone, levels: Sequence[int], size: int) -> tuple[LevelShape, ...]:
+    """Of a view of ``size`` pixels a side, the maps of some levels.
+
+    Raises:
+        BackboneError: the backbone has no such level.
+    """
+    backbone.check_levels(levels)
+    sides = {level: size // backbone.level_stride(level) for level in levels}
+    return tuple(LevelShape(n, backbone.level_widths[n], side, side) for n, side in sides.items())

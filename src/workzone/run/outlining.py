@@ -33,17 +33,14 @@ DIGITS = 2
 
 def outline_each(
     predictor: Predictor, found: Found, folder: Path, *, image_only: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Outline the objects of all images that can be read; tables are written at the end.
+) -> Iterator[tuple[str, Outlined | ImageError]]:
+    """Decide on all images and outline their objects; tables are written at the end.
 
     Args:
         predictor: the model, which has a mask head.
-        found: the images; those that cannot be read are passed over.
+        found: the images.
         folder: of what is written, see the module.
         image_only: do not use the metadata of a manifest.
-
-    Yields:
-        The name of an image, and what was found in words, "" of nothing.
 
     Raises:
         UsageError: the model has no mask head.
@@ -57,11 +54,12 @@ def outline_each(
         zip(results, places, strict=True), "outlining", len(found.images)
     ):
         if isinstance(result, ImageError):
+            yield name, result
             continue
         with writing(folder / place) as aside:
             result.picture.save(aside, format="JPEG", quality=90)
         images.append(described(name, result))
-        yield name, images[-1]["evidence"]
+        yield name, result
     lines = "".join(json.dumps(image, allow_nan=False) + "\n" for image in images)
     write_text(folder / "objects.jsonl", lines)
     for file, table in (("coco.json", coco(images)), ("pixels.geojson", geojson(images))):
