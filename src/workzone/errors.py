@@ -73,6 +73,10 @@ class TrainingError(WorkzoneError):
     """Data that cannot be learned from, or a run that went wrong."""
 
 
+class TeacherError(WorkzoneError):
+    """A teacher of masks whose weights cannot be had, or whose answers cannot be used."""
+
+
 class DivergedError(TrainingError):
     """The loss is no longer a finite number."""
 
@@ -87,8 +91,10 @@ class MissingExtraError(WorkzoneError):
 
 
 @contextmanager
-def needing_train(purpose: str) -> Iterator[None]:
+def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
     """Say which extra is wanting where a module of `TRAIN_PACKAGES` is not installed.
+
+    ``extra``: one that brings them and what the purpose needs beside.
 
     Raises:
         MissingExtraError: instead of ModuleNotFoundError.
@@ -99,7 +105,7 @@ def needing_train(purpose: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in TRAIN_PACKAGES:
             raise
-        raise MissingExtraError(package, "train", purpose) from error
+        raise MissingExtraError(package, extra, purpose) from error
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

@@ -13,7 +13,14 @@ from workzone.data.augment import augment
 from workzone.data.augmentation import Augmentation
 from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.errors import ManifestError, UsageError
-from workzone.features.masks import lost, mask_targets, masks_in_views
+from workzone.features.masks import (
+    FULL,
+    UNKNOWN,
+    MaskTargets,
+    lost,
+    mask_targets,
+    masks_in_views,
+)
 from workzone.scenes import draw_scene
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
@@ -33,7 +40,7 @@ def test_cells_hold_the_share_that_is_covered(tmp_path):
         for row in range(2):
             for column in range(3):
                 cell = fine[k, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-                assert targets.covered[0, 0, k, row, column] == round(255 * cell.sum() / 16)
+                assert targets.covered[0, 0, k, row, column] == round(FULL * cell.sum() / 16)
 
 
 def test_small_objects_are_not_lost_in_a_drawn_scene(tmp_path):
@@ -81,7 +88,7 @@ def test_what_is_annotated(tmp_path):
     targets = mask_targets(samples, tmp_path, (2, 2))
     assert targets.annotated[:, 0].tolist() == [True, False, False, True, False]
     held = targets.covered.reshape(5, -1)
-    assert held.min(1).tolist() == held.max(1).tolist() == [255, 0, 0, 255, 0]
+    assert held.min(1).tolist() == held.max(1).tolist() == [FULL, 0, 0, FULL, 0]
 
 
 def test_batches_are_rows_in_the_order_asked_for(tmp_path):
@@ -126,7 +133,7 @@ def apart_and_covered(
     for copy in range(1, copies + 1):
         picture = augment(frame, recipe, identity=identity, copy=copy)[:1].float() / 255
         white = torch.nn.functional.adaptive_avg_pool2d(picture, shape)[0].numpy()
-        covered = targets.covered[0, copy, 2] / 255
+        covered = targets.covered[0, copy, 2] / FULL
         found.append((float(np.abs(white - covered).max()), float(covered.mean())))
     return found
 
@@ -251,3 +258,26 @@ def test_masks_are_cut_as_views_are() -> None:
         height, width = crop.shape[1:]
         cells = crop.reshape(2, 4, height // 4, 2, width // 2).mean(axis=(2, 4))
         np.testing.assert_allclose(found[0, view].numpy(), cells, atol=1e-5)
+
+
+def test_what_is_not_known_stays_so_in_views() -> None:
+    """A box without a mask: of a cell, what is known of it counts, or nothing where that is less
+    than half."""
+    masks = torch.zeros(1, 1, 2, 8)
+    masks[..., :3] = 1
+    masks[..., 3:6] = torch.nan
+    whole = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
+    found = masks_in_views(masks, whole, (1, 4))[0, 0, 0, 0]
+    assert found[[0, 3]].tolist() == [1.0, 0.0]
+    assert found[[1, 2]].isnan().all()  # half of the second is known, nothing of the third
+    (coarse,) = masks_in_views(masks, whole, (1, 1)).flatten().tolist()
+    assert coarse == pytest.approx(3 / 5)
+
+
+def test_stored_cells_that_are_not_known_are_read_as_such() -> None:
+    covered = np.zeros((2, 1, 6, 1, 2), np.uint8)
+    covered[0, 0, 0] = [[UNKNOWN, FULL]]
+    shares, annotated = MaskTargets(covered, np.array([[True], [False]])).batch(np.arange(2))
+    assert shares[0, 0, 0].isnan().tolist() == [True, False]
+    assert shares[0, 0, 0, 1] == 1
+    assert annotated.tolist() == [True, False]

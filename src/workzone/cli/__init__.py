@@ -16,6 +16,7 @@ from workzone.cli import (
     evaluate,
     export,
     features,
+    masks,
     models,
     predict,
     pseudo_label,
@@ -58,6 +59,7 @@ data.app.add_typer(data_masks.app, name="masks")
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
+app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
