@@ -18,6 +18,7 @@ from workzone.cli import (
     predict,
     pseudo_label,
     scenes,
+    serve,
     train,
     tune,
 )
@@ -50,6 +51,7 @@ def _main(
 
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)

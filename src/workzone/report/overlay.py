@@ -135,6 +135,12 @@ def draw_overlay(
     return canvas
 
 
+def heat_layer(heat: Floats) -> Image.Image:
+    """A heat map ``[h, w]`` in 0..1 as RGBA: the stronger the evidence, the less transparent."""
+    pixels = np.concatenate([_colours(heat), heat[..., None]], axis=-1) * 255
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
 def thumbnail(frame: npt.NDArray[np.uint8], *, longest: int = 360) -> bytes:
     """A frame ``[H, W, 3]`` as a small JPEG whose longer side is at most ``longest``."""
     buffer = io.BytesIO()
