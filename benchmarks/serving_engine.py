@@ -72,7 +72,9 @@ def main() -> None:
                 batches(files, threads)
                 end = time.perf_counter()
                 rows.append((statistics.median(alone), middle - begin, end - middle))
-            ms, by_streams, by_batches = (statistics.median(column) for column in zip(*rows, strict=True))
+            ms, by_streams, by_batches = (
+                statistics.median(column) for column in zip(*rows, strict=True)
+            )
             found[kind] = {
                 "alone, ms": round(ms, 1),
                 "streams, images/s": round(FOLDER / by_streams, 2),
