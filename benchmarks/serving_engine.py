@@ -23,9 +23,9 @@ from workzone.run.images import Encoded
 from workzone.run.pipeline import Pipeline
 from workzone.views import preprocess
 
-ROUNDS = 3
-ALONE = 12
-FOLDER = 48
+ROUNDS = 2
+ALONE = 8
+FOLDER = 24
 BATCH = 8
 
 

@@ -1,4 +1,4 @@
-"""The client writes what local scoring writes, asks again where that helps, and says what does not."""
+"""The client writes what local scoring writes, asks again where that helps, and says why not."""
 
 from __future__ import annotations
 
