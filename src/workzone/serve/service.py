@@ -51,8 +51,10 @@ class Service:
     def start(self) -> None:
         """Load the model in all workers, and have each judge its warm-up image.
 
-        Where that fails, `failure` says why.
+        Where that fails, `failure` says why. Started twice it is started once.
         """
+        if self.workers.about:
+            return
         try:
             self.workers.start()
         except WorkzoneError as error:
