@@ -5,7 +5,7 @@
 FOLDER holds LitServe (`pip install --target FOLDER litserve`). Contenders run one at a time and in
 turns; wrk (Debian's package) sends images in closed loops of 1, 8 and 64 clients. Beside them is
 what one process does without HTTP (serving_engine.py), before and after each round. The record says
-how busy the machine was.
+how busy the machine was; processor time stands beside the clock's, as it depends on that least.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(contender: str, port: int, litserve: Path | None) -> Iterator[None]:
-    """A contender that is ready."""
+def serving(contender: str, port: int, litserve: Path | None) -> Iterator[int]:
+    """A contender that is ready; its process id."""
     if contender == "workzone serve":
         command = ["-m", "workzone", "serve", "--port", str(port), "--deadline", "120"]
         command += ["--queue", "128"]
@@ -86,13 +86,33 @@ def serving(contender: str, port: int, litserve: Path | None) -> Iterator[None]:
                 time.sleep(0.1)
         else:
             raise SystemExit(f"{contender} does not start")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
             process.wait(40)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def processor_seconds(pid: int) -> float:
+    """Of a process and all that it started, so far."""
+    children: dict[int, list[int]] = {}
+    used: dict[int, float] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rsplit(") ", 1)[1].split()
+        except OSError:  # it has just ended
+            continue
+        own = int(file.parent.name)
+        children.setdefault(int(fields[1]), []).append(own)
+        used[own] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    todo, total = [pid], 0.0
+    while todo:
+        current = todo.pop()
+        total += used.get(current, 0.0)
+        todo += children.get(current, [])
+    return total
 
 
 def load(port: int, path: str, folder: Path, media_type: str, clients: int, seconds: int) -> Any:
@@ -104,7 +124,7 @@ def load(port: int, path: str, folder: Path, media_type: str, clients: int, seco
     done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("JSON")]
     said = json.loads(line.removeprefix("JSON"))
-    said["requests/s"] = said.pop("requests") / said.pop("seconds")
+    said["requests/s"] = said["requests"] / said.pop("seconds")
     return said
 
 
@@ -113,7 +133,8 @@ def measure(contender: str, seconds: int, litserve: Path | None) -> dict[str, An
     found: dict[str, Any] = {}
     in_json = contender == "LitServe"
     port = free_port()
-    with serving(contender, port, litserve), tempfile.TemporaryDirectory() as place:
+    serve = serving(contender, port, litserve)
+    with serve as pid, tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         path = "/v1/predict" if contender == "workzone serve" else "/predict"
         for kind in KINDS:
@@ -125,7 +146,10 @@ def measure(contender: str, seconds: int, litserve: Path | None) -> dict[str, An
             media_type = "application/json" if in_json else "image/jpeg"
             load(port, path, folder, media_type, 2, 2)  # first calls allocate
             for clients in CLIENTS:
+                before = processor_seconds(pid)
                 said = load(port, path, folder, media_type, clients, seconds)
+                used = 1000 * (processor_seconds(pid) - before)
+                said["processor ms a request"] = used / max(1, said.pop("requests"))
                 found[f"{kind}, {clients}"] = said
                 print(contender, kind, clients, said, flush=True)
     return found
@@ -178,6 +202,11 @@ def main() -> None:
         one = served["workzone serve"][f"{kind}, 1"]
         ratios[kind] = {
             "saturated, times the folder's": round(best / alone[kind]["streams, images/s"], 2),
+            "processor time of a request, times the folder's": round(
+                served["workzone serve"][f"{kind}, 8"]["processor ms a request"]
+                / alone[kind]["streams, processor ms an image"],
+                2,
+            ),
             "p50 of one client, times the engine's own": round(
                 one["p50"] / alone[kind]["alone, ms"], 2
             ),

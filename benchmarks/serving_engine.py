@@ -66,19 +66,22 @@ def main() -> None:
                     begin = time.perf_counter()
                     predictor.predict(data)
                     alone.append(1000 * (time.perf_counter() - begin))
-                begin = time.perf_counter()
+                begin, work = time.perf_counter(), time.process_time()
                 streams(files)
-                middle = time.perf_counter()
+                middle, worked = time.perf_counter(), time.process_time()
                 batches(files, threads)
-                end = time.perf_counter()
-                rows.append((statistics.median(alone), middle - begin, end - middle))
-            ms, by_streams, by_batches = (
+                end, done = time.perf_counter(), time.process_time()
+                walls = (statistics.median(alone), middle - begin, end - middle)
+                rows.append((*walls, worked - work, done - worked))
+            ms, by_streams, by_batches, *processor = (
                 statistics.median(column) for column in zip(*rows, strict=True)
             )
             found[kind] = {
                 "alone, ms": round(ms, 1),
                 "streams, images/s": round(FOLDER / by_streams, 2),
                 "batches, images/s": round(FOLDER / by_batches, 2),
+                "streams, processor ms an image": round(1000 * processor[0] / FOLDER, 2),
+                "batches, processor ms an image": round(1000 * processor[1] / FOLDER, 2),
             }
     print(json.dumps(found))
 
