@@ -129,7 +129,7 @@ def test_a_client_that_hangs_up_takes_its_work_away() -> None:
 
 
 def test_slow_clients_are_cut_off() -> None:
-    with running(header_seconds=0.2, body_seconds=0.2) as service:
+    with running(header_seconds=1, body_seconds=1) as service:
         assert service.send(b"") == b""
         assert service.send(b"POST /v1/predict HTTP/1.1\r\nHost:") == b""
         said = service.send(
