@@ -36,7 +36,7 @@ LAYERS = (
     ("model",),
     ("decide",),
     ("engine",),
-    ("train",),
+    ("train", "teach"),
     ("report",),
     ("run",),
     ("serve", "subnet"),

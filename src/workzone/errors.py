@@ -18,6 +18,7 @@ TRAIN_PACKAGES = frozenset(
         "onnx",
         "onnxscript",
         "peft",
+        "pycocotools",
         "pytorch_optimizer",
         "safetensors",
         "schedulefree",
@@ -75,6 +76,10 @@ class TrainingError(WorkzoneError):
     """Data that cannot be learned from, or a run that went wrong."""
 
 
+class TeacherError(WorkzoneError):
+    """A teacher of masks whose weights cannot be had, or whose answers cannot be used."""
+
+
 class DivergedError(TrainingError):
     """The loss is no longer a finite number."""
 
@@ -89,8 +94,10 @@ class MissingExtraError(WorkzoneError):
 
 
 @contextmanager
-def needing_train(purpose: str) -> Iterator[None]:
+def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
     """Say which extra is wanting where a module of `TRAIN_PACKAGES` is not installed.
+
+    ``extra``: one that brings them and what the purpose needs beside.
 
     Raises:
         MissingExtraError: instead of ModuleNotFoundError.

@@ -47,6 +47,7 @@ EXAMPLES_PREDICT = examples(
     "curl -s https://example.org/street.jpg | workzone predict -",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
+    "workzone predict street.jpg --model model --masks outlines",
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --server http://localhost:8080 -o scores.parquet",
@@ -74,6 +75,13 @@ def predict(
     explain: Annotated[
         Path | None,
         typer.Option(help="Folder for overlays that show where the evidence lies."),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures with objects outlined, and objects.jsonl, coco.json and "
+            "pixels.geojson; of a model with a mask head.",
+        ),
     ] = None,
     image_only: Annotated[
         bool,
@@ -135,7 +143,7 @@ def predict(
     if server is not None:
         chosen = {
             "--model": model, "--tta": tta, "--size": size, "--share": share, "--engine": engine,
-            "--precision": precision, "--weights": weights,
+            "--precision": precision, "--weights": weights, "--masks": masks,
         }  # fmt: skip
         predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
     else:
@@ -143,9 +151,11 @@ def predict(
         loaded = load(model, engine=engine, precision=precision, weights=weights, device=device)
         description = loaded.description.with_test_time(tta).with_view_size(size)
         predictor = loaded.described(with_share(description, share))
+        if masks is not None:
+            predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
-    explained = False
+    explained = outlined = False
     if output is not None:
         scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
     else:
@@ -153,6 +163,9 @@ def predict(
         if explain is not None and not auto:
             explained = True
             results = explain_each(predictor, found, explain, image_only=image_only)
+        elif masks is not None and not auto and isinstance(predictor, Predictor):
+            outlined = True
+            results = _outlined(predictor, found, masks, image_only)
         else:
             results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
         scored, bad = _print_each(results, as_json=as_json, takes_metadata=predictor.takes_metadata)
@@ -165,6 +178,13 @@ def predict(
             for _ in explain_each(predictor, found, explain, image_only=image_only):
                 pass
         err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
+    if masks is not None and isinstance(predictor, Predictor):
+        if found_share is not None and explain is None:
+            predictor = predictor.described(predictor.description.with_share(found_share))
+        if not outlined:
+            for _ in _outlined(predictor, found, masks, image_only):
+                pass
+        err.print(f"objects and their outlines in {masks}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
 
@@ -186,6 +206,23 @@ def _remote(url: str, chosen: list[str]) -> RemotePredictor:
             "out, or leave out --server"
         )
     return RemotePredictor(Client(url, token=os.environ.get("WORKZONE_TOKEN")))
+
+
+def _outlined(
+    predictor: Predictor, found: Found, folder: Path, image_only: bool
+) -> Iterable[tuple[str, Prediction | ImageError]]:
+    """Decide and outline; what was found is said as it comes."""
+    from workzone.errors import ImageError
+    from workzone.report.answer import evidence, printable
+    from workzone.run.outlining import outline_each
+
+    for name, result in outline_each(predictor, found, folder, image_only=image_only):
+        if isinstance(result, ImageError):
+            yield name, result
+            continue
+        said = evidence(result.objects) or "no object"
+        err.print(f"{printable(name)}: {said}", markup=False, soft_wrap=True)
+        yield name, result.prediction
 
 
 def _write(

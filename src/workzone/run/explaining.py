@@ -70,7 +70,7 @@ def explain_each(
         yield name, prediction
 
 
-def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
+def overlay_places(ids: Iterable[str], suffix: str = OVERLAY_SUFFIX) -> list[PurePosixPath]:
     """A relative path for the overlay of each id, no two alike and none outside the folder.
 
     Ids may be any text. Relative ones keep their folders; of absolute ones, and of those that
@@ -90,7 +90,7 @@ def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
             number += 1
             path = stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
         taken.add(str(path).casefold())
-        places.append(path.with_name(path.name + OVERLAY_SUFFIX))
+        places.append(path.with_name(path.name + suffix))
     return places
 
 

@@ -54,8 +54,15 @@ class _Prepared:
 class Pipeline:
     """A program with what stands before and behind it."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, *, masks: bool = False) -> None:
+        """Hold a program; ``masks``: whether its answers are to have masks.
+
+        Raises:
+            UsageError: masks of a model that has none.
+        """
+        if masks:
+            program.description.check_masks()
+        self.program, self._masks = program, masks
         self._encoder = SampleEncoder(program.description)
         self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
@@ -133,7 +140,7 @@ class Pipeline:
                 metadata = self._encoder.encode(image.sample)
             batch += [Seen(views.pixels, views.boxes, metadata) for views in image.looks]
         try:
-            answers = self.program.run(batch)
+            answers = self.program.run(batch, masks=self._masks)
         except BundleError as error:
             if len(images) == 1:
                 raise BundleError(f"{images[0].name}: {error}") from error

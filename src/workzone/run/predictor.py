@@ -17,7 +17,7 @@ from workzone.engine.program import Program
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import sample_from, says_anything
-from workzone.run.overlay import overlay
+from workzone.run.overlay import Outlined, outlined, overlay
 from workzone.run.pipeline import Pipeline, Result
 from workzone.run.programs import open_program
 from workzone.types import Prediction, Sample
@@ -206,6 +206,22 @@ class Predictor:
                 yield name, (result.prediction, overlay(result, self.description.spec))
             else:
                 yield name, result
+
+    def outline_stream(
+        self,
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
+        *,
+        sample_of: Callable[[T], Sample | None] | None = None,
+    ) -> Iterator[tuple[str, Outlined | ImageError]]:
+        """As `score`, with the objects that masks show, and a picture with their outlines.
+
+        Raises:
+            UsageError: the model has no mask head.
+        """
+        pipeline = Pipeline(self.program, masks=True)
+        for name, result in pipeline.run(inputs, load, sample_of=sample_of):
+            yield name, outlined(result) if isinstance(result, Result) else result
 
 
 def load(

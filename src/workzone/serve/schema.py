@@ -33,6 +33,15 @@ class Explanation(BaseModel):
     )
 
 
+class Object(BaseModel):
+    """An object that a mask shows, in fractions of the upright frame."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+    rings: list[list[tuple[float, float]]] = Field(description="Its outline, then its holes.")
+
+
 class Milliseconds(BaseModel):
     """Where the time went."""
 
@@ -55,6 +64,7 @@ class Answer(BaseModel):
     engine: str
     precision: str
     explanation: Explanation | None = None
+    objects: list[Object] | None = Field(default=None, description="Where masks were asked for.")
     model: str = Field(description="The model's identity: changes with its weights or engine.")
     version: str
     request_id: str

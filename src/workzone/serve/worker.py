@@ -24,6 +24,7 @@ from workzone.decide.bundle_json import shipped_bundle, shipped_name
 from workzone.errors import BundleError, ImageError, UsageError, WorkzoneError
 from workzone.run.images import Encoded
 from workzone.run.metadata import sample_from
+from workzone.run.objects import found_objects
 from workzone.run.overlay import explained
 from workzone.run.pipeline import Pipeline, Result
 from workzone.run.predictor import Predictor, load
@@ -50,6 +51,8 @@ class Judge:
         description = predictor.description.with_test_time(tta).with_view_size(size)
         self._predictor: Predictor = predictor.described(description.with_share(share))
         self._pipeline = Pipeline(self._predictor.program)
+        has_masks = self._predictor.description.config.masks is not None
+        self._outlining = Pipeline(self._predictor.program, masks=True) if has_masks else None
         engine = self._predictor.program.engine
         # With one stream a thread of its own would only be a second copy of the model.
         several = engine.device == "cpu" and engine.streams > 1
@@ -89,7 +92,7 @@ class Judge:
             "backbone": description.spec.backbone,
             "backbone_licence": description.backbone_licence,
             "card": self._card(),
-            "options": ["explain"],
+            "options": ["explain"] if self._outlining is None else ["explain", "masks"],
             "batch": 1 if engine.device == "cpu" else max(1, engine.views_at_once // views),
             "warm_up": self.warm_up,
         }
@@ -115,7 +118,9 @@ class Judge:
 
         try:
             inputs = [(order.name, order) for order in orders]
-            results = list(self._pipeline.run(inputs, load_order, sample_of=sample_of))
+            outlining = self._outlining if any(order.masks for order in orders) else None
+            pipeline = outlining or self._pipeline
+            results = list(pipeline.run(inputs, load_order, sample_of=sample_of))
         except Exception as error:  # whatever it is, the other images and the process go on
             if len(orders) > 1:
                 return [answer for order in orders for answer in self._judge([order])]
@@ -131,6 +136,8 @@ class Judge:
         answer = asdict(result.prediction)
         if order.explain:
             answer["explanation"] = self._explanation(result)
+        if order.masks:
+            answer["objects"] = [asdict(one) for one in found_objects(result.answer)]
         return answer
 
     def _explanation(self, result: Result) -> dict[str, Any]:
