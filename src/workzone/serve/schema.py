@@ -11,8 +11,8 @@ from workzone.serve.pictures import MEDIA_TYPES
 from workzone.serve.problems import MEDIA_TYPE
 
 PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR4nGO8PHk/AymAiSTVoxpGNQwpDQDuMgJN"
-    "63CXYwAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR42mOsr69nIAUwMZAIRjWMahg6GgDAIgGd"
+    "X86MsQAAAABJRU5ErkJggg=="
 )
 """The smallest picture that is judged, 16 x 16 pixels, as a PNG in base64."""
 

@@ -70,6 +70,7 @@ class Service:
             lambda: self.workers.replaced,
         )
         names = ("model", "identity", "engine", "precision", "device")
+        log.info("ready", extra={"model": about["identity"], "workers": self.workers.pids})
         metrics.say_model(version=workzone.__version__, **{n: str(about[n]) for n in names})
 
     def stop(self) -> None:

@@ -129,9 +129,7 @@ def running(
     limits = {k: settings.pop(k) for k in list(settings) if k in Limits.__dataclass_fields__}
     if "queue" in limits:
         limits.setdefault("batch_parts", min(32, limits["queue"]))
-    config = ServeConfig(
-        port=0, workers=workers, model=model, limits=Limits(**limits), **settings
-    )
+    config = ServeConfig(port=0, workers=workers, model=model, limits=Limits(**limits), **settings)
     server = make_server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     found = Running(server, listener.getsockname()[1])
