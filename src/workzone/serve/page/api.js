@@ -37,8 +37,9 @@ async function ask(path, options = {}) {
     throw new Problem("unreadable", `status ${response.status}`);
   }
   if (response.ok) return body;
-  const pause = Number(response.headers.get("Retry-After") ?? 2);
-  throw new Problem(body.code ?? "unreadable", body.detail ?? `status ${response.status}`, pause);
+  const pause = Number(response.headers.get("Retry-After") ?? NaN); // of a date: NaN
+  const detail = body.detail ?? `status ${response.status}`;
+  throw new Problem(body.code ?? "unreadable", detail, Number.isNaN(pause) ? undefined : pause);
 }
 
 /** The answer of something that may have to be asked again; `onWait(problem, seconds)` is told. */

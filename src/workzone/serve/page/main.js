@@ -69,6 +69,13 @@ async function judge(item) {
   item.note = null;
   news.push(item);
   refresh(item);
+  if (!options.explain) explain(item);
+}
+
+/** Ask for the evidence of a picture that is looked at, where it was judged without. */
+function explain(item) {
+  const missing = item.answer && !item.answer.explanation && !item.note;
+  if (missing && item === selected && about.options.includes("explain")) enqueue(item);
 }
 
 async function pump() {
@@ -129,8 +136,7 @@ function choose(item) {
 function select(item) {
   choose(item);
   $("result-title").focus();
-  const explained = item.answer?.explanation || !about?.options.includes("explain");
-  if (item.answer && !explained && !item.note) enqueue(item);
+  explain(item);
 }
 
 function clear() {
@@ -212,6 +218,9 @@ document.addEventListener("paste", (event) => {
   if (!files.length) return;
   event.preventDefault();
   add(files);
+});
+document.addEventListener("dragstart", (event) => {
+  if (event.target.tagName === "IMG") event.preventDefault(); // it is here already
 });
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {
