@@ -42,7 +42,7 @@ def chromium() -> str:
 def browsing() -> Iterator[Browser]:
     """One browser; pages of it are opened by `opened`."""
     path = chromium()
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ALONE))
         yield browser

@@ -37,7 +37,8 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service with a token, room for one picture, and a low limit."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens.txt"
     tokens.write_text(f"{TOKEN}\n")
-    with running(tokens=tokens, queue=1, body_bytes=100_000, batch_bytes=100_000) as found:
+    limits = {"queue": 1, "body_bytes": 100_000, "batch_bytes": 100_000, "deadline_seconds": 60}
+    with running(tokens=tokens, **limits) as found:
         yield found
 
 
@@ -280,6 +281,44 @@ def test_metadata_goes_with_the_picture_where_the_model_takes_any(page: Page) ->
     choose(page, file("lost.jpg"))
     expect(page.locator("#problem-words")).to_contain_text("cannot be used")
     expect(page.locator("#problem-detail")).to_contain_text("'north'; give a number of degrees")
+
+
+def test_objects_are_outlined_and_counted_where_the_model_has_masks(page: Page) -> None:
+    ring = [[0.1, 0.2], [0.3, 0.2], [0.3, 0.6], [0.1, 0.2]]
+    found = [
+        {"name": name, "score": 0.9, "box": [0.1, 0.2, 0.3, 0.6], "rings": [ring]}
+        for name in ("cone", "cone", "sign")
+    ]
+
+    def with_masks(route: Route) -> None:
+        answer = route.fetch().json()
+        route.fulfill(json=answer | {"options": ["explain", "masks"]})
+
+    def with_objects(route: Route) -> None:
+        body = (route.request.post_data_buffer or b"").decode("latin-1")
+        assert 'name="masks"\r\n\r\ntrue' in body
+        plain = route.request.post_data_buffer.replace(
+            b'name="masks"\r\n\r\ntrue', b'name="masks"\r\n\r\nfalse'
+        )
+        route.fulfill(json=route.fetch(post_data=plain).json() | {"objects": found})
+
+    choose(page, file("without.jpg"))
+    answered(page, "without.jpg")
+    assert page.get_by_label("Outlines").is_hidden()
+    page.route("**/v1/model", with_masks)
+    page.route("**/v1/predict", with_objects)
+    page.reload()
+    choose(page, file("street.jpg"))
+    answered(page, "street.jpg")
+    expect(page.locator("#facts")).to_contain_text("cone 2, sign 1")
+    expect(page.locator("#legend li")).to_have_text(["cone", "sign"])
+    first = page.locator("#outlines path:not(.under)").first
+    assert first.get_attribute("d") == "M0.1 0.2L0.3 0.2L0.3 0.6L0.1 0.2Z"
+    picture_box, outline = page.locator("#picture").bounding_box(), first.bounding_box()
+    assert picture_box and outline
+    assert outline["x"] - picture_box["x"] == pytest.approx(0.1 * picture_box["width"], abs=3)
+    page.get_by_label("Outlines").uncheck()
+    expect(page.locator("#outlines")).to_be_hidden()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(

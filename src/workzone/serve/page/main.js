@@ -8,6 +8,7 @@ import * as table from "./table.js";
 import { decisionWords, megabytes, percent, problemWords, where } from "./words.js";
 
 const AT_A_TIME = 4;
+const SHOWN = ["explain", "masks"]; // what is asked for of a picture that is looked at
 const PAUSE = 5; // seconds until a service that was not there is looked for again
 
 let about = null;
@@ -42,7 +43,8 @@ function announce() {
 async function judge(item) {
   const { signal } = stop;
   const begin = performance.now();
-  const options = { explain: item === selected && about.options.includes("explain") };
+  const shown = item === selected;
+  const options = Object.fromEntries(SHOWN.map((name) => [name, shown && about.options.includes(name)]));
   if (Object.keys(item.metadata).length) options.metadata = JSON.stringify(item.metadata);
   const most = about.limits.body_bytes;
   item.problem = null;

@@ -1,6 +1,7 @@
 /** One picture and what was said of it. */
 
 import { $, fill } from "./dom.js";
+import { counts, draw } from "./objects.js";
 import { decisionWords, megabytes, milliseconds, percent, problemWords, where } from "./words.js";
 
 const LOOKED_AT = { image: "the picture alone", "image+metadata": "the picture and what is known of it" };
@@ -10,12 +11,14 @@ function blend() {
   $("opacity-value").value = `${opacity} %`;
   $("layer").style.opacity = opacity / 100;
   $("place").toggleAttribute("hidden", !$("show-place").checked);
+  $("outlines").toggleAttribute("hidden", !$("show-outlines").checked);
 }
 
 /** Have the slider and the box work; to be called once. */
 export function prepare(onAgain) {
   $("opacity").addEventListener("input", blend);
   $("show-place").addEventListener("change", blend);
+  $("show-outlines").addEventListener("change", blend);
   $("again").addEventListener("click", onAgain);
   const stack = $("stack");
   $("picture").addEventListener("error", () => stack.toggleAttribute("hidden", true));
@@ -28,6 +31,8 @@ function showEvidence(answer) {
   if (layer) $("layer").src = `data:${layer.media_type};base64,${layer.data}`;
   else $("layer").removeAttribute("src");
   $("controls").hidden = !layer;
+  draw(answer?.objects);
+  $("outlines-control").hidden = $("legend").hidden = !answer?.objects?.length;
   for (const rectangle of $("place").children) {
     const [x0, y0, x1, y1] = answer?.box ?? [0, 0, 0, 0];
     const sides = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
@@ -49,6 +54,7 @@ function showVerdict(item) {
   const time = `${milliseconds(total)} in the service, ${milliseconds(queue)} of it waiting; ${milliseconds(item.milliseconds)} in all`;
   fill($("facts"), [
     ["Strongest place", where(answer.box)],
+    ["Objects", counts(answer.objects)],
     ["Looked at", LOOKED_AT[answer.inputs]],
     ["Time taken", time],
     ["File", `${item.file.name}, ${megabytes(item.file.size)}`],
