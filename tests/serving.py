@@ -77,7 +77,7 @@ class Running:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         *,
-        timeout: float = 60,
+        timeout: float = 600,
     ) -> Said:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
@@ -90,7 +90,7 @@ class Running:
             "POST", f"/v1/predict{query}", data, {"Content-Type": "image/jpeg"} | headers
         )
 
-    def send(self, data: bytes, *, timeout: float = 60) -> bytes:
+    def send(self, data: bytes, *, timeout: float = 600) -> bytes:
         """Raw bytes, and all that comes back until the other side hangs up."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(data)
@@ -100,7 +100,7 @@ class Running:
                     said += part
             return said
 
-    def until(self, true: Any, seconds: float = 60) -> None:
+    def until(self, true: Any, seconds: float = 600) -> None:
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not true():
@@ -127,6 +127,8 @@ def running(
 ) -> Iterator[Running]:
     """A service; what `ServeConfig` has no name for is a limit."""
     limits = {k: settings.pop(k) for k in list(settings) if k in Limits.__dataclass_fields__}
+    # A busy machine is no failure.
+    limits = {"deadline_seconds": 600, "worker_seconds": 600, "drain_seconds": 600} | limits
     if "queue" in limits:
         limits.setdefault("batch_parts", min(32, limits["queue"]))
     config = ServeConfig(port=0, workers=workers, model=model, limits=Limits(**limits), **settings)

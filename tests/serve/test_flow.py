@@ -105,7 +105,12 @@ def test_nobody_waits_past_the_deadline() -> None:
             items = service.ask("POST", "/v1/predict/batch", body, headers).json["results"]
             assert [i["problem"]["code"] for i in items] == ["deadline", "unsupported-format"]
         assert service.predict(data).status == 200
-        assert service.service.accepted == 0
+        said = service.send(
+            b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"X-Deadline-Ms: 50\r\nContent-Length: 100\r\n\r\nabc"
+        )
+        assert status_of(said) == 408  # a body has to be there by then, too
+        service.until(lambda: service.service.accepted == 0)
 
 
 def test_a_client_that_hangs_up_takes_its_work_away() -> None:
@@ -129,7 +134,7 @@ def test_a_client_that_hangs_up_takes_its_work_away() -> None:
 
 
 def test_slow_clients_are_cut_off() -> None:
-    with running(header_seconds=0.2, body_seconds=0.2) as service:
+    with running(header_seconds=1, body_seconds=1) as service:
         assert service.send(b"") == b""
         assert service.send(b"POST /v1/predict HTTP/1.1\r\nHost:") == b""
         said = service.send(

@@ -48,9 +48,9 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     )
     try:
         port = first(process, "listening")["port"]
-        for _ in range(600):
+        for _ in range(6000):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=600)
                 break
             except OSError:
                 time.sleep(0.1)
@@ -61,7 +61,7 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def ask(port: int) -> tuple[int, dict]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     with closing(connection):
         connection.request("POST", "/v1/predict", picture(1), {"Content-Type": "image/jpeg"})
         answer = connection.getresponse()
@@ -69,8 +69,9 @@ def ask(port: int) -> tuple[int, dict]:
 
 
 def test_what_is_in_flight_at_sigterm_is_answered_and_the_exit_code_is_0() -> None:
-    with serving("--workers", "1") as (process, port), ThreadPoolExecutor(20) as threads:
-        asked = [threads.submit(ask, port) for _ in range(20)]
+    options = ("--workers", "1", "--deadline", "600")
+    with serving(*options) as (process, port), ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(ask, port) for _ in range(8)]
         asked[0].result()
         process.send_signal(signal.SIGTERM)
         answers = [future.result() for future in asked]
@@ -95,7 +96,7 @@ def test_workers_end_with_a_service_that_is_killed() -> None:
         workers = first(process, "ready")["workers"]
         assert len(workers) == 2 and all(map(lives, workers))
         process.kill()
-        for _ in range(600):
+        for _ in range(6000):
             if not any(map(lives, workers)):
                 return
             time.sleep(0.1)

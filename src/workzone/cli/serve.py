@@ -22,6 +22,7 @@ EXAMPLES_SERVE = examples(
     "workzone serve",
     "workzone serve --host 0.0.0.0 --port 8080 --tokens tokens.txt",
     "workzone serve --model model --workers 4 --deadline 5",
+    "workzone serve --ray local --replicas 2:2",
     "curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8080/v1/predict",
 )
 
@@ -53,6 +54,16 @@ def serve(
         list[str] | None,
         typer.Option(help="Another site whose pages may ask, such as https://example.org."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Deploy to the Ray cluster at this address; local starts one on this machine.",
+        ),
+    ] = None,
+    replicas: Annotated[
+        str, typer.Option(metavar="FEWEST:MOST", help="With --ray: how many there may be.")
+    ] = "1:2",
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
     share: Annotated[
@@ -70,29 +81,35 @@ def serve(
     /readyz says whether requests are taken, /metrics is for Prometheus. The log is JSON lines on
     standard error. SIGTERM lets what was accepted be answered, then ends.
     """
-    from workzone.errors import needing_serve
+    from workzone.errors import UsageError, needing_serve
 
     with needing_serve("workzone serve"):
         from workzone.serve.config import Limits, ModelChoice, ServeConfig
+        from workzone.serve.on_ray import serve_on_ray
         from workzone.serve.server import serve as run_server
 
-    run_server(
-        ServeConfig(
-            host=host,
-            port=port,
-            workers=workers,
-            tokens=tokens,
-            origins=tuple(origin or ()),
-            limits=Limits(queue=queue, batch_parts=min(32, queue), deadline_seconds=deadline),
-            model=ModelChoice(
-                model=None if model is None else str(model),
-                engine=engine,
-                precision=precision,
-                weights=None if weights is None else str(weights),
-                device=device,
-                size=size,
-                tta=tta,
-                share=share,
-            ),
-        )
+    config = ServeConfig(
+        host=host,
+        port=port,
+        workers=workers,
+        tokens=tokens,
+        origins=tuple(origin or ()),
+        limits=Limits(queue=queue, batch_parts=min(32, queue), deadline_seconds=deadline),
+        model=ModelChoice(
+            model=None if model is None else str(model),
+            engine=engine,
+            precision=precision,
+            weights=None if weights is None else str(weights),
+            device=device,
+            size=size,
+            tta=tta,
+            share=share,
+        ),
     )
+    if ray is None:
+        run_server(config)
+        return
+    few, _, most = replicas.partition(":")
+    if not (few.isdecimal() and most.isdecimal()):
+        raise UsageError(f"--replicas {replicas!r}: give the fewest and the most, such as 1:4")
+    serve_on_ray(config, ray, replicas=(int(few), int(most)))

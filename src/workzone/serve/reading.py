@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
 from starlette.datastructures import FormData
@@ -48,7 +49,9 @@ class Held:
 class Body:
     """The body of one request; what it takes is counted until `close`."""
 
-    def __init__(self, request: Request, held: Held, limits: Limits, *, most: int) -> None:
+    def __init__(
+        self, request: Request, held: Held, limits: Limits, *, most: int, deadline: float
+    ) -> None:
         """Refuse what can be refused by the headers.
 
         Args:
@@ -56,6 +59,7 @@ class Body:
             held: what all requests share.
             limits: of the service.
             most: bytes of this body.
+            deadline: of `time.monotonic`, by which all of it has to be there.
 
         Raises:
             Problem: compressed, or too large as it says itself.
@@ -69,7 +73,8 @@ class Body:
                 headers={"Accept-Encoding": "identity"},
             )
         self.request = request
-        self._held, self._limits, self._most = held, limits, most
+        self._held, self._most = held, most
+        self._seconds = max(0.0, min(limits.body_seconds, deadline - time.monotonic()))
         self.taken = 0  # bytes
         told = request.headers.get("content-length", "")
         if told.isdecimal() and len(told) < 20 and int(told) > most:
@@ -83,7 +88,7 @@ class Body:
             ClientDisconnect: the client is gone.
         """
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
+            async with asyncio.timeout(self._seconds):
                 async for chunk in self.request.stream():
                     if self.taken + len(chunk) > self._most:
                         raise self._too_large()
@@ -93,10 +98,10 @@ class Body:
         except TimeoutError as error:
             raise Problem(
                 "slow-body",
-                f"the body was not there after {self._limits.body_seconds:g} s: send it faster, "
-                "or a smaller image",
+                f"the body was not there after {self._seconds:.1f} s: send it faster, or a smaller "
+                "image",
                 headers={"Connection": "close"},
-                limit=self._limits.body_seconds,
+                limit=round(self._seconds, 3),
             ) from error
 
     async def read(self) -> bytes:

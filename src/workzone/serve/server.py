@@ -165,7 +165,7 @@ def make_server(config: ServeConfig) -> Server:
         proxy_headers=False,
         ws="none",
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=2,
         lifespan="on",
     )
     return Server(settings, service)

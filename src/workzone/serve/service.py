@@ -51,8 +51,10 @@ class Service:
     def start(self) -> None:
         """Load the model in all workers, and have each judge its warm-up image.
 
-        Where that fails, `failure` says why.
+        Where that fails, `failure` says why. Started twice it is started once.
         """
+        if self.workers.about:
+            return
         try:
             self.workers.start()
         except WorkzoneError as error:
@@ -74,7 +76,7 @@ class Service:
         metrics.say_model(version=workzone.__version__, **{n: str(about[n]) for n in names})
 
     def stop(self) -> None:
-        """End the workers, after the work that they have."""
+        """End the workers; see `Workers.stop`."""
         self.workers.stop()
 
     def about(self) -> dict[str, Any]:
@@ -154,7 +156,7 @@ class Service:
         """
         deadline = self.deadline(request)
         limits = self.config.limits
-        body = Body(request, self._held, limits, most=limits.body_bytes)
+        body = Body(request, self._held, limits, most=limits.body_bytes, deadline=deadline)
         try:
             order = await self._reader().one(body)
             ((result, waited),) = await self._judged(request, [order], deadline)
@@ -174,7 +176,7 @@ class Service:
         """
         deadline = self.deadline(request)
         limits = self.config.limits
-        body = Body(request, self._held, limits, most=limits.batch_bytes)
+        body = Body(request, self._held, limits, most=limits.batch_bytes, deadline=deadline)
         try:
             items = await self._reader().many(body)
             orders = [item for item in items if isinstance(item, Order)]

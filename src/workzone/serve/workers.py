@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -26,6 +27,8 @@ from workzone.serve.wire import receive, send, send_orders
 
 _GLANCE = 0.2
 """Seconds between two looks at whether an idle worker lives."""
+_MOMENT = 1.0
+"""Seconds for the work that workers have when the service ends."""
 _LONGEST_PAUSE = 10.0
 """Seconds before a worker that dies again and again is started once more."""
 
@@ -140,11 +143,17 @@ class Workers:
             thread.start()
 
     def stop(self) -> None:
-        """End all; jobs that a worker has are finished first."""
+        """End all; a worker has a moment to finish what nobody may be waiting for any more."""
         self._stopping.set()
         for process in self._loading:
             process.process.kill()
         self.queue.close()
+        end = time.monotonic() + _MOMENT
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        with self._lock:
+            for process in self._alive.values():
+                process.process.kill()
         for thread in self._threads:
             thread.join()
 
@@ -157,6 +166,7 @@ class Workers:
                 process, pause = self._replacement(number), min(_LONGEST_PAUSE, 2 * pause + 0.5)
                 continue
             jobs, alone = self.queue.take(self.about["batch"], seconds=_GLANCE)
+            alone = alone or self.wanted == 1  # the other cores are nobody's
             if not jobs:
                 alive = process.lives
             elif alive := self._judge(process, jobs, alone=alone):
