@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+
+from serving import picture
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ALONE = (
@@ -68,3 +70,25 @@ def opened(browser: Browser, port: int, **settings: Any) -> Iterator[Page]:
     context.close()
     assert asked and not wrong
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def file(name: str, data: bytes | None = None) -> FilePayload:
+    """A file to choose, a small picture where nothing else is said."""
+    return {
+        "name": name,
+        "mimeType": "image/jpeg",
+        "buffer": picture(1) if data is None else data,
+    }
+
+
+def choose(page: Page, *files: FilePayload) -> None:
+    """Choose files on the page."""
+    page.locator("#files").set_input_files(list(files))
+
+
+def answered(page: Page, name: str) -> str:
+    """The decision on the picture that is shown."""
+    expect(page.locator("#result-title")).to_have_text(name)
+    expect(page.locator("#verdict")).to_be_visible()
+    expect(page.locator("#said")).to_contain_text(f"{name}: ")
+    return page.locator("#decision").inner_text()

@@ -1,86 +1,23 @@
-"""The page in a browser: every way in, evidence, several at once, and what goes wrong."""
+"""The page in a browser: every way in, evidence, objects, metadata, several at once."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from browser import PHONE, browsing, opened
-from serving import Running, picture, running
+from browser import PHONE, answered, choose, file, opened
+from serving import Running, picture
 from workzone.run import bulk
 from workzone.serve.page import FOLDER
 
-TOKEN = "a-token-of-at-least-sixteen"
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def page_service() -> Iterator[Running]:
-    with running() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service with a token, room for one picture, and a low limit."""
-    tokens = tmp_path_factory.mktemp("tokens") / "tokens.txt"
-    tokens.write_text(f"{TOKEN}\n")
-    limits = {"queue": 1, "body_bytes": 100_000, "batch_bytes": 100_000, "deadline_seconds": 60}
-    with running(tokens=tokens, **limits) as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser, page_service: Running) -> Iterator[Page]:
-    with opened(browser, page_service.port) as found:
-        yield found
-
-
-def file(name: str, data: bytes | None = None) -> FilePayload:
-    return {
-        "name": name,
-        "mimeType": "image/jpeg",
-        "buffer": picture(1) if data is None else data,
-    }
-
-
-def choose(page: Page, *files: FilePayload) -> None:
-    page.locator("#files").set_input_files(list(files))
-
-
-def answered(page: Page, name: str) -> str:
-    """The decision on the picture that is shown."""
-    expect(page.locator("#result-title")).to_have_text(name)
-    expect(page.locator("#verdict")).to_be_visible()
-    expect(page.locator("#said")).to_contain_text(f"{name}: ")
-    return page.locator("#decision").inner_text()
-
-
-def refuse(page: Page, path: str, code: str, status: int, *, times: int) -> None:
-    """Answer the page's next requests with a problem."""
-    body = json.dumps({"code": code, "detail": f"because of {code}"})
-    headers = {"Retry-After": "0", "Content-Type": "application/problem+json"}
-
-    def answer(route: Route) -> None:
-        route.fulfill(status=status, headers=headers, body=body)
-
-    page.route(path, answer, times=times)
-
-
-def test_a_picture_is_chosen_and_judged(page: Page, page_service: Running) -> None:
-    said = page_service.predict(picture(1)).json
+def test_a_picture_is_chosen_and_judged(page: Page, service: Running) -> None:
+    said = service.predict(picture(1)).json
     choose(page, file("street.jpg"))
     words = {"roadwork": "Road work", "none": "No road work"}[said["decision"]]
     assert answered(page, "street.jpg").startswith(f"{words}, ")
@@ -166,7 +103,7 @@ def test_all_of_it_by_keyboard(page: Page) -> None:
     assert chooser.value.is_multiple()
 
 
-def test_several_pictures_become_a_table_and_a_file(page: Page, page_service: Running) -> None:
+def test_several_pictures_become_a_table_and_a_file(page: Page, service: Running) -> None:
     wanted = {f"{n}.jpg": picture(n) for n in range(1, 6)}
     files = [file(name, data) for name, data in wanted.items()]
     choose(page, *files, file('=2+3,"x".jpg', b"no picture"))
@@ -183,7 +120,7 @@ def test_several_pictures_become_a_table_and_a_file(page: Page, page_service: Ru
     assert rows[5]["code"] == "unsupported-format" and rows[5]["probability"] == ""
     assert set(bulk._COLUMNS) <= set(rows[0])
     for row in rows[:5]:
-        said = page_service.predict(wanted[row["id"]]).json
+        said = service.predict(wanted[row["id"]]).json
         assert float(row["probability"]) == pytest.approx(said["probability"], abs=1e-5)
         assert [float(row[side]) for side in ("x0", "y0", "x1", "y1")] == said["box"]
     page.locator("#rows button", has_text="4.jpg").click()
@@ -192,74 +129,6 @@ def test_several_pictures_become_a_table_and_a_file(page: Page, page_service: Ru
     expect(page.locator("#layer")).to_be_visible()  # asked for when it is looked at
     page.get_by_role("button", name="Clear").click()
     assert page.locator("#several").is_hidden() and page.locator("#result").is_hidden()
-
-
-def test_a_bad_file_is_told_in_words(page: Page) -> None:
-    choose(page, file("notes.jpg", b"shopping list"))
-    expect(page.locator("#problem-words")).to_contain_text("This is no picture")
-    expect(page.locator("#said")).to_contain_text("notes.jpg: This is no picture")
-    assert page.locator("#verdict").is_hidden() and page.locator("#stack").is_hidden()
-    choose(page, file("cut.jpg", picture(1)[:300]))
-    expect(page.locator("#result-title")).to_have_text("cut.jpg")
-    expect(page.locator("#problem-words")).to_contain_text("This picture cannot be used")
-
-
-def test_a_lost_connection_and_answers_of_others(page: Page) -> None:
-    expect(page.locator("#state")).to_contain_text("Model ")
-    page.context.set_offline(True)
-    choose(page, file("street.jpg"))
-    expect(page.locator("#problem-words")).to_contain_text("The service cannot be reached")
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
-    answered(page, "street.jpg")
-    page.route("**/v1/predict", lambda route: route.fulfill(status=502, body="<h1>Proxy</h1>"))
-    choose(page, file("other.jpg"))
-    expect(page.locator("#problem-words")).to_contain_text("no answer of this service")
-
-
-def test_a_service_that_is_not_ready_is_waited_for(page: Page) -> None:
-    refuse(page, "**/v1/model", "not-ready", 503, times=2)
-    page.reload()
-    expect(page.locator("#state")).to_contain_text("Model ")
-    refuse(page, "**/v1/predict", "not-ready", 503, times=2)
-    choose(page, file("street.jpg"))
-    answered(page, "street.jpg")
-
-
-def test_a_service_that_stays_busy_is_not_asked_for_ever(page: Page) -> None:
-    refuse(page, "**/v1/predict", "overloaded", 429, times=5)
-    choose(page, file("street.jpg"))
-    expect(page.locator("#problem-words")).to_have_text("The service is busy.")
-    expect(page.locator("#problem-detail")).to_have_text("because of overloaded")
-    page.get_by_role("button", name="Try again").click()
-    answered(page, "street.jpg")
-
-
-def test_a_token_is_asked_for_and_overload_is_waited_out(browser: Browser, strict: Running) -> None:
-    allowed = {"Authorization": f"Bearer {TOKEN}"}
-    with opened(browser, strict.port) as page, ThreadPoolExecutor(2) as threads:
-        expect(page.get_by_label("Token")).to_be_focused()
-        choose(page, file("street.jpg"))
-        page.get_by_label("Token").fill("not-this-one-not-this-one")
-        page.keyboard.press("Enter")
-        expect(page.locator("#state")).to_contain_text("needs a token")
-        page.get_by_label("Token").fill(TOKEN)
-        page.keyboard.press("Enter")
-        answered(page, "street.jpg")
-        assert page.locator("#token-form").is_hidden()
-        with strict.halted():
-            waiting = [threads.submit(strict.predict, picture(1), **allowed)]
-            strict.until(lambda: strict.service.workers.queue.busy == 1)
-            waiting.append(threads.submit(strict.predict, picture(1), **allowed))
-            strict.until(lambda: len(strict.service.workers.queue) == 1)
-            choose(page, file("more.jpg"))
-            expect(page.locator("#wait")).to_contain_text("The service is busy. Asking again in ")
-            expect(page.locator("#said")).to_contain_text("The service is busy.")
-        answered(page, "more.jpg")
-        assert [one.result().status for one in waiting] == [200, 200]
-        choose(page, file("large.jpg", picture(1) + bytes(100_000)))
-        expect(page.locator("#problem-words")).to_have_text("The file is too large.")
-        expect(page.locator("#problem-detail")).to_contain_text("100 KB are taken")
 
 
 def test_metadata_goes_with_the_picture_where_the_model_takes_any(page: Page) -> None:
@@ -321,10 +190,8 @@ def test_objects_are_outlined_and_counted_where_the_model_has_masks(page: Page) 
     expect(page.locator("#outlines")).to_be_hidden()
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(
-    browser: Browser, page_service: Running
-) -> None:
-    with opened(browser, page_service.port, **PHONE) as page:
+def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, service: Running) -> None:
+    with opened(browser, service.port, **PHONE) as page:
         page.locator("[data-example='night.jpg']").tap()
         answered(page, "night.jpg")
         expect(page.locator("#result-title")).to_be_in_viewport()
@@ -334,14 +201,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_files_of_the_page_come_under_a_strict_policy(page_service: Running) -> None:
+def test_files_of_the_page_come_under_a_strict_policy(service: Running) -> None:
     for path in ("/", "/page/main.js", "/page/page.css", "/page/examples/city.jpg"):
-        said = page_service.ask("GET", path)
+        said = service.ask("GET", path)
         policy = said.headers["Content-Security-Policy"]
         assert said.status == 200 and policy.startswith("default-src 'none'; script-src 'self'; ")
         assert "unsafe" not in policy and "http" not in policy
         assert said.headers["Cache-Control"] == "no-cache"
-        same = page_service.ask("GET", path, headers={"If-None-Match": said.headers["ETag"]})
+        same = service.ask("GET", path, headers={"If-None-Match": said.headers["ETag"]})
         assert (same.status, same.body) == (
             304 if path != "/" else 200,
             b"" if path != "/" else said.body,
@@ -353,5 +220,5 @@ def test_files_of_the_page_come_under_a_strict_policy(page_service: Running) -> 
         "/page/examples",
         "/nowhere",
     ):
-        assert page_service.ask("GET", path).code == "not-found"
-    assert page_service.ask("GET", "/v1/predict").status == 405
+        assert service.ask("GET", path).code == "not-found"
+    assert service.ask("GET", "/v1/predict").status == 405

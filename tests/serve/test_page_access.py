@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from browser import DESKTOP, PHONE, browsing, opened
-from serving import Running, picture, running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def page_service() -> Iterator[Running]:
-    with running() as found:
-        yield found
+from browser import DESKTOP, PHONE, choose, file, opened
+from serving import Running
 
 
 def violations(page: Page) -> str:
@@ -33,19 +19,14 @@ def violations(page: Page) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(
-    browser: Browser, page_service: Running, screen: dict, scheme: str
-) -> None:
-    with opened(browser, page_service.port, **screen, color_scheme=scheme) as page:
+def test_axe_finds_nothing(browser: Browser, service: Running, screen: dict, scheme: str) -> None:
+    with opened(browser, service.port, **screen, color_scheme=scheme) as page:
         expect(page.locator("#state")).to_contain_text("Model ")
         page.get_by_text("What is known of the pictures").click()
         page.get_by_role("button", name="City").click()
         expect(page.locator("#verdict")).to_be_visible()
         assert violations(page) == ""
-        files = [("a.jpg", picture(1)), ("bad.jpg", b"no picture")]
-        page.locator("#files").set_input_files(
-            [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
-        )
+        choose(page, file("a.jpg"), file("bad.jpg", b"no picture"))
         expect(page.locator("#count")).to_contain_text("1 without an answer")
         page.locator("#rows button").last.click()
         expect(page.locator("#problem")).to_be_visible()
@@ -54,8 +35,8 @@ def test_axe_finds_nothing(
         assert violations(page) == ""
 
 
-def test_axe_sees_what_is_wrong(browser: Browser, page_service: Running) -> None:
-    with opened(browser, page_service.port) as page:
+def test_axe_sees_what_is_wrong(browser: Browser, service: Running) -> None:
+    with opened(browser, service.port) as page:
         expect(page.locator("#state")).to_contain_text("Model ")
         page.locator("#files").evaluate("input => input.labels[0].remove()")
         page.locator("#limits").evaluate("text => { text.style.color = '#ddd'; }")
