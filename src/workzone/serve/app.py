@@ -17,6 +17,7 @@ from starlette.types import Scope
 import workzone
 from workzone.serve import metrics, schema
 from workzone.serve.gate import REQUEST_ID, Gate
+from workzone.serve.page import add_page
 from workzone.serve.problems import Problem, json_response, problem_response
 from workzone.serve.reading import drain
 from workzone.serve.service import GoneError, Service
@@ -79,6 +80,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.include_router(_health(service))
     app.include_router(_v1(service))
+    add_page(app)
     return app
 
 
