@@ -1,27 +1,30 @@
 """Planted label errors found by `workzone data doubt`, beside cleanlab, in one run.
 
-    python benchmarks/doubt.py SCENES PHOTOS -o benchmarks/results/doubt.json
+    workzone scenes -o scenes --count 600 --seed 2020
+    workzone predict scenes/images -o scene_scores.csv
+    python benchmarks/doubt.py scenes scene_scores.csv PHOTOS --work work
+        -o benchmarks/results/doubt.json
 
-SCENES is a folder of ``workzone scenes``, PHOTOS one with ``labels.csv`` (file, label, group). Of
-each set 5 % of the labels are turned over, by lot, for each seed; the measure is the precision
-among as many images as were turned over. Evidence:
+PHOTOS holds ``labels.csv`` (file, label, group). Of each set 5 % of the labels are turned over, by
+lot, for each seed; the measure is the precision among as many images as were turned over. Evidence:
 
-- ``out of fold``: logistic regression (standardised features of the plain backbone `lite0`, the
-  global view and the maximum over views; C = 1e-3, balanced) that has learned from the labels with
-  the errors, in five folds by group;
-- ``own scores`` (scenes alone): the model within workzone, which has seen none of the scenes;
-- ``masks`` (with ``--masks``): objects that a model found, of a manifest of the same scenes;
-- ``cleanlab``: ranked by its label quality scores of the same out-of-fold probabilities.
+- on scenes, the scores of the model within workzone, which has seen none of them; scenes without a
+  score are left out;
+- with ``--masks``, objects that a model found in them: a manifest of the same scenes;
+- on photographs, logistic regression (standardised features of the plain backbone `lite0`: the
+  whole frame and the maximum over five views; C = 1e-3, balanced) that has learned from the labels
+  with the errors, in five folds by group.
 
-The photographs' labels may have errors of their own, so that precision there is a lower bound.
-cleanlab (2.9.0, Apache-2.0) is not among the project's packages: install it beside them.
+cleanlab ranks by its label quality scores of the same probabilities. The photographs' labels may
+have errors of their own, so that precision there is a lower bound. cleanlab (2.9.0, Apache-2.0) is
+not among the project's packages: install it beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,8 +44,7 @@ from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.pseudo_labels import read_scores
 from workzone.features.extract import Extraction, make_spec
-from workzone.run.bulk import predict_many
-from workzone.run.predictor import load
+from workzone.views import ViewLayout
 
 SHARE = 0.05
 Labels = npt.NDArray[np.int64]
@@ -50,13 +52,14 @@ Scores = npt.NDArray[np.float64]
 
 
 def features_of(manifest: Manifest, work: Path) -> npt.NDArray[np.float32]:
-    """The global view's features beside the maximum over views, ``[n, 2 D]``."""
+    """Pooled features of the whole frame, and their maximum over five views, ``[n, 2 D]``."""
     backbone = load_backbone("lite0")
-    store = Extraction(manifest, backbone, make_spec(backbone), work / "features").run()
+    layout = ViewLayout(tiles=2, squares=())
+    spec = make_spec(backbone, layout=layout, pooling="mean+max")
+    store = Extraction(manifest, backbone, spec, work / "features").run()
     rows = [store.row(sample.content_hash or "") for sample in manifest]
-    pooled = store.read("pooled", rows).float()
-    joined = np.concatenate([pooled[:, 0].numpy(), pooled.amax(dim=1).numpy()], axis=1)
-    return joined.astype(np.float32)
+    pooled = store.read("pooled", rows).float().numpy()
+    return np.concatenate([pooled[:, 0], pooled.max(axis=1)], axis=1)
 
 
 def out_of_fold(features: Any, labels: Labels, groups: list[str], seed: int) -> Scores:
@@ -95,14 +98,15 @@ def by_cleanlab(labels: Labels, scores: Scores, method: str) -> list[int]:
 
 def judge(
     manifest: Manifest,
-    features: Any,
-    own: Scores | None,
+    scores_of: Callable[[Labels, int], Scores],
     masked: Manifest | None,
     seeds: int,
 ) -> dict[str, Any]:
-    """Precision at the number planted of each ranking, and its mean over seeds."""
+    """Precision at the number planted of each ranking, and its mean over seeds.
+
+    ``scores_of`` gives probabilities of road work for labels, some of them wrong, and a seed.
+    """
     truth = np.array([sample.label for sample in manifest])
-    groups = [sample.group or sample.id for sample in manifest]
     planted = round(SHARE * len(truth))
     found: dict[str, list[float]] = {}
     issues = []
@@ -111,24 +115,22 @@ def judge(
         labels = truth.copy()
         labels[turned] ^= 1
         wrong = set(turned.tolist())
-        scores = out_of_fold(features, labels, groups, seed)
+        scores = scores_of(labels, seed)
         rankings = {
-            "doubt, out of fold": ranked(manifest, labels, scores),
+            "doubt, scores": ranked(manifest, labels, scores),
             "cleanlab, self_confidence": by_cleanlab(labels, scores, "self_confidence"),
             "cleanlab, normalized_margin": by_cleanlab(labels, scores, "normalized_margin"),
         }
-        if own is not None:
-            rankings["doubt, own scores"] = ranked(manifest, labels, own)
-            rankings["cleanlab, own scores"] = by_cleanlab(labels, own, "self_confidence")
         if masked is not None:
             rankings["doubt, masks"] = ranked(masked, labels, None, masks=True)
-            rankings["doubt, masks and own scores"] = ranked(masked, labels, own, masks=True)
+            rankings["doubt, masks and scores"] = ranked(masked, labels, scores, masks=True)
         for name, ranking in rankings.items():
             hits = sum(row in wrong for row in ranking[:planted])
             found.setdefault(name, []).append(hits / planted)
         listed = find_label_issues(labels, np.stack([1 - scores, scores], axis=1))
-        hits = int(listed[turned].sum())
-        issues.append({"listed": int(listed.sum()), "planted among them": hits})
+        issues.append(
+            {"listed": int(listed.sum()), "planted among them": int(listed[turned].sum())}
+        )
     return {
         "images": len(truth),
         "road work": int(truth.sum()),
@@ -140,13 +142,31 @@ def judge(
     }
 
 
-def own_scores(manifest: Manifest, path: Path, work: Path) -> Scores:
-    """The scores of the model within workzone, written once."""
-    output = work / "own.parquet"
-    if not output.exists():
-        predict_many(load(), path, output)
-    scores: Mapping[str, float] = read_scores(output)
-    return np.array([scores[sample.id] for sample in manifest])
+def judge_scenes(folder: Path, scores: Path, masks: Path | None, seeds: int) -> dict[str, Any]:
+    """Scenes that have a score, by it and by masks."""
+    by_name = {Path(name).stem: score for name, score in read_scores(scores).items()}
+    drawn = read_manifest(folder / "manifest.parquet")
+    scenes = drawn.with_samples([sample for sample in drawn if sample.id in by_name])
+    own = np.array([by_name[sample.id] for sample in scenes])
+    masked = None
+    if masks is not None:
+        found = read_manifest(masks)
+        by_id = {sample.id: sample for sample in found}
+        masked = found.with_samples([by_id[sample.id] for sample in scenes])
+    return judge(scenes, lambda _labels, _seed: own, masked, seeds)
+
+
+def judge_photographs(photos: Path, work: Path, seeds: int) -> dict[str, Any]:
+    """Photographs, by models that have learned from labels with the errors."""
+    summary = import_source(str(photos / "labels.csv"), work / "photographs.parquet")
+    manifest = read_manifest(summary.manifest)
+    features = features_of(manifest, work)
+    groups = [sample.group or sample.id for sample in manifest]
+
+    def scores_of(labels: Labels, seed: int) -> Scores:
+        return out_of_fold(features, labels, groups, seed)
+
+    return judge(manifest, scores_of, None, seeds)
 
 
 def main() -> None:
@@ -155,6 +175,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("scenes", type=Path)
+    parser.add_argument("scores", type=Path, help="of the scenes, by `workzone predict`")
     parser.add_argument("photos", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for features")
@@ -162,20 +183,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
     progress.enabled = True
-    scenes = read_manifest(given.scenes / "manifest.parquet")
-    given.work.mkdir(parents=True, exist_ok=True)
-    own = own_scores(scenes, given.scenes / "manifest.parquet", given.work)
-    masked = None if given.masks is None else read_manifest(given.masks)
     results = {
         "cleanlab": version("cleanlab"),
-        "scenes": judge(
-            scenes, features_of(scenes, given.work / "scenes"), own, masked, given.seeds
-        ),
+        "scenes": judge_scenes(given.scenes, given.scores, given.masks, given.seeds),
+        "photographs": judge_photographs(given.photos, given.work, given.seeds),
     }
-    summary = import_source(str(given.photos / "labels.csv"), given.work / "photographs.parquet")
-    photographs = read_manifest(summary.manifest)
-    features = features_of(photographs, given.work / "photographs")
-    results["photographs"] = judge(photographs, features, None, None, given.seeds)
     write_record(given.output, results)
 
 

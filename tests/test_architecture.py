@@ -39,7 +39,7 @@ LAYERS = (
     ("train", "teach"),
     ("report",),
     ("run",),
-    ("subnet",),
+    ("serve", "subnet"),
     ("cli",),
     ("__main__",),
 )

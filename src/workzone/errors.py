@@ -32,6 +32,9 @@ TRAIN_PACKAGES = frozenset(
 )
 """Modules of the extra ``train``, without which models are run and nothing else is done."""
 
+SERVE_PACKAGES = frozenset({"fastapi", "httptools", "prometheus_client", "starlette", "uvicorn"})
+"""Modules of the extra ``serve``, which puts a model behind HTTP."""
+
 
 class WorkzoneError(Exception):
     """Base of all errors that are the input's or the environment's fault; the CLI exits with 1."""
@@ -99,11 +102,24 @@ def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
     Raises:
         MissingExtraError: instead of ModuleNotFoundError.
     """
+    with _needing("train", TRAIN_PACKAGES, purpose):
+        yield
+
+
+@contextmanager
+def needing_serve(purpose: str) -> Iterator[None]:
+    """The same of `SERVE_PACKAGES`."""
+    with _needing("serve", SERVE_PACKAGES, purpose):
+        yield
+
+
+@contextmanager
+def _needing(extra: str, packages: frozenset[str], purpose: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in TRAIN_PACKAGES:
+        if package not in packages:
             raise
         raise MissingExtraError(package, extra, purpose) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from PIL import Image
 from cli.test_cli_train_masks import write_blobs
 from cli_invoke import invoke
 from workzone.data.find_files import OBJECTS_SUFFIX
+from workzone.run.images import encoded
+from workzone.run.predictor import load
+from workzone.serve.wire import Order
+from workzone.serve.worker import Judge
 
 LAYOUT = "{size: 192, shorter: 128, step: 64, tiles: 0, squares: []}\n"
 TRAIN = ("--preset", "masks", "--precision", "float32", "batch=8", "optimizer.learning_rate=0.01")
@@ -55,6 +60,19 @@ def test_outlines_and_tables_are_written(blobs: Path, model: Path, tmp_path: Pat
             assert image.width >= 200
     again = invoke("predict", tmp_path / "out", "--model", model, expect=2)
     assert "no image" in again.stderr  # pictures of outlines are none to judge
+
+
+def test_a_service_finds_the_same_objects(blobs: Path, model: Path) -> None:
+    data = (blobs / "01.png").read_bytes()
+    choice = {"model": str(model), "engine": None, "precision": None, "weights": None}
+    judge = Judge({**choice, "device": "cpu", "size": None, "tta": None, "share": None})
+    assert judge.about()["options"] == ["explain", "masks"]
+    orders = [Order("a", data, masks=True), Order("b", data)]
+    with_masks, without = judge.judge(orders, alone=True)
+    ((_, expected),) = load(model).outline_stream([("a", data)], lambda d: encoded(d, "a"))
+    assert with_masks["objects"] == [dataclasses.asdict(one) for one in expected.objects]
+    assert with_masks["objects"] and "objects" not in without
+    assert with_masks["probability"] == pytest.approx(without["probability"], abs=1e-5)
 
 
 def test_a_box_lies_where_the_cone_is(blobs: Path, model: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from workzone.cli import (
     predict,
     pseudo_label,
     scenes,
+    serve,
     train,
     tune,
 )
@@ -53,6 +54,7 @@ def _main(
 
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
 data.app.add_typer(data_masks.app, name="masks")

@@ -135,6 +135,12 @@ def draw_overlay(
     return canvas
 
 
+def heat_layer(heat: Floats) -> Image.Image:
+    """A heat map ``[h, w]`` in 0..1 as RGBA: the stronger the evidence, the less transparent."""
+    pixels = np.concatenate([_colours(heat), heat[..., None]], axis=-1) * 255
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
 def fitted(frame: npt.NDArray[np.uint8]) -> Image.Image:
     """A frame ``[H, W, 3]`` with its longer side between 360 and 1,600 pixels."""
     return _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)

@@ -9,7 +9,7 @@ from PIL import Image
 from workzone.data.images import decode_pixels
 from workzone.features.spec import FeatureSpec
 from workzone.report.outlines import draw_outlines
-from workzone.report.overlay import draw_overlay, heat_from_views
+from workzone.report.overlay import draw_overlay, heat_from_views, heat_layer
 from workzone.run.evidence import heat
 from workzone.run.objects import found_objects
 from workzone.run.pipeline import Result
@@ -30,6 +30,15 @@ def overlay(result: Result, spec: FeatureSpec) -> Image.Image:
     Raises:
         ImageError: the image cannot be decoded, as it could when it was judged.
     """
+    return explained(result, spec)[0]
+
+
+def explained(result: Result, spec: FeatureSpec) -> tuple[Image.Image, Image.Image]:
+    """The overlay as `overlay` draws it, and the heat alone to be laid over the frame.
+
+    Raises:
+        ImageError: see `overlay`.
+    """
     answer, prediction = result.answer, result.prediction
     frame = decode_pixels(
         result.file.data, enough_side=enough_side(spec.layout), name=result.file.name
@@ -39,14 +48,16 @@ def overlay(result: Result, spec: FeatureSpec) -> Image.Image:
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
     grids, boxes = heat(answer, spec.pooling)
     by_cell = bool(answer.cells)
-    return draw_overlay(
+    evidence = heat_from_views(grids, boxes, shape)
+    drawn = draw_overlay(
         frame,
-        heat_from_views(grids, boxes, shape),
+        evidence,
         boxes=[prediction.box] if by_cell else answer.boxes,
         view_weights=[1.0] if by_cell else answer.view_shares,
         labels=["strongest cell"] if by_cell else None,
         probability=prediction.probability,
     )
+    return drawn, heat_layer(evidence)
 
 
 @dataclass(frozen=True)

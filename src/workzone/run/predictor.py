@@ -67,6 +67,16 @@ class Predictor:
         """The same weights under another description: another share, view size, or looks."""
         return Predictor(Program(description, self.program.engine))
 
+    @property
+    def engine(self) -> str:
+        """Which engine computes: onnx, openvino or torch."""
+        return self.program.engine.name
+
+    @property
+    def precision(self) -> str:
+        """In which precision."""
+        return self.program.engine.precision
+
     def identity(self) -> str:
         """Changes with anything that changes a probability, engine and precision among it."""
         engine = self.program.engine

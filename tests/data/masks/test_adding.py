@@ -16,7 +16,7 @@ from workzone.data.masks.formats.detect import read_annotations
 from workzone.data.masks.load import load_masks
 from workzone.data.masks.matching import SampleNames
 from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
-from workzone.data.masks.references import read_said
+from workzone.data.masks.references import read_said, store_reference, with_path
 from workzone.data.masks.store import MaskStore, write_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
@@ -223,6 +223,16 @@ def test_exports_that_cannot_be(masked, tmp_path):
     bad = dataclasses.replace(masked.samples[0], id="../x")
     with pytest.raises(UsageError, match=r"the id '\.\./x' leads out of"):
         export_bits(masked.with_samples([bad]), tmp_path / "bits")
+
+
+@pytest.mark.parametrize("name", ["a#b", "x/a.png", "100%", "a%2Eb", "a.PNG", "c.json"])
+def test_any_id_can_be_referred_to(tmp_path, name):
+    masks = ImageMasks(name, 12, 20, {"cone": None})
+    write_masks(tmp_path / "s.png", MaskSource("polygon", "people"), [masks])
+    reference = store_reference("s.png", name)
+    ((_, said),) = read_said(reference, tmp_path)
+    assert said == masks
+    assert with_path(reference, lambda path: f"x/{path}") == f"x/{reference}"
 
 
 def test_the_store_stands_beside_its_manifest(tmp_path):

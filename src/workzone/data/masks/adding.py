@@ -15,8 +15,8 @@ from workzone.data.masks.categories import choose_classes
 from workzone.data.masks.fit import SIDEWAYS, Frame, fitting_orientation, frame_of
 from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations
 from workzone.data.masks.matching import SampleNames
-from workzone.data.masks.objects import Knowledge, MaskSource
-from workzone.data.masks.references import place_shapes, read_said
+from workzone.data.masks.objects import ImageMasks, Knowledge, MaskSource
+from workzone.data.masks.references import place_shapes, read_said, store_reference
 from workzone.data.masks.store import MaskWriter
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.progress import track
@@ -132,22 +132,22 @@ def refer_samples(manifest: Manifest, folder: Path, ids: set[str]) -> Manifest:
     root = manifest.root.resolve()
     named = Path(os.path.relpath(folder.resolve(), root)).as_posix()
     samples = []
+    copied: dict[str, tuple[MaskSource, list[ImageMasks]]] = {}
     for sample in manifest:
-        if sample.id not in ids:
+        reference = store_reference(named, sample.id)
+        if sample.id not in ids or sample.masks == reference:
             samples.append(sample)
             continue
-        reference = f"{named}#{sample.id}"
-        if sample.masks is not None and sample.masks != reference:
-            _copy(sample.masks, root, folder, sample.id)
+        for source, masks in read_said(sample.masks, root) if sample.masks else ():
+            of_source = copied.setdefault(source.key, (source, []))
+            of_source[1].append(dataclasses.replace(masks, id=sample.id))
         samples.append(dataclasses.replace(sample, masks=reference))
-    return manifest.with_samples(samples)
-
-
-def _copy(reference: str, root: Path, folder: Path, sample_id: str) -> None:
-    for source, masks in read_said(reference, root):
+    for source, images in copied.values():
         with MaskWriter(folder, source) as writer:
-            if sample_id not in writer.done:
-                writer.add(dataclasses.replace(masks, id=sample_id))
+            for masks in images:
+                if masks.id not in writer.done:
+                    writer.add(masks)
+    return manifest.with_samples(samples)
 
 
 def store_beside(manifest: Path) -> Path:

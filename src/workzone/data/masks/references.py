@@ -17,6 +17,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from workzone.data.masks.categories import choose_classes
 from workzone.data.masks.fit import Frame, MisfitError, turned_upright
@@ -47,6 +48,7 @@ def read_said(reference: str, root: Path) -> Said:
         coco = read_coco(root / path)
         known = choose_classes(coco.categories, own=coco.source is not None, some=False)
         return [_of_image(coco_image(root / path, image_id), known, reference)]
+    image_id = unquote(image_id)
     said = MaskStore(root / path).image(image_id)
     if not said:
         raise ManifestError(
@@ -112,6 +114,18 @@ def _of_image(
     sideways = Frame(*image.size, turn).stored
     masks = place_shapes(image, reference, Frame(*sideways, turn), classes, turn=turn)
     return MaskSource("polygon", split_reference(reference)[0]), masks
+
+
+def store_reference(folder: str, image_id: str) -> str:
+    """The reference to an image of a store.
+
+    ``%`` and ``#`` of the id, and the dot of a suffix ``.png``, are written as in web addresses,
+    so that the reference is not taken for another kind.
+    """
+    quoted = image_id.replace("%", "%25").replace("#", "%23")
+    if quoted.lower().endswith(".png"):
+        quoted = f"{quoted[:-4]}%2E{quoted[-3:]}"
+    return f"{folder}#{quoted}"
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
