@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
@@ -19,9 +20,11 @@ from workzone.decide.log_odds import expit
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
+from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
+from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
@@ -37,6 +40,7 @@ from workzone.report.metrics import (
     summarise,
     summarise_by,
 )
+from workzone.report.selective import Selective, selective
 from workzone.run.mistakes import stored_input, worst
 from workzone.train.feed.examples import images_at_once
 from workzone.train.judging import predict_probabilities
@@ -75,6 +79,7 @@ class Evaluation:
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
             "challenge": None if report.challenge is None else report.challenge.to_json(),
+            "selective": None if report.chances is None else report.chances.to_json(),
             "warnings": list(report.warnings),
             "manifest": dict(report.manifest_facts),
             "model": dict(report.model_facts),
@@ -89,6 +94,7 @@ def evaluate(
     title: str = "Evaluation",
     text_vectors: TextVectors | None = None,
     image_only: bool = False,
+    unsure: UnsureName = "off",
 ) -> Evaluation:
     """Score the labelled rows of a manifest from stored features.
 
@@ -105,9 +111,12 @@ def evaluate(
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
         image_only: leave out what the model says with metadata.
+        unsure: warn tells of images that are unlike training, or undecided, and what they cost;
+            abstain leaves them out of all other figures as well. Pixels are not looked at, so what
+            is wrong with a picture is not told here.
 
     Raises:
-        ManifestError: no labelled row with features.
+        ManifestError: no labelled row with features, or none that is decided.
         UsageError: the model takes text and rows have some, but there are no vectors, or others.
     """
     labelled = [s for s in manifest if s.label is not None]
@@ -123,7 +132,21 @@ def evaluate(
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
-    probabilities = image_only_probabilities(bundle, store, samples)
+    raw = _raw(bundle, store, samples)
+    probabilities = bundle.calibration.apply(raw)
+    doubtful = None if unsure == "off" else _doubtful(bundle, store, samples, raw)
+    chances = _selective(samples, probabilities, doubtful)
+    warnings = _warnings(bundle, samples, unreadable)
+    if unsure != "off" and bundle.doubt_note():
+        warnings.append(f"Doubts: {bundle.doubt_note()}.")
+    if unsure == "abstain" and doubtful is not None:
+        samples, probabilities = _decided(samples, probabilities, doubtful)
+        warnings.append(
+            f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
+            "figures but those by coverage are of the others."
+        )
+        if metadata is not None:
+            metadata = metadata[torch.from_numpy(np.flatnonzero(~doubtful))]
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
@@ -145,10 +168,66 @@ def evaluate(
         probabilities,
         title=title,
         manifest_facts=manifest_facts(samples, unreadable, metadata),
-        warnings=_warnings(bundle, samples, unreadable),
+        warnings=warnings,
         metadata_metrics=metadata_metrics,
+        chances=chances,
     )
     return Evaluation(report, samples)
+
+
+def _doubtful(
+    bundle: Bundle,
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    raw: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_] | None:
+    """Images that are unlike training, or undecided, bool ``[B]``; None: the model cannot tell."""
+    if bundle.familiarity is None and bundle.conformal is None:
+        return None
+    doubtful = np.zeros(len(samples), dtype=np.bool_)
+    if bundle.conformal is not None:
+        doubtful |= bundle.conformal.undecided(raw)
+    if bundle.familiarity is not None:
+        vectors = [
+            bundle.detector.penultimate(inputs).numpy()
+            for inputs in _stored_inputs(bundle, store, samples, copy=0)
+        ]
+        doubtful |= bundle.familiarity.score(np.concatenate(vectors)) > 1
+    return doubtful
+
+
+def _decided(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.float64],
+    doubtful: npt.NDArray[np.bool_],
+) -> tuple[list[Sample], npt.NDArray[np.float64]]:
+    """What is left.
+
+    Raises:
+        ManifestError: nothing.
+    """
+    if doubtful.all():
+        raise ManifestError(
+            f"all {len(samples)} images are unlike training or undecided, so nothing is left to "
+            "judge: leave out --unsure abstain, or look at them"
+        )
+    kept = [sample for sample, left in zip(samples, doubtful, strict=True) if not left]
+    return kept, probabilities[~doubtful]
+
+
+def _selective(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.float64],
+    doubtful: npt.NDArray[np.bool_] | None = None,
+) -> Selective:
+    """Figures by coverage."""
+    values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
+    return selective(
+        [s.label for s in samples],
+        probabilities,
+        doubtful=doubtful,
+        slices={name: of for name, of in values.items() if len(set(of)) > 1},
+    )
 
 
 def judged_report(
@@ -162,6 +241,7 @@ def judged_report(
     manifest_facts: Mapping[str, Any],
     warnings: Sequence[str],
     metadata_metrics: Metrics | None = None,
+    chances: Selective | None = None,
 ) -> EvaluationReport:
     """The report on rows whose probabilities are known: with slices and the worst mistakes.
 
@@ -175,6 +255,7 @@ def judged_report(
         manifest_facts: what is to be said of the rows.
         warnings: sentences, shown first.
         metadata_metrics: of all rows with their metadata.
+        chances: figures by coverage; None: of the rows, of which none is in doubt.
     """
     samples = list(manifest)
     labels = np.array([s.label for s in samples])
@@ -195,6 +276,7 @@ def judged_report(
         model_facts=_model_facts(bundle),
         warnings=warnings,
         mistakes=worst(bundle, manifest, samples, labels, probabilities, store),
+        chances=chances or _selective(samples, probabilities),
     )
 
 
@@ -244,18 +326,26 @@ def _raw_of_copy(
     metadata: MetadataBatch | None,
     copy: int,
 ) -> npt.NDArray[np.float64]:
-    rows = [store.row(s.content_hash or "", copy) for s in samples]
-    raw = []
-    spec = bundle.spec
-    grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
-    for i in range(0, len(rows), step):
-        part = slice(i, i + step)
-        inputs = stored_input(bundle, store, rows[part])
+    raw, done = [], 0
+    for inputs in _stored_inputs(bundle, store, samples, copy=copy):
+        part = slice(done, done + len(inputs))
+        done = part.stop
         if metadata is not None:
             inputs = dataclasses.replace(inputs, metadata=metadata[part])
         raw.append(predict_probabilities(bundle.detector, inputs))
     return np.concatenate(raw)
+
+
+def _stored_inputs(
+    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample], *, copy: int
+) -> Iterator[DetectorInput]:
+    """Of samples, as many at a time as memory is meant for."""
+    rows = [store.row(s.content_hash or "", copy) for s in samples]
+    spec = bundle.spec
+    grids = len(bundle.detector.config.grid_views(spec.layout))
+    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
+    for i in range(0, len(rows), step):
+        yield stored_input(bundle, store, rows[i : i + step])
 
 
 def _slices(
@@ -358,6 +448,8 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
         "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
         "slope of the calibration": bundle.calibration.slope,
+        "images it knows itself to have learned from": bundle.familiarity
+        and bundle.familiarity.rows,
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }
