@@ -51,7 +51,7 @@ class Gaussian:
         along = offsets @ self.axes.T.astype(np.float64)
         across = np.square(offsets).sum(axis=1) - np.square(along).sum(axis=1)
         weighted: Doubles = np.square(along) @ (1 / self.variances.astype(np.float64))
-        return weighted + np.maximum(across, 0) / self.rest
+        return np.asarray(weighted + np.maximum(across, 0) / self.rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,20 +105,17 @@ class TrainingDistance:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As arrays to store: axes, means and references in 16 bits."""
         half = np.float16
-        return {
+        arrays: dict[str, npt.NDArray[np.generic]] = {
             "scale": self.scale.astype(np.float32),
             "means": self.means.astype(half),
             "mean": self.mean.astype(half),
             "references": self.references.astype(half),
-        } | {
-            f"{name}_{part}": np.asarray(value)
-            for name, gaussian in (("within", self.within), ("overall", self.overall))
-            for part, value in (
-                ("axes", gaussian.axes.astype(half)),
-                ("variances", gaussian.variances.astype(np.float32)),
-                ("rest", np.float32(gaussian.rest)),
-            )
         }
+        for name, gaussian in (("within", self.within), ("overall", self.overall)):
+            arrays[f"{name}_axes"] = gaussian.axes.astype(half)
+            arrays[f"{name}_variances"] = gaussian.variances.astype(np.float32)
+            arrays[f"{name}_rest"] = np.asarray(gaussian.rest, dtype=np.float32)
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> TrainingDistance:
@@ -151,8 +148,14 @@ class TrainingDistance:
                     f"{name}_axes has {gaussian.axes.shape[0]} axes, {name}_variances "
                     f"{len(gaussian.variances)}"
                 )
-        plain = {name: taken[name] for name in ("scale", "means", "mean", "references")}
-        return cls(**plain, **gaussians)
+        return cls(
+            scale=taken["scale"],
+            means=taken["means"],
+            within=gaussians["within"],
+            mean=taken["mean"],
+            overall=gaussians["overall"],
+            references=taken["references"],
+        )
 
 
 _SIZES = ("within_variances", "within_rest", "overall_variances", "overall_rest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch, encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
@@ -41,8 +40,8 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.report.selective import Selective, selective
-from workzone.run.mistakes import stored_input, worst
-from workzone.train.feed.examples import images_at_once
+from workzone.run.doubts import decided_images, doubtful_images
+from workzone.run.mistakes import stored_inputs, worst
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
@@ -134,13 +133,13 @@ def evaluate(
         metadata = encode_samples(samples, config, text_vectors)
     raw = _raw(bundle, store, samples)
     probabilities = bundle.calibration.apply(raw)
-    doubtful = None if unsure == "off" else _doubtful(bundle, store, samples, raw)
+    doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
     chances = _selective(samples, probabilities, doubtful)
     warnings = _warnings(bundle, samples, unreadable)
     if unsure != "off" and bundle.doubt_note():
         warnings.append(f"Doubts: {bundle.doubt_note()}.")
     if unsure == "abstain" and doubtful is not None:
-        samples, probabilities = _decided(samples, probabilities, doubtful)
+        samples, probabilities = decided_images(samples, probabilities, doubtful)
         warnings.append(
             f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
             "figures but those by coverage are of the others."
@@ -175,46 +174,6 @@ def evaluate(
     return Evaluation(report, samples)
 
 
-def _doubtful(
-    bundle: Bundle,
-    store: FeatureStore,
-    samples: Sequence[Sample],
-    raw: npt.NDArray[np.float64],
-) -> npt.NDArray[np.bool_] | None:
-    """Images that are unlike training, or undecided, bool ``[B]``; None: the model cannot tell."""
-    if bundle.familiarity is None and bundle.conformal is None:
-        return None
-    doubtful = np.zeros(len(samples), dtype=np.bool_)
-    if bundle.conformal is not None:
-        doubtful |= bundle.conformal.undecided(raw)
-    if bundle.familiarity is not None:
-        vectors = [
-            bundle.detector.penultimate(inputs).numpy()
-            for inputs in _stored_inputs(bundle, store, samples, copy=0)
-        ]
-        doubtful |= bundle.familiarity.score(np.concatenate(vectors)) > 1
-    return doubtful
-
-
-def _decided(
-    samples: Sequence[Sample],
-    probabilities: npt.NDArray[np.float64],
-    doubtful: npt.NDArray[np.bool_],
-) -> tuple[list[Sample], npt.NDArray[np.float64]]:
-    """What is left.
-
-    Raises:
-        ManifestError: nothing.
-    """
-    if doubtful.all():
-        raise ManifestError(
-            f"all {len(samples)} images are unlike training or undecided, so nothing is left to "
-            "judge: leave out --unsure abstain, or look at them"
-        )
-    kept = [sample for sample, left in zip(samples, doubtful, strict=True) if not left]
-    return kept, probabilities[~doubtful]
-
-
 def _selective(
     samples: Sequence[Sample],
     probabilities: npt.NDArray[np.float64],
@@ -223,7 +182,7 @@ def _selective(
     """Figures by coverage."""
     values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
     return selective(
-        [s.label for s in samples],
+        np.array([s.label for s in samples]),
         probabilities,
         doubtful=doubtful,
         slices={name: of for name, of in values.items() if len(set(of)) > 1},
@@ -327,25 +286,13 @@ def _raw_of_copy(
     copy: int,
 ) -> npt.NDArray[np.float64]:
     raw, done = [], 0
-    for inputs in _stored_inputs(bundle, store, samples, copy=copy):
-        part = slice(done, done + len(inputs))
+    for alone in stored_inputs(bundle, store, samples, copy=copy):
+        part = slice(done, done + len(alone))
         done = part.stop
-        if metadata is not None:
-            inputs = dataclasses.replace(inputs, metadata=metadata[part])
+        known = None if metadata is None else metadata[part]
+        inputs = dataclasses.replace(alone, metadata=known)
         raw.append(predict_probabilities(bundle.detector, inputs))
     return np.concatenate(raw)
-
-
-def _stored_inputs(
-    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample], *, copy: int
-) -> Iterator[DetectorInput]:
-    """Of samples, as many at a time as memory is meant for."""
-    rows = [store.row(s.content_hash or "", copy) for s in samples]
-    spec = bundle.spec
-    grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
-    for i in range(0, len(rows), step):
-        yield stored_input(bundle, store, rows[i : i + step])
 
 
 def _slices(

@@ -60,7 +60,7 @@ def familiarity_of(predictor: Predictor, manifest: Manifest, *, rate: float = RA
             f"no image to learn distances from: {len(labelled)} rows of {len(manifest)} have a "
             "label, and none could be read"
         )
-    labels = [s.label for s in kept]
+    labels = np.array([s.label for s in kept])
     return fit_familiarity(np.stack(vectors), labels, [s.group for s in kept], rate=rate)
 
 

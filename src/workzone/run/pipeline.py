@@ -177,8 +177,7 @@ class Pipeline:
 
     def _prediction(self, image: _Prepared, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine
-        raw = self._raw(looks)
-        probability = float(self.program.calibration(answer.with_metadata).apply(raw))
+        raw, probability = self._probability(looks)
         reasons, unlike = self._reasons(image, answer, raw)
         view, edges = strongest(answer)
         x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
@@ -217,9 +216,10 @@ class Pipeline:
             reasons.append(UNDECIDED)
         return reasons, unlike
 
-    def _raw(self, looks: Sequence[Answer]) -> float:
-        """The probability before calibration."""
+    def _probability(self, looks: Sequence[Answer]) -> tuple[float, float]:
+        """Before and after calibration."""
         test_time = self.program.description.test_time
         if test_time is None:
-            return looks[0].raw
-        return float(confident_mean(np.array([answer.raw for answer in looks]), test_time))
+            return looks[0].raw, looks[0].probability
+        raw = confident_mean(np.array([answer.raw for answer in looks]), test_time)
+        return float(raw), float(self.program.calibration(looks[0].with_metadata).apply(raw))
