@@ -62,7 +62,7 @@ def test_it_is_stored_whole_and_read_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.score(rows(9, 3)), familiarity.score(rows(9, 3)))
     assert read_familiarity(tmp_path, None) is None
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-1])
-    with pytest.raises(BundleError, match="is not the file that bundle.json describes"):
+    with pytest.raises(BundleError, match=r"is not the file that bundle\.json describes"):
         read_familiarity(tmp_path, held)
     (tmp_path / FILE).unlink()
     with pytest.raises(BundleError, match="copy the bundle again"):

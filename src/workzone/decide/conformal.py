@@ -18,7 +18,6 @@ import numpy.typing as npt
 from workzone.decide.threshold import check_scores
 from workzone.errors import UsageError
 
-
 COVERAGE = 0.95
 
 

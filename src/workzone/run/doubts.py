@@ -28,7 +28,7 @@ def doubtful_images(
         doubtful |= bundle.conformal.undecided(raw)
     if bundle.familiarity is not None:
         vectors = [
-            bundle.detector.penultimate(inputs).numpy()
+            bundle.detector.scene(inputs).numpy()
             for inputs in stored_inputs(bundle, store, samples, copy=0)
         ]
         doubtful |= bundle.familiarity.score(np.concatenate(vectors)) > 1

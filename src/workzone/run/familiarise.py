@@ -53,7 +53,7 @@ def familiarity_of(predictor: Predictor, manifest: Manifest, *, rate: float = RA
         rows, track(answers, "looking at what it learned from", total=len(rows)), strict=True
     ):
         if not isinstance(answer, ImageError):
-            vectors.append(answer.penultimate)
+            vectors.append(answer.scene)
             kept.append(sample)
     if not kept:
         raise ManifestError(

@@ -208,11 +208,13 @@ class Pipeline:
         description = self.program.description
         reasons = [] if image.fault is None else [IN_WORDS[image.fault]]
         unlike = None
+        if answer.with_metadata:  # what follows is known of the image alone
+            return reasons, None
         if description.familiarity is not None:
-            unlike = float(description.familiarity.score(answer.penultimate[None])[0])
+            unlike = float(description.familiarity.score(answer.scene[None])[0])
             reasons += [UNLIKE] if unlike > 1 else []
         conformal = description.conformal
-        if conformal is not None and not answer.with_metadata and conformal.undecided(raw):
+        if conformal is not None and conformal.undecided(raw):
             reasons.append(UNDECIDED)
         return reasons, unlike
 

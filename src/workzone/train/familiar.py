@@ -34,7 +34,7 @@ def learned_familiarity(detector: AnyDetector, examples: Examples) -> Familiarit
     step = -(-len(examples) // MOST_ROWS)
     rows = torch.arange(0, len(examples), step)
     vectors = [
-        detector.penultimate(examples.batch(part).image_only()).numpy()
+        detector.scene(examples.batch(part).image_only()).numpy()
         for part in rows.split(examples.read_at_once)
     ]
     groups = [examples.samples[int(row)].group for row in rows] if examples.samples else None
