@@ -3,12 +3,12 @@
     python benchmarks/unsure.py data more --sets sets -o benchmarks/results/unsure.json
         [--ship src/workzone/weights/lite src/workzone/weights/lite-onnx]
 
-PHOTOS hold ``labels.csv`` (see accuracy.py). SETS holds a folder of pictures for each set that is no
-street: indoor, documents, screenshots, aerial, drawings, diagrams, packages. Made here, of
+PHOTOS hold ``labels.csv`` (see accuracy.py). SETS holds a folder of pictures for each set that is
+no street: indoor, documents, screenshots, aerial, drawings, diagrams, packages. Made here, of
 photographs that the weights did not learn from: noise, black, over-exposed, blurred, covered and
 dirty. Statistics are of the photographs that the weights learned from, the cut of those whose
 collection was left out of them; streets to be told apart are those of all other photographs but
-close-ups (`CLOSE_UPS` of recipe.py and cones that fill the picture). ``--ship`` adds them to models.
+close-ups (`NO_STREET`). ``--ship`` adds the statistics to models.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from workzone.run.predictor import Predictor, load
 from workzone.types import Sample
 from workzone.views import preprocess
 
-RATE = 0.03
+RATE = 0.04
 """Share of photographs of collections left out of the statistics that may be beyond the cut."""
 DISTANCES: tuple[DistanceName, ...] = ("mahalanobis", "relative", "neighbours")
 MADE = 24
