@@ -20,6 +20,8 @@ from workzone.cli.options import (
     StoredChoice,
     StoreOption,
     TestTimeOption,
+    UnsureChoice,
+    UnsureOption,
     ViewSizeOption,
     WeightsOption,
     model_folder,
@@ -34,6 +36,7 @@ EXAMPLES_EVALUATE = examples(
     "workzone evaluate manifest.parquet --model model --challenge",
     "workzone evaluate manifest.parquet --model model --tta 4",
     "workzone evaluate manifest.parquet --share auto",
+    "workzone evaluate manifest.parquet --unsure warn",
 )
 
 
@@ -57,6 +60,7 @@ def evaluate(
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
+    unsure: UnsureOption = UnsureChoice.OFF,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -96,6 +100,7 @@ def evaluate(
     from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
+    from workzone.report.selective import coverage_table
     from workzone.run.backbone import bundle_backbone
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.evaluate import in_store, with_estimated_share
@@ -127,6 +132,7 @@ def evaluate(
         title=f"{folder.name} on {manifest.name}",
         text_vectors=vectors,
         image_only=image_only,
+        unsure=unsure.value,
     )
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
@@ -146,6 +152,8 @@ def evaluate(
     out.print(to_table(evaluation.report.metrics, title="Image only"))
     if evaluation.report.metadata_metrics is not None:
         out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
+    if evaluation.report.chances is not None:
+        out.print(coverage_table(evaluation.report.chances))
     if evaluation.report.challenge is not None:
         out.print(challenge_table(evaluation.report.challenge))
     out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

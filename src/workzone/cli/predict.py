@@ -22,8 +22,11 @@ from workzone.cli.options import (
     ModelOption,
     ShareOption,
     TestTimeOption,
+    UnsureChoice,
+    UnsureOption,
     ViewSizeOption,
     WeightsOption,
+    say_doubts,
     say_share,
     say_shipped,
     with_share,
@@ -52,6 +55,7 @@ EXAMPLES_PREDICT = examples(
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --server http://localhost:8080 -o scores.parquet",
     "workzone predict dashcam/ --share auto -o scores.parquet",
+    "workzone predict dashcam/ --unsure abstain -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
     "workzone predict manifest.parquet --model model --image-only -o scores.csv",
 )
@@ -93,6 +97,7 @@ def predict(
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
+    unsure: UnsureOption = UnsureChoice.OFF,
     engine: EngineOption = None,
     precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
@@ -144,11 +149,20 @@ def predict(
         chosen = {
             "--model": model, "--tta": tta, "--size": size, "--share": share, "--engine": engine,
             "--precision": precision, "--weights": weights, "--masks": masks,
+            "--unsure": None if unsure == UnsureChoice.OFF else unsure,
         }  # fmt: skip
         predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
     else:
         say_shipped(model)
-        loaded = load(model, engine=engine, precision=precision, weights=weights, device=device)
+        loaded = load(
+            model,
+            engine=engine,
+            precision=precision,
+            weights=weights,
+            device=device,
+            unsure=unsure.value,
+        )
+        say_doubts(loaded.description, unsure)
         description = loaded.description.with_test_time(tta).with_view_size(size)
         predictor = loaded.described(with_share(description, share))
         if masks is not None:
@@ -241,12 +255,15 @@ def _write(
     if as_json:
         typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
     else:
+        undecided = f", {summary.unsure:,} undecided" if summary.unsure else ""
         out.print(
             f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
-            f"{summary.roadwork:,} with road work: {summary.output}",
+            f"{summary.roadwork:,} with road work{undecided}: {summary.output}",
             markup=False,
             soft_wrap=True,
         )
+        for reason, count in summary.doubts.items():
+            err.print(f"- in doubt, {count:,}: {reason}", markup=False, soft_wrap=True)
     if summary.quarantined:
         lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
         lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]

@@ -62,6 +62,14 @@ class AnyDetector(nn.Module, ABC):
             TrainingError: one class only, or a number that is not finite.
         """
 
+    @abstractmethod
+    def scene(self, given: DetectorInput) -> torch.Tensor:
+        """What an image as a whole looks like ``[B, D']``, without gradient; see `Answer.scene`.
+
+        By it an image is told that is unlike training: what the last layer sees, or, where that is
+        a few cells of the image, the mean of what the backbone says of all cells.
+        """
+
     def rates(self) -> Mapping[str, float]:
         """Learning rates of weights by name, as shares of the whole, which all others have."""
         return {}

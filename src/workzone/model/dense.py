@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from workzone.errors import UsageError
 from workzone.model.base import AnyDetector
-from workzone.model.cells import OUTSIDE, CellHead, by_scale, frame_shapes
+from workzone.model.cells import OUTSIDE, CellHead, by_scale, frame_shapes, unread
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHead
@@ -79,6 +79,19 @@ class DenseDetector(AnyDetector):
             half_cells=cells[1] if len(cells) > 1 else None,
             masks=self._masks(features, grid_size, boxes, levels),
         )
+
+    @torch.no_grad()
+    def scene(self, given: DetectorInput) -> torch.Tensor:
+        """The mean of the cells that were read; of views and their halves, the mean of both."""
+        grid, grid_size = _grid(given)
+        views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
+        means = []
+        for part, size in by_scale(views, grid_size):
+            read = part.new_ones(part.shape[:3])
+            if given.boxes is not None:
+                read = (~unread(given.boxes, size)).to(part)
+            means.append((part * read[..., None]).sum(dim=(1, 2)) / read.sum(dim=(1, 2))[:, None])
+        return torch.stack(means).mean(dim=0)
 
     def _masks(
         self,

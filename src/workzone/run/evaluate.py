@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
-from workzone.decide.log_odds import expit
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
+from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
@@ -37,8 +37,10 @@ from workzone.report.metrics import (
     summarise,
     summarise_by,
 )
-from workzone.run.mistakes import stored_input, worst
-from workzone.train.feed.examples import images_at_once
+from workzone.report.selective import Selective, selective
+from workzone.run.doubts import decided_images, doubtful_images
+from workzone.run.facts import manifest_facts, model_facts, warnings_of
+from workzone.run.mistakes import stored_inputs, worst
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
@@ -75,6 +77,7 @@ class Evaluation:
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
             "challenge": None if report.challenge is None else report.challenge.to_json(),
+            "selective": None if report.chances is None else report.chances.to_json(),
             "warnings": list(report.warnings),
             "manifest": dict(report.manifest_facts),
             "model": dict(report.model_facts),
@@ -89,6 +92,7 @@ def evaluate(
     title: str = "Evaluation",
     text_vectors: TextVectors | None = None,
     image_only: bool = False,
+    unsure: UnsureName = "off",
 ) -> Evaluation:
     """Score the labelled rows of a manifest from stored features.
 
@@ -105,9 +109,12 @@ def evaluate(
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
         image_only: leave out what the model says with metadata.
+        unsure: warn tells of images that are unlike training, or undecided, and what they cost;
+            abstain leaves them out of all other figures as well. Pixels are not looked at, so what
+            is wrong with a picture is not told here.
 
     Raises:
-        ManifestError: no labelled row with features.
+        ManifestError: no labelled row with features, or none that is decided.
         UsageError: the model takes text and rows have some, but there are no vectors, or others.
     """
     labelled = [s for s in manifest if s.label is not None]
@@ -123,7 +130,21 @@ def evaluate(
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
-    probabilities = image_only_probabilities(bundle, store, samples)
+    raw = _raw(bundle, store, samples)
+    probabilities = bundle.calibration.apply(raw)
+    doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
+    chances = _selective(samples, probabilities, doubtful)
+    warnings = warnings_of(bundle, samples, unreadable)
+    if unsure != "off" and bundle.doubt_note():
+        warnings.append(f"Doubts: {bundle.doubt_note()}.")
+    if unsure == "abstain" and doubtful is not None:
+        samples, probabilities = decided_images(samples, probabilities, doubtful)
+        warnings.append(
+            f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
+            "figures but those by coverage are of the others."
+        )
+        if metadata is not None:
+            metadata = metadata[torch.from_numpy(np.flatnonzero(~doubtful))]
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
@@ -145,10 +166,26 @@ def evaluate(
         probabilities,
         title=title,
         manifest_facts=manifest_facts(samples, unreadable, metadata),
-        warnings=_warnings(bundle, samples, unreadable),
+        warnings=warnings,
         metadata_metrics=metadata_metrics,
+        chances=chances,
     )
     return Evaluation(report, samples)
+
+
+def _selective(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.float64],
+    doubtful: npt.NDArray[np.bool_] | None = None,
+) -> Selective:
+    """Figures by coverage."""
+    values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
+    return selective(
+        np.array([s.label for s in samples]),
+        probabilities,
+        doubtful=doubtful,
+        slices={name: of for name, of in values.items() if len(set(of)) > 1},
+    )
 
 
 def judged_report(
@@ -162,6 +199,7 @@ def judged_report(
     manifest_facts: Mapping[str, Any],
     warnings: Sequence[str],
     metadata_metrics: Metrics | None = None,
+    chances: Selective | None = None,
 ) -> EvaluationReport:
     """The report on rows whose probabilities are known: with slices and the worst mistakes.
 
@@ -175,6 +213,7 @@ def judged_report(
         manifest_facts: what is to be said of the rows.
         warnings: sentences, shown first.
         metadata_metrics: of all rows with their metadata.
+        chances: figures by coverage; None: of the rows, of which none is in doubt.
     """
     samples = list(manifest)
     labels = np.array([s.label for s in samples])
@@ -192,9 +231,10 @@ def judged_report(
         metadata_metrics=metadata_metrics,
         slices=slices,
         manifest_facts=manifest_facts,
-        model_facts=_model_facts(bundle),
+        model_facts=model_facts(bundle),
         warnings=warnings,
         mistakes=worst(bundle, manifest, samples, labels, probabilities, store),
+        chances=chances or _selective(samples, probabilities),
     )
 
 
@@ -244,16 +284,12 @@ def _raw_of_copy(
     metadata: MetadataBatch | None,
     copy: int,
 ) -> npt.NDArray[np.float64]:
-    rows = [store.row(s.content_hash or "", copy) for s in samples]
-    raw = []
-    spec = bundle.spec
-    grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
-    for i in range(0, len(rows), step):
-        part = slice(i, i + step)
-        inputs = stored_input(bundle, store, rows[part])
-        if metadata is not None:
-            inputs = dataclasses.replace(inputs, metadata=metadata[part])
+    raw, done = [], 0
+    for alone in stored_inputs(bundle, store, samples, copy=copy):
+        part = slice(done, done + len(alone))
+        done = part.stop
+        known = None if metadata is None else metadata[part]
+        inputs = dataclasses.replace(alone, metadata=known)
         raw.append(predict_probabilities(bundle.detector, inputs))
     return np.concatenate(raw)
 
@@ -322,79 +358,3 @@ def _without_intervals(
         ),
         figures={name: Figure(v if np.isfinite(v) else None) for name, v in shown.items()},
     )
-
-
-def manifest_facts(
-    samples: list[Sample], unreadable: list[Sample], metadata: MetadataBatch | None
-) -> dict[str, Any]:
-    """What is to be said of the rows that are judged."""
-    facts = {
-        "images": len(samples),
-        "with road work": sum(s.label == 1 for s in samples),
-        "groups": len({s.group for s in samples if s.group is not None}),
-        "without a group": sum(s.group is None for s in samples),
-        "with a position": sum(s.latitude is not None for s in samples),
-        "splits": dict(Counter(str(s.split) for s in samples)),
-        "sources": dict(Counter(str(s.source) for s in samples).most_common(20)),
-        "unreadable, left out": len(unreadable),
-    }
-    if metadata is not None:
-        facts["with metadata that the model takes"] = int(metadata.known().sum())
-    return facts
-
-
-def _model_facts(bundle: Bundle) -> dict[str, Any]:
-    spec, metadata = bundle.spec, bundle.detector.config.metadata
-    calibration = bundle.metadata_calibration
-    facts = {
-        "backbone": spec.backbone,
-        "backbone weights": spec.weight_hash,
-        "pooling": spec.pooling,
-        "views": spec.layout.told(),
-        "feature key": spec.key(),
-        "engine": "torch",  # of stored features, and of what judges them
-        "precision": spec.precision,
-        "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
-        "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
-        "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
-        "slope of the calibration": bundle.calibration.slope,
-        "holds for a share of road work of": bundle.calibration.share,
-        "provenance": dict(bundle.provenance),
-    }
-    if metadata is not None and calibration is not None:
-        facts["metadata fields"] = list(metadata.fields)
-        facts["metadata fed although they leak"] = list(metadata.allow_leaking)
-        facts["with metadata, threshold mapped onto 0.5"] = float(expit(calibration.cut))
-        facts["with metadata, slope of the calibration"] = calibration.slope
-    return facts
-
-
-def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
-    warnings = []
-    seen = sum(s.content_hash in bundle.training_images for s in samples)
-    if seen:
-        warnings.append(
-            f"{seen} of {len(samples)} images were in training or validation: these figures say "
-            "nothing about new images."
-        )
-    shared = {s.group for s in samples if s.group is not None} & bundle.training_groups
-    if shared:
-        warnings.append(
-            f"{len(shared)} groups were also in training, {min(shared)} among them: frames of one "
-            "sequence look alike, so these figures are too good."
-        )
-    positives = sum(s.label == 1 for s in samples)
-    if min(positives, len(samples) - positives) < 10:
-        warnings.append(
-            f"Only {positives} images with road work and {len(samples) - positives} without: "
-            "the intervals are wide, and they count more than the figures."
-        )
-    if bundle.provenance.get("threshold", {}).get("guarded"):
-        warnings.append(f"Threshold: {bundle.provenance['threshold']['reason']}.")
-    threshold = bundle.provenance.get("metadata_threshold") or {}
-    if threshold.get("guarded"):
-        warnings.append(f"Threshold of scores with metadata: {threshold['reason']}.")
-    warnings += bundle.provenance.get("warnings", [])
-    if unreadable:
-        warnings.append(f"{counted(len(unreadable), 'image')} could not be read: left out.")
-    return warnings

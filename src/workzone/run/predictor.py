@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from workzone.decide.description import Description
-from workzone.engine.program import Program
+from workzone.decide.unsure import UnsureName
+from workzone.engine.program import Answer, Program
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import sample_from, says_anything
@@ -40,17 +41,18 @@ class Predictor:
     >>> import workzone
     >>> model = workzone.load("my-model")
     >>> prediction = model.predict("street.jpg")[0]
-    >>> prediction.decision in ("roadwork", "none") and 0 <= prediction.probability <= 1
+    >>> prediction.decision in ("roadwork", "none", "unsure") and 0 <= prediction.probability <= 1
     True
     """
 
-    def __init__(self, program: Program | None = None) -> None:
-        """Hold a program; None: that of `DEFAULT_MODEL`.
+    def __init__(self, program: Program | None = None, *, unsure: str = "off") -> None:
+        """Hold a program; None: that of `DEFAULT_MODEL`. Of ``unsure`` see :func:`load`.
 
         Raises:
             BundleError: no model comes with this copy of workzone.
+            UsageError: an unknown ``unsure``.
         """
-        self._pipeline = Pipeline(program or open_program(None))
+        self._pipeline = Pipeline(program or open_program(None), unsure=unsure)
         self._warned = False
 
     @property
@@ -59,13 +61,18 @@ class Predictor:
         return self._pipeline.program
 
     @property
+    def unsure(self) -> UnsureName:
+        """What is made of reasons for doubt."""
+        return self._pipeline.unsure
+
+    @property
     def description(self) -> Description:
         """The model but for its weights."""
         return self.program.description
 
     def described(self, description: Description) -> Predictor:
         """The same weights under another description: another share, view size, or looks."""
-        return Predictor(Program(description, self.program.engine))
+        return Predictor(Program(description, self.program.engine), unsure=self.unsure)
 
     @property
     def engine(self) -> str:
@@ -78,9 +85,10 @@ class Predictor:
         return self.program.engine.precision
 
     def identity(self) -> str:
-        """Changes with anything that changes a probability, engine and precision among it."""
+        """Changes with anything that changes an answer, engine and precision among it."""
         engine = self.program.engine
-        return f"{self.description.identity()} {engine.name} {engine.precision}"
+        doubts = "" if self.unsure == "off" else f" unsure {self.unsure}"
+        return f"{self.description.identity()} {engine.name} {engine.precision}{doubts}"
 
     @property
     def takes_metadata(self) -> bool:
@@ -170,6 +178,13 @@ class Predictor:
             else:
                 yield name, result
 
+    def answers(
+        self, inputs: Iterable[tuple[str, T]], load: Callable[[T], Encoded]
+    ) -> Iterator[Answer | ImageError]:
+        """All that the model says of the images of a stream, in order; see :meth:`score`."""
+        for _, result in self._pipeline.run(inputs, load):
+            yield result.answer if isinstance(result, Result) else result
+
     def explain(
         self, image: ImageLike, metadata: Mapping[str, Any] | None = None
     ) -> tuple[Prediction, Image.Image]:
@@ -219,7 +234,7 @@ class Predictor:
         Raises:
             UsageError: the model has no mask head.
         """
-        pipeline = Pipeline(self.program, masks=True)
+        pipeline = Pipeline(self.program, masks=True, unsure=self.unsure)
         for name, result in pipeline.run(inputs, load, sample_of=sample_of):
             yield name, outlined(result) if isinstance(result, Result) else result
 
@@ -231,6 +246,7 @@ def load(
     precision: str | None = None,
     weights: str | Path | None = None,
     device: str = "cpu",
+    unsure: str = "off",
 ) -> Predictor:
     """Load a model.
 
@@ -244,14 +260,19 @@ def load(
             openvino runs an exported program that passed its gate so, where both can be had.
         weights: of a bundle's backbone, where it is not the embedded one and not to be downloaded.
         device: such as ``cpu`` or ``cuda`` of torch; ``cpu``, ``cuda`` or ``tensorrt`` of onnx.
+        unsure: what is made of reasons for doubt, which a prediction's ``reason`` names (a picture
+            that shows too little, one unlike all that the model learned from, both answers being
+            likely): ``warn`` tells them, ``abstain`` has the decision be ``unsure`` as well,
+            ``off`` looks for none.
 
     Raises:
         BundleError: no model there, a damaged one, or one of another backbone's weights.
         BackboneError: the backbone's weights cannot be had.
         MissingExtraError: the engine is not installed, or what the precision needs.
-        UsageError: no such device, engine or precision, or they do not fit the folder.
+        UsageError: no such device, engine, precision or ``unsure``, or they do not fit the folder.
     """
     folder = None if path is None else Path(path)
     return Predictor(
-        open_program(folder, engine=engine, precision=precision, weights=weights, device=device)
+        open_program(folder, engine=engine, precision=precision, weights=weights, device=device),
+        unsure=unsure,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from workzone.decide.calibration import Calibration, apply_where_known, fit_calibration
+from workzone.decide.conformal import ConformalSets, fit_conformal
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
 from workzone.model.base import AnyDetector
@@ -35,6 +36,7 @@ class Fit:
     epochs: int  # of the final training, after which what decides was kept
     validation_rows: Rows  # rows that were in a validation fold, once each
     validation_probabilities: Scores  # calibrated, image only, by models that never saw the rows
+    conformal: ConformalSets | None = None  # None: too few rows
     metadata_calibration: Calibration | None = None  # where the detector takes metadata
     metadata_threshold: Threshold | None = None  # likewise
     metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
@@ -125,6 +127,7 @@ def fit(
     labels = examples.labels[rows].numpy()
     raw = np.concatenate([part.image_only for part in judged])
     calibration, threshold = fit_calibration(labels, raw, choose_cut=config.choose_cut)
+    conformal = fit_conformal(labels, raw)
     probabilities = calibration.apply(raw)
     metadata_calibration = metadata_threshold = metadata_probabilities = None
     if detector.config.metadata is not None:
@@ -144,6 +147,7 @@ def fit(
         epochs=next(iter(endings.values())).epochs,
         validation_rows=rows,
         validation_probabilities=probabilities,
+        conformal=conformal,
         metadata_calibration=metadata_calibration,
         metadata_threshold=metadata_threshold,
         metadata_probabilities=metadata_probabilities,
