@@ -33,6 +33,7 @@ from workzone.decide.bundle_json import (
     training_json,
 )
 from workzone.decide.description import Description
+from workzone.decide.ensemble import MEMBERS, is_ensemble
 from workzone.errors import BundleError
 from workzone.files import replacing_folder, write_text, writing
 from workzone.model.base import AnyDetector
@@ -140,6 +141,11 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(
             f"{folder} is an exported program, which only predicts: name the bundle that it was "
             "made from"
+        )
+    if is_ensemble(folder):
+        raise BundleError(
+            f"{folder} is an ensemble: where one bundle is wanted, name one of its members, such "
+            f"as {folder / MEMBERS / 'NAME'}"
         )
     missing = [name for name in _NAMES if not (folder / name).is_file()]
     if missing:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
-from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
+from workzone.decide.ensemble import Ensemble
 from workzone.decide.log_odds import expit
+from workzone.decide.models import Model, bundles_of, leading_bundle
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
@@ -37,6 +38,7 @@ from workzone.report.metrics import (
     summarise,
     summarise_by,
 )
+from workzone.run.ensembles import store_of
 from workzone.run.mistakes import stored_input, worst
 from workzone.train.feed.examples import images_at_once
 from workzone.train.judging import predict_probabilities
@@ -82,7 +84,7 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: Model,
     manifest: Manifest,
     store: FeatureStore,
     *,
@@ -119,7 +121,7 @@ def evaluate(
             f"({len(manifest)} rows, {len(unreadable)} of them labelled but unreadable); "
             "give the manifest labels"
         )
-    config = bundle.detector.config.metadata
+    config = bundle.metadata
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
@@ -152,7 +154,7 @@ def evaluate(
 
 
 def judged_report(
-    bundle: Bundle,
+    bundle: Model,
     manifest: Manifest,
     store: FeatureStore,
     metrics: Metrics,
@@ -194,12 +196,12 @@ def judged_report(
         manifest_facts=manifest_facts,
         model_facts=_model_facts(bundle),
         warnings=warnings,
-        mistakes=worst(bundle, manifest, samples, labels, probabilities, store),
+        mistakes=worst(leading_bundle(bundle), manifest, samples, labels, probabilities, store),
     )
 
 
 def image_only_probabilities(
-    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample]
+    bundle: Model, store: FeatureStore, samples: Sequence[Sample]
 ) -> npt.NDArray[np.float64]:
     """Calibrated probabilities ``[B]`` of samples whose features are stored, from images alone."""
     return bundle.calibration.apply(_raw(bundle, store, samples))
@@ -210,7 +212,7 @@ def in_store(store: FeatureStore, samples: Iterable[Sample]) -> list[Sample]:
     return [s for s in samples if (s.content_hash or "", 0) in store.rows]
 
 
-def with_estimated_share(bundle: Bundle, store: FeatureStore, readable: Sequence[Sample]) -> Bundle:
+def with_estimated_share(bundle: Model, store: FeatureStore, readable: Sequence[Sample]) -> Model:
     """The bundle for the share of road work that images speak for; labels are not looked at.
 
     Raises:
@@ -223,7 +225,7 @@ def with_estimated_share(bundle: Bundle, store: FeatureStore, readable: Sequence
 
 
 def _raw(
-    bundle: Bundle,
+    bundle: Model,
     store: FeatureStore,
     samples: Sequence[Sample],
     metadata: MetadataBatch | None = None,
@@ -238,12 +240,15 @@ def _raw(
 
 
 def _raw_of_copy(
-    bundle: Bundle,
+    bundle: Model,
     store: FeatureStore,
     samples: Sequence[Sample],
     metadata: MetadataBatch | None,
     copy: int,
 ) -> npt.NDArray[np.float64]:
+    if isinstance(bundle, Ensemble):
+        members = member_probabilities(bundle, store, samples, copy)
+        return bundle.mixture.apply(members)
     rows = [store.row(s.content_hash or "", copy) for s in samples]
     raw = []
     spec = bundle.spec
@@ -256,6 +261,28 @@ def _raw_of_copy(
             inputs = dataclasses.replace(inputs, metadata=metadata[part])
         raw.append(predict_probabilities(bundle.detector, inputs))
     return np.concatenate(raw)
+
+
+def member_probabilities(
+    ensemble: Ensemble, store: FeatureStore, samples: Sequence[Sample], copy: int = 0
+) -> npt.NDArray[np.float64]:
+    """Calibrated probabilities ``[B, M]`` of an ensemble's members, from stored features.
+
+    Args:
+        ensemble: of bundles.
+        store: from :func:`workzone.run.ensembles.extract_for`.
+        samples: ``B`` of its images.
+        copy: which look; 0: the image itself.
+    """
+    return np.stack(
+        [
+            member.calibration.apply(
+                _raw_of_copy(member, store_of(store, member), samples, None, copy)
+            )
+            for member in bundles_of(ensemble)
+        ],
+        axis=-1,
+    )
 
 
 def _slices(
@@ -343,8 +370,8 @@ def manifest_facts(
     return facts
 
 
-def _model_facts(bundle: Bundle) -> dict[str, Any]:
-    spec, metadata = bundle.spec, bundle.detector.config.metadata
+def _model_facts(bundle: Model) -> dict[str, Any]:
+    spec, metadata = bundle.spec, bundle.metadata
     calibration = bundle.metadata_calibration
     facts = {
         "backbone": spec.backbone,
@@ -355,12 +382,19 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
         "engine": "torch",  # of stored features, and of what judges them
         "precision": spec.precision,
         "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
-        "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
+        "trainable parameters": sum(
+            p.numel() for one in bundles_of(bundle) for p in one.detector.parameters()
+        ),
         "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
         "slope of the calibration": bundle.calibration.slope,
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }
+    if isinstance(bundle, Ensemble):
+        facts["members"] = {
+            member.name: round(weight, 4)
+            for member, weight in zip(bundle.members, bundle.mixture.weights, strict=True)
+        }
     if metadata is not None and calibration is not None:
         facts["metadata fields"] = list(metadata.fields)
         facts["metadata fed although they leak"] = list(metadata.allow_leaking)
@@ -369,7 +403,7 @@ def _model_facts(bundle: Bundle) -> dict[str, Any]:
     return facts
 
 
-def _warnings(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
+def _warnings(bundle: Model, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
     warnings = []
     seen = sum(s.content_hash in bundle.training_images for s in samples)
     if seen:

@@ -47,7 +47,7 @@ class _Prepared:
 
     name: str
     file: Encoded
-    looks: Sequence[Views]  # of the image, then of its copies
+    looks: Sequence[Sequence[Views]]  # of the image, then of its copies; each in every layout
     sample: Sample | None  # what is known of it
 
 
@@ -107,17 +107,21 @@ class Pipeline:
             for (name, _), result in results:
                 yield name, result
 
-    def _views(self, file: Encoded) -> list[Views]:
-        """The views of the image, and of its copies where the model looks at some.
+    def _views(self, file: Encoded) -> list[list[Views]]:
+        """The views of the image, and of its copies where the model looks at some, by layout.
 
         Copies are those that a feature store holds of the same image.
         """
-        spec = self.program.description.spec
+        layouts = self.program.layouts
         if self._looks == 1:
-            return [preprocess(file.data, spec.layout, name=file.name)]
+            return [[preprocess(file.data, layout, name=file.name) for layout in layouts]]
         sample = Sample(file.name, ImageRef(file.name), content_hash=content_hash(file.data))
+        recipe = self.program.description.spec.augmentation
         return [
-            sample_views(sample, file.data, spec.layout, augmentation=spec.augmentation, copy=copy)
+            [
+                sample_views(sample, file.data, layout, augmentation=recipe, copy=copy)
+                for layout in layouts
+            ]
             for copy in range(self._looks)
         ]
 
@@ -131,7 +135,10 @@ class Pipeline:
         for image in images:
             with self._encoding:
                 metadata = self._encoder.encode(image.sample)
-            batch += [Seen(views.pixels, views.boxes, metadata) for views in image.looks]
+            batch += [
+                Seen(views.pixels, views.boxes, metadata, tuple(others))
+                for views, *others in image.looks
+            ]
         try:
             answers = self.program.run(batch)
         except BundleError as error:

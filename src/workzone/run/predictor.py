@@ -65,7 +65,7 @@ class Predictor:
 
     def described(self, description: Description) -> Predictor:
         """The same weights under another description: another share, view size, or looks."""
-        return Predictor(Program(description, self.program.engine))
+        return Predictor(self.program.described(description))
 
     def identity(self) -> str:
         """Changes with anything that changes a probability, engine and precision among it."""
