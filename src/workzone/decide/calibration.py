@@ -63,12 +63,13 @@ class Calibration:
 
     def curve(self, log_odds: npt.ArrayLike) -> Doubles:
         """Log-odds after calibration, but for a constant, of those before; rises."""
-        x = np.asarray(log_odds, np.float64)
+        x: Doubles = np.asarray(log_odds, np.float64)
         if self.straight:
-            return self.slope * x
+            return np.asarray(self.slope * x)
         x = np.clip(x, -_FURTHEST, _FURTHEST)
         if self.slope_of_none is not None:
-            return self.slope * log_expit(x) - self.slope_of_none * log_expit(-x)
+            curved: Doubles = self.slope * log_expit(x) - self.slope_of_none * log_expit(-x)
+            return curved
         before, after = np.array(self.knots).T
         inside: Doubles = np.interp(x, before, after)
         beyond = np.minimum(x - before[0], 0) + np.maximum(x - before[-1], 0)
