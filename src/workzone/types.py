@@ -35,7 +35,7 @@ OBJECT_CLASSES = ("cone", "barrier", "sign", "worker", "vehicle", "equipment")
 
 Box = tuple[float, float, float, float]
 InputsName = Literal["image", "image+metadata"]
-DecisionName = Literal["roadwork", "none"]
+DecisionName = Literal["roadwork", "none", "unsure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +133,5 @@ class Prediction:
     inputs: InputsName  # what the model looked at
     engine: str  # onnx, openvino or torch
     precision: str  # that the engine computed in
+    reason: str = ""  # for doubt, in words; "": none was found, or none was looked for
+    unlike: float | None = None  # how unlike training: 0 as usual, above 1 too far; None: not told

@@ -45,6 +45,14 @@ class AugmentChoice(enum.StrEnum):
     VARIED = "varied"
 
 
+class UnsureChoice(enum.StrEnum):
+    """What is made of reasons for doubt."""
+
+    OFF = "off"
+    WARN = "warn"
+    ABSTAIN = "abstain"
+
+
 DEFAULT_BACKBONE = "lite0"
 
 ManifestArgument = Annotated[
@@ -102,6 +110,13 @@ TestTimeOption = Annotated[
         metavar="COPIES",
         help="Predict on so many augmented copies too and average the surest half; 0: not at all "
         "(default: as the model was trained to).",
+    ),
+]
+UnsureOption = Annotated[
+    UnsureChoice,
+    typer.Option(
+        help="What is made of reasons for doubt, as of a picture that is unlike all that the model "
+        "learned from: off looks for none, warn tells them, abstain decides `unsure`."
     ),
 ]
 ViewSizeOption = Annotated[
@@ -269,3 +284,10 @@ def say_share(share: float, images: int) -> None:
 def store_folder(store: Path | None, manifest: Path) -> Path:
     """Where feature stores lie: beside the manifest, if nothing else is said."""
     return store or manifest.parent / "features"
+
+
+def say_doubts(description: Description, unsure: UnsureChoice) -> None:
+    """Say of a model that is asked for doubts that it has no statistics to tell one by."""
+    note = description.doubt_note() if unsure != UnsureChoice.OFF else ""
+    if note:
+        err.print(note, style="yellow", markup=False, soft_wrap=True)

@@ -21,8 +21,11 @@ from workzone.cli.options import (
     ModelOption,
     ShareOption,
     TestTimeOption,
+    UnsureChoice,
+    UnsureOption,
     ViewSizeOption,
     WeightsOption,
+    say_doubts,
     say_share,
     say_shipped,
     with_share,
@@ -48,6 +51,7 @@ EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
     "workzone predict dashcam/ --share auto -o scores.parquet",
+    "workzone predict dashcam/ --unsure abstain -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
     "workzone predict manifest.parquet --model model --image-only -o scores.csv",
 )
@@ -82,6 +86,7 @@ def predict(
     tta: TestTimeOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
+    unsure: UnsureOption = UnsureChoice.OFF,
     engine: EngineOption = None,
     precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
@@ -121,7 +126,15 @@ def predict(
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
     say_shipped(model)
-    predictor = load(model, engine=engine, precision=precision, weights=weights, device=device)
+    predictor = load(
+        model,
+        engine=engine,
+        precision=precision,
+        weights=weights,
+        device=device,
+        unsure=unsure.value,
+    )
+    say_doubts(predictor.description, unsure)
     description = predictor.description.with_test_time(tta).with_view_size(size)
     predictor = predictor.described(with_share(description, share))
     auto = share == AUTO_SHARE
@@ -161,12 +174,15 @@ def _write(
     if as_json:
         typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
     else:
+        undecided = f", {summary.unsure:,} undecided" if summary.unsure else ""
         out.print(
             f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
-            f"{summary.roadwork:,} with road work: {summary.output}",
+            f"{summary.roadwork:,} with road work{undecided}: {summary.output}",
             markup=False,
             soft_wrap=True,
         )
+        for reason, count in summary.doubts.items():
+            err.print(f"- in doubt, {count:,}: {reason}", markup=False, soft_wrap=True)
     if summary.quarantined:
         lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
         lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]

@@ -18,6 +18,8 @@ _NAME = 24
 """Columns that a name should have; other columns go first."""
 _LEAST = 8
 
+_SHOWN = {"roadwork": "yes", "none": "no", "unsure": "unsure"}
+
 
 def table_of(
     results: Sequence[tuple[str, Prediction]], *, width: int | None, takes_metadata: bool = False
@@ -30,23 +32,25 @@ def table_of(
         takes_metadata: add what the model looked at.
     """
     columns = {
-        "road work": ["yes" if p.decision == "roadwork" else "no" for _, p in results],
+        "road work": [_SHOWN[p.decision] for _, p in results],
         "probability": [shown_probability(p.probability, digits=3) for _, p in results],
         "strongest": [where(p.box) for _, p in results],
     }
+    if any(p.reason for _, p in results):
+        columns["in doubt"] = [p.reason for _, p in results]
     if takes_metadata:
         columns["inputs"] = [p.inputs for _, p in results]
     names = [printable(name) for name, _ in results]
     room = max(map(cell_len, names))
     if width is not None:
-        for column in ("strongest", "inputs"):
+        for column in ("strongest", "inputs", "in doubt"):
             if width - _taken(columns) < min(room, _NAME):
                 columns.pop(column, None)
         room = max(_LEAST, width - _taken(columns))
     table = Table()
     for heading in (*columns, "image"):
         table.add_column(heading, no_wrap=True)
-    styles = {"yes": "bold red"}
+    styles = {"yes": "bold red", "unsure": "yellow"}
     for cells, name in zip(zip(*columns.values(), strict=True), names, strict=True):
         texts = [Text(cell, style=styles.get(cell, "")) for cell in cells]
         table.add_row(*texts, Text(shortened(name, room)))

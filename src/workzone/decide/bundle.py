@@ -5,6 +5,7 @@
     bundle.json           configuration, feature spec, text model, calibrations, provenance
     detector.safetensors  the detector's weights
     backbone.safetensors  the backbone's weights that were learned, of training from pixels alone
+    familiarity.npz       how like them an image is, of bundles that know
     training.json         content hashes and groups of the images it learned from
     NOTICE.txt            licences of the parts
 
@@ -34,6 +35,7 @@ from workzone.decide.bundle_json import (
 )
 from workzone.decide.description import Description
 from workzone.decide.ensemble import MEMBERS, is_ensemble
+from workzone.decide.familiarity import write_familiarity
 from workzone.errors import BundleError
 from workzone.files import replacing_folder, write_text, writing
 from workzone.model.base import AnyDetector
@@ -110,6 +112,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
                 path.write_bytes(learned)
         with writing(aside / "training.json") as path:
             path.write_bytes(training)
+        write_familiarity(bundle.familiarity, aside)
         write_text(aside / "NOTICE.txt", notice(bundle, backbone=where))
         write_text(aside / "bundle.json", json.dumps(description, indent=2, allow_nan=False) + "\n")
 

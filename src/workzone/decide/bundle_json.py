@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 from workzone.backbones.names import VARIANTS
 from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
+from workzone.decide.conformal import ConformalSets
 from workzone.decide.description import Description
+from workzone.decide.familiarity import familiarity_json, read_familiarity
 from workzone.decide.test_time import TestTimeConfig
 from workzone.decide.threshold import HALF
 from workzone.errors import BundleError, nearest
@@ -52,6 +54,8 @@ def describe(description: Description) -> dict[str, Any]:
         "calibration": plain(description.calibration),
         "metadata_calibration": plain(description.metadata_calibration),
         "test_time": plain(description.test_time),
+        "familiarity": familiarity_json(description.familiarity),
+        "conformal": plain(description.conformal),
         "backbone_licence": description.backbone_licence,
         "provenance": dict(description.provenance),
     }
@@ -228,6 +232,8 @@ def parse_description(
         "training_groups": frozenset(seen["groups"]),
         "metadata_calibration": _read_calibration(held, "metadata_calibration"),
         "text_model": _read_part(TextSpec, held, "text_model"),
-        # Bundles made before it was there have none.
+        # Bundles made before these were there have none.
         "test_time": _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time"),
+        "familiarity": read_familiarity(folder, held.get("familiarity")),
+        "conformal": _read_part(ConformalSets, {"conformal": None, **held}, "conformal"),
     }

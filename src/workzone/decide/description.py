@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workzone.decide.calibration import Calibration
+from workzone.decide.conformal import ConformalSets
+from workzone.decide.familiarity import Familiarity
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError
 from workzone.features.spec import FeatureSpec
@@ -39,6 +41,8 @@ class Description:
     metadata_calibration: Calibration | None = None  # of probabilities given with metadata
     text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
     test_time: TestTimeConfig | None = None  # several looks at an image; None: one
+    familiarity: Familiarity | None = None  # with what it learned from; None: not known
+    conformal: ConformalSets | None = None  # of the image alone; None: not known
 
     def __post_init__(self) -> None:
         metadata = self.config.metadata
@@ -69,6 +73,16 @@ class Description:
     def metadata(self) -> MetadataConfig | None:
         """What the detector takes beside the image; None: nothing."""
         return self.config.metadata
+
+    def doubt_note(self) -> str:
+        """What an asker for doubts is to be told of a model that knows too little; "": nothing."""
+        if self.familiarity is not None:
+            return ""
+        return (
+            "this model has no statistics of what it learned from, so it cannot tell an image that "
+            "is unlike all of it; pictures that show too little are found all the same. Add them: "
+            "workzone models familiarise BUNDLE --data MANIFEST"
+        )
 
     @property
     def views_read(self) -> int:

@@ -2,7 +2,7 @@
 
 ::
 
-    bundle.json          as of its leading member, with "ensemble": members, weights, calibration
+    bundle.json          as of its leading member (familiarity.npz too), with "ensemble": members, weights, calibration
     members/NAME/...     each member, a bundle or an exported program
     training.json        content hashes and groups of the images that any member learned from
     NOTICE.txt           licences of the parts
@@ -33,6 +33,7 @@ from workzone.decide.bundle_json import (
 )
 from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
+from workzone.decide.familiarity import write_familiarity
 from workzone.decide.mixture import Mixture
 from workzone.errors import BundleError, UsageError
 from workzone.files import replacing_folder, write_text, writing
@@ -165,6 +166,7 @@ def make_ensemble(
     return Ensemble(
         spec=lead.spec,
         calibration=calibration,
+        familiarity=lead.familiarity,
         backbone_licence="; ".join(dict.fromkeys(model.backbone_licence for model in each)),
         provenance=provenance,
         training_images=frozenset(chain(*(model.training_images for model in each))),
@@ -223,6 +225,7 @@ def write_ensemble(
             write_member(member, aside / MEMBERS / member.name)
         with writing(aside / "training.json") as path:
             path.write_bytes(training)
+        write_familiarity(ensemble.familiarity, aside)
         where = f"those of its members in {MEMBERS}/, each with its own notice"
         write_text(aside / "NOTICE.txt", notice(ensemble, backbone=where))
         text = json.dumps(held | dict(more or {}), indent=2, allow_nan=False)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.decide.bundle_json import is_program, notice, training_json
+from workzone.decide.familiarity import write_familiarity
 from workzone.engine.choose import check_choice, make_engine
 from workzone.engine.folder import GRAPH_FILES, file_hash, program_json
 from workzone.engine.gate import GateError, GateImage, GateReport, compare, differences
@@ -99,6 +100,7 @@ def export(
             )
         with writing(aside / "training.json") as path:
             path.write_bytes(training_json(bundle))
+        write_familiarity(bundle.familiarity, aside)
         write_text(aside / "NOTICE.txt", notice(bundle, backbone="in the graphs of this folder"))
         faster = _faster(bundle, files, engine, precision, reference, images)
         held = program_json(

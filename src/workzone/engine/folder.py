@@ -6,6 +6,7 @@
     reader.onnx     the graphs (of OpenVINO: .xml with .bin beside it; of torch: .pt2)
     chooser.onnx
     judge.onnx
+    familiarity.npz how like those an image is, of models that know
     training.json   content hashes and groups of the images that the model learned from
     NOTICE.txt      licences of the parts
 """

@@ -245,6 +245,11 @@ class Program:
         part = reading.of(rows)
         outputs = self._judge_scales(self._judged(images, part, rows))
         calibration = self.calibration(with_metadata)
+        if not np.isfinite(outputs.get("penultimate", np.nan)).all():
+            raise BundleError(
+                "the model gave no penultimate vector, or one with a value that is not a finite "
+                "number; its weights are damaged: export or train again"
+            )
         logits = outputs["logits"].astype(np.float64)
         raw = 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
         if not np.isfinite(raw).all():  # a broken model must never answer NaN

@@ -62,6 +62,13 @@ class AnyDetector(nn.Module, ABC):
             TrainingError: one class only, or a number that is not finite.
         """
 
+    @abstractmethod
+    def penultimate(self, given: DetectorInput) -> torch.Tensor:
+        """What the last layer sees ``[B, D']``, without gradient; see :meth:`run`.
+
+        Of a dense detector, the mean of the cells that decide. Programs give the same.
+        """
+
     def rates(self) -> Mapping[str, float]:
         """Learning rates of weights by name, as shares of the whole, which all others have."""
         return {}

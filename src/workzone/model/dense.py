@@ -71,6 +71,12 @@ class DenseDetector(AnyDetector):
             half_cells=cells[1] if len(cells) > 1 else None,
         )
 
+    def penultimate(self, given: DetectorInput) -> torch.Tensor:
+        """See `CellHead.penultimate`."""
+        grid, grid_size = _grid(given)
+        views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
+        return self.cells.penultimate(views, grid_size, given.boxes)
+
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """All of them."""
         return given

@@ -78,6 +78,13 @@ class Detector(AnyDetector):
         """Classify; see :meth:`forward`."""
         return cast(DetectorOutput, self(**vars(given)))
 
+    @torch.no_grad()
+    def penultimate(self, given: DetectorInput) -> torch.Tensor:
+        """What the last layer sees; see :meth:`run`."""
+        vectors = self.run(given).penultimate
+        assert vectors is not None
+        return vectors
+
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """Leave the views that the glance tells to read; all, where there is no glance.
 

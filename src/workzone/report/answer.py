@@ -28,6 +28,10 @@ def sentence(name: str, prediction: Prediction, *, takes_metadata: bool = False)
     ]
     if prediction.decision == "roadwork":
         parts.append(f"strongest {where(prediction.box)}")
+    if prediction.reason:
+        parts.append(
+            f"{'' if prediction.decision == 'unsure' else 'in doubt: '}{prediction.reason}"
+        )
     if takes_metadata:
         both = prediction.inputs == "image+metadata"
         parts.append(f"from the image {'and its metadata' if both else 'alone'}")
@@ -35,8 +39,9 @@ def sentence(name: str, prediction: Prediction, *, takes_metadata: bool = False)
 
 
 def decision(prediction: Prediction) -> str:
-    """``road work`` or ``no road work``."""
-    return "road work" if prediction.decision == "roadwork" else "no road work"
+    """``road work``, ``no road work`` or ``unsure``."""
+    words = {"roadwork": "road work", "none": "no road work", "unsure": "unsure"}
+    return words[prediction.decision]
 
 
 def shown_probability(value: float, digits: int = 2) -> str:

@@ -14,14 +14,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
-from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, hold, writing
 from workzone.parallel import in_batches
@@ -49,6 +48,8 @@ _COLUMNS = {
     "inputs": "string",
     "engine": "string",
     "precision": "string",
+    "reason": "string",
+    "unlike": "float64",
     "x0": "float64",
     "y0": "float64",
     "x1": "float64",
@@ -71,6 +72,8 @@ class BulkSummary:
     ignored: int  # files that were passed over
     passed_over: dict[str, int]  # the same by kind: a suffix such as .mp4, or a few words
     share: float | None = None  # of road work, as estimated; None: not asked for
+    unsure: int = 0  # images on which it was not decided, of those scored
+    doubts: dict[str, int] = field(default_factory=dict)  # reasons for doubt, and of how many
 
 
 def output_kind(output: Path) -> OutputKind:
@@ -149,6 +152,7 @@ def predict_many(
         "model": predictor.identity(),
         "engine": predictor.program.engine.name,
         "precision": predictor.program.engine.precision,
+        "unsure": predictor.unsure,
         "source": "\n".join(sources.sources),
         "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }
@@ -167,7 +171,9 @@ def predict_many(
             return (r for r in _records(journal) if _id(r) in wanted)
 
         entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
-        good = [r["probability"] for r in records() if "bad" not in r]
+        judged = [(r["probability"], r["decision"]) for r in records() if "bad" not in r]
+        good = [probability for probability, _ in judged]
+        doubts = Counter(r["reason"] for r in records() if r.get("reason"))
         if len(good) + len(entries) != len(found):
             raise WorkzoneError(
                 f"{journal} holds {len(good) + len(entries)} results of {len(found)} images, so it "
@@ -177,7 +183,9 @@ def predict_many(
         calibration = Calibration() if share is None else Calibration().at_share(share)
         rows = (r for r in records() if "bad" not in r)
         if share is not None:
-            rows = (r | decided(calibration, r["probability"]) for r in rows)
+            rows = (r | decided(calibration, r["probability"], r["decision"]) for r in rows)
+            judged = [(p, decided(calibration, p, d)["decision"]) for p, d in judged]
+        decisions = Counter(decision for _, decision in judged)
         write_quarantine(entries, quarantine)
         _write(rows, output, kind)
         journal.unlink()
@@ -185,13 +193,15 @@ def predict_many(
         output=output,
         quarantine=quarantine,
         scored=len(good),
-        roadwork=int((calibration.apply(good) > HALF).sum()),
+        roadwork=decisions["roadwork"],
         quarantined=len(entries),
         reasons=_frequent_reasons(entries),
         resumed=len(done),
         ignored=sources.passed_over.total,
         passed_over=dict(sources.passed_over.kinds),
         share=share,
+        unsure=decisions["unsure"],
+        doubts=dict(doubts.most_common(_TOLD_REASONS)),
     )
 
 
@@ -293,8 +303,8 @@ def _other_job(journal: Path, begun: dict[str, Any], identity: dict[str, str]) -
             f"and --precision, {anew}"
         )
     return (
-        f"{journal} is left from another model or source, or from another choice of --image-only "
-        f"or --share; {anew}"
+        f"{journal} is left from another model or source, or from another choice of "
+        f"--image-only, --unsure or --share; {anew}"
     )
 
 

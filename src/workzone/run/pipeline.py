@@ -15,8 +15,9 @@ from typing import TypeVar
 import numpy as np
 
 from workzone.data.images import content_hash
+from workzone.data.quality import IN_WORDS, FaultName, fault
 from workzone.decide.test_time import confident_mean
-from workzone.decide.threshold import decision_of
+from workzone.decide.unsure import UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import BundleError, ImageError
 from workzone.parallel import judged_ahead
@@ -48,14 +49,25 @@ class _Prepared:
     name: str
     file: Encoded
     looks: Sequence[Sequence[Views]]  # of the image, then of its copies; each in every layout
+    fault: FaultName | None  # that keeps it from being judged, where that was looked for
     sample: Sample | None  # what is known of it
 
 
 class Pipeline:
     """A program with what stands before and behind it."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, unsure: str = "off") -> None:
+        """Hold a program.
+
+        Args:
+            program: the model.
+            unsure: of `UnsureName`: what is made of reasons for doubt; off looks for none.
+
+        Raises:
+            UsageError: another word.
+        """
         self.program = program
+        self.unsure: UnsureName = check_unsure(unsure)
         self._encoder = SampleEncoder(program.description)
         self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
@@ -90,7 +102,9 @@ class Pipeline:
             name, source = item
             file = load(source)
             looks = self._views(file)
-            return _Prepared(name, file, looks, None if sample_of is None else sample_of(source))
+            found = None if self.unsure == "off" else self._fault(looks[0][0])
+            sample = None if sample_of is None else sample_of(source)
+            return _Prepared(name, file, looks, found, sample)
 
         engine = self.program.engine
         views = self._looks * self.program.description.views_read
@@ -125,6 +139,23 @@ class Pipeline:
             for copy in range(self._looks)
         ]
 
+    def _fault(self, views: Views) -> FaultName | None:
+        """What is wrong with an image, as its whole view shows it; None: nothing, or no such view.
+
+        The padding of a whole view is no part of the image.
+        """
+        if not self.program.description.spec.layout.global_view:
+            return None
+        pixels, (x0, y0, x1, y1) = views.pixels[0], views.boxes[0].tolist()
+        rows, columns = (
+            slice(
+                round(size * max(0.0, -low / (high - low))),
+                round(size * min(1.0, (1 - low) / (high - low))),
+            )
+            for size, low, high in ((pixels.shape[1], y0, y1), (pixels.shape[2], x0, x1))
+        )
+        return fault(pixels[:, rows, columns])
+
     def _judge(self, images: Sequence[_Prepared]) -> list[Result]:
         """Results of a batch, in order.
 
@@ -148,29 +179,54 @@ class Pipeline:
         results = []
         for number, image in enumerate(images):
             looks = answers[number * self._looks : (number + 1) * self._looks]
-            results.append(Result(self._prediction(image.name, looks), looks[0], image.file))
+            results.append(Result(self._prediction(image, looks), looks[0], image.file))
         return results
 
-    def _prediction(self, name: str, looks: Sequence[Answer]) -> Prediction:
+    def _prediction(self, image: _Prepared, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine
-        probability = self._probability(looks)
+        raw = self._raw(looks)
+        probability = float(self.program.calibration(answer.with_metadata).apply(raw))
+        reasons, unlike = self._reasons(image, answer, raw)
         view, edges = strongest(answer)
         x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
         return Prediction(
-            id=name,
+            id=image.name,
             probability=probability,
-            decision=decision_of(probability),
+            decision=decide(probability, reasons, self.unsure),
             view=view,
             view_weight=float(answer.view_shares[view]),
             box=(x0, y0, x1, y1),
             inputs="image+metadata" if answer.with_metadata else "image",
             engine=engine.name,
             precision=engine.precision,
+            reason="; ".join(reasons),
+            unlike=unlike,
         )
 
-    def _probability(self, looks: Sequence[Answer]) -> float:
+    def _reasons(
+        self, image: _Prepared, answer: Answer, raw: float
+    ) -> tuple[list[str], float | None]:
+        """Reasons for doubt, in words, and how unlike training the image is, where that is known.
+
+        Raises:
+            BundleError: the model gave a vector that is not finite.
+        """
+        if self.unsure == "off":
+            return [], None
+        description = self.program.description
+        reasons = [] if image.fault is None else [IN_WORDS[image.fault]]
+        unlike = None
+        if description.familiarity is not None:
+            unlike = float(description.familiarity.score(answer.penultimate[None])[0])
+            reasons += [UNLIKE] if unlike > 1 else []
+        conformal = description.conformal
+        if conformal is not None and not answer.with_metadata and conformal.undecided(raw):
+            reasons.append(UNDECIDED)
+        return reasons, unlike
+
+    def _raw(self, looks: Sequence[Answer]) -> float:
+        """The probability before calibration."""
         test_time = self.program.description.test_time
         if test_time is None:
-            return looks[0].probability
-        raw = confident_mean(np.array([answer.raw for answer in looks]), test_time)
-        return float(self.program.calibration(looks[0].with_metadata).apply(raw))
+            return looks[0].raw
+        return float(confident_mean(np.array([answer.raw for answer in looks]), test_time))

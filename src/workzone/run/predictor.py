@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from workzone.decide.description import Description
+from workzone.decide.unsure import UnsureName
 from workzone.engine.program import Program
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
@@ -40,17 +41,18 @@ class Predictor:
     >>> import workzone
     >>> model = workzone.load("my-model")
     >>> prediction = model.predict("street.jpg")[0]
-    >>> prediction.decision in ("roadwork", "none") and 0 <= prediction.probability <= 1
+    >>> prediction.decision in ("roadwork", "none", "unsure") and 0 <= prediction.probability <= 1
     True
     """
 
-    def __init__(self, program: Program | None = None) -> None:
-        """Hold a program; None: that of `DEFAULT_MODEL`.
+    def __init__(self, program: Program | None = None, *, unsure: str = "off") -> None:
+        """Hold a program; None: that of `DEFAULT_MODEL`. Of ``unsure`` see :func:`load`.
 
         Raises:
             BundleError: no model comes with this copy of workzone.
+            UsageError: an unknown ``unsure``.
         """
-        self._pipeline = Pipeline(program or open_program(None))
+        self._pipeline = Pipeline(program or open_program(None), unsure=unsure)
         self._warned = False
 
     @property
@@ -59,13 +61,18 @@ class Predictor:
         return self._pipeline.program
 
     @property
+    def unsure(self) -> UnsureName:
+        """What is made of reasons for doubt."""
+        return self._pipeline.unsure
+
+    @property
     def description(self) -> Description:
         """The model but for its weights."""
         return self.program.description
 
     def described(self, description: Description) -> Predictor:
         """The same weights under another description: another share, view size, or looks."""
-        return Predictor(self.program.described(description))
+        return Predictor(self.program.described(description), unsure=self.unsure)
 
     def identity(self) -> str:
         """Changes with anything that changes a probability, engine and precision among it."""
@@ -205,6 +212,7 @@ def load(
     precision: str | None = None,
     weights: str | Path | None = None,
     device: str = "cpu",
+    unsure: str = "off",
 ) -> Predictor:
     """Load a model.
 
@@ -218,14 +226,19 @@ def load(
             openvino runs an exported program that passed its gate so, where both can be had.
         weights: of a bundle's backbone, where it is not the embedded one and not to be downloaded.
         device: such as ``cpu`` or ``cuda`` of torch; ``cpu``, ``cuda`` or ``tensorrt`` of onnx.
+        unsure: what is made of reasons for doubt, which a prediction's ``reason`` names (a picture
+            that shows too little, one unlike all that the model learned from, both answers being
+            likely): ``warn`` tells them, ``abstain`` has the decision be ``unsure`` as well,
+            ``off`` looks for none.
 
     Raises:
         BundleError: no model there, a damaged one, or one of another backbone's weights.
         BackboneError: the backbone's weights cannot be had.
         MissingExtraError: the engine is not installed, or what the precision needs.
-        UsageError: no such device, engine or precision, or they do not fit the folder.
+        UsageError: no such device, engine, precision or ``unsure``, or they do not fit the folder.
     """
     folder = None if path is None else Path(path)
     return Predictor(
-        open_program(folder, engine=engine, precision=precision, weights=weights, device=device)
+        open_program(folder, engine=engine, precision=precision, weights=weights, device=device),
+        unsure=unsure,
     )

@@ -11,6 +11,7 @@ from workzone.decide.share import estimate_share
 from workzone.decide.threshold import decision_of
 from workzone.errors import ImageError
 from workzone.run.predictor import Scored
+from workzone.types import DecisionName
 
 
 def at_estimated_share(
@@ -34,15 +35,17 @@ def at_estimated_share(
     def at_share(result: Scored | ImageError) -> Scored | ImageError:
         if isinstance(result, ImageError):
             return result
-        values = decided(calibration, result.prediction.probability)
-        return dataclasses.replace(
-            result, prediction=dataclasses.replace(result.prediction, **values)
-        )
+        prediction = result.prediction
+        values = decided(calibration, prediction.probability, prediction.decision)
+        return dataclasses.replace(result, prediction=dataclasses.replace(prediction, **values))
 
     return [(name, at_share(result)) for name, result in results], share
 
 
-def decided(calibration: Calibration, probability: float) -> dict[str, Any]:
-    """Probability and decision of a prediction after a calibration."""
+def decided(calibration: Calibration, probability: float, decision: DecisionName) -> dict[str, Any]:
+    """Probability and decision of a prediction after a calibration; unsure stays unsure."""
     value = float(calibration.apply(probability))
-    return {"probability": value, "decision": decision_of(value)}
+    return {
+        "probability": value,
+        "decision": decision if decision == "unsure" else decision_of(value),
+    }
