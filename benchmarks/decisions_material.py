@@ -19,7 +19,6 @@ from recipe import absolute, gather_photographs
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.features.extract import Extraction, make_spec
-from workzone.features.spec import FeatureSpec
 from workzone.features.store import FeatureStore
 from workzone.scenes import write_scenes
 from workzone.subnet.challenge import LEVEL, write_challenge
@@ -30,11 +29,15 @@ from workzone.views import ViewLayout
 BACKBONES = ("lite0", "lite2")
 LAYOUT = ViewLayout(size=224, tiles=2, squares=())  # the whole frame and four tiles of it
 SCENES = 200
-LEARNED_COPIES = 2
+LEARNED_COPIES = 1
 """Mild copies of each image that is learned from."""
-LOOKS = 16
-"""Copies of each image that is judged, beside the image itself."""
+LOOKS = 15
+"""Copies of each image that is looked at several times, beside the image itself."""
+LOOKED_AT = 100
+"""Photographs of each source left out that are looked at so: with road work, then without."""
 LEVELS = range(4)
+PHASES = ("once", "often")
+"""Of extraction: all images as they are and as they are learned from, then further looks."""
 THREE = tuple(start for starts in LEFT_OUT.values() for start in starts)
 
 
@@ -57,32 +60,31 @@ class Material:
         self.tested = [s for s in real if (s.group or "").startswith(THREE)]
         sent = write_challenge(Manifest(self.tested, work), work / "challenge")
         self.challenge = [absolute(s, sent.root) for s in sent]
-        self.looked_at = [s for s in self.challenge if int(s.extra[LEVEL]) == level_of(s)]
-        self.stores = {name: self._extract(name) for name in backbones}
+        chosen = {s.id for s in looked_at(self.tested)}
+        self.seen_often = [s for s in self.tested if s.id in chosen]
+        self.sent_often = [
+            s for s in self.challenge if named(s) in chosen and int(s.extra[LEVEL]) == level_of(s)
+        ]
+        self.stores: dict[str, FeatureStore] = {}
+        for backbone in backbones:
+            for phase in PHASES if backbone == BACKBONES[0] else PHASES[:1]:
+                self.stores[backbone] = self.extract(backbone, phase)
 
-    def _extract(self, name: str) -> FeatureStore:
-        """Features of all there is; copies to look at of the first backbone alone."""
+    def extract(self, name: str, phase: str) -> FeatureStore:
+        """Features of one of `PHASES`; what is there is not made again."""
         backbone = load_backbone(name)
-        spec: FeatureSpec = make_spec(backbone, layout=LAYOUT, grid_views=())
-        looks = LOOKS if name == BACKBONES[0] else 0
-        store = None
-        for rows, copies in (
-            (self.samples, LEARNED_COPIES),
-            (self.challenge, 0),
-            (self.tested, looks),
-            (self.looked_at, looks),
-        ):
-            job = Extraction(
-                Manifest(list(rows), self.work),
-                backbone,
-                spec,
-                self.work / "features",
-                copies=copies,
-            )
+        spec = make_spec(backbone, layout=LAYOUT)
+        parts = {
+            "once": ((self.samples, LEARNED_COPIES), (self.challenge, 0)),
+            "often": ((self.seen_often, LOOKS), (self.sent_often, LOOKS)),
+        }
+        for rows, copies in parts[phase]:
+            folder = self.work / "features"
+            made = Manifest(list(rows), self.work)
+            job = Extraction(made, backbone, spec, folder, copies=copies)
             store = job.run()
             for failed, reason in job.failed(store).items():
                 raise SystemExit(f"{failed} cannot be read: {reason}")
-        assert store is not None
         return store
 
     def examples(self, name: str) -> Examples:
@@ -102,9 +104,24 @@ class Material:
         )
 
 
+def looked_at(tested: Sequence[Sample]) -> list[Sample]:
+    """Some photographs of each source, with road work first, in an order that is by chance."""
+    found: list[Sample] = []
+    for starts in LEFT_OUT.values():
+        own = [s for s in tested if (s.group or "").startswith(starts)]
+        own.sort(key=lambda s: (1 - (s.label or 0), zlib.crc32(s.id.encode())))
+        found += own[:LOOKED_AT]
+    return found
+
+
+def named(sample: Sample) -> str:
+    """Of a challenge, the id of its photograph."""
+    return sample.id.rsplit(" level ", 1)[0]
+
+
 def level_of(sample: Sample) -> int:
     """The challenge's level at which copies of a photograph are looked at: a fixed one of four."""
-    return zlib.crc32(sample.id.rsplit(" level ", 1)[0].encode()) % len(LEVELS)
+    return zlib.crc32(b"level " + named(sample).encode()) % len(LEVELS)
 
 
 def collection_of(sample: Sample) -> str:

@@ -50,6 +50,11 @@ class Description:
             raise UsageError(
                 "a bundle has a metadata_calibration if, and only if, its detector takes metadata"
             )
+        if self.test_time and self.test_time.choose == "familiar" and self.familiarity is None:
+            raise UsageError(
+                "test_time: choose=familiar needs statistics of what the model learned from; add "
+                "them: workzone models familiarise BUNDLE --data MANIFEST"
+            )
         spec = self.text_model
         asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
         has = (0, "") if spec is None else (spec.width, spec.key())

@@ -6,6 +6,7 @@ whose views are ready.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -16,7 +17,7 @@ import numpy as np
 
 from workzone.data.images import content_hash
 from workzone.data.quality import IN_WORDS, FaultName, fault
-from workzone.decide.test_time import confident_mean
+from workzone.decide.test_time import combine_looks, settled
 from workzone.decide.unsure import UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import BundleError, ImageError
@@ -48,7 +49,7 @@ class _Prepared:
 
     name: str
     file: Encoded
-    looks: Sequence[Sequence[Views]]  # of the image, then of its copies; each in every layout
+    looks: Sequence[Sequence[Views]]  # of the image, then of the first copies; in every layout
     fault: FaultName | None  # that keeps it from being judged, where that was looked for
     sample: Sample | None  # what is known of it
 
@@ -72,6 +73,7 @@ class Pipeline:
         self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
         self._looks = 1 if test_time is None else 1 + test_time.copies
+        self._first = 1 if test_time is None else test_time.first
 
     def run(
         self,
@@ -101,19 +103,19 @@ class Pipeline:
         def prepare(item: tuple[str, T]) -> _Prepared:
             name, source = item
             file = load(source)
-            looks = self._views(file)
+            looks = self._views(file, range(self._first))
             found = None if self.unsure == "off" else self._fault(looks[0][0])
             sample = None if sample_of is None else sample_of(source)
             return _Prepared(name, file, looks, found, sample)
 
         engine = self.program.engine
-        views = self._looks * self.program.description.views_read
+        views = self._first * self.program.description.views_read
         results = judged_ahead(
             prepare,
             self._judge,
             inputs,
             streams=engine.streams,
-            ahead=LOOKS_AHEAD // self._looks,
+            ahead=max(1, LOOKS_AHEAD // self._first),
             begin=engine.begin_stream,
             at_once=None if engine.device == "cpu" else max(1, engine.views_at_once // views),
         )
@@ -121,8 +123,8 @@ class Pipeline:
             for (name, _), result in results:
                 yield name, result
 
-    def _views(self, file: Encoded) -> list[list[Views]]:
-        """The views of the image, and of its copies where the model looks at some, by layout.
+    def _views(self, file: Encoded, copies: range) -> list[list[Views]]:
+        """The views of some copies of an image, 0 being the image itself, by layout.
 
         Copies are those that a feature store holds of the same image.
         """
@@ -136,7 +138,7 @@ class Pipeline:
                 sample_views(sample, file.data, layout, augmentation=recipe, copy=copy)
                 for layout in layouts
             ]
-            for copy in range(self._looks)
+            for copy in copies
         ]
 
     def _fault(self, views: Views) -> FaultName | None:
@@ -162,25 +164,37 @@ class Pipeline:
         Raises:
             BundleError: names the image that the model fails on.
         """
-        batch: list[Seen] = []
-        for image in images:
-            with self._encoding:
-                metadata = self._encoder.encode(image.sample)
-            batch += [
-                Seen(views.pixels, views.boxes, metadata, tuple(others))
-                for views, *others in image.looks
-            ]
         try:
-            answers = self.program.run(batch)
+            answers = self.program.run([seen for image in images for seen in self._seen(image)])
         except BundleError as error:
             if len(images) == 1:
                 raise BundleError(f"{images[0].name}: {error}") from error
             return [result for image in images for result in self._judge([image])]
         results = []
         for number, image in enumerate(images):
-            looks = answers[number * self._looks : (number + 1) * self._looks]
+            looks = answers[number * self._first : (number + 1) * self._first]
+            if self._first < self._looks and not self._settled(looks):
+                more = self._views(image.file, range(self._first, self._looks))
+                rest = dataclasses.replace(image, looks=more)
+                looks = [*looks, *self.program.run(self._seen(rest))]
             results.append(Result(self._prediction(image, looks), looks[0], image.file))
         return results
+
+    def _seen(self, image: _Prepared) -> list[Seen]:
+        """The looks at an image, as a program takes them."""
+        with self._encoding:
+            metadata = self._encoder.encode(image.sample)
+        return [
+            Seen(views.pixels, views.boxes, metadata, tuple(others))
+            for views, *others in image.looks
+        ]
+
+    def _settled(self, looks: Sequence[Answer]) -> bool:
+        """Whether the first looks at an image decide it."""
+        test_time = self.program.description.test_time
+        assert test_time is not None
+        cut = self.program.calibration(looks[0].with_metadata).cut
+        return bool(settled([look.raw for look in looks], test_time, cut))
 
     def _prediction(self, image: _Prepared, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine
@@ -229,4 +243,14 @@ class Pipeline:
         test_time = self.program.description.test_time
         if test_time is None:
             return looks[0].raw
-        return float(confident_mean(np.array([answer.raw for answer in looks]), test_time))
+        if len(looks) < self._looks:  # they settled it
+            test_time = test_time.of_first()
+        distances = None
+        if test_time.choose == "familiar":
+            familiarity = self.program.description.familiarity
+            assert familiarity is not None  # a Description checks that
+            distances = familiarity.score(np.stack([look.penultimate for look in looks]))
+        test_time = dataclasses.replace(test_time, margin=0.0)
+        return float(
+            combine_looks([look.raw for look in looks], test_time, distances=distances)
+        )
