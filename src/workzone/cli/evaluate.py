@@ -14,12 +14,15 @@ from workzone.cli.console import JsonFlag, command, err, examples, out, print_js
 from workzone.cli.options import (
     AUTO_SHARE,
     DeviceOption,
+    LooksOption,
     ManifestArgument,
     ModelOption,
     ShareOption,
     StoredChoice,
     StoreOption,
     TestTimeOption,
+    UnsureChoice,
+    UnsureOption,
     ViewSizeOption,
     WeightsOption,
     model_folder,
@@ -35,6 +38,7 @@ EXAMPLES_EVALUATE = examples(
     "workzone evaluate manifest.parquet --model model --challenge",
     "workzone evaluate manifest.parquet --model model --tta 4",
     "workzone evaluate manifest.parquet --share auto",
+    "workzone evaluate manifest.parquet --unsure warn",
 )
 
 
@@ -56,8 +60,10 @@ def evaluate(
         bool, typer.Option("--image-only", help="Do not judge with the manifest's metadata too.")
     ] = False,
     tta: TestTimeOption = None,
+    looks: LooksOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
+    unsure: UnsureOption = UnsureChoice.OFF,
     weights: WeightsOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
@@ -97,6 +103,7 @@ def evaluate(
     from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
+    from workzone.report.selective import coverage_table
     from workzone.run.ensembles import backbones_of, extract_for
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.evaluate import in_store, with_estimated_share
@@ -105,7 +112,7 @@ def evaluate(
 
     samples = read_manifest(manifest)
     folder = model_folder(model)
-    bundle = with_share(read_model(folder).with_test_time(tta).with_view_size(size), share)
+    bundle = with_share(read_model(folder).with_test_time(tta, looks).with_view_size(size), share)
     if stored is not None and not isinstance(bundle, Bundle):
         raise UsageError("--store-as: members of an ensemble have a type each; leave it out")
     if stored is not None:
@@ -130,6 +137,7 @@ def evaluate(
         title=f"{folder.name} on {manifest.name}",
         text_vectors=vectors,
         image_only=image_only,
+        unsure=unsure.value,
     )
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
@@ -149,6 +157,8 @@ def evaluate(
     out.print(to_table(evaluation.report.metrics, title="Image only"))
     if evaluation.report.metadata_metrics is not None:
         out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
+    if evaluation.report.chances is not None:
+        out.print(coverage_table(evaluation.report.chances))
     if evaluation.report.challenge is not None:
         out.print(challenge_table(evaluation.report.challenge))
     out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

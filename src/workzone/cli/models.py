@@ -1,4 +1,4 @@
-"""The commands of models: what presets cost, and the average of several models."""
+"""The commands of models: what presets cost, averages, and what a model learned from."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ EXAMPLES_SHOW = examples(
     "workzone models show huge > huge.yaml",
     "workzone models --json",
 )
+EXAMPLES_FAMILIARISE = examples("workzone models familiarise model --data manifest.parquet")
 EXAMPLES_AVERAGE = examples("workzone models average seed-0 seed-1 seed-2 -o averaged")
 
 
@@ -102,6 +103,41 @@ def average(
         return
     err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     out.print(f"mean of {len(models)} models in {output}", markup=False, soft_wrap=True)
+
+
+@app.command(epilog=EXAMPLES_FAMILIARISE)
+@command
+def familiarise(
+    model: Annotated[Path, typer.Argument(help="A bundle, or an exported program.")],
+    data: Annotated[Path, typer.Option(help="A manifest of images that it learned from.")],
+    rate: Annotated[
+        float,
+        typer.Option(help="Share of images like these that may be taken for unlike, 0 to 1."),
+    ] = 0.05,
+    weights: WeightsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a model statistics of what it learned from, by which it tells what is unlike all of it.
+
+    Models made by `workzone train` have them, unless they were trained from pixels. What is in the
+    folder already is replaced. The probabilities stay what they were.
+    """
+    from workzone.data.manifest import read_manifest
+    from workzone.decide.familiarity import familiarity_json
+    from workzone.run.familiarise import add_familiarity, familiarity_of
+    from workzone.run.predictor import load
+
+    found = familiarity_of(load(model, weights=weights), read_manifest(data), rate=rate)
+    add_familiarity(model, found)
+    if as_json:
+        print_json({"model": str(model), "familiarity": familiarity_json(found)})
+        return
+    out.print(
+        f"{model} knows what it learned from: {found.rows:,} images of {found.groups:,} groups; "
+        f"{found.rate:.1%} of those held back were beyond the cut",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _check_distinct(models: list[Path], output: Path) -> None:

@@ -18,6 +18,7 @@ from workzone.cli.options import (
     DeviceOption,
     EngineOption,
     EnginePrecisionOption,
+    LooksOption,
     ModelOption,
     ShareOption,
     TestTimeOption,
@@ -84,6 +85,7 @@ def predict(
         ),
     ] = False,
     tta: TestTimeOption = None,
+    looks: LooksOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
     unsure: UnsureOption = UnsureChoice.OFF,
@@ -135,7 +137,7 @@ def predict(
         unsure=unsure.value,
     )
     say_doubts(predictor.description, unsure)
-    description = predictor.description.with_test_time(tta).with_view_size(size)
+    description = predictor.description.with_test_time(tta, looks).with_view_size(size)
     predictor = predictor.described(with_share(description, share))
     auto = share == AUTO_SHARE
     found_share: float | None = None

@@ -35,7 +35,7 @@ from workzone.decide.bundle_json import (
 )
 from workzone.decide.description import Description
 from workzone.decide.ensemble import MEMBERS, is_ensemble
-from workzone.decide.familiarity import write_familiarity
+from workzone.decide.familiarity import familiarity_json, write_familiarity
 from workzone.errors import BundleError
 from workzone.files import replacing_folder, write_text, writing
 from workzone.model.base import AnyDetector
@@ -72,7 +72,10 @@ class Bundle(Description):
         )
         digest.update(json.dumps([plain(part) for part in parts]).encode())
         if self.test_time is not None:
-            digest.update(json.dumps(plain(self.test_time)).encode())
+            looks = [plain(self.test_time)]
+            if self.test_time.choose == "familiar":
+                looks.append(familiarity_json(self.familiarity))
+            digest.update(json.dumps(looks).encode())
         digest.update(_weights(self.detector.state_dict()))
         return digest.hexdigest()
 

@@ -239,16 +239,19 @@ def unit(vectors: Doubles) -> Doubles:
 def _gaussian(offsets: Doubles, axes: int) -> Gaussian:
     """The shrunk covariance of rows ``[B, D]`` about zero."""
     count, width = offsets.shape
-    _, singular, directions = np.linalg.svd(offsets, full_matrices=False)
+    # Of the covariance, or of the products of rows where these are fewer.
+    small = offsets.T @ offsets if count > width else offsets @ offsets.T
+    found, vectors = (part[..., ::-1] for part in np.linalg.eigh(small / count))
     variances = np.zeros(width)
-    variances[: len(singular)] = np.square(singular) / count
+    variances[: len(found)] = np.maximum(found, 0)
+    directions = vectors.T if count > width else unit(vectors.T @ offsets)
     total, squares = variances.sum(), np.square(variances).sum()
     if total == 0:
         raise UsageError("distances are fitted on rows that differ: all of these are alike")
     apart = (count + 1) * (squares - total**2 / width)
     shrink = 1.0 if apart <= 0 else min(1.0, (squares + total**2) / apart)
     shrunk = (1 - shrink) * variances + shrink * total / width
-    kept = min(axes, len(singular), width - 1)
+    kept = min(axes, int((variances > 1e-9 * total).sum()), width - 1)
     return Gaussian(
         axes=directions[:kept].astype(np.float32),
         variances=shrunk[:kept].astype(np.float32),

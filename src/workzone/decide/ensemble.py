@@ -2,7 +2,8 @@
 
 ::
 
-    bundle.json          as of its leading member (familiarity.npz too), with "ensemble": members, weights, calibration
+    bundle.json          as of its leading member, with "ensemble": members and their weights
+    familiarity.npz      of its leading member, where that has it
     members/NAME/...     each member, a bundle or an exported program
     training.json        content hashes and groups of the images that any member learned from
     NOTICE.txt           licences of the parts
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from workzone.config import from_mapping
 from workzone.decide.bundle_json import (
@@ -110,6 +112,16 @@ class Ensemble(Description):
         for number, member in enumerate(self.members):
             groups.setdefault(_reading(member.model, number), []).append(number)
         return list(groups.values())
+
+    def disagree(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether members contradict each other, bool ``[...]``; False where no cut is set.
+
+        Args:
+            probabilities: calibrated ones of the members ``[..., M]``.
+        """
+        apart = self.mixture.disagreement(probabilities)
+        cut = np.inf if self.disagreement_cut is None else self.disagreement_cut
+        return np.asarray(apart > cut)
 
     def identity(self) -> str:
         """16 hex digits that change with anything that changes a probability."""

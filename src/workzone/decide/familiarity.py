@@ -24,7 +24,7 @@ from workzone.files import writing
 
 FILE = "familiarity.npz"
 """The arrays, beside `bundle.json`, which has the rest."""
-FOLDS = 8
+FOLDS = 5
 """Parts of the training rows that the statistics are fitted without, in turn."""
 DISTANCE: DistanceName = "mahalanobis"
 """What decides, where no other word is said (docs/judge/unsure.md compares them)."""

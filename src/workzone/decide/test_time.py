@@ -24,6 +24,7 @@ from workzone.decide.log_odds import Doubles, expit, logit
 from workzone.errors import UsageError, nearest
 
 ChooseName = Literal["surest", "familiar"]
+LooksName = Literal["all", "surest", "familiar"]
 
 MOST_COPIES = 64
 FIRST = 4
@@ -69,6 +70,20 @@ class TestTimeConfig:
     def first(self) -> int:
         """Looks that are judged at first; all of them where there is no early exit."""
         return min(FIRST, 1 + self.copies) if self.margin else 1 + self.copies
+
+    def by(self, looks: str) -> TestTimeConfig:
+        """The same by other looks: all alike, the surest half, or the nearest 80 % to training.
+
+        Raises:
+            UsageError: another word.
+        """
+        if looks not in get_args(LooksName):
+            raise UsageError(
+                f"looks {looks!r} are not known; {nearest(looks, get_args(LooksName))}"
+            )
+        if looks == "familiar":
+            return dataclasses.replace(self, choose="familiar", keep=0.8)
+        return dataclasses.replace(self, choose="surest", keep=1.0 if looks == "all" else 0.5)
 
     def of_first(self) -> TestTimeConfig:
         """The same of the first looks alone."""

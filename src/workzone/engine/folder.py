@@ -23,6 +23,7 @@ from typing import Any, Self, cast
 
 from workzone.decide.bundle_json import describe, parse_description, read_json
 from workzone.decide.description import Description
+from workzone.decide.familiarity import familiarity_json
 from workzone.engine.gate import GateReport
 from workzone.engine.int8 import INT8
 from workzone.engine.program import GraphName
@@ -63,6 +64,8 @@ class ExportedModel(Description):
         parts = [self.calibration, self.metadata_calibration, self.text_model, self.test_time]
         plain = [None if part is None else dataclasses.asdict(part) for part in parts]
         facts = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
+        if self.test_time is not None and self.test_time.choose == "familiar":
+            facts.append(familiarity_json(self.familiarity))
         digest.update(json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()
 

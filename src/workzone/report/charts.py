@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,26 @@ def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Cha
         if 0 < truth.sum() < len(truth):
             charts = [_roc(truth, scores), _precision_recall(truth, scores), *charts]
     return charts
+
+
+def draw_risk(risks: Sequence[float]) -> Chart:
+    """Risk against coverage, see `workzone.report.selective`.
+
+    Args:
+        risks: share of mistakes among the first 1, 2, ... B images decided; one at least.
+    """
+    coverage = np.arange(1, len(risks) + 1) / len(risks)
+    kept = _thin(len(risks))
+    with mpl.rc_context(STYLE):
+        figure, axes = _square()
+        axes.plot(coverage[kept], np.asarray(risks)[kept], color=ROADWORK, linewidth=2)
+        axes.set(xlabel="share of images decided", ylabel="share of mistakes among them")
+        return Chart(
+            "Mistakes by coverage",
+            f"Deciding all of them: {risks[-1]:.3f}. The most doubtful images are left undecided "
+            "first; the lower to the left, the better doubt tells mistakes.",
+            to_svg(figure, "risk-coverage"),
+        )
 
 
 def _roc(truth: Labels, scores: Probabilities) -> Chart:

@@ -16,9 +16,10 @@ from workzone.decide.threshold import HALF
 from workzone.errors import UsageError
 from workzone.files import write_text
 from workzone.report.challenge import ChallengeReport
-from workzone.report.charts import Chart, draw_charts
+from workzone.report.charts import Chart, draw_charts, draw_risk
 from workzone.report.metrics import FIGURES, Metrics, Slice, format_value
 from workzone.report.overlay import heaviest
+from workzone.report.selective import Selective
 
 OUTLINED_VIEWS = 3
 """How many views are outlined on the thumbnail of a mistake."""
@@ -70,6 +71,7 @@ class EvaluationReport:
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()  # sentences, shown first
     mistakes: Sequence[Mistake] = ()
+    chances: Selective | None = None  # figures by how many images are decided
     curves: Sequence[Chart] = ()  # of the training, see workzone.report.curves
 
 
@@ -97,6 +99,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         figures=FIGURES,
         definitions=DEFINITIONS,
         charts=draw_charts(report.labels, report.probabilities),
+        coverage_charts=[] if report.chances is None else [draw_risk(report.chances.risks)],
         slices_shown=SLICES_SHOWN,
         mistakes=[_mistake_card(mistake) for mistake in report.mistakes],
         manifest_facts=list(_flat(report.manifest_facts)),

@@ -29,7 +29,8 @@ from workzone.report.metrics import Figure, Metrics, summarise
 from workzone.report.paired import paired_differences
 from workzone.run.ensemble_plan import EnsemblePlan, MemberPlan
 from workzone.run.ensembles import backbones_of, extract_for
-from workzone.run.evaluate import in_store, member_probabilities
+from workzone.run.evaluate import in_store
+from workzone.run.stored_scores import member_probabilities
 from workzone.train.job import train, without_idle_masks
 from workzone.train.provenance import manifest_hash
 from workzone.views import ViewLayout

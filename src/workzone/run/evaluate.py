@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
@@ -18,8 +19,8 @@ from workzone.decide.ensemble import Ensemble
 from workzone.decide.log_odds import expit
 from workzone.decide.models import Model, bundles_of, leading_bundle
 from workzone.decide.share import BALANCED, estimate_share
-from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
+from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
@@ -38,10 +39,10 @@ from workzone.report.metrics import (
     summarise,
     summarise_by,
 )
-from workzone.run.ensembles import store_of
-from workzone.run.mistakes import stored_input, worst
-from workzone.train.feed.examples import images_at_once
-from workzone.train.judging import predict_probabilities
+from workzone.report.selective import Selective, selective
+from workzone.run.mistakes import worst
+from workzone.run.stored_scores import doubtful as doubtful_images
+from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
 SLICED_BY = ("group", "daytime", "weather", "source")
@@ -77,6 +78,7 @@ class Evaluation:
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
             "challenge": None if report.challenge is None else report.challenge.to_json(),
+            "selective": None if report.chances is None else report.chances.to_json(),
             "warnings": list(report.warnings),
             "manifest": dict(report.manifest_facts),
             "model": dict(report.model_facts),
@@ -91,6 +93,7 @@ def evaluate(
     title: str = "Evaluation",
     text_vectors: TextVectors | None = None,
     image_only: bool = False,
+    unsure: UnsureName = "off",
 ) -> Evaluation:
     """Score the labelled rows of a manifest from stored features.
 
@@ -107,9 +110,12 @@ def evaluate(
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
         image_only: leave out what the model says with metadata.
+        unsure: warn tells of images that are unlike training, or undecided, and what they cost;
+            abstain leaves them out of all other figures as well. Pixels are not looked at, so what
+            is wrong with a picture is not told here.
 
     Raises:
-        ManifestError: no labelled row with features.
+        ManifestError: no labelled row with features, or none that is decided.
         UsageError: the model takes text and rows have some, but there are no vectors, or others.
     """
     labelled = [s for s in manifest if s.label is not None]
@@ -125,7 +131,21 @@ def evaluate(
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
-    probabilities = image_only_probabilities(bundle, store, samples)
+    raw = raw_probabilities(bundle, store, samples)
+    probabilities = bundle.calibration.apply(raw)
+    doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
+    chances = _selective(samples, probabilities, doubtful)
+    warnings = _warnings(bundle, samples, unreadable)
+    if unsure != "off" and bundle.doubt_note():
+        warnings.append(f"Doubts: {bundle.doubt_note()}.")
+    if unsure == "abstain" and doubtful is not None:
+        samples, probabilities = _decided(samples, probabilities, doubtful)
+        warnings.append(
+            f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
+            "figures but those by coverage are of the others."
+        )
+        if metadata is not None:
+            metadata = metadata[torch.from_numpy(np.flatnonzero(~doubtful))]
     labels = np.array([s.label for s in samples])
     groups = [s.group for s in samples]
     whole = summarise(labels, probabilities, groups, resamples=RESAMPLES)
@@ -134,7 +154,7 @@ def evaluate(
         assert bundle.metadata_calibration is not None  # a Bundle checks that
         with_metadata = apply_where_known(
             bundle.metadata_calibration,
-            _raw(bundle, store, samples, metadata),
+            raw_probabilities(bundle, store, samples, metadata),
             known=metadata.known().numpy(),
             otherwise=probabilities,
         )
@@ -147,10 +167,45 @@ def evaluate(
         probabilities,
         title=title,
         manifest_facts=manifest_facts(samples, unreadable, metadata),
-        warnings=_warnings(bundle, samples, unreadable),
+        warnings=warnings,
         metadata_metrics=metadata_metrics,
+        chances=chances,
     )
     return Evaluation(report, samples)
+
+
+def _decided(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.float64],
+    doubtful: npt.NDArray[np.bool_],
+) -> tuple[list[Sample], npt.NDArray[np.float64]]:
+    """What is left.
+
+    Raises:
+        ManifestError: nothing.
+    """
+    if doubtful.all():
+        raise ManifestError(
+            f"all {len(samples)} images are unlike training or undecided, so nothing is left to "
+            "judge: leave out --unsure abstain, or look at them"
+        )
+    kept = [sample for sample, left in zip(samples, doubtful, strict=True) if not left]
+    return kept, probabilities[~doubtful]
+
+
+def _selective(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.float64],
+    doubtful: npt.NDArray[np.bool_] | None = None,
+) -> Selective:
+    """Figures by coverage."""
+    values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
+    return selective(
+        [s.label for s in samples],
+        probabilities,
+        doubtful=doubtful,
+        slices={name: of for name, of in values.items() if len(set(of)) > 1},
+    )
 
 
 def judged_report(
@@ -164,6 +219,7 @@ def judged_report(
     manifest_facts: Mapping[str, Any],
     warnings: Sequence[str],
     metadata_metrics: Metrics | None = None,
+    chances: Selective | None = None,
 ) -> EvaluationReport:
     """The report on rows whose probabilities are known: with slices and the worst mistakes.
 
@@ -177,6 +233,7 @@ def judged_report(
         manifest_facts: what is to be said of the rows.
         warnings: sentences, shown first.
         metadata_metrics: of all rows with their metadata.
+        chances: figures by coverage; None: of the rows, of which none is in doubt.
     """
     samples = list(manifest)
     labels = np.array([s.label for s in samples])
@@ -197,6 +254,7 @@ def judged_report(
         model_facts=_model_facts(bundle),
         warnings=warnings,
         mistakes=worst(leading_bundle(bundle), manifest, samples, labels, probabilities, store),
+        chances=chances or _selective(samples, probabilities),
     )
 
 
@@ -204,7 +262,7 @@ def image_only_probabilities(
     bundle: Model, store: FeatureStore, samples: Sequence[Sample]
 ) -> npt.NDArray[np.float64]:
     """Calibrated probabilities ``[B]`` of samples whose features are stored, from images alone."""
-    return bundle.calibration.apply(_raw(bundle, store, samples))
+    return bundle.calibration.apply(raw_probabilities(bundle, store, samples))
 
 
 def in_store(store: FeatureStore, samples: Iterable[Sample]) -> list[Sample]:
@@ -222,67 +280,6 @@ def with_estimated_share(bundle: Model, store: FeatureStore, readable: Sequence[
         raise ManifestError("no image could be read, so the share of road work is not to be found")
     balanced = bundle.with_share(BALANCED)
     return bundle.with_share(estimate_share(image_only_probabilities(balanced, store, readable)))
-
-
-def _raw(
-    bundle: Model,
-    store: FeatureStore,
-    samples: Sequence[Sample],
-    metadata: MetadataBatch | None = None,
-) -> npt.NDArray[np.float64]:
-    """Probabilities ``[B]`` before calibration."""
-    test_time = bundle.test_time
-    if test_time is None:
-        return _raw_of_copy(bundle, store, samples, metadata, 0)
-    copies = range(1 + test_time.copies)
-    looks = [_raw_of_copy(bundle, store, samples, metadata, copy) for copy in copies]
-    return confident_mean(np.stack(looks, axis=-1), test_time)
-
-
-def _raw_of_copy(
-    bundle: Model,
-    store: FeatureStore,
-    samples: Sequence[Sample],
-    metadata: MetadataBatch | None,
-    copy: int,
-) -> npt.NDArray[np.float64]:
-    if isinstance(bundle, Ensemble):
-        members = member_probabilities(bundle, store, samples, copy)
-        return bundle.mixture.apply(members)
-    rows = [store.row(s.content_hash or "", copy) for s in samples]
-    raw = []
-    spec = bundle.spec
-    grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
-    for i in range(0, len(rows), step):
-        part = slice(i, i + step)
-        inputs = stored_input(bundle, store, rows[part])
-        if metadata is not None:
-            inputs = dataclasses.replace(inputs, metadata=metadata[part])
-        raw.append(predict_probabilities(bundle.detector, inputs))
-    return np.concatenate(raw)
-
-
-def member_probabilities(
-    ensemble: Ensemble, store: FeatureStore, samples: Sequence[Sample], copy: int = 0
-) -> npt.NDArray[np.float64]:
-    """Calibrated probabilities ``[B, M]`` of an ensemble's members, from stored features.
-
-    Args:
-        ensemble: of bundles.
-        store: from :func:`workzone.run.ensembles.extract_for`.
-        samples: ``B`` of its images.
-        copy: which look; 0: the image itself.
-    """
-    return np.stack(
-        [
-            member.calibration.apply(
-                _raw_of_copy(member, store_of(store, member), samples, None, copy)
-            )
-            for member in bundles_of(ensemble)
-        ],
-        axis=-1,
-    )
 
 
 def _slices(
@@ -387,6 +384,8 @@ def _model_facts(bundle: Model) -> dict[str, Any]:
         ),
         "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
         "slope of the calibration": bundle.calibration.slope,
+        "images it knows itself to have learned from": bundle.familiarity
+        and bundle.familiarity.rows,
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }

@@ -17,8 +17,9 @@ import numpy as np
 
 from workzone.data.images import content_hash
 from workzone.data.quality import IN_WORDS, FaultName, fault
+from workzone.decide.ensemble import Ensemble
 from workzone.decide.test_time import combine_looks, settled
-from workzone.decide.unsure import UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
+from workzone.decide.unsure import CONTRADICTED, UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import BundleError, ImageError
 from workzone.parallel import judged_ahead
@@ -236,6 +237,8 @@ class Pipeline:
         conformal = description.conformal
         if conformal is not None and not answer.with_metadata and conformal.undecided(raw):
             reasons.append(UNDECIDED)
+        if isinstance(description, Ensemble) and description.disagree(answer.members):
+            reasons.append(CONTRADICTED)
         return reasons, unlike
 
     def _raw(self, looks: Sequence[Answer]) -> float:
@@ -251,6 +254,4 @@ class Pipeline:
             assert familiarity is not None  # a Description checks that
             distances = familiarity.score(np.stack([look.penultimate for look in looks]))
         test_time = dataclasses.replace(test_time, margin=0.0)
-        return float(
-            combine_looks([look.raw for look in looks], test_time, distances=distances)
-        )
+        return float(combine_looks([look.raw for look in looks], test_time, distances=distances))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from workzone.decide.description import Description
 from workzone.decide.unsure import UnsureName
-from workzone.engine.program import Program
+from workzone.engine.program import Answer, Program
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import sample_from, says_anything
@@ -166,6 +166,13 @@ class Predictor:
                 yield name, Scored(result.prediction, answer.view_shares, answer.boxes)
             else:
                 yield name, result
+
+    def answers(
+        self, inputs: Iterable[tuple[str, T]], load: Callable[[T], Encoded]
+    ) -> Iterator[Answer | ImageError]:
+        """All that the model says of the images of a stream, in order; see :meth:`score`."""
+        for _, result in self._pipeline.run(inputs, load):
+            yield result.answer if isinstance(result, Result) else result
 
     def explain(
         self, image: ImageLike, metadata: Mapping[str, Any] | None = None
