@@ -124,8 +124,8 @@ LooksOption = Annotated[
     typer.Option(
         "--looks",
         metavar="WHICH",
-        help="Which of the looks of --tta decide: all alike, the surest half, or the familiar ones, "
-        "nearest to what the model learned from (default: as the model was trained to, or surest).",
+        help="Which looks of --tta decide: all alike, the surest half, or the familiar ones, "
+        "nearest to what it learned from (default: as the model was trained to, or surest).",
     ),
 ]
 ViewSizeOption = Annotated[

@@ -65,7 +65,8 @@ class Calibration:
         """Log-odds after calibration, but for a constant, of those before; rises."""
         x: Doubles = np.asarray(log_odds, np.float64)
         if self.straight:
-            return np.asarray(self.slope * x)
+            line: Doubles = self.slope * x
+            return line
         x = np.clip(x, -_FURTHEST, _FURTHEST)
         if self.slope_of_none is not None:
             curved: Doubles = self.slope * log_expit(x) - self.slope_of_none * log_expit(-x)

@@ -63,7 +63,7 @@ class ExportedModel(Description):
         digest = hashlib.blake2b(digest_size=8)
         parts = [self.calibration, self.metadata_calibration, self.text_model, self.test_time]
         plain = [None if part is None else dataclasses.asdict(part) for part in parts]
-        facts = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
+        facts: list[Any] = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
         if self.test_time is not None and self.test_time.choose == "familiar":
             facts.append(familiarity_json(self.familiarity))
         digest.update(json.dumps(facts, sort_keys=True).encode())
