@@ -48,7 +48,7 @@ Judged = dict[str, tuple[npt.NDArray[np.int64], Floats, list[str]]]
 """By what is judged ("as it is", "level 0", ...): labels, probabilities, groups."""
 RESAMPLES = 500
 FIGURES = ("mcc", "auc", "ece", "reward")
-AS_IT_IS, OF_LEVELS = "as it is", "mean of the levels"
+AS_IT_IS, OF_LEVELS = "as it is", "all levels"
 KINDS = (AS_IT_IS, *(f"level {level}" for level in LEVELS), OF_LEVELS)
 MARGIN = 1.0
 """Of the early exit, in log-odds."""
@@ -70,23 +70,18 @@ def figures(
     }
 
 
-def drawn(labels: Sequence[npt.NDArray[np.int64]], groups: Sequence[list[str]]) -> list[Any]:
+def drawn(groups: Sequence[list[str]]) -> list[Any]:
     """How often each row counts ``[1 + R, B]`` for each set of rows: as it is, then in draws.
 
-    All sets are of the same groups; a draw without one of the classes is made again.
+    All sets are of the same groups; a figure that is not defined in a draw is NaN there.
     """
     names = sorted({name for own in groups for name in own})
     numbers = [np.array([names.index(name) for name in own]) for own in groups]
     random = np.random.default_rng(0)
-    kept = [np.ones(len(names), np.int64)]
-    while len(kept) <= RESAMPLES:
-        counts = random.multinomial(len(names), np.full(len(names), 1 / len(names)))
-        both = all(
-            len(np.unique(truth[counts[own] > 0])) == 2
-            for truth, own in zip(labels, numbers, strict=True)
-        )
-        kept += [counts] if both else []
-    return [np.stack(kept)[:, own] for own in numbers]
+    share = np.full(len(names), 1 / len(names))
+    counts = random.multinomial(len(names), share, size=RESAMPLES)
+    counts = np.concatenate([np.ones((1, len(names)), np.int64), counts])
+    return [counts[:, own] for own in numbers]
 
 
 class Table:
@@ -98,29 +93,23 @@ class Table:
 
     def add(self, method: str, fold: str, judged: Judged, cost: float) -> None:
         """What a method says of a source, and its passes through a backbone for an image."""
-        labels, groups = [one[0] for one in judged.values()], [one[2] for one in judged.values()]
-        weights = drawn(labels, groups)
+        weights = drawn([groups for _, _, groups in judged.values()])
         own = {
             kind: figures(truth, told, weight)
             for (kind, (truth, told, _)), weight in zip(judged.items(), weights, strict=True)
         }
-        levels = [own[kind] for kind in KINDS[1:-1] if kind in own]
-        if levels:
-            own[OF_LEVELS] = {
-                name: np.mean([level[name] for level in levels], axis=0) for name in FIGURES
-            }
         self.values.setdefault(method, {})[fold] = own
         self.costs.setdefault(method, []).append(cost)
 
     def mean(self, method: str, kind: str, figure: str) -> Floats:
-        """Over sources: ``[1 + R]``."""
+        """Over sources: ``[1 + R]``, NaN where one of them has none in a draw."""
         return np.mean([own[kind][figure] for own in self.values[method].values()], axis=0)
 
     def to_json(self, beside: str) -> dict[str, Any]:
         """Means over sources with 95 % intervals, and what each method has over another one."""
         table: dict[str, Any] = {}
         for method, folds in self.values.items():
-            kinds = [kind for kind in KINDS if kind in next(iter(folds.values()))]
+            kinds = [kind for kind in KINDS if all(kind in own for own in folds.values())]
             row: dict[str, Any] = {"passes": round(float(np.mean(self.costs[method])), 2)}
             for kind in kinds:
                 row[kind] = {}
@@ -156,14 +145,13 @@ def judged(
     """Probabilities with what they are of."""
     tested = own_of(material.seen_often if often else material.tested, fold)
     sent = own_of(material.sent_often if often else material.challenge, fold)
-    found: Judged = {AS_IT_IS: _part(tested, test)}
+    found: Judged = {AS_IT_IS: _part(tested, test), OF_LEVELS: _part(sent, challenge)}
     levels = np.array([int(s.extra[LEVEL]) for s in sent])
-    if often:  # each photograph at one level: too few of each to tell levels apart
-        found["level 0"] = _part(sent, challenge)
-        return found
     for level in LEVELS:
         rows = np.flatnonzero(levels == level)
-        found[f"level {level}"] = _part([sent[row] for row in rows], challenge[rows])
+        part = _part([sent[row] for row in rows], challenge[rows])
+        if not often and 0 < part[0].sum() < len(rows):
+            found[f"level {level}"] = part
     return found
 
 

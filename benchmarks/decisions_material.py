@@ -2,7 +2,7 @@
 
 Leave one source out: everything else is learned from, photographs whose licence forbids passing on
 weights among it, as nothing of this ships. Photographs of the sources left out are seen as they
-are, as the subnet would send them, and in augmented copies.
+are, as the subnet would send them (each at one of the four levels), and some in augmented copies.
 """
 
 from __future__ import annotations
@@ -29,11 +29,9 @@ from workzone.views import ViewLayout
 BACKBONES = ("lite0", "lite2")
 LAYOUT = ViewLayout(size=224, tiles=2, squares=())  # the whole frame and four tiles of it
 SCENES = 200
-LEARNED_COPIES = 1
-"""Mild copies of each image that is learned from."""
 LOOKS = 15
 """Copies of each image that is looked at several times, beside the image itself."""
-LOOKED_AT = 100
+LOOKED_AT = 50
 """Photographs of each source left out that are looked at so: with road work, then without."""
 LEVELS = range(4)
 PHASES = ("once", "often")
@@ -59,12 +57,11 @@ class Material:
         self.samples = [*real, *made]
         self.tested = [s for s in real if (s.group or "").startswith(THREE)]
         sent = write_challenge(Manifest(self.tested, work), work / "challenge")
-        self.challenge = [absolute(s, sent.root) for s in sent]
+        each = [absolute(s, sent.root) for s in sent]
+        self.challenge = [s for s in each if int(s.extra[LEVEL]) == level_of(s)]
         chosen = {s.id for s in looked_at(self.tested)}
         self.seen_often = [s for s in self.tested if s.id in chosen]
-        self.sent_often = [
-            s for s in self.challenge if named(s) in chosen and int(s.extra[LEVEL]) == level_of(s)
-        ]
+        self.sent_often = [s for s in self.challenge if named(s) in chosen]
         self.stores: dict[str, FeatureStore] = {}
         for backbone in backbones:
             for phase in PHASES if backbone == BACKBONES[0] else PHASES[:1]:
@@ -75,7 +72,7 @@ class Material:
         backbone = load_backbone(name)
         spec = make_spec(backbone, layout=LAYOUT)
         parts = {
-            "once": ((self.samples, LEARNED_COPIES), (self.challenge, 0)),
+            "once": ((self.samples, 0), (self.challenge, 0)),
             "often": ((self.seen_often, LOOKS), (self.sent_often, LOOKS)),
         }
         for rows, copies in parts[phase]:
@@ -88,12 +85,9 @@ class Material:
         return store
 
     def examples(self, name: str) -> Examples:
-        """All that is learned from, with its copies."""
+        """All that is learned from."""
         store = self.stores[name]
-        rows = [
-            [store.row(s.content_hash or "", copy) for copy in range(1 + LEARNED_COPIES)]
-            for s in self.samples
-        ]
+        rows = [[store.row(s.content_hash or "")] for s in self.samples]
         return Examples(
             labels=torch.tensor([s.label for s in self.samples]),
             rows=torch.tensor(rows),
@@ -120,7 +114,7 @@ def named(sample: Sample) -> str:
 
 
 def level_of(sample: Sample) -> int:
-    """The challenge's level at which copies of a photograph are looked at: a fixed one of four."""
+    """The challenge's level at which a photograph is judged: by chance, one of four."""
     return zlib.crc32(b"level " + named(sample).encode()) % len(LEVELS)
 
 

@@ -169,6 +169,27 @@ def test_familiar_looks_need_statistics(tiny: Tiny) -> None:
         plain.with_test_time(None, "all")
 
 
+def test_looks_are_weighed_on_unseen_images(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = familiar_bundle(tiny, lite0)
+    write_bundle(bundle, tmp_path / "model")
+    asked = ("models", "looks", tmp_path / "model", "--data", tiny.manifest_path)
+    more = ("--copies", 3, "-o", tmp_path / "looking", "--store", tmp_path / "store", "--json")
+    refused = invoke(*asked, *more, expect=1)
+    unseen = len([s for s in tiny.manifest if s.content_hash not in bundle.training_images])
+    assert f"{unseen} images that the model has not learned from" in " ".join(
+        refused.stderr.split()
+    )
+    monkeypatch.setattr("workzone.run.fit_looks.FEWEST", 3)
+    told = json.loads(invoke(*asked, *more).stdout)
+    assert told["images"] == unseen
+    looking = read_bundle(tmp_path / "looking")
+    assert looking.test_time is not None
+    assert dataclasses.asdict(looking.test_time) == told["test_time"]
+    assert (looking.test_time.choose, looking.test_time.copies) == ("familiar", 3)
+
+
 def test_the_commands_take_it(tiny: Tiny, tmp_path: Path) -> None:
     photo = tiny.root / "01.png"
 

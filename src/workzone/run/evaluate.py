@@ -74,6 +74,7 @@ class Evaluation:
             "title": report.title,
             "image_only": report.metrics.to_json(),
             "with_metadata": None if with_metadata is None else with_metadata.to_json(),
+            "before_calibration": report.before_metrics and report.before_metrics.to_json(),
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
@@ -140,6 +141,7 @@ def evaluate(
         warnings.append(f"Doubts: {bundle.doubt_note()}.")
     if unsure == "abstain" and doubtful is not None:
         samples, probabilities = _decided(samples, probabilities, doubtful)
+        raw = raw[~doubtful]
         warnings.append(
             f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
             "figures but those by coverage are of the others."
@@ -171,7 +173,8 @@ def evaluate(
         metadata_metrics=metadata_metrics,
         chances=chances,
     )
-    return Evaluation(report, samples)
+    before = summarise(labels, raw, groups, resamples=RESAMPLES)
+    return Evaluation(dataclasses.replace(report, before=raw, before_metrics=before), samples)
 
 
 def _decided(
