@@ -240,4 +240,4 @@ def _raw(
 def _vectors(
     detector: AnyDetector, store: FeatureStore, samples: Sequence[Sample], *, copy: int = 0
 ) -> npt.NDArray[np.float32]:
-    return detector.penultimate(_inputs(store, samples, copy)).numpy()
+    return detector.scene(_inputs(store, samples, copy)).numpy()

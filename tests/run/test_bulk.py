@@ -46,7 +46,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-TEXTS = ("id", "decision", "inputs", "engine", "precision")
+TEXTS = ("id", "decision", "inputs", "engine", "precision", "reason")
 
 
 def read_output(path: Path) -> list[dict[str, Any]]:
@@ -57,7 +57,10 @@ def read_output(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in handle]
         return [
-            {name: cell if name in TEXTS else json.loads(cell) for name, cell in row.items()}
+            {
+                name: cell if name in TEXTS else json.loads(cell or "null")
+                for name, cell in row.items()
+            }
             for row in csv.DictReader(handle)
         ]
 
@@ -522,7 +525,9 @@ def test_a_job_does_not_go_on_with_other_inputs(
     told: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial(told, photos, tmp_path / "scores.csv", monkeypatch)
-    with pytest.raises(WorkzoneError, match="choice of --image-only or --share; delete it"):
+    with pytest.raises(
+        WorkzoneError, match="choice of --image-only, --unsure or --share; delete it"
+    ):
         predict_many(told, photos, tmp_path / "scores.csv", image_only=True)
     assert predict_many(told, photos, tmp_path / "scores.csv").resumed == 5
 

@@ -73,6 +73,7 @@ class Counting(Program):
             view_shares=np.full(count, 1 / count, np.float32),
             read=np.arange(count),
             penultimate=np.zeros(1, np.float32),
+            scene=np.zeros(1, np.float32),
             with_metadata=False,
         )
 

@@ -23,6 +23,9 @@ IN_WORDS: dict[FaultName, str] = {
     "dirty": "the lens is dirty or wet, or a part of the picture is out of focus",
 }
 
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Of red, green and blue in grey (ITU-R BT.601)."""
+
 SHORTER = 192
 """Pixels, about, of the shorter side of what is measured: fine grain and small defects are gone."""
 TILES = 8
@@ -79,7 +82,7 @@ def _grey(pixels: npt.NDArray[np.uint8]) -> Grey:
     rows, columns = (side // step for side in pixels.shape[1:])
     squares = pixels[:, : rows * step, : columns * step].reshape(3, rows, step, columns, step)
     means = squares.mean(axis=(2, 4), dtype=np.float32)
-    return np.asarray(np.tensordot(np.float32([0.299, 0.587, 0.114]), means, axes=1))
+    return np.asarray(np.tensordot(LUMA, means, axes=1))
 
 
 def _blur(grey: Grey, *, window: int, tiles: bool) -> Grey:
@@ -95,7 +98,7 @@ def _blur(grey: Grey, *, window: int, tiles: bool) -> Grey:
         totals = [_sums(part) if tiles else part.sum(keepdims=True) for part in (lost, steps)]
         share = 1 - totals[0] / np.maximum(totals[1], 1e-6)
         found.append(share.T if axis else share)
-    return np.maximum(*found).ravel()
+    return np.asarray(np.maximum(*found).ravel())
 
 
 def _sums(values: Grey) -> Grey:
@@ -109,4 +112,4 @@ def _deviation(grey: Grey) -> Grey:
     count = _sums(np.ones_like(grey))
     mean = _sums(grey) / count
     squares = _sums(np.square(grey)) / count - np.square(mean)
-    return np.sqrt(np.maximum(squares, 0)).ravel()
+    return np.asarray(np.sqrt(np.maximum(squares, 0)).ravel())

@@ -2,8 +2,9 @@
 
 Split conformal prediction, class by class (Vovk, "Conditional Validity of Inductive Conformal
 Predictors", ACML 2012; Angelopoulos & Bates, arXiv 2107.07511): of images with road work, the set
-holds "road work" for the stated share, and of those without, "none". Where both are in it, or
-neither, the image is undecided. It says so of images like those that it was fitted on.
+holds "road work" for the stated share at least, and of those without, "none"; where neither is
+strange enough to be left out the image is undecided. A set is never empty: the likelier answer is
+in it. It says so of images like those that it was fitted on.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import numpy.typing as npt
 from workzone.decide.threshold import check_scores
 from workzone.errors import UsageError
 
+COVERAGE = 0.95
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConformalSets:
     """Which answers are likely enough, by the probability before calibration."""
 
-    coverage: float  # share of either class whose set holds its label, in (0, 1)
+    coverage: float  # share of either class whose set holds its label at least, in (0, 1)
     roadwork_from: float  # 0..1: "road work" is in the set from this probability on
     none_to: float  # 0..1: "none" is in it up to this one
     rows: int  # that it was fitted on
@@ -35,18 +38,18 @@ class ConformalSets:
             raise UsageError(f"conformal sets are bound by probabilities in 0..1: got {self}")
 
     def undecided(self, raw: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether both answers, or neither, are in the set; any shape.
+        """Whether both answers are in the set; any shape.
 
         Args:
             raw: probabilities before calibration, 0..1; one that is no number is undecided.
         """
         values = np.asarray(raw, dtype=np.float64)
-        decided = (values >= self.roadwork_from) != (values <= self.none_to)
-        return np.asarray(~decided | ~np.isfinite(values))
+        both = (values >= self.roadwork_from) & (values <= self.none_to)
+        return np.asarray(both | ~np.isfinite(values))
 
 
 def fit_conformal(
-    labels: npt.ArrayLike, raw: npt.ArrayLike, *, coverage: float = 0.9
+    labels: npt.ArrayLike, raw: npt.ArrayLike, *, coverage: float = COVERAGE
 ) -> ConformalSets | None:
     """The sets of a coverage.
 
@@ -57,7 +60,7 @@ def fit_conformal(
 
     Returns:
         None where a class has too few rows to promise this much: ``coverage / (1 - coverage)``
-        are needed, 9 for 0.9.
+        are needed, 19 for 0.95.
 
     Raises:
         UsageError: see `check_scores`, or a coverage out of range.

@@ -41,7 +41,7 @@ class Description:
     metadata_calibration: Calibration | None = None  # of probabilities given with metadata
     text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
     test_time: TestTimeConfig | None = None  # several looks at an image; None: one
-    familiarity: Familiarity | None = None  # with what it learned from; None: not known
+    familiarity: Familiarity | None = None  # of the image alone; None: not known
     conformal: ConformalSets | None = None  # of the image alone; None: not known
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How far an image is from what a model learned from, by its penultimate vector.
+"""How far an image is from what a model learned from, by a vector that tells what it looks like.
 
 - Mahalanobis distance to the nearer class mean, one covariance for both (Lee et al., "A Simple
   Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", NeurIPS
@@ -28,12 +28,14 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 DistanceName = Literal["mahalanobis", "relative", "neighbours"]
 
-AXES = 64
+AXES = 32
 """Of a covariance that are kept."""
 REFERENCES = 256
 """Reference vectors at most."""
 NEIGHBOURS = 5
 """k: the distance is to the k-th nearest."""
+LEAST_SPREAD = 0.3
+"""Of the quadratic mean of all spreads: the least that an entry is divided by."""
 FEWEST = 20
 """Rows that statistics are fitted on at least."""
 
@@ -51,12 +53,12 @@ class Gaussian:
         along = offsets @ self.axes.T.astype(np.float64)
         across = np.square(offsets).sum(axis=1) - np.square(along).sum(axis=1)
         weighted: Doubles = np.square(along) @ (1 / self.variances.astype(np.float64))
-        return weighted + np.maximum(across, 0) / self.rest
+        return np.asarray(weighted + np.maximum(across, 0) / self.rest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDistance:
-    """What is kept of the penultimate vectors of training rows, to tell how far others are."""
+    """What is kept of the vectors of training rows, to tell how far others are."""
 
     scale: Floats  # [D], what each entry is divided by
     means: Floats  # [C, D], of the classes there were, after scaling
@@ -71,7 +73,7 @@ class TrainingDistance:
         return len(self.mean)
 
     def measure(self, vectors: npt.ArrayLike, name: DistanceName) -> Doubles:
-        """The distance of each penultimate vector; the larger, the further from training.
+        """The distance of each vector; the larger, the further from training.
 
         Args:
             vectors: ``[B, D]``.
@@ -105,20 +107,17 @@ class TrainingDistance:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """As arrays to store: axes, means and references in 16 bits."""
         half = np.float16
-        return {
+        arrays: dict[str, npt.NDArray[np.generic]] = {
             "scale": self.scale.astype(np.float32),
             "means": self.means.astype(half),
             "mean": self.mean.astype(half),
             "references": self.references.astype(half),
-        } | {
-            f"{name}_{part}": np.asarray(value)
-            for name, gaussian in (("within", self.within), ("overall", self.overall))
-            for part, value in (
-                ("axes", gaussian.axes.astype(half)),
-                ("variances", gaussian.variances.astype(np.float32)),
-                ("rest", np.float32(gaussian.rest)),
-            )
         }
+        for name, gaussian in (("within", self.within), ("overall", self.overall)):
+            arrays[f"{name}_axes"] = gaussian.axes.astype(half)
+            arrays[f"{name}_variances"] = gaussian.variances.astype(np.float32)
+            arrays[f"{name}_rest"] = np.asarray(gaussian.rest, dtype=np.float32)
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> TrainingDistance:
@@ -151,8 +150,14 @@ class TrainingDistance:
                     f"{name}_axes has {gaussian.axes.shape[0]} axes, {name}_variances "
                     f"{len(gaussian.variances)}"
                 )
-        plain = {name: taken[name] for name in ("scale", "means", "mean", "references")}
-        return cls(**plain, **gaussians)
+        return cls(
+            scale=taken["scale"],
+            means=taken["means"],
+            within=gaussians["within"],
+            mean=taken["mean"],
+            overall=gaussians["overall"],
+            references=taken["references"],
+        )
 
 
 _SIZES = ("within_variances", "within_rest", "overall_variances", "overall_rest")
@@ -171,7 +176,7 @@ def fit_distance(
     """Statistics of training rows.
 
     Args:
-        vectors: penultimate ones ``[B, D]``.
+        vectors: ``[B, D]``, see `workzone.model.base.AnyDetector.scene`.
         labels: ``[B]``, 0 or 1; one class alone will do.
         axes: of each covariance that are kept, at most.
         references: vectors that are kept, drawn at random where there are more rows.
@@ -193,8 +198,8 @@ def fit_distance(
         )
     rows = checked(given, given.shape[1])
     spread = rows.std(axis=0)
-    # What hardly differs between rows must not be blown up.
-    scale = np.maximum(spread, max(1e-6, 0.1 * float(np.median(spread))))
+    # What hardly differs between rows must not be blown up; of sparse vectors that is most.
+    scale = np.maximum(spread, max(1e-6, LEAST_SPREAD * float(np.sqrt(np.square(spread).mean()))))
     scaled = rows / scale
     classes = np.unique(truth)
     means = np.stack([scaled[truth == label].mean(axis=0) for label in classes])
@@ -221,10 +226,10 @@ def checked(vectors: npt.ArrayLike, width: int) -> Doubles:
     """
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != width:
-        raise UsageError(f"penultimate vectors are [B, {width}] for this model, got {rows.shape}")
+        raise UsageError(f"vectors are [B, {width}] for this model, got {rows.shape}")
     for row in np.flatnonzero(~np.isfinite(rows).all(axis=1))[:1]:
         raise BundleError(
-            f"the penultimate vector of image {row} holds a value that is not a finite number, so "
+            f"the vector of image {row} holds a value that is not a finite number, so "
             "its distance from training cannot be told: export or train again"
         )
     return rows

@@ -56,7 +56,7 @@ class Familiarity:
         """How unlike training images are ``[B]``: 0 as usual, above 1 beyond the cut.
 
         Args:
-            vectors: penultimate ones ``[B, D]``.
+            vectors: ``[B, D]``, see `workzone.model.base.AnyDetector.scene`.
 
         Raises:
             UsageError, BundleError: see `TrainingDistance.measure`.
@@ -76,7 +76,7 @@ def fit_familiarity(
     """Statistics of training rows, and the cut.
 
     Args:
-        vectors: penultimate ones of training rows ``[B, D]``.
+        vectors: of training rows ``[B, D]``, see `workzone.model.base.AnyDetector.scene`.
         labels: ``[B]``, 0 or 1.
         groups: ``[B]``, rows that look alike; a row with None is a group of its own.
         name: which distance decides.

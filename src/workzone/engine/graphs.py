@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from workzone.backbones.base import Backbone, pool
 from workzone.engine.program import GraphName
 from workzone.model.base import AnyDetector
-from workzone.model.cells import OUTSIDE, beyond_frame, deciding
+from workzone.model.cells import OUTSIDE, beyond_frame
 from workzone.model.dense import DenseDetector
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
@@ -124,11 +124,13 @@ class CellsJudge(GraphModule):
         strongest = cells.flatten(1).topk(top, dim=1)
         views = strongest.indices // cells.shape[2]
         numbers = torch.arange(boxes.shape[1], device=views.device)
+        flat = judged.flatten(1, 2)
+        places = strongest.indices[..., None].expand(-1, -1, flat.shape[2])
         logit = strongest.values.mean(dim=1)
         return {
             "logits": torch.stack([-logit / 2, logit / 2], dim=-1),
             "view_weights": (views[..., None] == numbers).to(cells.dtype).mean(dim=1),
-            "penultimate": deciding(judged, strongest.indices),
+            "penultimate": flat.gather(1, places).mean(dim=1),
             "cells": cells.unflatten(2, size),
         }
 

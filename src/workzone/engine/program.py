@@ -84,6 +84,7 @@ class Answer:
     view_shares: Floats  # [V], each view's share of what argues for road work; sum 1
     read: npt.NDArray[np.int64]  # the views that were read [k]
     penultimate: Floats  # [D'], what the last layer saw
+    scene: Floats  # what the image as a whole looks like, see `AnyDetector.scene`
     with_metadata: bool
     cells: tuple[Floats, ...] = ()  # [V, h, w], and of views at half their size [V, h / 2, w / 2]
     grid: Floats | None = None  # of the views read [k, h, w, D]
@@ -271,6 +272,7 @@ class Program:
                     view_shares=self._shares(of_row, part.ids[row]),
                     read=part.ids[row],
                     penultimate=of_row["penultimate"],
+                    scene=part.scene(row) if "cells" in of_row else of_row["penultimate"],
                     with_metadata=with_metadata,
                     cells=tuple(of_row[n] - cut for n in ("cells", "half_cells") if n in of_row),
                     grid=None if gradient is None else part.grid[row],
@@ -336,6 +338,12 @@ class _Reading:
     @property
     def grid(self) -> Array:
         return self.parts["grid"]
+
+    def scene(self, row: int) -> Floats:
+        """The mean cell of an image; of views and their halves, the mean of both."""
+        scales = [self.parts[name][row] for name in ("grid", "half_grid") if name in self.parts]
+        means = [cells.mean(axis=(0, 1, 2), dtype=np.float32) for cells in scales]
+        return np.asarray(np.mean(means, axis=0), dtype=np.float32)
 
     def joined(self, others: _Reading) -> _Reading:
         return _Reading(

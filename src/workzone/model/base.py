@@ -63,10 +63,11 @@ class AnyDetector(nn.Module, ABC):
         """
 
     @abstractmethod
-    def penultimate(self, given: DetectorInput) -> torch.Tensor:
-        """What the last layer sees ``[B, D']``, without gradient; see :meth:`run`.
+    def scene(self, given: DetectorInput) -> torch.Tensor:
+        """What an image as a whole looks like ``[B, D']``, without gradient; see `Answer.scene`.
 
-        Of a dense detector, the mean of the cells that decide. Programs give the same.
+        By it an image is told that is unlike training: what the last layer sees, or, where that is
+        a few cells of the image, the mean of what the backbone says of all cells.
         """
 
     def rates(self) -> Mapping[str, float]:

@@ -210,28 +210,6 @@ class CellHead(nn.Module):
             ]
         )
 
-    @torch.no_grad()
-    def penultimate(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """What the deciding cells are before the last layer: their mean ``[B, D']``.
-
-        Of views and their halves, the mean of both. Arguments: see :meth:`forward`.
-        """
-        vectors = []
-        for row, image in enumerate(grid.split(1)):
-            own = None if boxes is None else boxes[row : row + 1]
-            of_scales = []
-            for part, size in by_scale(image, grid_size):
-                judged = self.judged(part, size, None if own is None else ~unread(own, size))
-                cells = self.score(judged, self.scale)
-                if own is not None:
-                    cells = cells.masked_fill(beyond_frame(own, size), OUTSIDE)
-                places = self.strongest(cells.flatten(1)).indices
-                of_scales.append(deciding(judged, places))
-            vectors.append(torch.stack(of_scales).mean(dim=0))
-        return torch.cat(vectors)
-
     def score(self, judged: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits ``[...]`` of cells ``[..., D']``, each channel over ``scale`` ``[D']``."""
         # Standardised within the first layer: the grid is large, and need not be held twice.
@@ -264,12 +242,6 @@ class CellHead(nn.Module):
         judged: torch.Tensor = self.tail(maps, inside).permute(0, 2, 3, 1)
         views: torch.Tensor = judged.flatten(1, 2).unflatten(0, grid.shape[:2])
         return views
-
-
-def deciding(judged: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The mean ``[B, D']`` of cells ``[B, V, N, D']`` at places ``[B, top]`` among V * N."""
-    flat = judged.flatten(1, 2)
-    return flat.gather(1, places[..., None].expand(-1, -1, flat.shape[2])).mean(dim=1)
 
 
 def by_scale(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from workzone.errors import UsageError
 from workzone.model.base import AnyDetector
-from workzone.model.cells import CellHead, by_scale
+from workzone.model.cells import CellHead, by_scale, unread
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.types import DetectorOutput
@@ -71,11 +71,18 @@ class DenseDetector(AnyDetector):
             half_cells=cells[1] if len(cells) > 1 else None,
         )
 
-    def penultimate(self, given: DetectorInput) -> torch.Tensor:
-        """See `CellHead.penultimate`."""
+    @torch.no_grad()
+    def scene(self, given: DetectorInput) -> torch.Tensor:
+        """The mean of the cells that were read; of views and their halves, the mean of both."""
         grid, grid_size = _grid(given)
         views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
-        return self.cells.penultimate(views, grid_size, given.boxes)
+        means = []
+        for part, size in by_scale(views, grid_size):
+            read = part.new_ones(part.shape[:3])
+            if given.boxes is not None:
+                read = (~unread(given.boxes, size)).to(part)
+            means.append((part * read[..., None]).sum(dim=(1, 2)) / read.sum(dim=(1, 2))[:, None])
+        return torch.stack(means).mean(dim=0)
 
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """All of them."""

@@ -79,7 +79,7 @@ class Detector(AnyDetector):
         return cast(DetectorOutput, self(**vars(given)))
 
     @torch.no_grad()
-    def penultimate(self, given: DetectorInput) -> torch.Tensor:
+    def scene(self, given: DetectorInput) -> torch.Tensor:
         """What the last layer sees; see :meth:`run`."""
         vectors = self.run(given).penultimate
         assert vectors is not None

@@ -15,9 +15,7 @@ import torch
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
 from workzone.decide.calibration import apply_where_known
-from workzone.decide.ensemble import Ensemble
-from workzone.decide.log_odds import expit
-from workzone.decide.models import Model, bundles_of, leading_bundle
+from workzone.decide.models import Model, leading_bundle
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.decide.threshold import HALF
 from workzone.decide.unsure import UnsureName
@@ -40,8 +38,9 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.report.selective import Selective, selective
+from workzone.run.doubts import decided_images, doubtful_images
 from workzone.run.mistakes import worst
-from workzone.run.stored_scores import doubtful as doubtful_images
+from workzone.run.model_facts import model_facts
 from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
@@ -140,7 +139,7 @@ def evaluate(
     if unsure != "off" and bundle.doubt_note():
         warnings.append(f"Doubts: {bundle.doubt_note()}.")
     if unsure == "abstain" and doubtful is not None:
-        samples, probabilities = _decided(samples, probabilities, doubtful)
+        samples, probabilities = decided_images(samples, probabilities, doubtful)
         raw = raw[~doubtful]
         warnings.append(
             f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
@@ -177,25 +176,6 @@ def evaluate(
     return Evaluation(dataclasses.replace(report, before=raw, before_metrics=before), samples)
 
 
-def _decided(
-    samples: Sequence[Sample],
-    probabilities: npt.NDArray[np.float64],
-    doubtful: npt.NDArray[np.bool_],
-) -> tuple[list[Sample], npt.NDArray[np.float64]]:
-    """What is left.
-
-    Raises:
-        ManifestError: nothing.
-    """
-    if doubtful.all():
-        raise ManifestError(
-            f"all {len(samples)} images are unlike training or undecided, so nothing is left to "
-            "judge: leave out --unsure abstain, or look at them"
-        )
-    kept = [sample for sample, left in zip(samples, doubtful, strict=True) if not left]
-    return kept, probabilities[~doubtful]
-
-
 def _selective(
     samples: Sequence[Sample],
     probabilities: npt.NDArray[np.float64],
@@ -204,7 +184,7 @@ def _selective(
     """Figures by coverage."""
     values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
     return selective(
-        [s.label for s in samples],
+        np.array([s.label for s in samples]),
         probabilities,
         doubtful=doubtful,
         slices={name: of for name, of in values.items() if len(set(of)) > 1},
@@ -254,7 +234,7 @@ def judged_report(
         metadata_metrics=metadata_metrics,
         slices=slices,
         manifest_facts=manifest_facts,
-        model_facts=_model_facts(bundle),
+        model_facts=model_facts(bundle),
         warnings=warnings,
         mistakes=worst(leading_bundle(bundle), manifest, samples, labels, probabilities, store),
         chances=chances or _selective(samples, probabilities),
@@ -367,41 +347,6 @@ def manifest_facts(
     }
     if metadata is not None:
         facts["with metadata that the model takes"] = int(metadata.known().sum())
-    return facts
-
-
-def _model_facts(bundle: Model) -> dict[str, Any]:
-    spec, metadata = bundle.spec, bundle.metadata
-    calibration = bundle.metadata_calibration
-    facts = {
-        "backbone": spec.backbone,
-        "backbone weights": spec.weight_hash,
-        "pooling": spec.pooling,
-        "views": spec.layout.told(),
-        "feature key": spec.key(),
-        "engine": "torch",  # of stored features, and of what judges them
-        "precision": spec.precision,
-        "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
-        "trainable parameters": sum(
-            p.numel() for one in bundles_of(bundle) for p in one.detector.parameters()
-        ),
-        "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
-        "slope of the calibration": bundle.calibration.slope,
-        "images it knows itself to have learned from": bundle.familiarity
-        and bundle.familiarity.rows,
-        "holds for a share of road work of": bundle.calibration.share,
-        "provenance": dict(bundle.provenance),
-    }
-    if isinstance(bundle, Ensemble):
-        facts["members"] = {
-            member.name: round(weight, 4)
-            for member, weight in zip(bundle.members, bundle.mixture.weights, strict=True)
-        }
-    if metadata is not None and calibration is not None:
-        facts["metadata fields"] = list(metadata.fields)
-        facts["metadata fed although they leak"] = list(metadata.allow_leaking)
-        facts["with metadata, threshold mapped onto 0.5"] = float(expit(calibration.cut))
-        facts["with metadata, slope of the calibration"] = calibration.slope
     return facts
 
 

@@ -53,14 +53,14 @@ def familiarity_of(predictor: Predictor, manifest: Manifest, *, rate: float = RA
         rows, track(answers, "looking at what it learned from", total=len(rows)), strict=True
     ):
         if not isinstance(answer, ImageError):
-            vectors.append(answer.penultimate)
+            vectors.append(answer.scene)
             kept.append(sample)
     if not kept:
         raise ManifestError(
             f"no image to learn distances from: {len(labelled)} rows of {len(manifest)} have a "
             "label, and none could be read"
         )
-    labels = [s.label for s in kept]
+    labels = np.array([s.label for s in kept])
     return fit_familiarity(np.stack(vectors), labels, [s.group for s in kept], rate=rate)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from workzone.model.inputs import DetectorInput
 from workzone.report.html import Mistake
 from workzone.report.metrics import worst_mistakes
 from workzone.report.overlay import thumbnail
+from workzone.train.feed.examples import images_at_once
 from workzone.types import Sample
 
 MISTAKES_SHOWN = 24
@@ -31,6 +32,18 @@ def stored_input(bundle: Bundle, store: FeatureStore, rows: Sequence[int]) -> De
         grid=grid,
         grid_size=store.spec.grid_size,
     )
+
+
+def stored_inputs(
+    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample], *, copy: int
+) -> Iterator[DetectorInput]:
+    """Of samples, as many at a time as memory is meant for."""
+    rows = [store.row(s.content_hash or "", copy) for s in samples]
+    spec = bundle.spec
+    grids = len(bundle.detector.config.grid_views(spec.layout))
+    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
+    for i in range(0, len(rows), step):
+        yield stored_input(bundle, store, rows[i : i + step])
 
 
 def worst(

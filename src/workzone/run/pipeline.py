@@ -199,8 +199,7 @@ class Pipeline:
 
     def _prediction(self, image: _Prepared, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine
-        raw = self._raw(looks)
-        probability = float(self.program.calibration(answer.with_metadata).apply(raw))
+        raw, probability = self._probability(looks)
         reasons, unlike = self._reasons(image, answer, raw)
         view, edges = strongest(answer)
         x0, y0, x1, y1 = (round(float(value), 6) for value in edges)
@@ -231,27 +230,30 @@ class Pipeline:
         description = self.program.description
         reasons = [] if image.fault is None else [IN_WORDS[image.fault]]
         unlike = None
+        if answer.with_metadata:  # what follows is known of the image alone
+            return reasons, None
         if description.familiarity is not None:
-            unlike = float(description.familiarity.score(answer.penultimate[None])[0])
+            unlike = float(description.familiarity.score(answer.scene[None])[0])
             reasons += [UNLIKE] if unlike > 1 else []
         conformal = description.conformal
-        if conformal is not None and not answer.with_metadata and conformal.undecided(raw):
+        if conformal is not None and conformal.undecided(raw):
             reasons.append(UNDECIDED)
         if isinstance(description, Ensemble) and description.disagree(answer.members):
             reasons.append(CONTRADICTED)
         return reasons, unlike
 
-    def _raw(self, looks: Sequence[Answer]) -> float:
-        """The probability before calibration."""
+    def _probability(self, looks: Sequence[Answer]) -> tuple[float, float]:
+        """Before and after calibration."""
         test_time = self.program.description.test_time
         if test_time is None:
-            return looks[0].raw
+            return looks[0].raw, looks[0].probability
         if len(looks) < self._looks:  # they settled it
             test_time = test_time.of_first()
         distances = None
         if test_time.choose == "familiar":
             familiarity = self.program.description.familiarity
             assert familiarity is not None  # a Description checks that
-            distances = familiarity.score(np.stack([look.penultimate for look in looks]))
+            distances = familiarity.score(np.stack([look.scene for look in looks]))
         test_time = dataclasses.replace(test_time, margin=0.0)
-        return float(combine_looks([look.raw for look in looks], test_time, distances=distances))
+        raw = float(combine_looks([look.raw for look in looks], test_time, distances=distances))
+        return raw, float(self.program.calibration(looks[0].with_metadata).apply(raw))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from workzone.decide.bundle import Bundle
 from workzone.decide.ensemble import Ensemble
 from workzone.decide.models import Model, bundles_of, leading_bundle
 from workzone.decide.test_time import combine_looks
 from workzone.features.store import FeatureStore
-from workzone.model.inputs import DetectorInput
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.run.ensembles import store_of
-from workzone.run.mistakes import stored_input
-from workzone.train.feed.examples import images_at_once
+from workzone.run.mistakes import stored_inputs
 from workzone.train.judging import predict_probabilities
 from workzone.types import Sample
 
@@ -72,7 +69,7 @@ def look(
     if isinstance(model, Ensemble):
         return model.mixture.apply(member_probabilities(model, store, samples, copy=copy))
     raw, done = [], 0
-    for inputs in _inputs(model, store, samples, copy):
+    for inputs in stored_inputs(model, store, samples, copy=copy):
         part = slice(done, done + len(inputs))
         done = part.stop
         given = inputs
@@ -105,49 +102,11 @@ def member_probabilities(
 def stored_vectors(
     model: Model, store: FeatureStore, samples: Sequence[Sample], *, copy: int = 0
 ) -> npt.NDArray[np.float32]:
-    """Penultimate vectors ``[B, D']`` of a bundle, or of an ensemble's leading member."""
+    """What images look like ``[B, D']`` (`AnyDetector.scene`), to a leading member of several."""
     bundle = leading_bundle(model)
     own = store_of(store, bundle)
     vectors = [
-        bundle.detector.penultimate(inputs).numpy()
-        for inputs in _inputs(bundle, own, samples, copy)
+        bundle.detector.scene(inputs).numpy()
+        for inputs in stored_inputs(bundle, own, samples, copy=copy)
     ]
     return np.concatenate(vectors)
-
-
-def doubtful(
-    model: Model, store: FeatureStore, samples: Sequence[Sample], raw: Scores
-) -> npt.NDArray[np.bool_] | None:
-    """Images that are unlike training, undecided, or that members judge differently, bool ``[B]``.
-
-    Args:
-        model: a bundle or an ensemble.
-        store: from :func:`workzone.run.ensembles.extract_for`.
-        samples: ``B`` of its images.
-        raw: from `raw_probabilities`.
-
-    Returns:
-        None: the model cannot tell.
-    """
-    found: npt.NDArray[np.bool_] = np.zeros(len(samples), dtype=np.bool_)
-    known = False
-    if model.conformal is not None:
-        found, known = found | model.conformal.undecided(raw), True
-    if model.familiarity is not None:
-        vectors = stored_vectors(model, store, samples)
-        found, known = found | (model.familiarity.score(vectors) > 1), True
-    if isinstance(model, Ensemble) and model.disagreement_cut is not None:
-        found, known = found | model.disagree(member_probabilities(model, store, samples)), True
-    return found if known else None
-
-
-def _inputs(
-    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample], copy: int
-) -> Iterator[DetectorInput]:
-    """Of samples, as many at a time as memory is meant for."""
-    rows = [store.row(s.content_hash or "", copy) for s in samples]
-    spec = bundle.spec
-    grids = len(bundle.detector.config.grid_views(spec.layout))
-    step = images_at_once(grids * spec.grid_cells * spec.grid_width)
-    for start in range(0, len(rows), step):
-        yield stored_input(bundle, store, rows[start : start + step])

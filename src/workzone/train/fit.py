@@ -11,6 +11,7 @@ import torch
 
 from workzone.decide.calibration import Calibration, apply_where_known
 from workzone.decide.calibration_fit import fit_calibration
+from workzone.decide.conformal import ConformalSets, fit_conformal
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
 from workzone.model.base import AnyDetector
@@ -36,6 +37,7 @@ class Fit:
     epochs: int  # of the final training, after which what decides was kept
     validation_rows: Rows  # rows that were in a validation fold, once each
     validation_probabilities: Scores  # calibrated, image only, by models that never saw the rows
+    conformal: ConformalSets | None = None  # None: too few rows
     metadata_calibration: Calibration | None = None  # where the detector takes metadata
     metadata_threshold: Threshold | None = None  # likewise
     metadata_probabilities: Scores | None = None  # of the validation rows with their metadata
@@ -129,6 +131,7 @@ def fit(
     calibration, threshold = fit_calibration(
         labels, raw, choose_cut=config.choose_cut, method=config.calibration, groups=groups
     )
+    conformal = fit_conformal(labels, raw)
     probabilities = calibration.apply(raw)
     metadata_calibration = metadata_threshold = metadata_probabilities = None
     if detector.config.metadata is not None:
@@ -151,6 +154,7 @@ def fit(
         epochs=next(iter(endings.values())).epochs,
         validation_rows=rows,
         validation_probabilities=probabilities,
+        conformal=conformal,
         metadata_calibration=metadata_calibration,
         metadata_threshold=metadata_threshold,
         metadata_probabilities=metadata_probabilities,

@@ -30,6 +30,7 @@ from workzone.model.kernels import log_attention_kernel
 from workzone.model.make import make_detector
 from workzone.model.metadata.config import refuse_leaking
 from workzone.train.distillation import check_teacher, read_teacher, taught
+from workzone.train.familiar import learned_familiarity
 from workzone.train.feed.examples import Examples, Rows, copy_rows
 from workzone.train.feed.pixels import PixelExamples
 from workzone.train.feed.sampling import SamplingConfig, sampling_weights
@@ -126,7 +127,10 @@ def train(
         result = fit(examples, prepared.validation_folds, config, session)
     warnings = list(prepared.warnings)
     weights: dict[str, torch.Tensor] = {}
-    if isinstance(result.detector, PixelDetector):
+    familiarity = None  # of features that are not those of what has learned there is none
+    if not isinstance(result.detector, PixelDetector):
+        familiarity = learned_familiarity(result.detector, examples)
+    else:
         merged = result.detector.merged()
         result = dataclasses.replace(result, detector=merged.detector)
         spec = dataclasses.replace(spec, weight_hash=merged.backbone.weight_hash)
@@ -147,6 +151,8 @@ def train(
         metadata_calibration=result.metadata_calibration,
         text_model=vectors.spec if vectors and metadata and metadata.text else None,
         test_time=config.test_time,
+        familiarity=familiarity,
+        conformal=result.conformal,
         backbone_weights=weights,
         backbone_licence=backbone.licence,
         provenance=provenance_of(samples, config, result, copies)

@@ -98,9 +98,9 @@ class PixelDetector(AnyDetector):
         """Classify; pixels are read by the backbone first, see :meth:`read`."""
         return self.detector.run(self._stored(given))
 
-    def penultimate(self, given: DetectorInput) -> torch.Tensor:
+    def scene(self, given: DetectorInput) -> torch.Tensor:
         """Of the detector, given stored features."""
-        return self.detector.penultimate(given)
+        return self.detector.scene(given)
 
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """As the detector does; pixels are read first."""
