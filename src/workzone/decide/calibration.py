@@ -74,7 +74,8 @@ class Calibration:
         before, after = np.array(self.knots).T
         inside: Doubles = np.interp(x, before, after)
         beyond = np.minimum(x - before[0], 0) + np.maximum(x - before[-1], 0)
-        return inside + self.slope * beyond
+        lines: Doubles = inside + self.slope * beyond
+        return lines
 
     @property
     def cut(self) -> float:
