@@ -38,7 +38,7 @@ test: .venv/.ready ## format, lint, types and tests
 	@echo "== types"
 	@$(RUN) mypy
 	@echo "== tests"
-	@$(RUN) pytest
+	@$(RUN) pytest -n auto --dist loadfile
 
 format: .venv/.ready ## rewrite the code in the project's format
 	@$(RUN) ruff format .

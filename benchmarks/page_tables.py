@@ -223,6 +223,62 @@ def quantisation_table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+WAYS = {
+    "maximum probability": "maximum probability (peer)",
+    "scene, mahalanobis": "**Mahalanobis** (shipped)",
+    "scene, relative": "relative Mahalanobis",
+    "scene, neighbours": "nearest neighbours",
+    "penultimate, mahalanobis": "Mahalanobis, penultimate",
+    "penultimate, neighbours": "nearest neighbours, penultimate",
+}
+"""Columns of the table of what is unlike training, by the record's names."""
+
+
+def unlike_table(results: dict[str, Any]) -> str:
+    """AUROC by set, and what is found and falsely so, docs/judge/unsure.md."""
+    table, rows = results["table"], []
+    for name in (*table["scene, mahalanobis"]["auroc"],):
+        cells = [f"{table[way]['auroc'][name]:.2f}" for way in WAYS]
+        found = f"{table['scene, mahalanobis']['found'][name]:.0%}"
+        quality = table["both, as shipped"]["found"].get(name)
+        both = "" if quality is None else f"{quality:.0%}"
+        pictures = results["pictures"].get(name, "")
+        rows.append(f"| {name} | {pictures} | {' | '.join(cells)} | {found} | {both} |")
+    alarms = [
+        f"{table[way]['false alarms']:.1%}" if "false alarms" in table[way] else "" for way in WAYS
+    ]
+    both = f"{table['both, as shipped']['false alarms']:.1%}"
+    last = f"| streets called so | {results['streets']} | {' | '.join(alarms)} |  | {both} |"
+    return "\n".join([*rows, last])
+
+
+def coverage_table(results: dict[str, Any]) -> str:
+    """Mistakes, accuracy and MCC by coverage, docs/judge/unsure.md."""
+    rows = []
+    for order, parts in results["coverage"].items():
+        for part in reversed(parts):
+            rows.append(
+                f"| {order} | {part['coverage']:.0%} | {part['mistakes']} of {part['decided']} | "
+                f"{1 - part['accuracy']:.1%} | {part['mcc']:.2f} |"
+            )
+    return "\n".join(rows)
+
+
+def faults_table(results: dict[str, Any]) -> str:
+    """What is told to be wrong with pictures, docs/judge/unsure.md."""
+    faults, rows = ("black", "over-exposed", "blurred", "covered", "dirty"), []
+    for name, counts in results["quality"].items():
+        cells = [str(counts.get(fault, 0)) for fault in (*faults, "none")]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def unsure_tables(results: dict[str, Any]) -> str:
+    """All of the page's."""
+    tables = (unlike_table, faults_table, coverage_table)
+    return "\n".join(table(results) for table in tables)
+
+
 TABLES = {
     "photographs": photographs_table,
     "test_time": looks_table,
@@ -235,6 +291,7 @@ TABLES = {
     "extraction": extraction_table,
     "layout": layout_table,
     "quantisation": quantisation_table,
+    "unsure": unsure_tables,
 }
 """By the record that each is made from."""
 

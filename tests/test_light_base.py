@@ -87,6 +87,9 @@ def test_predict(street: Path, tmp_path: Path) -> None:
     assert re.search(r"street\.jpg: (no )?road work, 0\.\d\d", done.stdout)
     (overlay,) = (tmp_path / "overlays").iterdir()
     assert Image.open(overlay).width >= 360
+    doubted = json.loads(workzone("predict", street, "--unsure", "abstain", "--json").stdout)
+    assert doubted["unlike"] > 1  # a drawn street is none
+    assert doubted["decision"] == "unsure"
     said = json.loads(workzone("predict", street, "--json").stdout)
     assert (said["engine"], said["precision"]) == ("onnx", "float32")
 

@@ -67,6 +67,7 @@ def test_weights_are_the_mean() -> None:
     for name, value in found.detector.state_dict().items():
         each = [b.detector.state_dict()[name].numpy() for b in bundles.values()]
         np.testing.assert_allclose(value.numpy(), np.mean(each, axis=0), rtol=1e-6, atol=1e-7)
+    assert found.familiarity is None
     assert found.backbone_weights.keys() == bundles["a"].backbone_weights.keys()
     for name, value in found.backbone_weights.items():
         each = [b.backbone_weights[name].numpy() for b in bundles.values()]

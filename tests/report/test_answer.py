@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from rich.cells import cell_len
 
@@ -22,6 +24,13 @@ def test_the_answer_is_a_sentence() -> None:
     yes = sentence("street.jpg", prediction(0.931))
     assert yes == "street.jpg: road work, 0.93, strongest at the left edge"
     assert sentence("street.jpg", prediction(0.04)) == "street.jpg: no road work, 0.04"
+
+
+def test_it_says_why_it_may_be_wrong() -> None:
+    warned = dataclasses.replace(prediction(0.04), reason="the picture is black")
+    assert sentence("a", warned) == "a: no road work, 0.04, in doubt: the picture is black"
+    unsure = dataclasses.replace(warned, decision="unsure")
+    assert sentence("a", unsure) == "a: unsure, 0.04, the picture is black"
 
 
 def test_it_says_what_was_looked_at_where_that_may_differ() -> None:

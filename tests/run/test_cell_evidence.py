@@ -71,7 +71,17 @@ def test_cells_that_share_the_maximum_share_its_evidence() -> None:
 def answer(cells: tuple[np.ndarray, ...], boxes: np.ndarray) -> Answer:
     shares = np.full(len(boxes), 1 / len(boxes), np.float32)
     read = np.arange(len(boxes))
-    return Answer(0.5, 0.5, boxes, shares, read, np.zeros(1, np.float32), False, cells=cells)
+    return Answer(
+        0.5,
+        0.5,
+        boxes,
+        shares,
+        read,
+        np.zeros(1, np.float32),
+        np.zeros(1, np.float32),
+        False,
+        cells=cells,
+    )
 
 
 def test_the_box_of_a_cell_is_in_fractions_of_the_frame() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import Tiny
@@ -21,7 +25,13 @@ from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, StoreError, UsageError
 from workzone.features import text_model
 from workzone.features.text import text_vectors
-from workzone.run.metadata import bundle_text_vectors, load_text_model, mapping_of, sample_from
+from workzone.run.metadata import (
+    SampleEncoder,
+    bundle_text_vectors,
+    load_text_model,
+    mapping_of,
+    sample_from,
+)
 from workzone.run.predictor import Predictor
 from workzone.types import ImageRef, Prediction, Sample
 
@@ -148,11 +158,39 @@ def test_a_text_is_read_by_the_sentence_model_which_is_loaded_once(
     assert one(model, {"daytime": "day", "text": " "}).inputs == "image+metadata"
     assert sentences == []
     predictions = model.predict([PICTURE] * 2, [{"text": "lane  closed"}, {"text": "a street"}])
-    assert [m.asked for m in sentences] == [["lane closed", "a street"]]
+    assert [sorted(m.asked) for m in sentences] == [["a street", "lane closed"]]  # in any order
     for prediction, text in zip(predictions, ["lane closed", "a street"], strict=True):
         first = float(HashModel().encode([text])[0, 0])
         expected = float(TOLD.apply(raised(raw, TEXT * first)))
         assert prediction.probability == pytest.approx(expected, abs=1e-6)
+
+
+def test_threads_share_one_sentence_model_and_use_it_one_at_a_time(
+    alone: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    inside: list[int] = []
+
+    class Slow(HashModel):
+        def encode(self, texts: Sequence[str]) -> torch.Tensor:
+            inside.append(+1)
+            at_once = sum(inside)
+            time.sleep(0.01)
+            inside.append(-1)
+            assert at_once == 1
+            return super().encode(texts)
+
+    def load(name: str) -> HashModel:
+        loads.append(name)
+        time.sleep(0.05)
+        return Slow()
+
+    monkeypatch.setattr(text_model, "load_sentence_model", load)
+    encoder = SampleEncoder(told_bundle(bundle_of(alone), text=HashModel().spec))
+    with ThreadPoolExecutor(4) as pool:
+        encoded = list(pool.map(encoder.encode, rows("a", "b", "c", "d")))
+    assert loads == ["some/model"]
+    assert all(rows is not None for rows in encoded)
 
 
 def test_a_sentence_model_of_other_weights_is_refused(

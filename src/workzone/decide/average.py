@@ -32,8 +32,9 @@ def average(bundles: Mapping[str, Bundle], *, weights: str | Path | None = None)
     """The bundle whose weights, of the detector and of the backbone, are the mean of several.
 
     Bundles hold no predictions of validation rows, so that nothing can be fitted anew: calibration,
-    and looks at an image, are those of the first, and a warning of its provenance says so. What any
-    of them has learned from counts as seen.
+    and looks at an image, are those of the first, and a warning of its provenance says so; it has
+    no statistics of what it learned from (`workzone.run.familiarise`). What any of them has learned
+    from counts as seen.
 
     Args:
         bundles: two or more, by name.
@@ -64,6 +65,8 @@ def average(bundles: Mapping[str, Bundle], *, weights: str | Path | None = None)
         detector=detector.eval(),
         backbone_weights=learned,
         spec=spec,
+        familiarity=None,  # of what each of them sees, not of this one
+        conformal=None,
         provenance=_provenance(bundles),
         training_images=frozenset(chain(*(bundle.training_images for bundle in each))),
         training_groups=frozenset(chain(*(bundle.training_groups for bundle in each))),

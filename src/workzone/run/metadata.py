@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,14 @@ def says_anything(sample: Sample) -> bool:
 class SampleEncoder:
     """Encodes samples, one at a time, for a bundle's detector.
 
-    The sentence model is loaded when the first text comes.
+    The sentence model is loaded when the first text comes. Threads may share an encoder: one text
+    is read at a time, since tokenizers may not be used by two threads at once.
     """
 
     def __init__(self, description: Description) -> None:
         self._description = description
         self._sentences: SentenceModel | None = None
+        self._reading = threading.Lock()
 
     def encode(self, sample: Sample | None) -> Rows | None:
         """Rows of one; None where nothing is known that the detector takes.
@@ -95,11 +98,12 @@ class SampleEncoder:
     def _vectors(self, text: str) -> TextVectors | None:
         if not text:
             return None
-        if self._sentences is None:
-            self._sentences = load_text_model(self._description)
-        from workzone.features.text import TextVectors, text_hash
+        with self._reading:
+            if self._sentences is None:
+                self._sentences = load_text_model(self._description)
+            from workzone.features.text import TextVectors, text_hash
 
-        vectors = self._sentences.encode([text])
+            vectors = self._sentences.encode([text])
         return TextVectors(self._sentences.spec, vectors, {text_hash(text): 0})
 
 
