@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -308,31 +309,47 @@ def ensembles(
     return {"table": table.to_json("best single"), "told": told_of}
 
 
+PARTS = {
+    "calibrations": ((BACKBONES[0], "once"),),
+    "looks": ((BACKBONES[0], "once"), (BACKBONES[0], "often")),
+    "ensembles": tuple((backbone, "once") for backbone in BACKBONES),
+}
+"""Of the record, with the features that each needs."""
+
+
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run what the command line asks for; parts that a record has already stay in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/decisions"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS))
     options = parser.parse_args()
     progress.enabled = False
     torch.set_num_threads(1)
-    material = Material(options.photos, options.work, BACKBONES)
+    needed = list(dict.fromkeys(need for part in options.parts for need in PARTS[part]))
+    material = Material(options.photos, options.work, needed)
     trainer = Trainer(material, options.work)
-    of_members = {
-        variant.name: {fold: trainer.scores(variant, fold) for fold in LEFT_OUT}
-        for variant in variants()
-    }
-    soups = {fold: trainer.soup(fold) for fold in LEFT_OUT}
-    results = {
+    results: dict[str, Any] = {}
+    if options.output.exists():
+        results = json.loads(options.output.read_text(encoding="utf-8"))["results"]
+    results |= {
         "photographs": int(trainer.photograph.sum()),
         "scenes": int((~trainer.photograph).sum()),
         "judged": {fold: len(own_of(material.tested, fold)) for fold in LEFT_OUT},
-        "looked at": {fold: len(own_of(material.seen_often, fold)) for fold in LEFT_OUT},
-        "calibrations": calibrations(trainer, of_members["base"]),
-        "looks": looks(trainer, of_members["base"]),
-        "ensembles": ensembles(trainer, of_members, soups),
     }
+    members = variants()
+    if "calibrations" in options.parts:
+        base = {fold: trainer.scores(members[0], fold) for fold in LEFT_OUT}
+        results["calibrations"] = calibrations(trainer, base)
+    if "looks" in options.parts:
+        often = {fold: trainer.scores(members[0], fold, often=True) for fold in LEFT_OUT}
+        counts = {fold: len(own_of(material.seen_often, fold)) for fold in LEFT_OUT}
+        results["looks"] = looks(trainer, often) | {"photographs": counts}
+    if "ensembles" in options.parts:
+        each = {v.name: {fold: trainer.scores(v, fold) for fold in LEFT_OUT} for v in members}
+        soups = {fold: trainer.soup(fold) for fold in LEFT_OUT}
+        results["ensembles"] = ensembles(trainer, each, soups)
     write_record(options.output, results)
 
 

@@ -42,7 +42,10 @@ THREE = tuple(start for starts in LEFT_OUT.values() for start in starts)
 class Material:
     """Photographs and scenes with their features, of one backbone or several."""
 
-    def __init__(self, photos: Sequence[Path], work: Path, backbones: Sequence[str]) -> None:
+    def __init__(
+        self, photos: Sequence[Path], work: Path, needed: Sequence[tuple[str, str]]
+    ) -> None:
+        """Gather, and extract what is ``needed``: backbones, each with one of `PHASES`."""
         self.work = work
         real: list[Sample] = []
         for folder in photos:
@@ -63,9 +66,8 @@ class Material:
         self.seen_often = [s for s in self.tested if s.id in chosen]
         self.sent_often = [s for s in self.challenge if named(s) in chosen]
         self.stores: dict[str, FeatureStore] = {}
-        for backbone in backbones:
-            for phase in PHASES if backbone == BACKBONES[0] else PHASES[:1]:
-                self.stores[backbone] = self.extract(backbone, phase)
+        for backbone, phase in needed:
+            self.stores[backbone] = self.extract(backbone, phase)
 
     def extract(self, name: str, phase: str) -> FeatureStore:
         """Features of one of `PHASES`; what is there is not made again."""

@@ -111,15 +111,15 @@ class Trainer:
         names = [collection_of(self.material.samples[row]) for row in rows]
         return [rows[fold] for fold in group_folds(self.labels[rows], names, INNER_FOLDS, 0)]
 
-    def scores(self, variant: Variant, left_out: str) -> Scores:
+    def scores(self, variant: Variant, left_out: str, *, often: bool = False) -> Scores:
         """What models of a variant say where a source is left out; kept.
 
         By name: ``validation`` (row numbers) with ``raw validation``, ``raw test``, ``raw
-        challenge``; of the base ``looks ...`` and ``distances ...`` of the same, as far as they
-        are looked at several times.
+        challenge``; with ``often``, ``looks ...`` and ``distances ...`` of those that are looked
+        at several times.
         """
         name = f"{left_out}-{variant.name.replace(', ', '-').replace(' ', '')}"
-        file = self.work / "scores" / f"{name}.npz"
+        file = self.work / "scores" / f"{name}{'-often' * often}.npz"
         if file.exists():
             with np.load(file) as held:
                 return dict(held)
@@ -133,7 +133,7 @@ class Trainer:
         def own(samples: Sequence[Sample], outside: bool = False) -> list[Sample]:
             return [s for s in samples if (s.group or "").startswith(starts) != outside]
 
-        often = {s.id for s in material.seen_often}
+        chosen = {s.id for s in material.seen_often}
         for number, fold in enumerate([*folds, None]):
             rows = everything if fold is None else np.setdiff1d(everything, fold)
             place = self.work / "detectors" / f"{name}-{number}.safetensors"
@@ -144,14 +144,14 @@ class Trainer:
                 samples = [material.samples[row] for row in held]
                 _add(found, "validation", held)
                 _add(found, "raw validation", judge(samples))
-                parts = {"validation": [s for s in samples if s.id in often]}
-                of_looks = [row for row in held if material.samples[row].id in often]
+                parts = {"validation": [s for s in samples if s.id in chosen]}
+                of_looks = [row for row in held if material.samples[row].id in chosen]
                 _add(found, "looked at validation", np.array(of_looks, np.int64))
             else:
                 _add(found, "raw test", judge(own(material.tested)))
                 _add(found, "raw challenge", judge(own(material.challenge)))
                 parts = {"test": own(material.seen_often), "challenge": own(material.sent_often)}
-            if variant.name == "base":
+            if often:
                 vectors = _vectors(detector, store, [material.samples[row] for row in rows])
                 groups = [material.samples[row].group for row in rows]
                 familiarity = fit_familiarity(vectors, self.labels[rows], groups)
