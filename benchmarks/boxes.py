@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.types import OBJECT_CLASSES, Sample
 
 DRAWN = Path(__file__).with_name("boxes.csv")
@@ -67,4 +67,4 @@ def _write(boxes: Sequence[Box], width: int, height: int, path: Path) -> None:
         left, top = round(max(x0, 0) * width), round(max(y0, 0) * height)
         right, bottom = max(round(x1 * width), left + 1), max(round(y1 * height), top + 1)
         masks[kind, top:bottom, left:right] = True
-    write_masks(masks, path)
+    write_bit_image(masks, path)

@@ -295,7 +295,7 @@ def main() -> None:
         "false alarms": float((beyond | faulty)[street].mean()),
     }
     unseen = ~learned
-    web = np.isin(collections[unseen], ["tracon", "succ"])
+    web = collections[unseen] == "web"
     results = {
         "rate": RATE,
         "pictures": {name: len(of) for name, of in pictures.items()},

@@ -36,10 +36,10 @@ LAYERS = (
     ("model",),
     ("decide",),
     ("engine",),
-    ("train",),
+    ("train", "teach"),
     ("report",),
     ("run",),
-    ("subnet",),
+    ("serve", "subnet"),
     ("cli",),
     ("__main__",),
 )

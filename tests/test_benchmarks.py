@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
         ("accuracy_tables", "larger_table", "accuracy_dense2", "experiments/recipe.md"),
         ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
         ("engines_table", "table", "engines", "score/engines.md"),
+        ("masks_table", "table", "masks", "score/objects.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workzone.data.masks import load_masks
+from workzone.data.masks.load import load_masks
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -49,7 +49,7 @@ def test_boxes_become_masks_of_photographs_with_road_work(
         samples.append(Sample(id=name, image=ImageRef(str(path.resolve())), label=label))
     with_road_work, without = script["with_boxes"](samples, photos, tmp_path / "masks")
     assert without == samples[1]
-    masks = load_masks(with_road_work.masks, tmp_path, 40, 100)
+    masks = load_masks(with_road_work.masks, tmp_path, 40, 100).covered
     wanted = np.zeros((len(OBJECT_CLASSES), 40, 100), bool)
     wanted[OBJECT_CLASSES.index("cone"), 10:30, 40:60] = True
     wanted[OBJECT_CLASSES.index("cone"), 38:, 95:] = True

@@ -23,7 +23,17 @@ from workzone.errors import TRAIN_PACKAGES, MissingExtraError, needing_train
 ROOT = Path(__file__).parents[1]
 
 PACKAGES = {
-    *("filelock", "numpy", "onnxruntime", "pillow", "pyarrow", "pyyaml", "rich", "simplejpeg"),
+    *(
+        "contourpy",
+        "filelock",
+        "numpy",
+        "onnxruntime",
+        "pillow",
+        "pyarrow",
+        "pyyaml",
+        "rich",
+        "simplejpeg",
+    ),
     "typer",
 }
 HEAVY = {"torch", "torchvision", "timm", "transformers", "scikit-learn", "scipy", "matplotlib"}
@@ -139,6 +149,11 @@ def test_what_needs_the_extra_says_so(command: str, street: Path, tmp_path: Path
     done = workzone(*command.split(), expect=1)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert re.search(r"needs the package '\w+': pip install 'workzone\[train\]'$", line)
+
+
+def test_masks_by_a_teacher_name_their_own_extra(tmp_path: Path) -> None:
+    done = workzone("masks", "m.parquet", "-o", tmp_path / "masked.parquet", expect=1)
+    assert "needs the package 'torch': pip install 'workzone[sam3]'" in done.stderr
 
 
 def test_what_is_wrong_otherwise_says_that(street: Path, tmp_path: Path) -> None:

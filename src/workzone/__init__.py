@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workzone.errors import WorkzoneError
     from workzone.run.predictor import Predictor, load
+    from workzone.serve.client import Client
     from workzone.types import OBJECT_CLASSES, Prediction
     from workzone.views import ViewLayout
 
 __version__ = "0.1.0"
 
-__all__ = ["OBJECT_CLASSES", "Prediction", "Predictor", "ViewLayout", "WorkzoneError", "load"]
+__all__ = [
+    "OBJECT_CLASSES",
+    "Client",
+    "Prediction",
+    "Predictor",
+    "ViewLayout",
+    "WorkzoneError",
+    "load",
+]
 
 _HOMES = {
+    "Client": "workzone.serve.client",
     "OBJECT_CLASSES": "workzone.types",
     "Prediction": "workzone.types",
     "Predictor": "workzone.run.predictor",

@@ -18,6 +18,7 @@ TRAIN_PACKAGES = frozenset(
         "onnx",
         "onnxscript",
         "peft",
+        "pycocotools",
         "pytorch_optimizer",
         "safetensors",
         "schedulefree",
@@ -30,6 +31,9 @@ TRAIN_PACKAGES = frozenset(
     }
 )
 """Modules of the extra ``train``, without which models are run and nothing else is done."""
+
+SERVE_PACKAGES = frozenset({"fastapi", "httptools", "prometheus_client", "starlette", "uvicorn"})
+"""Modules of the extra ``serve``, which puts a model behind HTTP."""
 
 
 class WorkzoneError(Exception):
@@ -72,6 +76,10 @@ class TrainingError(WorkzoneError):
     """Data that cannot be learned from, or a run that went wrong."""
 
 
+class TeacherError(WorkzoneError):
+    """A teacher of masks whose weights cannot be had, or whose answers cannot be used."""
+
+
 class DivergedError(TrainingError):
     """The loss is no longer a finite number."""
 
@@ -86,19 +94,34 @@ class MissingExtraError(WorkzoneError):
 
 
 @contextmanager
-def needing_train(purpose: str) -> Iterator[None]:
+def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
     """Say which extra is wanting where a module of `TRAIN_PACKAGES` is not installed.
+
+    ``extra``: one that brings them and what the purpose needs beside.
 
     Raises:
         MissingExtraError: instead of ModuleNotFoundError.
     """
+    with _needing("train", TRAIN_PACKAGES, purpose):
+        yield
+
+
+@contextmanager
+def needing_serve(purpose: str) -> Iterator[None]:
+    """The same of `SERVE_PACKAGES`."""
+    with _needing("serve", SERVE_PACKAGES, purpose):
+        yield
+
+
+@contextmanager
+def _needing(extra: str, packages: frozenset[str], purpose: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in TRAIN_PACKAGES:
+        if package not in packages:
             raise
-        raise MissingExtraError(package, "train", purpose) from error
+        raise MissingExtraError(package, extra, purpose) from error
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ Boxes are ``(x0, y0, x1, y1)`` in fractions of the upright frame, 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,7 +72,7 @@ class Sample:
     daytime: str | None = None
     scene: str | None = None
     text: str | None = None
-    masks: str | None = None  # see workzone.data.masks
+    masks: str | None = None  # see workzone.data.masks.load
     source: str | None = None
     content_hash: str | None = None  # of the image's bytes
     split: str | None = None  # train, val, test, or fold-0, fold-1, ...
@@ -97,12 +97,14 @@ class BackboneOutput:
 
     ``cls``: ``[M, D]`` or None where the architecture has no class token; ``grid``: ``[M, N, D]``
     patch tokens in row-major order, registers left out, or ``[M, N + N / 4, D]`` with those of the
-    views' halves; ``grid_size``: rows and columns, ``N = rows * columns``.
+    views' halves; ``grid_size``: rows and columns, ``N = rows * columns``; ``levels``: maps
+    ``[M, C, h, w]`` from within the network, by level, see ``Backbone.level_widths``.
     """
 
     cls: torch.Tensor | None
     grid: torch.Tensor
     grid_size: tuple[int, int]
+    levels: Mapping[int, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,20 @@ class DetectorOutput:
     view_scores: torch.Tensor | None = None  # [B, V], of the pruner
     penultimate: torch.Tensor | None = None  # [B, D'], what the last layer sees
     router_statistics: Sequence[Any] = ()  # one per block with experts
+
+
+Ring = tuple[tuple[float, float], ...]
+"""Corners of a closed outline, the last the first, as ``(x, y)`` in fractions of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object that a mask shows, in fractions of the upright frame."""
+
+    name: str  # of OBJECT_CLASSES
+    score: float  # mean probability of its cells, above 0.5
+    box: Box
+    rings: tuple[Ring, ...]  # its outline, then the holes in it
 
 
 @dataclass(frozen=True, slots=True)

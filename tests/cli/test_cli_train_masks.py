@@ -10,7 +10,7 @@ import numpy as np
 from cli_invoke import invoke
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.train.watch.tracking import read_log
 
 
@@ -24,7 +24,7 @@ def write_blobs(folder: Path) -> Path:
         image.save(folder / f"{number:02}.png")
         masks = np.zeros((6, image.height, image.width), bool)
         masks[0] = (np.asarray(image) == ORANGE).all(axis=2)
-        write_masks(masks, folder / f"{number:02}-masks.png")
+        write_bit_image(masks, folder / f"{number:02}-masks.png")
         sample = sample_of(
             folder / f"{number:02}.png",
             label=label,

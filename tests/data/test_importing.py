@@ -22,7 +22,8 @@ from natix_fixture import drive_of, make_natix
 from workzone.data.images import content_hash, read_bytes
 from workzone.data.importing import import_source
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
-from workzone.data.masks import load_masks, write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
+from workzone.data.masks.load import load_masks
 from workzone.data.sources.detect import detect_kind
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef, Sample
@@ -180,7 +181,7 @@ def test_natix_from_end_to_end(tmp_path):
 def test_a_manifest_moves_together_with_its_images(tmp_path):
     old = tmp_path / "old"
     pictures(old / "images", "none/a.png")
-    write_masks(np.ones((6, 2, 2), bool), old / "images" / "a-mask.png")
+    write_bit_image(np.ones((6, 2, 2), bool), old / "images" / "a-mask.png")
     (old / "images" / "t.csv").write_text("image,masks\nnone/a.png,a-mask.png\n")
     (old / "lists").mkdir()
     import_source(str(old / "images" / "t.csv"), old / "lists" / "m.parquet")
@@ -190,7 +191,7 @@ def test_a_manifest_moves_together_with_its_images(tmp_path):
     assert sample.image.path == "../images/none/a.png"
     assert content_hash(read_bytes(sample.image, manifest.root)) == sample.content_hash
     assert sample.masks is not None
-    assert load_masks(sample.masks, manifest.root, 2, 2).all()
+    assert load_masks(sample.masks, manifest.root, 2, 2).covered.all()
 
 
 def test_images_elsewhere_have_absolute_paths(tmp_path):
@@ -221,7 +222,7 @@ def test_annotation_references_are_relative_too(tmp_path):
     (sample,) = read_manifest(summary.manifest)
     assert sample.masks == "set/annotations/instances_val_gps_split.json#4"
     assert (sample.id, sample.label, sample.split, sample.source) == ("a", 1, "val", "roadwork")
-    assert load_masks(sample.masks, tmp_path, 32, 48)[0].any()
+    assert load_masks(sample.masks, tmp_path, 32, 48).covered[0].any()
     assert "instances_train_gps_split.json is not there" in summary.warnings[0]
 
 

@@ -13,8 +13,11 @@ from workzone.data.images import decode, read_bytes
 from workzone.data.importing import import_source
 from workzone.data.joining import moved
 from workzone.data.manifest import read_manifest
-from workzone.data.mask_fit import Frame, fit_masks
-from workzone.data.masks import load_masks, mask_size, stated_orientation, write_masks
+from workzone.data.mask_fit import fit_masks
+from workzone.data.masks.fit import Frame
+from workzone.data.masks.formats.bit_images import write_bit_image
+from workzone.data.masks.load import load_masks, mask_size
+from workzone.data.masks.references import stated_orientation
 from workzone.data.sources.values import FieldError
 
 BOX = (8, 4, 40, 20)  # left, top, right, bottom, in stored pixels
@@ -55,7 +58,7 @@ def overlap(manifest):
     sample = manifest.samples[0]
     frame = decode(read_bytes(sample.image, manifest.root)).numpy()
     assert mask_size(sample.masks, manifest.root) == frame.shape[1:]
-    mask = load_masks(sample.masks, manifest.root, *frame.shape[1:])[0]
+    mask = load_masks(sample.masks, manifest.root, *frame.shape[1:]).covered[0]
     orange = (frame[0] > 180) & (frame[2] < 80)
     return (mask & orange).sum() / (mask | orange).sum()
 
@@ -82,7 +85,7 @@ def test_bit_images_of_stored_pixels_turn_too(tmp_path, suffix, orientation):
     photograph(tmp_path / f"a.{suffix}", orientation)
     masks = np.zeros((6, 64, 96), bool)
     masks[0, BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
-    write_masks(masks, tmp_path / "masks.png")
+    write_bit_image(masks, tmp_path / "masks.png")
     (tmp_path / "t.csv").write_text(f"image,label,masks\na.{suffix},1,masks.png\n")
     import_source(str(tmp_path / "t.csv"), tmp_path / "m" / "m.parquet")
     assert overlap(read_manifest(tmp_path / "m" / "m.parquet")) > 0.9
@@ -104,7 +107,7 @@ def test_annotations_of_a_scaled_copy(tmp_path, scale):
     manifest = read_manifest(summary.manifest)
     sample = manifest.samples[0]
     assert stated_orientation(sample.masks) == 6
-    assert load_masks(sample.masks, manifest.root, 96, 64)[0, BOX[0] + 2, 63 - BOX[1] - 2]
+    assert load_masks(sample.masks, manifest.root, 96, 64).covered[0, BOX[0] + 2, 63 - BOX[1] - 2]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_an_orientation_that_is_stated_is_believed(tmp_path):
     photograph(tmp_path / "a.jpg", 3)
     masks = np.zeros((6, 64, 96), bool)
     masks[0, BOX[1] : BOX[3], BOX[0] : BOX[2]] = True
-    write_masks(masks, tmp_path / "a.png")
+    write_bit_image(masks, tmp_path / "a.png")
     for stated, good in ((3, True), (1, False)):
         (tmp_path / "t.csv").write_text(f"image,label,masks\na.jpg,1,a.png#orientation={stated}\n")
         summary = import_source(str(tmp_path / "t.csv"), tmp_path / "m" / "m.parquet")
@@ -140,7 +143,7 @@ def test_an_orientation_that_is_stated_is_believed(tmp_path):
 
 def test_nearly_square_pictures_are_told_apart_to_the_pixel(tmp_path):
     masks = np.zeros((6, 100, 101), bool)
-    write_masks(masks, tmp_path / "a.png")
+    write_bit_image(masks, tmp_path / "a.png")
     assert fit_masks("a.png", tmp_path, Frame(101, 100, 6)) == "a.png#orientation=6"
     assert fit_masks("a.png", tmp_path, Frame(100, 101, 6)) == "a.png"
     with pytest.raises(FieldError, match="nothing tells whether its masks are of the turned one"):
@@ -166,7 +169,7 @@ def test_masks_of_0_and_255_are_no_bit_images(tmp_path):
 def test_masks_that_cannot_be_used_are_listed_at_import(tmp_path):
     for name in "abc":
         photograph(tmp_path / f"{name}.jpg", 1)
-    write_masks(np.zeros((6, 64, 96), bool), tmp_path / "a.png")
+    write_bit_image(np.zeros((6, 64, 96), bool), tmp_path / "a.png")
     Image.new("RGB", (96, 64)).save(tmp_path / "c.png")
     rows = "a.jpg,1,a.png\nb.jpg,1,gone.png\nc.jpg,1,c.png\n"
     (tmp_path / "t.csv").write_text(f"image,label,masks\n{rows}")

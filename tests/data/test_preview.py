@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from workzone.data.manifest import Manifest
-from workzone.data.preview import THUMBNAIL, contact_sheet, draw_samples
+from workzone.data.preview import contact_sheet, draw_samples
+from workzone.data.sheet import THUMBNAIL
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef, Sample
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
-from workzone.data.masks import load_masks
+from workzone.data.masks.load import load_masks
 from workzone.data.sources.roadwork import open_roadwork
 from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef
@@ -126,9 +126,9 @@ def test_fields(source, tmp_path):
 
 def test_mask_references_lead_to_masks(source, tmp_path):
     records = by_number(source)
-    masks = load_masks(records[1].values["masks"], tmp_path, 24, 32)
-    assert masks[0, 2:9, 2:9].all()
-    assert masks.sum() == 49
+    masks = load_masks(records[1].values["masks"], tmp_path, 24, 32).covered
+    assert masks[0, 2:8, 2:8].all()
+    assert masks.sum() == 36
     assert "masks" not in records[6].values
 
 
@@ -168,7 +168,8 @@ def test_annotations_without_polygons_and_images_without_name(tmp_path):
     file.write_text(json.dumps(data))
     source = open_roadwork(tmp_path, None)
     assert any(
-        "1 annotation has no polygon and gives no masks" in warning for warning in source.warnings
+        "1 annotation has run lengths that cannot be read and gives no masks" in warning
+        for warning in source.warnings
     )
     assert [record.problem and record.problem[0] for record in source.records()] == [
         *(None, "missing")
@@ -180,7 +181,7 @@ def test_ids_as_text_keep_labels_and_masks(tmp_path):
     make(tmp_path, "train", [image(1, travel=["None"]), image(2, travel=["None"])], [cone])
     one, two = open_roadwork(tmp_path, None).records()
     assert (one.values["label"], two.values["label"]) == (1, 0)
-    assert load_masks(one.values["masks"], tmp_path, 24, 32)[0, 2:9, 2:9].all()
+    assert load_masks(one.values["masks"], tmp_path, 24, 32).covered[0, 2:8, 2:8].all()
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_road_work_without_an_outline_keeps_its_label_and_loses_its_masks(tmp_pa
     (sample,) = read_manifest(summary.manifest)
     assert (sample.label, sample.masks) == (1, None)
     (entry,) = summary.entries
-    assert entry.code == "masks-incomplete" and "1 Cone" in entry.reason
+    assert entry.code == "masks-incomplete" and "Cone has no outline or box" in entry.reason
 
 
 def test_categories_are_known_in_any_case(tmp_path):

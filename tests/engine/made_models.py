@@ -80,6 +80,19 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
         FRAME,
         DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
+    "masks of levels": (
+        lambda: load_trunk(LITE0),
+        FRAME,
+        DetectorConfig(
+            cells=CellHeadConfig(tail=True, hidden=0),
+            masks=MaskHeadConfig(hidden=16, levels=(4, 8, 16)),
+        ),
+    ),
+    "masks of layers": (
+        tiny_vit,
+        ViewLayout(size=32, tiles=1),
+        DetectorConfig(masks=MaskHeadConfig(hidden=16, levels=(1, 2))),
+    ),
     "glance, masks that decide": (
         tiny_convnext,
         ViewLayout(size=32, tiles=2),
@@ -141,6 +154,11 @@ def made_of(
             grid_width=backbone.width if grids else 0,
             grid_size=backbone.grid_size(layout.size),
             view_size=layout.size,
+            level_shapes={
+                level: (backbone.level_widths[level], *2 * (layout.size // stride,))
+                for level in config.levels
+                for stride in [backbone.level_stride(level)]
+            },
         )
     )
     for name, value in detector.state_dict().items():

@@ -11,9 +11,16 @@ import torch
 
 from workzone.data.augment import augment
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.errors import ManifestError, UsageError
-from workzone.features.masks import lost, mask_targets, masks_in_views
+from workzone.features.masks import (
+    FULL,
+    UNKNOWN,
+    MaskTargets,
+    lost,
+    mask_targets,
+    masks_in_views,
+)
 from workzone.scenes import draw_scene
 from workzone.types import OBJECT_CLASSES, ImageRef, Sample
 
@@ -25,7 +32,7 @@ def sample(name, *, masks=None, label=1):
 def test_cells_hold_the_share_that_is_covered(tmp_path):
     rng = np.random.default_rng(0)
     fine = rng.random((6, 8, 12)) < 0.4  # four times finer than the cells
-    write_masks(fine, tmp_path / "m.png")
+    write_bit_image(fine, tmp_path / "m.png")
     targets = mask_targets([sample("a", masks="m.png")], tmp_path, (2, 3))
     assert targets.covered.shape == (1, 1, 6, 2, 3)
     assert targets.covered.dtype == np.uint8
@@ -33,12 +40,12 @@ def test_cells_hold_the_share_that_is_covered(tmp_path):
         for row in range(2):
             for column in range(3):
                 cell = fine[k, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-                assert targets.covered[0, 0, k, row, column] == round(255 * cell.sum() / 16)
+                assert targets.covered[0, 0, k, row, column] == round(FULL * cell.sum() / 16)
 
 
 def test_small_objects_are_not_lost_in_a_drawn_scene(tmp_path):
     scene = next(s for seed in range(20) if (s := draw_scene(seed, label=1)).masks[0].any())
-    write_masks(scene.masks, tmp_path / "m.png")
+    write_bit_image(scene.masks, tmp_path / "m.png")
     targets = mask_targets([sample("a", masks="m.png")], tmp_path, (56, 56))
     shares, _ = targets.batch(np.arange(1))
     occurs = scene.masks.any(axis=(1, 2))
@@ -52,7 +59,7 @@ def test_polygons_of_annotations(tmp_path):
         "images": [{"id": 7, "width": 80, "height": 40}],
         "categories": [{"id": 1, "name": "Cone"}, {"id": 2, "name": "Worker"}],
         "annotations": [
-            {"image_id": 7, "category_id": 1, "segmentation": [[0, 0, 39, 0, 39, 39, 0, 39]]},
+            {"image_id": 7, "category_id": 1, "segmentation": [[0, 0, 40, 0, 40, 40, 0, 40]]},
             {"image_id": 7, "category_id": 2, "segmentation": [[40, 20, 80, 20, 80, 40, 40, 40]]},
         ],
     }
@@ -70,7 +77,7 @@ def test_polygons_of_annotations(tmp_path):
 
 
 def test_what_is_annotated(tmp_path):
-    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    write_bit_image(np.ones((6, 4, 4), bool), tmp_path / "m.png")
     samples = [
         sample("with", masks="m.png"),
         sample("without"),
@@ -81,14 +88,14 @@ def test_what_is_annotated(tmp_path):
     targets = mask_targets(samples, tmp_path, (2, 2))
     assert targets.annotated[:, 0].tolist() == [True, False, False, True, False]
     held = targets.covered.reshape(5, -1)
-    assert held.min(1).tolist() == held.max(1).tolist() == [255, 0, 0, 255, 0]
+    assert held.min(1).tolist() == held.max(1).tolist() == [FULL, 0, 0, FULL, 0]
 
 
 def test_batches_are_rows_in_the_order_asked_for(tmp_path):
     for value in range(4):
         masks = np.zeros((6, 4, 4), bool)
         masks[value] = True
-        write_masks(masks, tmp_path / f"{value}.png")
+        write_bit_image(masks, tmp_path / f"{value}.png")
     samples = [sample(str(v), masks=f"{v}.png") for v in range(4)] + [sample("none")]
     targets = mask_targets(samples, tmp_path, (1, 1))
     shares, rows = targets.batch(np.array([3, 4, 1]))
@@ -115,7 +122,7 @@ def apart_and_covered(
     height, width = size
     mask = np.zeros((6, *size), bool)
     mask[2, height * 4 // 9 : height * 7 // 9, width // 8 : width * 3 // 8] = True
-    write_masks(mask, tmp_path / "m.png")
+    write_bit_image(mask, tmp_path / "m.png")
     frame = torch.from_numpy(mask[2].astype(np.uint8) * 255).expand(3, -1, -1)
     samples = [sample(identity, masks="m.png")]
     shape = (8, 8)
@@ -126,7 +133,7 @@ def apart_and_covered(
     for copy in range(1, copies + 1):
         picture = augment(frame, recipe, identity=identity, copy=copy)[:1].float() / 255
         white = torch.nn.functional.adaptive_avg_pool2d(picture, shape)[0].numpy()
-        covered = targets.covered[0, copy, 2] / 255
+        covered = targets.covered[0, copy, 2] / FULL
         found.append((float(np.abs(white - covered).max()), float(covered.mean())))
     return found
 
@@ -154,7 +161,7 @@ def test_masks_of_large_frames_are_cut_as_the_frame_is(tmp_path):
 
 def test_masks_of_varied_copies_are_those_of_both_recipes(tmp_path):
     varied = Augmentation(recipe="varied", seed=3)
-    write_masks(np.random.default_rng(0).random((6, 60, 90)) < 0.2, tmp_path / "m.png")
+    write_bit_image(np.random.default_rng(0).random((6, 60, 90)) < 0.2, tmp_path / "m.png")
     samples = [sample("a", masks="m.png")]
 
     def covered(augmentation):
@@ -168,7 +175,7 @@ def test_masks_of_varied_copies_are_those_of_both_recipes(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["trivial", "rand"])
 def test_nothing_is_known_of_copies_that_policies_draw(tmp_path, recipe):
-    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    write_bit_image(np.ones((6, 4, 4), bool), tmp_path / "m.png")
     augmentation = Augmentation(recipe=recipe)
     targets = mask_targets(
         [sample("a", masks="m.png")], tmp_path, (2, 2), augmentation=augmentation, copies=2
@@ -178,7 +185,7 @@ def test_nothing_is_known_of_copies_that_policies_draw(tmp_path, recipe):
 
 def test_copies_that_are_not_held_are_not_annotated(tmp_path):
     """As those that are made anew in each epoch."""
-    write_masks(np.ones((6, 4, 4), bool), tmp_path / "m.png")
+    write_bit_image(np.ones((6, 4, 4), bool), tmp_path / "m.png")
     targets = mask_targets([sample("a", masks="m.png")], tmp_path, (2, 2))
     shares, annotated = targets.batch(np.array([0, 0]), np.array([0, 7]))
     assert annotated.tolist() == [True, False]
@@ -189,8 +196,8 @@ def test_what_is_cut_away(tmp_path):
     """One object in the corner: some copies by crops of a fifth show it, others do not."""
     masks = np.zeros((6, 90, 160), bool)
     masks[0, 70:90, 0:20] = True
-    write_masks(masks, tmp_path / "corner.png")
-    write_masks(np.zeros((6, 90, 160), bool), tmp_path / "nothing.png")
+    write_bit_image(masks, tmp_path / "corner.png")
+    write_bit_image(np.zeros((6, 90, 160), bool), tmp_path / "nothing.png")
     names = ("corner", "nothing")
     samples = [sample(name, masks=f"{name}.png") for name in names] + [sample("unknown")]
     crops = Augmentation(least_area=0.2, flip=0.0)
@@ -251,3 +258,26 @@ def test_masks_are_cut_as_views_are() -> None:
         height, width = crop.shape[1:]
         cells = crop.reshape(2, 4, height // 4, 2, width // 2).mean(axis=(2, 4))
         np.testing.assert_allclose(found[0, view].numpy(), cells, atol=1e-5)
+
+
+def test_what_is_not_known_stays_so_in_views() -> None:
+    """A box without a mask: of a cell, what is known of it counts, or nothing where that is less
+    than half."""
+    masks = torch.zeros(1, 1, 2, 8)
+    masks[..., :3] = 1
+    masks[..., 3:6] = torch.nan
+    whole = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
+    found = masks_in_views(masks, whole, (1, 4))[0, 0, 0, 0]
+    assert found[[0, 3]].tolist() == [1.0, 0.0]
+    assert found[[1, 2]].isnan().all()  # half of the second is known, nothing of the third
+    (coarse,) = masks_in_views(masks, whole, (1, 1)).flatten().tolist()
+    assert coarse == pytest.approx(3 / 5)
+
+
+def test_stored_cells_that_are_not_known_are_read_as_such() -> None:
+    covered = np.zeros((2, 1, 6, 1, 2), np.uint8)
+    covered[0, 0, 0] = [[UNKNOWN, FULL]]
+    shares, annotated = MaskTargets(covered, np.array([[True], [False]])).batch(np.arange(2))
+    assert shares[0, 0, 0].isnan().tolist() == [True, False]
+    assert shares[0, 0, 0, 1] == 1
+    assert annotated.tolist() == [True, False]

@@ -34,7 +34,7 @@ backbone_of = lru_cache(meta_backbone)
 
 def test_the_names_are_the_known_ones() -> None:
     plain = ("lite", "small", "base", "large", "huge")
-    others = ("dense", "dense2", "dense-224", "phase1", "phase2", "phase3")
+    others = ("dense", "dense2", "dense-224", "masks", "phase1", "phase2", "phase3")
     assert set(PRESETS) == {*others, *plain, *(f"{name}-moe" for name in plain)}
     assert all(preset(name).name == name for name in PRESETS)
     with pytest.raises(UsageError, match=r"unknown preset 'hugh'; did you mean 'huge'\? allowed:"):
@@ -87,7 +87,15 @@ def test_every_preset_fits_its_backbone_and_runs(name: str) -> None:
         boxes = torch.empty(3, entry.layout.count, 4)
         views = (entry.layout.count,) if entry.detector.needs_all_grids else ()
         grid = torch.empty(3, *views, grid_size[0] * grid_size[1], backbone.width)
-    given = DetectorInput(features=features, boxes=boxes, grid=grid, grid_size=grid_size)
+        sides = {n: entry.layout.size // backbone.level_stride(n) for n in entry.detector.levels}
+        levels = {n: torch.empty(3, backbone.level_widths[n], s, s) for n, s in sides.items()}
+    given = DetectorInput(
+        features=features,
+        boxes=None if levels else boxes,  # which tell frames' shapes, and have no values here
+        grid=grid,
+        grid_size=grid_size,
+        levels=levels or None,
+    )
     output = detector.run(given)
     assert output.logits.shape == (3, 2)
     assert output.view_weights.shape == (3, entry.layout.count)

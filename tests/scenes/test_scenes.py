@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from workzone.cli import app
 from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
-from workzone.data.masks import load_masks
+from workzone.data.masks.load import load_masks
 from workzone.errors import UsageError
 from workzone.scenes import draw_scene, write_scenes
 from workzone.scenes.background import make_light
@@ -220,7 +220,7 @@ def test_written_data_set_is_complete(dataset):
         assert sample.content_hash == content_hash(data) and sample.source == "drawn"
         with Image.open(folder / sample.image.path) as image:
             assert image.format == "JPEG" and image.size == (640, 360)
-        masks = load_masks(sample.masks, folder, 360, 640)
+        masks = load_masks(sample.masks, folder, 360, 640).covered
         assert masks.any() == bool(sample.label)
     hashes = {sample.content_hash for sample in manifest}
     assert len(hashes) == 14

@@ -19,7 +19,7 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.errors import UsageError
 from workzone.features.extract import make_spec
-from workzone.features.masks import MaskTargets
+from workzone.features.masks import FULL, MaskTargets
 from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
@@ -121,7 +121,7 @@ def examples(*, masks: bool) -> Examples:
         work, beside = random.choice(12, 2, replace=False)
         grid[row, work, 0] += 6
         grid[row, beside, 1] += 6
-        covered[row, 0].flat[work] = 255
+        covered[row, 0].flat[work] = FULL
     known = np.arange(n) % 4 == 1  # every second image with road work
     return Examples(
         labels=torch.from_numpy(labels),

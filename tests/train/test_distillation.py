@@ -20,7 +20,7 @@ from workzone.data.manifest import Manifest
 from workzone.decide.bundle import read_bundle
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import Extraction, make_spec
-from workzone.features.masks import MaskTargets
+from workzone.features.masks import FULL, MaskTargets
 from workzone.train import distillation
 from workzone.train.feed.examples import Examples
 from workzone.train.fit import fit
@@ -54,8 +54,8 @@ def test_the_loss_is_the_divergence_of_softened_answers() -> None:
 
 def test_a_copy_that_lost_its_road_work_has_no_teacher() -> None:
     covered = np.zeros((3, 2, 6, 2, 2), np.uint8)
-    covered[:2, 0] = 255
-    covered[0, 1] = 255  # the second image's copy shows nothing any more
+    covered[:2, 0] = FULL
+    covered[0, 1] = FULL  # the second image's copy shows nothing any more
     examples = Examples(
         labels=torch.tensor([1, 1, 0]),
         rows=torch.zeros(3, 2, dtype=torch.int64),

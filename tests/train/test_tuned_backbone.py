@@ -24,7 +24,7 @@ from workzone.backbones.registry import load_backbone
 from workzone.config import from_mapping
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.decide.bundle import write_bundle
 from workzone.engine.choose import load_program
 from workzone.errors import UsageError
@@ -82,7 +82,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
         image.save(root / f"{number}.png")
         masks = np.zeros((6, height, width), np.bool_)
         masks[0] = (np.asarray(image) == ORANGE).all(axis=2)
-        write_masks(masks, root / f"{number}.mask.png")
+        write_bit_image(masks, root / f"{number}.mask.png")
         samples.append(
             sample_of(
                 root / f"{number}.png",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -179,19 +179,21 @@ class Backbone(nn.Module):
         self.check_size(size)
         return size // self.multiple, size // self.multiple
 
-    def forward(self, pixels: torch.Tensor) -> BackboneOutput:
+    def forward(self, pixels: torch.Tensor, levels: Sequence[int] = ()) -> BackboneOutput:
         """Normalise views and extract their tokens.
 
         Args:
             pixels: uint8 ``[M, 3, h, w]`` on the backbone's device.
+            levels: of which maps are wanted too, see :attr:`level_widths`.
 
         Returns:
             Class token ``[M, D]`` or None, patch grid ``[M, N, D]`` in row-major order.
 
         Raises:
             UsageError: not uint8, not of that shape, or a side does not fit (:meth:`check_size`).
-            BackboneError: the network has no regular grid.
+            BackboneError: the network has no regular grid, or no such level.
         """
+        self.check_levels(levels)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
             raise UsageError(
                 f"a backbone takes uint8 pixels [M, 3, h, w]; got {pixels.dtype} "
@@ -202,14 +204,15 @@ class Backbone(nn.Module):
         trainable = any(parameter.requires_grad for parameter in self.model.parameters())
         with torch.set_grad_enabled(trainable and torch.is_grad_enabled()):
             ordered = pixels.contiguous(memory_format=self._memory_format)
-            cls, grid = self.tokens(self.normalise(ordered.to(self._scale.dtype)))
+            normalised = self.normalise(ordered.to(self._scale.dtype))
+            cls, grid, maps = self.tokens_and_levels(normalised, levels)
         if grid.shape[1] != grid_size[0] * grid_size[1]:
             raise BackboneError(
                 f"backbone {self.name!r} gave {grid.shape[1]} grid cells for {width} x {height} "
                 f"px; {grid_size[1]} x {grid_size[0]} were expected, so it has no regular grid; "
                 "choose another backbone"
             )
-        return BackboneOutput(cls, grid, grid_size)
+        return BackboneOutput(cls, grid, grid_size, maps)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Views of 0..255, float ``[M, 3, S, S]``, as the network takes them."""
@@ -218,6 +221,38 @@ class Backbone(nn.Module):
     def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         """Class token and patch tokens of normalised views, float ``[M, 3, S, S]``."""
         raise NotImplementedError
+
+    @property
+    def level_widths(self) -> Mapping[int, int]:
+        """Channels of the maps that can be had from within the network, by level.
+
+        A level is a stride in pixels of a convolutional network, and the number of a layer, from 1,
+        of a transformer. Empty: there are none.
+        """
+        return {}
+
+    def level_stride(self, level: int) -> int:
+        """Pixels per cell, a side, of the map of a level."""
+        return self.multiple
+
+    def check_levels(self, levels: Sequence[int]) -> None:
+        """Make sure that these levels can be had.
+
+        Raises:
+            BackboneError: the network has no such level.
+        """
+        wrong = [level for level in levels if level not in self.level_widths]
+        if wrong:
+            known = ", ".join(map(str, self.level_widths)) or "none"
+            raise BackboneError(
+                f"backbone {self.name!r} has no level {wrong[0]}: masks.levels may be of {known}"
+            )
+
+    def tokens_and_levels(
+        self, normalised: torch.Tensor, levels: Sequence[int]
+    ) -> tuple[torch.Tensor | None, torch.Tensor, dict[int, torch.Tensor]]:
+        """As :meth:`tokens`, and maps ``[M, C, h, w]`` of some levels, which there are."""
+        return *self.tokens(normalised), {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> BackboneOutput:
         """See :meth:`forward`."""
@@ -235,7 +270,11 @@ def _hash(tensors: Mapping[str, torch.Tensor], start: str = "") -> str:
 
 
 def run(
-    backbone: Backbone, pixels: torch.Tensor, *, precision: Precision = "float32"
+    backbone: Backbone,
+    pixels: torch.Tensor,
+    *,
+    precision: Precision = "float32",
+    levels: Sequence[int] = (),
 ) -> BackboneOutput:
     """Extract without gradients, on the backbone's device; the results are float32.
 
@@ -246,6 +285,7 @@ def run(
         backbone: on any device.
         pixels: uint8 ``[M, 3, h, w]``, on any device.
         precision: in which matrix products and convolutions compute.
+        levels: of which maps are wanted too.
     """
     if precision not in ("float32", "bfloat16"):
         raise UsageError(
@@ -259,12 +299,13 @@ def run(
         torch.no_grad(),
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"),
     ):
-        parts = [backbone(part) for part in pixels.to(device).split(max(1, at_once))]
+        parts = [backbone(part, levels) for part in pixels.to(device).split(max(1, at_once))]
     classes = [part.cls.float() for part in parts if part.cls is not None]
     return BackboneOutput(
         cls=torch.cat(classes) if classes else None,
         grid=torch.cat([part.grid.float() for part in parts]),
         grid_size=parts[0].grid_size,
+        levels={level: torch.cat([p.levels[level].float() for p in parts]) for level in levels},
     )
 
 

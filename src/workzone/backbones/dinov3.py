@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,27 @@ class DINOv3ViT(Backbone):
         """Class token ``[M, D]`` and patch tokens ``[M, N, D]``, after the final norm."""
         hidden = self.model(normalised).last_hidden_state
         return hidden[:, 0], hidden[:, self._prefix :]
+
+    @property
+    def level_widths(self) -> Mapping[int, int]:
+        """Of each layer, from 1; patch tokens as the layer gives them, without the final norm."""
+        config: Any = self.model.config
+        return dict.fromkeys(range(1, config.num_hidden_layers + 1), self.width)
+
+    def tokens_and_levels(
+        self, normalised: torch.Tensor, levels: Sequence[int]
+    ) -> tuple[torch.Tensor | None, torch.Tensor, dict[int, torch.Tensor]]:
+        """See `Backbone.tokens_and_levels`; maps have the grid's rows and columns."""
+        if not levels:
+            return *self.tokens(normalised), {}
+        output = self.model(normalised, output_hidden_states=True)
+        size = tuple(side // self.multiple for side in normalised.shape[2:])
+        maps = {
+            level: output.hidden_states[level][:, self._prefix :].transpose(1, 2).unflatten(2, size)
+            for level in levels
+        }
+        hidden = output.last_hidden_state
+        return hidden[:, 0], hidden[:, self._prefix :], maps
 
 
 class DINOv3ConvNeXt(Backbone):

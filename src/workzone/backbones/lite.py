@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ CLASSIFIER_PREFIX = "_fc."
 """Of the package's names of what is not wanted: the layer that tells ImageNet's classes."""
 
 
+LEVEL_PARTS = {4: 3, 8: 4, 16: 6}
+"""The parts of a trunk (stem, activation, stages) whose maps are levels, by stride: at each stride
+the last one."""
+
+
 class Lite(Backbone):
     """The network, or its trunk: see :func:`load_lite` and :func:`load_trunk`."""
 
@@ -61,6 +66,37 @@ class Lite(Backbone):
     def tokens(self, normalised: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         """No class token; cells ``[M, N, D]``."""
         return None, self.model(normalised).permute(0, 2, 3, 1).flatten(1, 2)
+
+    @property
+    def level_widths(self) -> Mapping[int, int]:
+        """Of a trunk, the channels at strides of 4, 8 and 16 pixels; of a whole network, none."""
+        if not isinstance(self.model, nn.Sequential):
+            return {}
+        return {stride: _last_width(self.model[part]) for stride, part in LEVEL_PARTS.items()}
+
+    def level_stride(self, level: int) -> int:
+        """A level is its stride."""
+        return level
+
+    def tokens_and_levels(
+        self, normalised: torch.Tensor, levels: Sequence[int]
+    ) -> tuple[torch.Tensor | None, torch.Tensor, dict[int, torch.Tensor]]:
+        """See `Backbone.tokens_and_levels`; no stage changes what the one before it gave."""
+        if not levels:
+            return *self.tokens(normalised), {}
+        assert isinstance(self.model, nn.Sequential)
+        maps, found = normalised, {}
+        for number, part in enumerate(self.model):
+            maps = part(maps)
+            found[number] = maps
+        wanted = {level: found[LEVEL_PARTS[level]] for level in levels}
+        return None, maps.permute(0, 2, 3, 1).flatten(1, 2), wanted
+
+
+def _last_width(part: nn.Module) -> int:
+    """Channels that a stage gives."""
+    *_, last = (module for module in part.modules() if isinstance(module, nn.Conv2d))
+    return last.out_channels
 
 
 def load_lite(variant: Variant, *, random: bool = False) -> Backbone:

@@ -10,15 +10,19 @@ import workzone
 from workzone.cli import (
     bench,
     data,
+    data_masks,
     demo,
+    doubt,
     ensemble,
     evaluate,
     export,
     features,
+    masks,
     models,
     predict,
     pseudo_label,
     scenes,
+    serve,
     train,
     tune,
 )
@@ -51,10 +55,14 @@ def _main(
 
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
+data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
+data.app.add_typer(data_masks.app, name="masks")
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)
 app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
+app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)

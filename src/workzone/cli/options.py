@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -193,10 +193,12 @@ def prepare(
     *,
     views: ViewLayout | None = None,
     grid_views: Callable[[ViewLayout], tuple[int, ...]],
+    levels: Sequence[int] = (),
 ) -> tuple[Backbone, FeatureSpec]:
     """The backbone that the options name, and the spec of its features.
 
-    ``views`` are those of a preset, taken where no layout is named.
+    ``views`` are those of a preset, taken where no layout is named; ``levels`` those of the
+    backbone whose maps are stored too.
     """
     from workzone.backbones.registry import load_backbone
     from workzone.config import read_yaml
@@ -227,6 +229,7 @@ def prepare(
         precision=chosen,
         stored_type=stored.value,
         grid_views=grid_views(views),
+        levels=levels,
         augmentation=Augmentation(seed=augment_seed, recipe=augment.value),
     )
     return network, spec

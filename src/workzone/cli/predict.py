@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -35,8 +36,9 @@ from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
     from workzone.errors import ImageError
-    from workzone.run.predictor import Predictor, Scored
+    from workzone.run.predictor import Predictor
     from workzone.run.sources import Found
+    from workzone.serve.remote import RemotePredictor
     from workzone.types import Prediction
 
 TABLE_ROWS = 40
@@ -49,8 +51,10 @@ EXAMPLES_PREDICT = examples(
     "curl -s https://example.org/street.jpg | workzone predict -",
     "workzone predict street.jpg --model model",
     "workzone predict street.jpg --model model --explain overlays",
+    "workzone predict street.jpg --model model --masks outlines",
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
+    "workzone predict dashcam/ --server http://localhost:8080 -o scores.parquet",
     "workzone predict dashcam/ --share auto -o scores.parquet",
     "workzone predict dashcam/ --unsure abstain -o scores.parquet",
     "workzone predict dashcam/ --model model --json | jq .probability",
@@ -77,6 +81,13 @@ def predict(
         Path | None,
         typer.Option(help="Folder for overlays that show where the evidence lies."),
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures with objects outlined, and objects.jsonl, coco.json and "
+            "pixels.geojson; of a model with a mask head.",
+        ),
+    ] = None,
     image_only: Annotated[
         bool,
         typer.Option(
@@ -93,6 +104,14 @@ def predict(
     precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Have a running `workzone serve` judge, such as http://localhost:8080; a token is "
+            "taken from WORKZONE_TOKEN.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -115,7 +134,7 @@ def predict(
     """
     from workzone.errors import UsageError
     from workzone.run.explaining import explain_each
-    from workzone.run.predictor import load
+    from workzone.run.predictor import Predictor, load
     from workzone.run.sources import find_images
 
     if not sources:
@@ -127,21 +146,32 @@ def predict(
     missed = found.passed_over.missed or found.remarks
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)
-    say_shipped(model)
-    predictor = load(
-        model,
-        engine=engine,
-        precision=precision,
-        weights=weights,
-        device=device,
-        unsure=unsure.value,
-    )
-    say_doubts(predictor.description, unsure)
-    description = predictor.description.with_test_time(tta, looks).with_view_size(size)
-    predictor = predictor.described(with_share(description, share))
+    predictor: Predictor | RemotePredictor
+    if server is not None:
+        chosen = {
+            "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share, "--engine": engine,
+            "--precision": precision, "--weights": weights, "--masks": masks,
+            "--unsure": None if unsure == UnsureChoice.OFF else unsure,
+        }  # fmt: skip
+        predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
+    else:
+        say_shipped(model)
+        loaded = load(
+            model,
+            engine=engine,
+            precision=precision,
+            weights=weights,
+            device=device,
+            unsure=unsure.value,
+        )
+        say_doubts(loaded.description, unsure)
+        description = loaded.description.with_test_time(tta, looks).with_view_size(size)
+        predictor = loaded.described(with_share(description, share))
+        if masks is not None:
+            predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
-    explained = False
+    explained = outlined = False
     if output is not None:
         scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
     else:
@@ -149,24 +179,75 @@ def predict(
         if explain is not None and not auto:
             explained = True
             results = explain_each(predictor, found, explain, image_only=image_only)
+        elif masks is not None and not auto and isinstance(predictor, Predictor):
+            outlined = True
+            results = _outlined(predictor, found, masks, image_only)
         else:
             results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
         scored, bad = _print_each(results, as_json=as_json, takes_metadata=predictor.takes_metadata)
     if found_share is not None:
         say_share(found_share, scored)
     if explain is not None:
-        if found_share is not None:
+        if found_share is not None and isinstance(predictor, Predictor):
             predictor = predictor.described(predictor.description.with_share(found_share))
         if not explained:  # images that cannot be read were told by the scoring
             for _ in explain_each(predictor, found, explain, image_only=image_only):
                 pass
         err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
+    if masks is not None and isinstance(predictor, Predictor):
+        if found_share is not None and explain is None:
+            predictor = predictor.described(predictor.description.with_share(found_share))
+        if not outlined:
+            for _ in _outlined(predictor, found, masks, image_only):
+                pass
+        err.print(f"objects and their outlines in {masks}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
 
 
+def _remote(url: str, chosen: list[str]) -> RemotePredictor:
+    """A service in place of a model.
+
+    Raises:
+        UsageError: options beside it that are the service's to choose.
+        ServerError: it cannot be reached, or refuses.
+    """
+    from workzone.errors import UsageError
+    from workzone.serve.client import Client
+    from workzone.serve.remote import RemotePredictor
+
+    if chosen:
+        raise UsageError(
+            f"{', '.join(chosen)}: the service at {url} chose that when it was started; leave it "
+            "out, or leave out --server"
+        )
+    return RemotePredictor(Client(url, token=os.environ.get("WORKZONE_TOKEN")))
+
+
+def _outlined(
+    predictor: Predictor, found: Found, folder: Path, image_only: bool
+) -> Iterable[tuple[str, Prediction | ImageError]]:
+    """Decide and outline; what was found is said as it comes."""
+    from workzone.errors import ImageError
+    from workzone.report.answer import evidence, printable
+    from workzone.run.outlining import outline_each
+
+    for name, result in outline_each(predictor, found, folder, image_only=image_only):
+        if isinstance(result, ImageError):
+            yield name, result
+            continue
+        said = evidence(result.objects) or "no object"
+        err.print(f"{printable(name)}: {said}", markup=False, soft_wrap=True)
+        yield name, result.prediction
+
+
 def _write(
-    predictor: Predictor, found: Found, output: Path, image_only: bool, auto: bool, as_json: bool
+    predictor: Predictor | RemotePredictor,
+    found: Found,
+    output: Path,
+    image_only: bool,
+    auto: bool,
+    as_json: bool,
 ) -> tuple[int, int, float | None]:
     """Score into a file and say so; how many were scored, were not, and the share found."""
     from workzone.report.answer import printable
@@ -194,17 +275,20 @@ def _write(
 
 
 def _scored(
-    predictor: Predictor, found: Found, *, image_only: bool, auto: bool
+    predictor: Predictor | RemotePredictor, found: Found, *, image_only: bool, auto: bool
 ) -> tuple[Iterable[tuple[str, Prediction | ImageError]], float | None]:
     """Results as they come, or, where the share of road work is to be found, once all are there."""
     from workzone.errors import ImageError
-    from workzone.run.bulk import stream
+    from workzone.run.bulk import Judged, Scorer, stream
+    from workzone.run.predictor import Predictor
     from workzone.run.share import at_estimated_share
 
-    results: Iterable[tuple[str, Scored | ImageError]]
-    results, share = stream(predictor, found, image_only=image_only), None
+    scorer: Scorer[Judged] = predictor
+    results: Iterable[tuple[str, Judged | ImageError]]
+    results, share = stream(scorer, found, image_only=image_only), None
     if auto:
-        results, share = at_estimated_share(list(results))
+        assert isinstance(predictor, Predictor)  # a service has its own share
+        results, share = at_estimated_share(list(stream(predictor, found, image_only=image_only)))
     return (
         (name, result if isinstance(result, ImageError) else result.prediction)
         for name, result in results

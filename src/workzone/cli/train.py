@@ -199,6 +199,7 @@ def train(
         device,
         views=chosen.layout,
         grid_views=settings.detector.grid_views,
+        levels=settings.detector.levels,
     )
     learned_from = (samples, network, spec, store_folder(store, manifest), settings)
     if find_lr:

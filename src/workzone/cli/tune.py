@@ -148,6 +148,7 @@ def tune(
         device,
         views=chosen.layout,
         grid_views=settings.detector.grid_views,
+        levels=settings.detector.levels,
     )
     prepared = prepare_job(
         samples,

@@ -28,6 +28,7 @@ SYSTEM_NAMES = frozenset(
 """In lower case; files and folders that systems leave beside a user's own."""
 
 OVERLAY_SUFFIX = ".overlay.jpg"
+OBJECTS_SUFFIX = ".objects.jpg"
 """How names of overlays end."""
 
 _MASK_FOLDERS = frozenset({"mask", "masks"})
@@ -167,7 +168,7 @@ def _sort(names: Iterable[str], passed_over: PassedOver, *, masks: set[str]) -> 
     """The images among names, sorted; the rest is counted."""
     images = []
     for name in names:
-        if name.lower().endswith(OVERLAY_SUFFIX):
+        if name.lower().endswith((OVERLAY_SUFFIX, OBJECTS_SUFFIX)):
             passed_over.add(OVERLAY, name)
         elif is_image_name(name):
             images.append(name)

@@ -20,8 +20,9 @@ from workzone.cores import core_count
 from workzone.data.images import content_hash, decode_pixels, exif_orientation, read_bytes
 from workzone.data.kinds import is_address
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.mask_fit import Frame, fit_masks
-from workzone.data.masks import stated_orientation, with_path
+from workzone.data.mask_fit import fit_masks
+from workzone.data.masks.fit import Frame
+from workzone.data.masks.references import stated_orientation, with_path
 from workzone.data.passed_over import counted
 from workzone.data.quarantine import QuarantineEntry, count_by_code, write_quarantine
 from workzone.data.repeats import Collected

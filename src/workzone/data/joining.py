@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workzone.data.manifest import Manifest
-from workzone.data.masks import with_path
+from workzone.data.masks.references import with_path
 from workzone.data.pseudo_labels import SOURCE
 from workzone.errors import ManifestError, UsageError
 from workzone.types import Sample

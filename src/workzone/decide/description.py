@@ -101,6 +101,18 @@ class Description:
             return "all"
         return "first" if self.config.masks is not None else "none"
 
+    def check_masks(self) -> None:
+        """Make sure that masks can be asked for.
+
+        Raises:
+            UsageError: the model was trained without a mask head.
+        """
+        if self.config.masks is None:
+            raise UsageError(
+                "--masks: this model has no mask head; train one that has on images with masks: "
+                "workzone train MANIFEST -o MODEL --preset masks"
+            )
+
     @property
     def resizable(self) -> bool:
         """Whether views of any size can be judged, see :meth:`with_view_size`."""

@@ -106,6 +106,17 @@ class Ensemble(Description):
         """Whether every member is."""
         return all(member.model.resizable for member in self.members)
 
+    def check_masks(self) -> None:
+        """An ensemble has no masks.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "an ensemble has no masks of its own: name a member that has some, in its folder "
+            f"{MEMBERS}/"
+        )
+
     def readings(self) -> list[list[int]]:
         """Numbers of the members, those that read the same views alike together."""
         groups: dict[str, list[int]] = {}

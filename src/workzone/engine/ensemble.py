@@ -44,13 +44,15 @@ class EnsembleProgram(Program):
         """Of the members' average; it judges the image alone."""
         return self.description.calibration
 
-    def run(self, images: Sequence[Seen]) -> list[Answer]:
+    def run(self, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
         """Judge a batch of images; evidence is that of the leading member.
 
         Raises:
-            UsageError: views of another number or size than a layout's.
+            UsageError: views of another number or size than a layout's, or masks are wanted.
             BundleError: a member gave a value that is not a finite number.
         """
+        if masks:
+            self.description.check_masks()
         by_member: dict[int, list[Answer]] = {}
         for group in self.description.readings():
             programs = [self.programs[number] for number in group]

@@ -202,6 +202,8 @@ def _check_graphs(exported: ExportedModel) -> None:
     needed: set[GraphName] = {"reader", "judge"}
     if 1 < exported.views_read < exported.spec.layout.count:
         needed.add("chooser")
+    if exported.config.masks is not None:
+        needed.add("outliner")
     missing = sorted(needed - set(exported.graphs()))
     if missing:
         raise BundleError(

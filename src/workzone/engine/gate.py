@@ -28,6 +28,10 @@ LARGEST_DIFFERENCE = 1e-4
 FLIPS = 0.005
 """Share of decisions that may change in a lower precision."""
 MCC_LOSS = 0.01
+MASK_DIFFERENCE = 1e-3
+"""Of a cell's probability in float32: a mean over the whole frame goes into each."""
+MASK_OVERLAP = 0.9
+"""Of what is marked in all that either marks, in any precision."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class GateReport:
     calibration_error: float | None  # likewise
     reference_calibration_error: float | None
     furthest: str  # the image with the largest difference
+    mask_difference: float | None = None  # largest, of a cell's probability, where there are masks
+    mask_overlap: float | None = None  # of what both mark, in all that either does
 
     @property
     def failures(self) -> list[str]:
@@ -61,8 +67,18 @@ class GateReport:
                 )
             if self.flips:
                 found.append(f"{self._flips()}; float32 flips none")
+            if self.mask_difference is not None and not self.mask_difference <= MASK_DIFFERENCE:
+                found.append(
+                    f"a cell of a mask differs by {self.mask_difference:.2g}; float32 may differ "
+                    f"by {MASK_DIFFERENCE:g}"
+                )
         elif self.flips > FLIPS * self.images:
             found.append(f"{self._flips()}; at most {FLIPS:.1%} may flip")
+        if self.mask_overlap is not None and not self.mask_overlap >= MASK_OVERLAP:
+            found.append(
+                f"masks overlap by {self.mask_overlap:.3f} with the reference's; {MASK_OVERLAP} is "
+                "the least"
+            )
         if self.mcc is not None and self.reference_mcc is not None:
             loss = self.reference_mcc - self.mcc
             if loss > MCC_LOSS:
@@ -106,15 +122,15 @@ def compare(program: Program, reference: Program, images: Iterable[GateImage]) -
     theirs: list[Answer] = []
     sizes = 0
     programs = (program, Program(program.description, _AllAtOnce(program.engine)))
-    pending = list(images)
+    pending, masks = list(images), program.description.config.masks is not None
     with bar("comparing", total=len(pending)) as handle:
         while pending:
             size = BATCHES[sizes % len(BATCHES)]
             sizes += 1
             batch, pending = pending[:size], pending[size:]
-            theirs += reference.run([image.seen for image in batch])
+            theirs += reference.run([image.seen for image in batch], masks=masks)
             try:
-                ours += programs[sizes % 2].run([image.seen for image in batch])
+                ours += programs[sizes % 2].run([image.seen for image in batch], masks=masks)
             except Exception as error:
                 raise GateError(
                     f"{program.engine.name}: the program fails on a batch of {len(batch)}: {error}"
@@ -160,7 +176,23 @@ def report(
         calibration_error=calibration_error(truth, p[judged]) if both else None,
         reference_calibration_error=calibration_error(truth, q[judged]) if both else None,
         furthest=names[int(difference.argmax())],
+        **_masks_beside(ours, theirs),
     )
+
+
+def _masks_beside(ours: Sequence[Answer], theirs: Sequence[Answer]) -> dict[str, float | None]:
+    """How masks differ, where both programs gave some."""
+    largest, both, either = 0.0, 0, 0
+    for one, other in zip(ours, theirs, strict=True):
+        if one.masks is None or other.masks is None:
+            return {}
+        p, q = (
+            1 / (1 + np.exp(-a.masks.clip(-60, 60))) for a in (one, other) if a.masks is not None
+        )
+        largest = max(largest, float(np.abs(p - q).max()))
+        both += int(((p > HALF) & (q > HALF)).sum())
+        either += int(((p > HALF) | (q > HALF)).sum())
+    return {"mask_difference": largest, "mask_overlap": both / either if either else None}
 
 
 def _cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
@@ -190,7 +222,8 @@ def differences(
         By graph and output, the largest difference over the output's range.
     """
     recorder = _Recorder(reference.engine)
-    Program(reference.description, recorder).run([image.seen])
+    masks = reference.description.config.masks is not None
+    Program(reference.description, recorder).run([image.seen], masks=masks)
     found: dict[tuple[str, str], float] = {}
     for graph, inputs, wanted in recorder.calls:
         got = program.engine.run(graph, inputs)

@@ -1,14 +1,15 @@
 """A model as a program: views in, all that a prediction needs out, on whichever engine runs it.
 
-A program is a description (what it needs, what its answers mean) and up to three graphs: a *reader*
-of views, a *chooser* of the views that are worth reading, and a *judge*. Arrays are NumPy's; torch
-is not needed. See :mod:`workzone.engine.graphs` for what goes in and out of each graph.
+A program is a description (what it needs, what its answers mean) and up to four graphs: a *reader*
+of views, a *chooser* of the views that are worth reading, a *judge*, and an *outliner* that makes
+masks of objects where they are asked for. Arrays are NumPy's; torch is not needed.
+See :mod:`workzone.engine.graphs` for what goes in and out of each graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 Arrays = Mapping[str, Array]
 
-GraphName = Literal["reader", "chooser", "judge"]
+GraphName = Literal["reader", "chooser", "judge", "outliner"]
 
 
 class Engine(Protocol):
@@ -89,7 +90,7 @@ class Answer:
     cells: tuple[Floats, ...] = ()  # [V, h, w], and of views at half their size [V, h / 2, w / 2]
     grid: Floats | None = None  # of the views read [k, h, w, D]
     feature_gradient: Floats | None = None  # [k, D']
-    masks: Floats | None = None  # logits [K, h, w]
+    masks: Floats | None = None  # logits [K, h, w] over the frame, where they were asked for
     members: tuple[float, ...] = ()  # calibrated probabilities of an ensemble's members
 
 
@@ -118,27 +119,37 @@ class Program:
         """The same graphs under another description: another share, view size, or looks."""
         return Program(description, self.engine)
 
-    def run(self, images: Sequence[Seen]) -> list[Answer]:
+    def run(self, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
         """Judge a batch of images.
 
+        Args:
+            images: the batch.
+            masks: whether masks are wanted too.
+
         Raises:
-            UsageError: views of another number or size than the description's.
+            UsageError: views of another number or size than the description's, or masks of a model
+                that has none.
             BundleError: the model gave a value that is not a finite number.
         """
-        return self.run_each(images, [self])[0]
+        return self.run_each(images, [self], masks=masks)[0]
 
-    def run_each(self, images: Sequence[Seen], programs: Sequence[Program]) -> list[list[Answer]]:
+    def run_each(
+        self, images: Sequence[Seen], programs: Sequence[Program], *, masks: bool = False
+    ) -> list[list[Answer]]:
         """Read a batch of images once, and have each of several programs judge what was read.
 
         Args:
             images: as in :meth:`run`.
             programs: that read views as this one does.
+            masks: as in :meth:`run`.
 
         Returns:
             The answers of each program. For what it raises see :meth:`run`.
         """
         if not images:
             return [[] for _ in programs]
+        if masks:
+            self.description.check_masks()
         self._check(images)
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for row, image in enumerate(images):
@@ -148,10 +159,12 @@ class Program:
             alike = [images[row] for row in rows]
             reading = self._read(alike)
             for found, program in zip(answers, programs, strict=True):
-                found.update(zip(rows, program.judge_all(alike, reading), strict=True))
+                found.update(zip(rows, program.judge_all(alike, reading, masks=masks), strict=True))
         return [[found[row] for row in range(len(images))] for found in answers]
 
-    def judge_all(self, images: Sequence[Seen], reading: _Reading) -> list[Answer]:
+    def judge_all(
+        self, images: Sequence[Seen], reading: _Reading, *, masks: bool = False
+    ) -> list[Answer]:
         """Judge images whose views have one shape."""
         answers: dict[int, Answer] = {}
         # Images with and without metadata have calibrations of their own, and pass apart.
@@ -161,7 +174,12 @@ class Program:
             if len(rows):
                 judged = self._judge(images, reading, rows, with_metadata=with_metadata)
                 answers |= zip(rows.tolist(), judged, strict=True)
-        return [answers[row] for row in range(len(images))]
+        in_order = [answers[row] for row in range(len(images))]
+        if not masks:
+            return in_order
+        everything = np.arange(len(images))
+        outlined = self.engine.run("outliner", self._judged(images, reading, everything))["masks"]
+        return [replace(a, masks=m) for a, m in zip(in_order, outlined, strict=True)]
 
     def calibration(self, with_metadata: bool) -> Calibration:
         """Of probabilities given with metadata, or on the image alone."""
@@ -220,7 +238,7 @@ class Program:
         parts = self._read_views(distinct)
         if self.description.spec.layout.halves:
             halves = [halved(view) for view in distinct]
-            parts["half_grid"] = self._read_views(halves)["grid"]
+            parts["half_grid"] = self._read_views(halves)["grid"]  # of halves nothing else is used
         return _Reading(
             ids=chosen,
             boxes=np.take_along_axis(boxes, chosen[..., None], axis=1),
@@ -277,7 +295,6 @@ class Program:
                     cells=tuple(of_row[n] - cut for n in ("cells", "half_cells") if n in of_row),
                     grid=None if gradient is None else part.grid[row],
                     feature_gradient=gradient,
-                    masks=of_row.get("masks"),
                 )
             )
         return answers
@@ -304,6 +321,9 @@ class Program:
         }
         if self.description.grids_judged != "all":
             inputs["grid"] = part.grid[:, 0]
+        inputs |= {
+            name: value[:, 0] for name, value in part.parts.items() if name.startswith("level_")
+        }
         config = self.description.metadata
         if config is not None:
             nothing = empty_rows(1, config)

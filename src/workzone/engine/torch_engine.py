@@ -27,7 +27,7 @@ def graphs_of(bundle: Bundle, backbone: Backbone) -> dict[GraphName, GraphModule
     layout = bundle.spec.layout
     judging = judging_graphs(bundle.detector, grid_size=backbone.grid_size(layout.size))
     pooling = bundle.spec.pooling if "features" in judging["judge"].inputs else None
-    reader = Reader(backbone, pooling=pooling)
+    reader = Reader(backbone, pooling=pooling, levels=bundle.config.levels)
     graphs: dict[GraphName, GraphModule] = {"reader": reader, **judging}
     return {name: graph.eval() for name, graph in graphs.items()}
 

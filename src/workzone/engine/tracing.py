@@ -203,13 +203,21 @@ def _read(
         "view_mask": torch.ones(batch, views, dtype=torch.bool),
         "grid": random(*with_grid, rows, columns, backbone.width),
     }
+    for level in bundle.config.levels:
+        by = backbone.multiple // backbone.level_stride(level)
+        width = backbone.level_widths[level]
+        offered[f"level_{level}"] = random(batch, width, rows * by, columns * by)
     if bundle.metadata is not None:
         nothing = vars(no_metadata(batch, bundle.metadata))
         offered |= {f"metadata_{field}": value for field, value in nothing.items()}
     images = Dim("batch", max=4096)
     shapes: Shapes = {field: {0: images} for field in offered}
     if bundle.resizable:
-        shapes["grid"] |= {2: Dim("rows", min=1, max=512), 3: Dim("columns", min=1, max=512)}
+        down, across = Dim("rows", min=1, max=512), Dim("columns", min=1, max=512)
+        shapes["grid"] |= {2: down, 3: across}
+        for level in bundle.config.levels:
+            by = backbone.multiple // backbone.level_stride(level)
+            shapes[f"level_{level}"] |= {2: by * down, 3: by * across}
     return offered, shapes
 
 

@@ -20,9 +20,16 @@ from workzone.cores import core_count
 from workzone.data.augmentation import Augmentation
 from workzone.data.manifest import Manifest
 from workzone.errors import BackboneError, ImageError, ManifestError, StoreError, WorkzoneError
-from workzone.features.reading import in_square, read_views, square_boxes
+from workzone.features.reading import in_square, level_shapes, read_views, square_boxes
 from workzone.features.spec import FeatureSpec, Precision, StoredType
-from workzone.features.store import FeatureStore, RowKey, StoreWriter, row_bytes
+from workzone.features.store import (
+    FeatureStore,
+    RowKey,
+    StoreWriter,
+    level_name,
+    row_arrays,
+    row_bytes,
+)
 from workzone.parallel import in_batches, judged_ahead
 from workzone.progress import bar
 from workzone.types import Sample, Views
@@ -76,12 +83,13 @@ def make_spec(
     precision: Precision = "float32",
     stored_type: StoredType = "float16",
     grid_views: tuple[int, ...] = (),
+    levels: Sequence[int] = (),
     augmentation: Augmentation | None = None,
 ) -> FeatureSpec:
     """The spec of features of this backbone.
 
     Raises:
-        BackboneError: the backbone cannot take views of this size.
+        BackboneError: the backbone cannot take views of this size, or has no such level.
         UsageError: the pooling does not fit the backbone, or a grid view does not exist.
     """
     layout = layout or ViewLayout(size=backbone.default_size)
@@ -104,6 +112,7 @@ def make_spec(
         grid_views=grid_views,
         grid_size=backbone.grid_size(layout.size) if grid_views else (0, 0),
         grid_width=backbone.width if grid_views else 0,
+        level_shapes=level_shapes(backbone, levels, layout.size),
         augmentation=augmentation or Augmentation(),
     )
 
@@ -173,6 +182,7 @@ class _Row:
     pooled: torch.Tensor  # [V, D]
     boxes: npt.NDArray[np.float32]  # [V, 4]
     grid: torch.Tensor | None  # [G, N, D], of the views whose grids are stored
+    levels: dict[str, torch.Tensor]  # [C, h, w], of the first view, by the arrays' names
 
 
 class Extraction:
@@ -307,11 +317,13 @@ class Extraction:
         if views is None:
             return None
         output = read_views(self.backbone, torch.from_numpy(views.pixels), self.spec)
-        grid = None
+        grid, levels = None, {}
         if self.spec.grid_views:
-            grid = in_square(output, self.spec.grid_size[0]).grid[list(self.spec.grid_views)]
+            square = in_square(output, self.spec.grid_size[0])
+            grid = square.grid[list(self.spec.grid_views)]
+            levels = {level_name(level): maps[0] for level, maps in square.levels.items()}
         pooled = pool(output, self.spec.pooling)
-        return _Row(pooled, square_boxes(views, self.spec.layout), grid)
+        return _Row(pooled, square_boxes(views, self.spec.layout), grid, levels)
 
     def _stacked(
         self, batch: Sequence[tuple[Job, _Row | ImageError | None]]
@@ -327,9 +339,11 @@ class Extraction:
             grids = [row.grid for _, row in good if row.grid is not None]
             if grids:
                 arrays["grid"] = self._stored(grids)
+            for name in good[0][1].levels:
+                arrays[name] = self._stored([row.levels[name] for _, row in good])
         else:
             empty = np.zeros((0,), dtype=np.float32)
-            arrays = {"pooled": empty, "boxes": empty, "grid": empty}
+            arrays = {array.name: empty for array in row_arrays(self.spec)}
         return [job.key for job, _ in good], arrays, failed
 
     def _stored(self, values: Sequence[torch.Tensor]) -> npt.NDArray[np.generic]:
@@ -369,8 +383,12 @@ def _with_stored_grids(folder: Path, spec: FeatureSpec) -> FeatureSpec:
             grid_views=spec.grid_views,
             grid_size=spec.grid_size,
             grid_width=spec.grid_width,
+            level_shapes=spec.level_shapes,
         )
-        if same == spec and set(spec.grid_views) <= set(other.grid_views):
+        more = set(spec.grid_views) <= set(other.grid_views) and set(spec.levels) <= set(
+            other.levels
+        )
+        if same == spec and more:
             return other
     return spec
 

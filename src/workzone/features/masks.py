@@ -13,13 +13,18 @@ import torch.nn.functional as F
 
 from workzone.data.augment import augment_masks
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import load_masks, mask_size
+from workzone.data.masks.load import load_masks, mask_size
 from workzone.errors import UsageError
 from workzone.progress import track
 from workzone.types import OBJECT_CLASSES, Sample
 
-FULL = 255
+FULL = 254
 """The stored value of a cell that an object covers wholly."""
+UNKNOWN = 255
+"""That of a cell of which nobody can tell; read as NaN."""
+
+MOST_UNKNOWN = 0.5
+"""Share of a cell: where as much is not known, nothing is known of the cell."""
 
 LEAST_SHARE = 20 / 224**2
 """Of a picture: less of an object than this, 20 pixels of a challenge, nobody can tell."""
@@ -36,8 +41,9 @@ class MaskTargets:
     """Masks of ``n`` samples and ``C`` copies of each, as small as they are held in memory.
 
     ``covered``: uint8 ``[n, C, K, h, w]``, the share of a cell that a class covers, `FULL` being
-    all of it, over the whole frame of the sample (copy 0) or of its copy; ``annotated``: bool
-    ``[n, C]``, False where nothing is known (zeros there). C may be less than there are copies.
+    all of it, `UNKNOWN` where it is not known, over the whole frame of the sample (copy 0) or of
+    its copy; ``annotated``: bool ``[n, C]``, False where nothing is known (zeros there). C may be
+    less than there are copies.
     """
 
     covered: npt.NDArray[np.uint8]
@@ -46,12 +52,14 @@ class MaskTargets:
     def batch(
         self, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64] | int = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some rows for the loss: shares float32 ``[B, K, h, w]``, 0..1, and bool ``[B]``."""
+        """Some rows for the loss: shares float32 ``[B, K, h, w]``, 0..1 or NaN, bool ``[B]``."""
         held = np.zeros(rows.shape, np.bool_) | (np.asarray(copies) < self.covered.shape[1])
         copies = np.where(held, copies, 0)
-        shares = torch.from_numpy(self.covered[rows, copies].astype(np.float32)) / FULL
+        stored = torch.from_numpy(self.covered[rows, copies])
+        shares = (stored.float() / FULL).masked_fill(stored == UNKNOWN, torch.nan)
         annotated = self.annotated[rows, copies] & held
-        return shares * torch.from_numpy(held)[:, None, None, None], torch.from_numpy(annotated)
+        there = torch.from_numpy(held)[:, None, None, None]
+        return shares.masked_fill(~there, 0.0), torch.from_numpy(annotated)
 
 
 def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
@@ -63,7 +71,7 @@ def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         own: shares of the images' cells that classes cover, ``[B, K, h, w]``, 0..1.
         left: the same of their copies.
     """
-    seen, still = (m.amax(dim=1).mean(dim=(1, 2)) for m in (own, left))
+    seen, still = (m.nan_to_num().amax(dim=1).mean(dim=(1, 2)) for m in (own, left))
     return (seen > 0) & (still < (_LEAST_PART * seen).clamp(max=LEAST_SHARE))
 
 
@@ -104,8 +112,11 @@ def mask_targets(
         if sample.masks is None:
             continue
         fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
-        cells = fine.reshape(-1, rows, _FINER, columns, _FINER)
-        covered[index, 0] = np.rint(cells.mean(axis=(2, 4)) * FULL)
+        shares = (
+            part.reshape(-1, rows, _FINER, columns, _FINER).mean(axis=(2, 4))
+            for part in (fine.covered, fine.unknown)
+        )
+        covered[index, 0] = _stored(*shares)
         annotated[index, 0] = True
         if augmentation is None or not copies:
             continue
@@ -144,17 +155,36 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    whole = torch.from_numpy(load_masks(sample.masks, root, *small)).byte() * FULL
-    cuts = []
+    masks = load_masks(sample.masks, root, *small)
+    both = np.concatenate([masks.covered, masks.unknown])
+    whole = torch.from_numpy(both).byte() * FULL
+    cuts: list[npt.NDArray[np.uint8] | None] = []
     for copy in copies:
         identity = sample.content_hash or sample.id
         left = augment_masks(
             whole, augmentation, size=(height, width), identity=identity, copy=copy
         )
-        if left is not None:
-            left = (F.adaptive_avg_pool2d(left, shape) * FULL).round().byte()
-        cuts.append(None if left is None else left.numpy())
+        if left is None:
+            cuts.append(None)
+        else:
+            covered, unknown = (
+                F.adaptive_avg_pool2d(left, shape)
+                .double()
+                .numpy()
+                .reshape(2, len(OBJECT_CLASSES), *shape)
+            )
+            cuts.append(_stored(covered, unknown))
     return cuts
+
+
+def _stored(
+    covered: npt.NDArray[np.floating], unknown: npt.NDArray[np.floating]
+) -> npt.NDArray[np.uint8]:
+    """Shares of cells that are covered, and not known, as `MaskTargets` holds them."""
+    shares = covered / np.maximum(1 - unknown, 1 - MOST_UNKNOWN)
+    stored: npt.NDArray[np.uint8] = np.rint(shares.clip(0, 1) * FULL).astype(np.uint8)
+    stored[unknown >= MOST_UNKNOWN] = UNKNOWN
+    return stored
 
 
 def masks_in_views(
@@ -163,17 +193,26 @@ def masks_in_views(
     """How much of the views' cells is covered, from masks of the whole frame.
 
     Args:
-        masks: shares ``[B, K, h, w]``, 0..1.
+        masks: shares ``[B, K, h, w]``, 0..1, or NaN where they are not known.
         boxes: of the views ``[B, V, 4]``, in fractions of the frame; beyond it nothing is covered.
         grid_size: rows and columns of a view's grid.
 
     Returns:
-        ``[B, V, K, rows, columns]``, 0..1.
+        ``[B, V, K, rows, columns]``, 0..1, or NaN where `MOST_UNKNOWN` of a cell and more is not
+        known; else what is known of it counts.
     """
     x0, y0, x1, y1 = boxes.unbind(dim=-1)
     down = _overlaps(y0, y1, cells=grid_size[0], pixels=masks.shape[2])
     across = _overlaps(x0, x1, cells=grid_size[1], pixels=masks.shape[3])
-    return torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, masks, across)
+    unknown = masks.isnan()
+    if not unknown.any():
+        return torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, masks, across)
+    covered, left_open = (
+        torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, part, across)
+        for part in (masks.nan_to_num(), unknown.to(masks))
+    )
+    shares = covered / (1 - left_open).clamp(min=1 - MOST_UNKNOWN)
+    return shares.masked_fill(left_open >= MOST_UNKNOWN, torch.nan)
 
 
 def _overlaps(start: torch.Tensor, end: torch.Tensor, *, cells: int, pixels: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 
 from workzone import views
 from workzone.backbones.base import Backbone, run
-from workzone.features.spec import FeatureSpec
+from workzone.features.spec import FeatureSpec, LevelShape
 from workzone.types import BackboneOutput, Views
 from workzone.views import ViewLayout
 
@@ -31,14 +33,15 @@ def read_views(backbone: Backbone, pixels: torch.Tensor, spec: FeatureSpec) -> B
     distinct = sorted(set(alike))
     if len(distinct) < len(alike):
         pixels = pixels[distinct]
-    output = run(backbone, pixels, precision=spec.precision)
+    output = run(backbone, pixels, precision=spec.precision, levels=spec.levels)
     if spec.layout.halves:
         output = with_halves(output, run(backbone, halved(pixels), precision=spec.precision))
     if len(distinct) == len(alike):
         return output
     back = [distinct.index(view) for view in alike]
     cls = None if output.cls is None else output.cls[back]
-    return BackboneOutput(cls, output.grid[back], output.grid_size)
+    levels = {level: maps[back] for level, maps in output.levels.items()}
+    return BackboneOutput(cls, output.grid[back], output.grid_size, levels)
 
 
 def _first_like(pixels: torch.Tensor, sums: list[int], view: int) -> int:
@@ -69,7 +72,14 @@ def in_square(output: BackboneOutput, side: int) -> BackboneOutput:
             maps = part.unflatten(1, (rows // by, columns // by))
             around = (0, 0, 0, side // by - columns // by, 0, side // by - rows // by)
             parts.append(F.pad(maps, around).flatten(1, 2))
-    return BackboneOutput(output.cls, torch.cat(parts, dim=1), (side, side))
+    levels = {level: _square(maps, rows, columns, side) for level, maps in output.levels.items()}
+    return BackboneOutput(output.cls, torch.cat(parts, dim=1), (side, side), levels)
+
+
+def _square(maps: torch.Tensor, rows: int, columns: int, side: int) -> torch.Tensor:
+    """Maps ``[M, C, h, w]`` of rows x columns cells, with zeros up to side x side cells."""
+    by = maps.shape[2] // rows
+    return F.pad(maps, (0, (side - columns) * by, 0, (side - rows) * by))
 
 
 def square_boxes(views: Views, layout: ViewLayout) -> npt.NDArray[np.float32]:
@@ -97,4 +107,15 @@ def halved(pixels: torch.Tensor) -> torch.Tensor:
 def with_halves(output: BackboneOutput, halves: BackboneOutput) -> BackboneOutput:
     """Join what was read of views and of their halves, see :func:`read_views`."""
     grid = torch.cat([output.grid, halves.grid], dim=1)
-    return BackboneOutput(output.cls, grid, output.grid_size)
+    return BackboneOutput(output.cls, grid, output.grid_size, output.levels)
+
+
+def level_shapes(backbone: Backbone, levels: Sequence[int], size: int) -> tuple[LevelShape, ...]:
+    """Of a view of ``size`` pixels a side, the maps of some levels.
+
+    Raises:
+        BackboneError: the backbone has no such level.
+    """
+    backbone.check_levels(levels)
+    sides = {level: size // backbone.level_stride(level) for level in levels}
+    return tuple(LevelShape(n, backbone.level_widths[n], side, side) for n, side in sides.items())

@@ -17,6 +17,16 @@ Precision = Literal["float32", "bfloat16"]
 StoredType = Literal["float16", "bfloat16", "float32"]
 
 
+@dataclass(frozen=True)
+class LevelShape:
+    """A level of the backbone, see `Backbone.level_widths`, and the shape of a view's map."""
+
+    level: int
+    width: int
+    rows: int
+    columns: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """Everything that changes a feature. Two stores agree if and only if their specs are equal.
@@ -36,6 +46,7 @@ class FeatureSpec:
     grid_views: tuple[int, ...] = ()  # views whose patch grid is stored too
     grid_size: tuple[int, int] = (0, 0)  # rows and columns of such a grid
     grid_width: int = 0  # D of a grid cell
+    level_shapes: tuple[LevelShape, ...] = ()  # maps of the first view stored too, by level
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     preprocessing: int = PREPROCESSING_VERSION
 
@@ -48,6 +59,11 @@ class FeatureSpec:
                 )
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels of which maps are stored."""
+        return tuple(shape.level for shape in self.level_shapes)
+
+    @property
     def grid_cells(self) -> int:
         """Cells stored of a view: N, and N / 4 of its half where there is one."""
         rows, columns = self.grid_size
@@ -57,9 +73,9 @@ class FeatureSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain values.
 
-        The recipe `mild` is left out, and what a layout has not: an aspect ratio that is kept,
-        halves, frames in their own shape. Nothing else was possible when the first stores were
-        made, and they keep their keys.
+        The recipe `mild` is left out, no levels are, and what a layout has not: an aspect ratio
+        that is kept, halves, frames in their own shape. Nothing else was possible when the first
+        stores were made, and they keep their keys.
         """
         values = cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
         for name in ("keep_aspect", "halves"):
@@ -69,6 +85,8 @@ class FeatureSpec:
             del values["layout"]["shorter"], values["layout"]["step"]
         if self.augmentation.recipe == "mild":
             del values["augmentation"]["recipe"]
+        if not self.level_shapes:
+            del values["level_shapes"]
         return values
 
     @classmethod

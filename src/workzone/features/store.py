@@ -6,6 +6,7 @@ A store is a folder, named after its spec's key::
     pooled.bin      [rows, V, D]       float16, bfloat16 or float32
     boxes.bin       [rows, V, 4]       float32
     grid.bin        [rows, G, N, D]    where patch grids of G views were asked for
+    level-8.bin     [rows, C, h, w]    where maps of a level of the first view were
     journal.txt     one line per batch: checksum and JSON (rows, failures, checksums of the data)
 
 Rows are only ever appended. The data of a batch is flushed to disk first, its journal line after
@@ -63,7 +64,16 @@ def row_arrays(spec: FeatureSpec) -> list[RowArray]:
     if spec.grid_views:
         shape = (len(spec.grid_views), spec.grid_cells, spec.grid_width)
         arrays.append(RowArray("grid", shape, stored))
+    arrays += [
+        RowArray(level_name(level.level), (level.width, level.rows, level.columns), stored)
+        for level in spec.level_shapes
+    ]
     return arrays
+
+
+def level_name(level: int) -> str:
+    """What the maps of a level are called."""
+    return f"level-{level}"
 
 
 def row_bytes(spec: FeatureSpec) -> int:
@@ -176,7 +186,8 @@ class FeatureStore:
         """Rows of one array.
 
         Args:
-            name: ``pooled`` ``[B, V, D]``, ``boxes`` ``[B, V, 4]`` or ``grid`` ``[B, G, N, D]``.
+            name: ``pooled`` ``[B, V, D]``, ``boxes`` ``[B, V, 4]``, ``grid`` ``[B, G, N, D]`` or
+                a `level_name` ``[B, C, h, w]``.
             rows: B row numbers.
 
         Returns:

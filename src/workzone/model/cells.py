@@ -11,6 +11,7 @@ al., "WELDON", CVPR 2016, and "WILDCAT", CVPR 2017).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +79,14 @@ class Tail(nn.Sequential):
         """Take the weights that come with the backbone."""
         for own, given in zip(self.parameters(), load_tail(self.variant), strict=True):
             own.copy_(given)
+
+
+class JudgedCells(NamedTuple):
+    """What a `CellHead` says."""
+
+    cells: torch.Tensor  # logits of road work [B, V, N] (N + N / 4), `OUTSIDE` beyond the frame
+    logit: torch.Tensor  # of images [B]
+    features: torch.Tensor | None  # of the first view's cells, what they were judged by [B, N, D']
 
 
 class CellHead(nn.Module):
@@ -149,8 +158,13 @@ class CellHead(nn.Module):
         self.scale.copy_(spread.clamp(min=max(1e-4, LEAST_SPREAD * float(spread.median()))))
 
     def forward(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor | None = None,
+        *,
+        keep: bool = False,
+    ) -> JudgedCells:
         """Judge cells, and the image by the strongest.
 
         Args:
@@ -161,10 +175,10 @@ class CellHead(nn.Module):
             grid_size: rows and columns of a view's grid.
             boxes: of the views ``[B, V, 4]``, by which cells beyond the frame are told; None: all
                 cells are in it.
+            keep: whether what cells are judged by is wanted.
 
         Returns:
-            Logits of road work: of the cells judged ``[B, V, N]`` (``N + N / 4``), `OUTSIDE` beyond
-            the frame, and of images ``[B]``.
+            Logits of road work of cells and images, and what the cells were judged by.
 
         Raises:
             UsageError: the grid has another width, or another number of cells.
@@ -177,15 +191,18 @@ class CellHead(nn.Module):
         if self.training and self.config.dropout:
             scale = scale / F.dropout(torch.ones_like(scale), self.config.dropout)
         scales = by_scale(grid, grid_size)
-        judged, logits = [], []
+        seen: list[torch.Tensor | None] = []
+        judged: list[torch.Tensor] = []
+        logits: list[torch.Tensor] = []
         for part, size in scales[:1] if self.training else scales:
             inside = None if boxes is None else ~unread(boxes, size)
-            cells = self._cells(part, size, scale, inside)
+            cells, features = self._cells(part, size, scale, inside, keep=keep and not judged)
+            seen.append(features)
             if boxes is not None:
                 cells = cells.masked_fill(beyond_frame(boxes, size), OUTSIDE)
             judged.append(cells)
             logits.append(self.strongest(cells.flatten(1)).values.mean(dim=1))
-        return torch.cat(judged, dim=2), torch.stack(logits).mean(dim=0)
+        return JudgedCells(torch.cat(judged, dim=2), torch.stack(logits).mean(dim=0), seen[0])
 
     def _cells(
         self,
@@ -193,22 +210,24 @@ class CellHead(nn.Module):
         grid_size: tuple[int, int],
         scale: torch.Tensor,
         inside: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Logits ``[B, V, N]`` of the cells of one scale."""
+        *,
+        keep: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Of the cells of one scale: logits ``[B, V, N]``, and of the first view what they were
+        judged by ``[B, N, D']``, if it is wanted."""
         if self.training and self.config.mix_style:
             grid = mix_style(grid, self.config.mix_style, inside)
         # Where nothing learns, image by image: what the tail makes of all would not fit.
         whole = torch.is_grad_enabled() or self.tail is None
         rows = [slice(None)] if whole else [slice(row, row + 1) for row in range(len(grid))]
-        return torch.cat(
-            [
-                self.score(
-                    self.judged(grid[row], grid_size, None if inside is None else inside[row]),
-                    scale,
-                )
-                for row in rows
-            ]
-        )
+        logits, features = [], []
+        for row in rows:
+            judged = self.judged(grid[row], grid_size, None if inside is None else inside[row])
+            logits.append(self.score(judged, scale))
+            features += [judged[:, 0]] * keep
+        if not keep:
+            return torch.cat(logits), None
+        return torch.cat(logits), features[0] if len(features) == 1 else torch.cat(features)
 
     def score(self, judged: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits ``[...]`` of cells ``[..., D']``, each channel over ``scale`` ``[D']``."""
@@ -288,6 +307,18 @@ def beyond_frame(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tenso
         beyond.append((centres < 0) | (centres > 1))
     rows, columns = beyond
     return (rows[..., :, None] | columns[..., None, :]).flatten(2)
+
+
+def frame_shapes(boxes: torch.Tensor, grid_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Rows and columns of the cells that the backbone has read, of each image; see `unread`.
+
+    Args:
+        boxes: of one view of each image ``[B, 4]``, in fractions of the frame.
+        grid_size: rows and columns of a view's grid.
+    """
+    beyond = unread(boxes[:, None], grid_size)[:, 0].unflatten(1, grid_size)
+    rows, columns = (~beyond.all(dim=2)).sum(dim=1), (~beyond.all(dim=1)).sum(dim=1)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def unread(boxes: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -61,7 +62,7 @@ class DetectorConfig:
 
     def _check_cells_alone(self) -> None:
         """Refuse parts beside the dense head that would be neither built nor read."""
-        parts = ("glance", "pruner", "metadata", "masks")
+        parts = ("glance", "pruner", "metadata") + ("masks",) * (not self.levels)
         beside = [name for name in parts if getattr(self, name) is not None]
         if self.encoder.depth:
             beside.append("encoder")
@@ -70,8 +71,14 @@ class DetectorConfig:
         if beside:
             raise UsageError(
                 "cells: the dense head judges the cells of the views and reads nothing else; "
-                f"leave out {', '.join(beside)}, or cells"
+                f"leave out {', '.join(beside)}, or cells (masks may stand beside it that read "
+                "masks.levels of the backbone)"
             )
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Of the backbone, whose maps the masks are made from; see `Backbone.level_widths`."""
+        return () if self.masks is None else self.masks.levels
 
     def check_width(self) -> None:
         """Make sure that a detector can be made.
@@ -112,7 +119,7 @@ class DetectorConfig:
 
         ``grid_size`` are the rows and columns of a view's grid, ``view_size`` its side in pixels.
         """
-        if self.cells is not None:
+        if self.cells is not None and self.masks is None:
             return CELL_MASKS * grid_size[0], CELL_MASKS * grid_size[1]
         if self.masks is None:
             return None
@@ -126,21 +133,34 @@ class DetectorConfig:
         grid_width: int = 0,
         grid_size: tuple[int, int] = (0, 0),
         view_size: int = 0,
+        level_shapes: Mapping[int, Sequence[int]] | None = None,
     ) -> DetectorConfig:
         """The same for features of ``width``, and grids of ``grid_width`` (0: there are none).
 
-        ``grid_size`` are the rows and columns of a view's grid, ``view_size`` its side in pixels.
+        ``grid_size`` are the rows and columns of a view's grid, ``view_size`` its side in pixels,
+        ``level_shapes`` channels, rows and columns of the maps of its levels.
         """
         glance, masks = self.glance, self.masks
+        cells = self.cells and dataclasses.replace(self.cells, width=grid_width)
         if masks is not None and grid_width:
-            stride = view_size // masks.cells(grid_size)[0]
-            masks = dataclasses.replace(masks, width=grid_width, stride=stride)
+            masks = dataclasses.replace(
+                masks,
+                width=grid_width if cells is None else cells.judged_width,
+                stride=view_size // masks.cells(grid_size)[0],
+            )
+        if masks is not None and level_shapes:
+            shapes = [level_shapes[level] for level in masks.levels]
+            masks = dataclasses.replace(
+                masks,
+                level_widths=tuple(shape[0] for shape in shapes),
+                level_strides=tuple(view_size // shape[1] for shape in shapes),
+            )
         return dataclasses.replace(
             self,
             width=width,
             glance=glance and dataclasses.replace(glance, width=grid_width),
             masks=masks,
-            cells=self.cells and dataclasses.replace(self.cells, width=grid_width),
+            cells=cells,
         )
 
     @property

@@ -30,6 +30,7 @@ from workzone.model.base import AnyDetector
 from workzone.model.costs import TRAINING_BATCH, Cost, views_read
 from workzone.model.inputs import DetectorInput
 from workzone.model.make import make_detector
+from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.masks.loss import mask_loss
 from workzone.model.metadata.batch import no_metadata
 from workzone.model.presets import Preset
@@ -231,6 +232,15 @@ def _grid(preset: Preset, seen: _BackboneCost, *, rows: int, cells: int) -> torc
     return torch.empty(rows, *views, cells, seen.grid_width, device=META)
 
 
+def _levels(masks: MaskHeadConfig, side: int) -> dict[int, torch.Tensor]:
+    """Maps of a training batch, of views of ``side`` pixels."""
+    shapes = zip(masks.levels, masks.level_widths, masks.level_strides, strict=True)
+    return {
+        level: torch.empty(TRAINING_BATCH, width, side // stride, side // stride, device=META)
+        for level, width, stride in shapes
+    }
+
+
 def _train(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> int:
     """Bytes of a training step on stored features, with all that the detector can learn from."""
     config, views = preset.detector, preset.layout.count
@@ -242,7 +252,10 @@ def _train(detector: AnyDetector, preset: Preset, seen: _BackboneCost) -> int:
     if config.needs_grid:
         grid = _grid(preset, seen, rows=TRAINING_BATCH, cells=seen.stored_cells)
         given = dataclasses.replace(given, grid=grid, grid_size=seen.stored_size)
-    held = [*_state(detector), *_tensors(given)]
+    if config.masks is not None and config.levels:
+        levels = _levels(config.masks, preset.layout.size)
+        given = dataclasses.replace(given, levels=levels, boxes=None)  # the frame fills its square
+    held = [*_state(detector), *_tensors(given), *(given.levels or {}).values()]
     if config.masks is not None:
         shape = (TRAINING_BATCH, len(OBJECT_CLASSES), *config.masks.mask_size(seen.stored_size))
         targets = torch.empty(shape, device=META)

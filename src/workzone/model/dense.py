@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 import torch
@@ -10,9 +10,10 @@ import torch.nn.functional as F
 
 from workzone.errors import UsageError
 from workzone.model.base import AnyDetector
-from workzone.model.cells import CellHead, by_scale, unread
+from workzone.model.cells import OUTSIDE, CellHead, by_scale, frame_shapes, unread
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
+from workzone.model.masks.head import MaskHead
 from workzone.types import DetectorOutput
 
 
@@ -37,27 +38,34 @@ class DenseDetector(AnyDetector):
         self.register_buffer("feature_mean", torch.zeros(config.width))
         self.register_buffer("feature_scale", torch.ones(config.width))
         self.cells = CellHead(config.cells, backbone=backbone)
+        self.masks = None if config.masks is None else MaskHead(config.masks)
 
     def run(self, given: DetectorInput) -> DetectorOutput:
         """Judge cells, and the image by the strongest, see `CellHead.forward`.
 
         Returns:
             Logits ``[B, 2]``; as the view weights ``[B, V]``, each view's share of the cells that
-            decide; logits of cells ``[B, V, h, w]``, and of those of the views' halves.
+            decide; logits of cells ``[B, V, h, w]``, and of those of the views' halves; masks of
+            the first view ``[B, K, h, w]``, where there is a mask head and levels are given.
 
         Raises:
             UsageError: no grid is given, or one of another width or size.
         """
         grid, grid_size = _grid(given)
         views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
-        output: DetectorOutput = self(views, grid_size, given.boxes)
+        output: DetectorOutput = self(views, grid_size, given.boxes, given.levels)
         return output
 
     def forward(
-        self, grid: torch.Tensor, grid_size: tuple[int, int], boxes: torch.Tensor | None
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor | None,
+        levels: Mapping[int, torch.Tensor] | None = None,
     ) -> DetectorOutput:
         """See :meth:`run`; the grid is ``[B, V, N, D]``, or with the cells of halves."""
-        packed, logit = self.cells(grid, grid_size, boxes)
+        keep = self.masks is not None and levels is not None
+        packed, logit, features = self.cells(grid, grid_size, boxes, keep=keep)
         weights, cells = [], []
         for part, size in by_scale(packed, grid_size):
             deciding = self.cells.strongest(part.detach().flatten(1)).indices // part.shape[2]
@@ -69,6 +77,7 @@ class DenseDetector(AnyDetector):
             balance_loss=logit.new_zeros(()),
             cells=cells[0],
             half_cells=cells[1] if len(cells) > 1 else None,
+            masks=self._masks(features, grid_size, boxes, levels),
         )
 
     @torch.no_grad()
@@ -83,6 +92,34 @@ class DenseDetector(AnyDetector):
                 read = (~unread(given.boxes, size)).to(part)
             means.append((part * read[..., None]).sum(dim=(1, 2)) / read.sum(dim=(1, 2))[:, None])
         return torch.stack(means).mean(dim=0)
+
+    def _masks(
+        self,
+        features: torch.Tensor | None,
+        grid_size: tuple[int, int],
+        boxes: torch.Tensor | None,
+        levels: Mapping[int, torch.Tensor] | None,
+    ) -> torch.Tensor | None:
+        """Of the first view; frames of one shape together, without what lies behind them."""
+        if self.masks is None or features is None or levels is None:
+            return None
+        shapes = [grid_size] * len(features)
+        if boxes is not None:
+            shapes = frame_shapes(boxes[:, 0], grid_size)
+        if set(shapes) == {grid_size}:
+            masks: torch.Tensor = self.masks(features, grid_size, levels)
+            return masks
+        size = self.masks.config.mask_size(grid_size)
+        parts: dict[int, torch.Tensor] = {}
+        for shape in sorted(set(shapes)):
+            rows = torch.tensor([row for row, own in enumerate(shapes) if own == shape])
+            cells = features[rows].unflatten(1, grid_size)[:, : shape[0], : shape[1]]
+            inside = {level: _cut(maps[rows], shape, grid_size) for level, maps in levels.items()}
+            own = self.masks(cells.flatten(1, 2), shape, inside)
+            behind = (0, size[1] - own.shape[3], 0, size[0] - own.shape[2])
+            padded = F.pad(own, behind, value=OUTSIDE)
+            parts |= dict(zip(rows.tolist(), padded, strict=True))
+        return torch.stack([parts[row] for row in range(len(features))])
 
     def choose_views(self, given: DetectorInput) -> DetectorInput:
         """All of them."""
@@ -109,6 +146,14 @@ class DenseDetector(AnyDetector):
         """Each view's share of the cells that decide."""
         with torch.no_grad():
             return self.run(given).view_weights
+
+
+def _cut(maps: torch.Tensor, shape: tuple[int, int], grid_size: tuple[int, int]) -> torch.Tensor:
+    """The part of maps ``[B, C, h, w]`` that lies in the first ``shape`` cells of a grid."""
+    rows, columns = (
+        cells * maps.shape[axis + 2] // grid_size[axis] for axis, cells in enumerate(shape)
+    )
+    return maps[:, :, :rows, :columns]
 
 
 def _grid(given: DetectorInput) -> tuple[torch.Tensor, tuple[int, int]]:

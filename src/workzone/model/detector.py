@@ -8,7 +8,7 @@ metadata, classified; masks of the six classes learned beside it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -118,6 +118,16 @@ class Detector(AnyDetector):
             view_mask=None if mask is None else take_views(mask, kept),
         )
 
+    def has_masks(
+        self, grid: torch.Tensor | None, levels: Mapping[int, torch.Tensor] | None
+    ) -> bool:
+        """Whether there is a mask head, and all that it is made from is given."""
+        return (
+            self.masks is not None
+            and grid is not None
+            and (levels is not None or not self.config.levels)
+        )
+
     def _masks(
         self,
         head: MaskHead,
@@ -125,13 +135,14 @@ class Detector(AnyDetector):
         grid_size: tuple[int, int],
         boxes: torch.Tensor | None,
         view_mask: torch.Tensor | None,
+        levels: Mapping[int, torch.Tensor] | None,
     ) -> torch.Tensor:
         shape = head.config.cells(grid_size)
         if head.config.canvas:
             if boxes is None:
                 raise UsageError("masks.canvas places grids by the boxes of the views: give boxes")
             grid = place_grids(grid, boxes, grid_size=grid_size, shape=shape, view_mask=view_mask)
-        masks: torch.Tensor = head(grid, shape)
+        masks: torch.Tensor = head(grid, shape, levels)
         return masks
 
     def fit(
@@ -209,6 +220,7 @@ class Detector(AnyDetector):
         metadata: MetadataBatch | None = None,
         grid: torch.Tensor | None = None,
         grid_size: tuple[int, int] | None = None,
+        levels: Mapping[int, torch.Tensor] | None = None,
     ) -> DetectorOutput:
         """Classify.
 
@@ -221,6 +233,7 @@ class Detector(AnyDetector):
             grid: ``[B, N, D]``, patch grid of the global view, for the masks and the glance;
                 ``[B, V, N, D]``, those of all views, for masks on a canvas.
             grid_size: its rows and columns.
+            levels: maps ``[B, C, h, w]`` of the global view, for masks that are made from levels.
 
         Returns:
             Logits ``[B, 2]``, view weights ``[B, V]`` (0 for views that were left out), masks
@@ -259,8 +272,9 @@ class Detector(AnyDetector):
         )
         fused, weights = self.fusion(encoded.tokens, kept_mask)
         masks = None
-        if self.masks is not None and grid is not None and grid_size is not None:
-            masks = self._masks(self.masks, grid, grid_size, boxes, view_mask)
+        if self.has_masks(grid, levels):
+            assert self.masks is not None and grid is not None and grid_size is not None
+            masks = self._masks(self.masks, grid, grid_size, boxes, view_mask, levels)
         if self.config.mask_evidence:
             if masks is None:
                 raise UsageError("mask_evidence needs the grid: give grid and grid_size")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -23,14 +24,19 @@ class DetectorInput:
     grid: torch.Tensor | None = None  # [B, N, D] of the global view; [B, V, N, D] of all views,
     # or [B, V, N + N / 4, D] with the cells of their halves, see ViewLayout.halves
     grid_size: tuple[int, int] | None = None  # its rows and columns
+    levels: Mapping[int, torch.Tensor] | None = None  # [B, C, h, w] of the first view, by level
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, rows: Rows) -> DetectorInput:
         """Some of the images, by a slice, row numbers or a mask."""
-        named = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "grid_size"]
-        return replace(self, **{name: value[rows] for name, value in named if value is not None})
+        apart = ("grid_size", "levels")
+        named = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart]
+        chosen = {name: value[rows] for name, value in named if value is not None}
+        if self.levels is not None:
+            chosen["levels"] = {level: maps[rows] for level, maps in self.levels.items()}
+        return replace(self, **chosen)
 
     def image_only(self) -> DetectorInput:
         """The same without metadata."""

@@ -230,6 +230,28 @@ DENSE = (
     ),
 )
 
+# What a street camera's frame of 16:9 holds of small things, at half the work of `_FRAME`.
+_MASKS_FRAME = ViewLayout(size=640, shorter=384, tiles=0, squares=())
+
+MASKS = dataclasses.replace(
+    _dense("masks", names.LITE0_ROAD, layout=_MASKS_FRAME, epochs=10, summary=""),
+    detector=DetectorConfig(
+        width=names.LITE0_ROAD.trunk_width,
+        cells=CellHeadConfig(
+            width=names.LITE0_ROAD.trunk_width, tail=True, hidden=0, mix_style=0.5
+        ),
+        masks=MaskHeadConfig(
+            width=names.HEAD_WIDTH,
+            hidden=192,
+            stride=names.LITE_MULTIPLE,
+            levels=(4, 8, 16),
+            level_widths=(24, 40, 112),
+            level_strides=(4, 8, 16),
+        ),
+    ),
+    summary="The dense head, and outlines of six kinds of objects at half of its pixels.",
+)
+
 # Sizes: with 3x3 tiles the frame is seen at 2.5 times a view's side. 224 px (560 px a side) keeps
 # small and base within what a CPU does in seconds; 384 px (960) is about all that a 1280x720 frame
 # holds, and a third of what 512 px (1280), the reference for larger frames, would cost `large`.
@@ -276,6 +298,7 @@ PRESETS = {
             summary="The reference: DINOv3 ViT-H+ at 512 px; for a GPU.",
         ),
         DENSE,
+        (MASKS,),
         PHASES,
     )
     for entry in entries

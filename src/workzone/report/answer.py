@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 
 from workzone.decide.threshold import HALF
-from workzone.types import Box, Prediction
+from workzone.types import OBJECT_CLASSES, Box, FoundObject, Prediction
 
 _WHOLE = 0.9
 """A box at least this long, as a fraction of the frame, says nothing of where along that side."""
@@ -75,6 +78,28 @@ def where(box: Box) -> str:
         touches = y0 <= _EDGE or y1 >= 1 - _EDGE
         return f"at the {down} edge" if touches else f"at the {down}"
     return f"at the {down} {across}"
+
+
+def evidence(objects: Sequence[FoundObject]) -> str:
+    """What was found, counted, and on which side: ``4 cones, 1 sign, on the right``; "" of none."""
+    counts = Counter(one.name for one in objects)
+    if not counts:
+        return ""
+    named = [
+        f"{counts[name]} {_plural(name, counts[name])}" for name in OBJECT_CLASSES if counts[name]
+    ]
+    sides = Counter(
+        _third(one.box[0], one.box[2], ("on the left", "ahead", "on the right")) or "ahead"
+        for one in objects
+    )
+    (side, most), *_ = sides.most_common()
+    return ", ".join([*named, side if most > len(objects) / 2 else "on several sides"])
+
+
+def _plural(name: str, count: int) -> str:
+    if name == "equipment":
+        return "pieces of equipment" if count > 1 else "piece of equipment"
+    return f"{name}s" if count > 1 else name
 
 
 def _third(start: float, end: float, names: tuple[str, str, str]) -> str | None:

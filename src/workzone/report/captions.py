@@ -133,27 +133,54 @@ def caption_strip(
         ramp: from evidence in 0..1 to colours in 0..1, along a new last dimension.
     """
     text_size = min(text_size, width // _LEGEND)
-    above = probability > HALF
-    decision = f"{'road work' if above else 'no road work'} {shown_probability(probability)}"
-    note = f"box: {', '.join(notes)}" if notes else ""
-    large = round(text_size * 1.3)
-    margin = round(text_size * 0.8)
-    colour = _ROADWORK if above else _NONE
-    blocks = [_written(decision, large, colour, width - 2 * margin)]
-    if note:
-        blocks.append(_written(note, text_size, _OUTLINE, width - 2 * margin))
+    room = width - 2 * round(text_size * 0.8)
+    blocks = [decision_block(probability, text_size, room)]
+    if notes:
+        blocks.append(written(f"box: {', '.join(notes)}", text_size, _OUTLINE, room))
     blocks.append(_legend(text_size, ramp))
+    return stacked(blocks, width, text_size, mark=decision_colour(probability), last_right=True)
+
+
+def decision_colour(probability: float) -> Colour:
+    """Orange for road work, blue for none."""
+    return _ROADWORK if probability > HALF else _NONE
+
+
+def decision_block(probability: float, text_size: int, room: int) -> Image.Image:
+    """The decision and its probability, a third larger than other text, in at most ``room``."""
+    decision = "road work" if probability > HALF else "no road work"
+    text = f"{decision} {shown_probability(probability)}"
+    return written(text, round(text_size * 1.3), decision_colour(probability), room)
+
+
+def stacked(
+    blocks: Sequence[Image.Image],
+    width: int,
+    text_size: int,
+    *,
+    mark: Colour = DARK,
+    last_right: bool = False,
+) -> Image.Image:
+    """Blocks side by side where the width allows it, else in lines below each other.
+
+    Args:
+        blocks: in order.
+        width: of the strip, pixels.
+        text_size: that margins go by.
+        mark: colour of the strip's left edge.
+        last_right: whether the last block stands at the right edge, where it has others beside it.
+    """
+    margin, gap = round(text_size * 0.8), round(text_size * 0.5)
     rows = _rows(blocks, width, margin)
-    gap = round(text_size * 0.5)
     height = sum(max(block.height for block in row) for row in rows) + gap * (len(rows) + 1)
     strip = Image.new("RGB", (width, height), DARK)
-    ImageDraw.Draw(strip).rectangle((0, 0, max(1, margin // 3), height), fill=colour)
+    ImageDraw.Draw(strip).rectangle((0, 0, max(1, margin // 3), height), fill=mark)
     y = gap
     for row in rows:
         tall = max(block.height for block in row)
         x = margin
         for block in row:
-            if block is blocks[-1] and len(row) > 1:
+            if last_right and block is blocks[-1] and len(row) > 1:
                 x = width - margin - block.width
             strip.paste(block, (x, y + (tall - block.height) // 2))
             x += block.width + 2 * margin
@@ -172,7 +199,7 @@ def _rows(blocks: Sequence[Image.Image], width: int, margin: int) -> list[list[I
     return rows
 
 
-def _written(text: str, size: int, colour: Colour, room: int) -> Image.Image:
+def written(text: str, size: int, colour: Colour, room: int) -> Image.Image:
     """A text on the strip's ground, in the largest type up to ``size`` that fits the room."""
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     while size > 8 and draw.textlength(text, font=ImageFont.load_default(size)) > room:
@@ -189,8 +216,8 @@ def _legend(
 ) -> Image.Image:
     """What the colours of the heat map mean."""
     wide, tall, gap = size * 4, round(size * 0.8), round(size * 0.4)
-    left = _written("evidence: least", size, _LIGHT, size * 20)
-    right = _written("most", size, _LIGHT, size * 20)
+    left = written("evidence: least", size, _LIGHT, size * 20)
+    right = written("most", size, _LIGHT, size * 20)
     block = Image.new("RGB", (left.width + wide + right.width + 2 * gap, left.height), DARK)
     block.paste(left, (0, 0))
     levels = ramp(np.linspace(0, 1, wide))[None] * 255

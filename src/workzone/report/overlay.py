@@ -22,7 +22,7 @@ _STOPS = (
 and its order survives in grey."""
 _RAMP = np.array([list(bytes.fromhex(stop)) for stop in _STOPS.split()]) / 255
 
-_STRONGEST = 0.75  # opacity of the heat map where the evidence is 1; the frame still shows
+_STRONGEST = 0.45  # opacity of the heat map where the evidence is 1: what it marks still shows
 
 _SHORTEST, _LONGEST = 360, 1600  # pixels of the drawn frame's longer side
 
@@ -113,7 +113,7 @@ def draw_overlay(
         raise UsageError(f"probability {probability}; it must be a number in 0..1")
     if heat.ndim != 2 or not ((heat >= 0) & (heat <= 1)).all():
         raise UsageError(f"heat of shape {heat.shape}: give [h, w] with values in 0..1")
-    picture = _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)
+    picture = fitted(frame)
     picture = _blend(picture, heat)
     text_size = min(36, max(13, round(max(picture.size) / 40)))
     if labels is None:
@@ -133,6 +133,17 @@ def draw_overlay(
     canvas.paste(picture, ((strip.width - picture.width) // 2, 0))
     canvas.paste(strip, (0, picture.height))
     return canvas
+
+
+def heat_layer(heat: Floats) -> Image.Image:
+    """A heat map ``[h, w]`` in 0..1 as RGBA: the stronger the evidence, the less transparent."""
+    pixels = np.concatenate([_colours(heat), heat[..., None]], axis=-1) * 255
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
+def fitted(frame: npt.NDArray[np.uint8]) -> Image.Image:
+    """A frame ``[H, W, 3]`` with its longer side between 360 and 1,600 pixels."""
+    return _resized(_to_image(frame), shortest=_SHORTEST, longest=_LONGEST)
 
 
 def thumbnail(frame: npt.NDArray[np.uint8], *, longest: int = 360) -> bytes:

@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol, TypeVar
 
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
@@ -25,11 +25,14 @@ from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
 from workzone.files import check_folder, hold, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
+from workzone.run.images import Encoded
 from workzone.run.metadata import mapping_of
-from workzone.run.predictor import Predictor, Scored
+from workzone.run.predictor import Predictor
 from workzone.run.share import decided
 from workzone.run.sources import Item, Sources, as_text, find_images
-from workzone.types import Prediction
+from workzone.types import Prediction, Sample
+
+T = TypeVar("T")
 
 FLUSH_EVERY = 32
 """Images between two flushes of the journal: the most that a stop can lose."""
@@ -56,6 +59,51 @@ _COLUMNS = {
     "y1": "float64",
 }
 """Of a table of results: names, and pyarrow's names of their types."""
+
+
+class Judged(Protocol):
+    """A result of a `Scorer`."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """The decision."""
+        ...
+
+
+J_co = TypeVar("J_co", bound=Judged, covariant=True)
+
+
+class Scorer(Protocol[J_co]):
+    """A `Predictor`, or what stands for one that is elsewhere."""
+
+    @property
+    def takes_metadata(self) -> bool:
+        """Whether the model was trained with metadata beside the image."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """Which engine computes."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """In which precision."""
+        ...
+
+    def identity(self) -> str:
+        """Changes with anything that changes a probability."""
+        ...
+
+    def score(
+        self,
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
+        *,
+        sample_of: Callable[[T], Sample | None] | None = None,
+    ) -> Iterator[tuple[str, J_co | ImageError]]:
+        """See :meth:`workzone.run.predictor.Predictor.score`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -90,8 +138,8 @@ def output_kind(output: Path) -> OutputKind:
 
 
 def stream(
-    predictor: Predictor, source: Sources, *, image_only: bool = False
-) -> Iterator[tuple[str, Scored | ImageError]]:
+    predictor: Scorer[J_co], source: Sources, *, image_only: bool = False
+) -> Iterator[tuple[str, J_co | ImageError]]:
     """Score all images of one or more sources, one by one, without writing anything.
 
     A manifest's metadata are used if the model was trained with such, unless ``image_only``.
@@ -110,14 +158,14 @@ def _inputs(found: Sequence[tuple[str, Item]]) -> str:
 
 
 def _score(
-    predictor: Predictor, found: Iterable[tuple[str, Item]], image_only: bool
-) -> Iterator[tuple[str, Scored | ImageError]]:
+    predictor: Scorer[J_co], found: Iterable[tuple[str, Item]], image_only: bool
+) -> Iterator[tuple[str, J_co | ImageError]]:
     sample_of = None if image_only else Item.known
     return predictor.score(found, Item.load, sample_of=sample_of)
 
 
 def predict_many(
-    predictor: Predictor,
+    predictor: Scorer[Judged],
     source: Sources,
     output: Path,
     *,
@@ -137,22 +185,24 @@ def predict_many(
             that hold for it (see :mod:`workzone.decide.share`).
 
     Raises:
-        UsageError: no images, an unknown output suffix, or a folder of the output is a file.
+        UsageError: no images, an unknown output suffix, a folder of the output is a file, or the
+            share is to be found by a model that is elsewhere.
         WorkzoneError: a journal of another model, engine or precision, or of other inputs lies
             there, another process writes to the same output, or the disk is full.
     """
     kind = output_kind(output)
     check_folder(output)
     if find_share:
+        if not isinstance(predictor, Predictor):
+            raise UsageError("the share is found by a model that is loaded here, not by a service")
         predictor = predictor.described(predictor.description.with_share(BALANCED))
     sources = find_images(source)
     found = sources.images
     journal = output.with_name(f".{output.name}.journal")
     identity = {
         "model": predictor.identity(),
-        "engine": predictor.program.engine.name,
-        "precision": predictor.program.engine.precision,
-        "unsure": predictor.unsure,
+        "engine": predictor.engine,
+        "precision": predictor.precision,
         "source": "\n".join(sources.sources),
         "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
     }
@@ -246,8 +296,8 @@ def flat_error(name: str, error: ImageError) -> dict[str, str]:
     return {"id": name, "error": as_text(str(error)), "code": error.code}
 
 
-def _record(name: str, result: Scored | ImageError) -> dict[str, Any]:
-    if isinstance(result, Scored):
+def _record(name: str, result: Judged | ImageError) -> dict[str, Any]:
+    if not isinstance(result, ImageError):
         return flat(result.prediction)
     entry = QuarantineEntry(name, name, "row left out", result.code, as_text(str(result)))
     return {"bad": asdict(entry)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.metadata.batch import MetadataBatch, encode_samples
+from workzone.model.metadata.batch import encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport
@@ -39,8 +38,8 @@ from workzone.report.metrics import (
 )
 from workzone.report.selective import Selective, selective
 from workzone.run.doubts import decided_images, doubtful_images
+from workzone.run.facts import manifest_facts, model_facts, warnings_of
 from workzone.run.mistakes import worst
-from workzone.run.model_facts import model_facts
 from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
@@ -135,7 +134,7 @@ def evaluate(
     probabilities = bundle.calibration.apply(raw)
     doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
     chances = _selective(samples, probabilities, doubtful)
-    warnings = _warnings(bundle, samples, unreadable)
+    warnings = warnings_of(bundle, samples, unreadable)
     if unsure != "off" and bundle.doubt_note():
         warnings.append(f"Doubts: {bundle.doubt_note()}.")
     if unsure == "abstain" and doubtful is not None:
@@ -329,53 +328,3 @@ def _without_intervals(
         ),
         figures={name: Figure(v if np.isfinite(v) else None) for name, v in shown.items()},
     )
-
-
-def manifest_facts(
-    samples: list[Sample], unreadable: list[Sample], metadata: MetadataBatch | None
-) -> dict[str, Any]:
-    """What is to be said of the rows that are judged."""
-    facts = {
-        "images": len(samples),
-        "with road work": sum(s.label == 1 for s in samples),
-        "groups": len({s.group for s in samples if s.group is not None}),
-        "without a group": sum(s.group is None for s in samples),
-        "with a position": sum(s.latitude is not None for s in samples),
-        "splits": dict(Counter(str(s.split) for s in samples)),
-        "sources": dict(Counter(str(s.source) for s in samples).most_common(20)),
-        "unreadable, left out": len(unreadable),
-    }
-    if metadata is not None:
-        facts["with metadata that the model takes"] = int(metadata.known().sum())
-    return facts
-
-
-def _warnings(bundle: Model, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
-    warnings = []
-    seen = sum(s.content_hash in bundle.training_images for s in samples)
-    if seen:
-        warnings.append(
-            f"{seen} of {len(samples)} images were in training or validation: these figures say "
-            "nothing about new images."
-        )
-    shared = {s.group for s in samples if s.group is not None} & bundle.training_groups
-    if shared:
-        warnings.append(
-            f"{len(shared)} groups were also in training, {min(shared)} among them: frames of one "
-            "sequence look alike, so these figures are too good."
-        )
-    positives = sum(s.label == 1 for s in samples)
-    if min(positives, len(samples) - positives) < 10:
-        warnings.append(
-            f"Only {positives} images with road work and {len(samples) - positives} without: "
-            "the intervals are wide, and they count more than the figures."
-        )
-    if bundle.provenance.get("threshold", {}).get("guarded"):
-        warnings.append(f"Threshold: {bundle.provenance['threshold']['reason']}.")
-    threshold = bundle.provenance.get("metadata_threshold") or {}
-    if threshold.get("guarded"):
-        warnings.append(f"Threshold of scores with metadata: {threshold['reason']}.")
-    warnings += bundle.provenance.get("warnings", [])
-    if unreadable:
-        warnings.append(f"{counted(len(unreadable), 'image')} could not be read: left out.")
-    return warnings

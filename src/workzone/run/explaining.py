@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+from PIL import Image
 
 from workzone.data.find_files import OVERLAY_SUFFIX
 from workzone.errors import ImageError
 from workzone.files import writing
 from workzone.progress import track
-from workzone.run.predictor import Predictor
+from workzone.run.images import Encoded
 from workzone.run.sources import Found, Item
-from workzone.types import Prediction
+from workzone.types import Prediction, Sample
+
+T = TypeVar("T")
 
 _OUTSIDE = ""
 """In place of a first folder: the id leads out of any folder it is joined to."""
@@ -20,8 +25,22 @@ _LONGEST_NAME = 200
 """In bytes; file systems take 255, and the overlay's name is longer than the image's."""
 
 
+class Explainer(Protocol):
+    """A `Predictor`, or what stands for one that is elsewhere: its overlays come as JPEG."""
+
+    def explain_stream(
+        self,
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
+        *,
+        sample_of: Callable[[T], Sample | None] | None = None,
+    ) -> Iterator[tuple[str, tuple[Prediction, Image.Image | bytes] | ImageError]]:
+        """See :meth:`workzone.run.predictor.Predictor.explain_stream`."""
+        ...
+
+
 def explain_each(
-    predictor: Predictor, found: Found, folder: Path, *, image_only: bool = False
+    predictor: Explainer, found: Found, folder: Path, *, image_only: bool = False
 ) -> Iterator[tuple[str, Prediction | ImageError]]:
     """Decide on all images, one by one, and write an overlay of each that can be read.
 
@@ -44,11 +63,14 @@ def explain_each(
             continue
         prediction, overlay = result
         with writing(folder / place) as aside:
-            overlay.save(aside, format="JPEG", quality=90)
+            if isinstance(overlay, bytes):
+                aside.write_bytes(overlay)
+            else:
+                overlay.save(aside, format="JPEG", quality=90)
         yield name, prediction
 
 
-def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
+def overlay_places(ids: Iterable[str], suffix: str = OVERLAY_SUFFIX) -> list[PurePosixPath]:
     """A relative path for the overlay of each id, no two alike and none outside the folder.
 
     Ids may be any text. Relative ones keep their folders; of absolute ones, and of those that
@@ -68,7 +90,7 @@ def overlay_places(ids: Iterable[str]) -> list[PurePosixPath]:
             number += 1
             path = stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
         taken.add(str(path).casefold())
-        places.append(path.with_name(path.name + OVERLAY_SUFFIX))
+        places.append(path.with_name(path.name + suffix))
     return places
 
 

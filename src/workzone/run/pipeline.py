@@ -58,17 +58,20 @@ class _Prepared:
 class Pipeline:
     """A program with what stands before and behind it."""
 
-    def __init__(self, program: Program, *, unsure: str = "off") -> None:
+    def __init__(self, program: Program, *, masks: bool = False, unsure: str = "off") -> None:
         """Hold a program.
 
         Args:
             program: the model.
+            masks: whether its answers are to have masks.
             unsure: of `UnsureName`: what is made of reasons for doubt; off looks for none.
 
         Raises:
-            UsageError: another word.
+            UsageError: masks of a model that has none, or another word for ``unsure``.
         """
-        self.program = program
+        if masks:
+            program.description.check_masks()
+        self.program, self._masks = program, masks
         self.unsure: UnsureName = check_unsure(unsure)
         self._encoder = SampleEncoder(program.description)
         self._encoding = threading.Lock()  # which loads a sentence model at the first text
@@ -166,7 +169,8 @@ class Pipeline:
             BundleError: names the image that the model fails on.
         """
         try:
-            answers = self.program.run([seen for image in images for seen in self._seen(image)])
+            batch = [seen for image in images for seen in self._seen(image)]
+            answers = self.program.run(batch, masks=self._masks)
         except BundleError as error:
             if len(images) == 1:
                 raise BundleError(f"{images[0].name}: {error}") from error

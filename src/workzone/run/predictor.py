@@ -18,7 +18,7 @@ from workzone.engine.program import Answer, Program
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded, ImageLike, encoded, name_of
 from workzone.run.metadata import sample_from, says_anything
-from workzone.run.overlay import overlay
+from workzone.run.overlay import Outlined, outlined, overlay
 from workzone.run.pipeline import Pipeline, Result
 from workzone.run.programs import open_program
 from workzone.types import Prediction, Sample
@@ -74,10 +74,21 @@ class Predictor:
         """The same weights under another description: another share, view size, or looks."""
         return Predictor(self.program.described(description), unsure=self.unsure)
 
+    @property
+    def engine(self) -> str:
+        """Which engine computes: onnx, openvino or torch."""
+        return self.program.engine.name
+
+    @property
+    def precision(self) -> str:
+        """In which precision."""
+        return self.program.engine.precision
+
     def identity(self) -> str:
-        """Changes with anything that changes a probability, engine and precision among it."""
+        """Changes with anything that changes an answer, engine and precision among it."""
         engine = self.program.engine
-        return f"{self.description.identity()} {engine.name} {engine.precision}"
+        doubts = "" if self.unsure == "off" else f" unsure {self.unsure}"
+        return f"{self.description.identity()} {engine.name} {engine.precision}{doubts}"
 
     @property
     def takes_metadata(self) -> bool:
@@ -210,6 +221,22 @@ class Predictor:
                 yield name, (result.prediction, overlay(result, self.description.spec))
             else:
                 yield name, result
+
+    def outline_stream(
+        self,
+        inputs: Iterable[tuple[str, T]],
+        load: Callable[[T], Encoded],
+        *,
+        sample_of: Callable[[T], Sample | None] | None = None,
+    ) -> Iterator[tuple[str, Outlined | ImageError]]:
+        """As `score`, with the objects that masks show, and a picture with their outlines.
+
+        Raises:
+            UsageError: the model has no mask head.
+        """
+        pipeline = Pipeline(self.program, masks=True, unsure=self.unsure)
+        for name, result in pipeline.run(inputs, load, sample_of=sample_of):
+            yield name, outlined(result) if isinstance(result, Result) else result
 
 
 def load(

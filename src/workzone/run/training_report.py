@@ -9,7 +9,8 @@ from workzone.data.manifest import Manifest
 from workzone.report.curves import draw_curves
 from workzone.report.html import write_report
 from workzone.report.metrics import Metrics
-from workzone.run.evaluate import judged_report, manifest_facts
+from workzone.run.evaluate import judged_report
+from workzone.run.facts import manifest_facts
 from workzone.train.job import Trained
 from workzone.train.watch.tracking import read_log
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from workzone.data.images import content_hash, decode, read_bytes
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.errors import ImageError, ManifestError, UsageError, nearest
 from workzone.files import write_text, writing
 from workzone.progress import track
@@ -145,7 +145,7 @@ class _Work:
             }
             with writing(files[0]) as aside:
                 aside.write_bytes(made.jpeg)
-            write_masks(made.masks, files[1])
+            write_bit_image(made.masks, files[1])
             text = json.dumps(known)
             write_text(self.folder / record, text + "\n")  # last: it says that the row is whole
         return Sample(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.errors import UsageError
 from workzone.files import writing
 from workzone.progress import track
@@ -92,7 +92,7 @@ def _write_scene(folder: Path, name: str, shot: _Shot, seed: int) -> Sample:
     image, masks = f"images/{name}.jpg", f"masks/{name}.png"
     with writing(folder / image) as aside:
         aside.write_bytes(buffer.getvalue())
-    write_masks(scene.masks, folder / masks)
+    write_bit_image(scene.masks, folder / masks)
     return Sample(
         id=name,
         image=ImageRef(image),

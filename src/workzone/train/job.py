@@ -22,7 +22,7 @@ from workzone.errors import TrainingError, UsageError, nearest
 from workzone.features.extract import Extraction
 from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
-from workzone.features.store import FeatureStore
+from workzone.features.store import FeatureStore, level_name
 from workzone.features.text import text_vectors
 from workzone.features.text_model import load_sentence_model
 from workzone.features.text_spec import clean
@@ -135,6 +135,7 @@ def train(
         result = dataclasses.replace(result, detector=merged.detector)
         spec = dataclasses.replace(spec, weight_hash=merged.backbone.weight_hash)
         weights = merged.weights
+    spec = dataclasses.replace(spec, level_shapes=())  # predictions read none that are stored
     metadata = result.detector.config.metadata
     if config.detector.metadata is not None and metadata is None:
         warnings.append("Metadata: no row to learn from has any; the model sees the image alone.")
@@ -377,6 +378,7 @@ def examples_of(
         boxes=store.mapped("boxes"),
         grid=store.grid(views) if views else None,
         grid_size=spec.grid_size,
+        levels={n: store.mapped(level_name(n)) for n in config.detector.levels} or None,
         view_size=spec.layout.size,
         masks=targets,
         samples=samples,

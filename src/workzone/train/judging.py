@@ -16,7 +16,7 @@ from workzone.model.masks.loss import MaskOverlap, mask_loss_sums, mask_overlap
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.train.batches import moved
 from workzone.train.feed.examples import Examples, Rows
-from workzone.train.losses import Objective
+from workzone.train.losses import Objective, mask_truth
 from workzone.types import DetectorOutput
 
 Scores = npt.NDArray[np.float64]
@@ -60,12 +60,13 @@ def validate(
         parts.append(output.logits.float())
         if output.masks is not None and examples.masks is not None and model.config.mask_weight:
             targets, annotated = (t.to(device) for t in examples.masks.batch(part.numpy()))
+            targets = mask_truth(output, targets, given.boxes)
             losses.append(mask_loss_sums(output.masks, targets, row_mask=annotated))
             overlaps.append(mask_overlap(output.masks, targets, row_mask=annotated))
     logits, labels = torch.cat(parts), examples.labels[rows].to(device)
     cross_entropy = float(F.cross_entropy(logits, labels, weight=model.class_weights))
     loss, masks, iou = cross_entropy, None, None
-    if losses and (sums := sum(losses[1:], start=losses[0])).entries > 0:
+    if losses and (sums := sum(losses[1:], start=losses[0])).weight.sum() > 0:
         masks = float(sums.mean)
         loss += model.config.mask_weight * masks
         iou = float(sum(overlaps[1:], start=overlaps[0]).iou.nanmean())
@@ -91,10 +92,12 @@ def judge(detector: AnyDetector, examples: Examples, rows: Rows) -> Judged:
         if given.metadata is not None:
             told[-1] = predict_probabilities(detector, given)
             known[-1] = given.metadata.known().numpy()
-        masks = None if detector.config.masks is None else detector.run(given).masks
-        if masks is not None and examples.masks is not None:
+        if detector.config.masks is not None and examples.masks is not None:
+            output = detector.run(given)
             targets, annotated = examples.masks.batch(part.numpy())
-            overlaps.append(mask_overlap(masks, targets, row_mask=annotated))
+            if output.masks is not None:
+                targets = mask_truth(output, targets, given.boxes)
+                overlaps.append(mask_overlap(output.masks, targets, row_mask=annotated))
     return Judged(
         image_only=np.concatenate(alone),
         with_metadata=np.concatenate(told),

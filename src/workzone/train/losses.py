@@ -145,7 +145,23 @@ def masks_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
     """Of the rows whose masks are known; zero where there are none."""
     if output.masks is None or batch.masks is None or batch.annotated is None:
         return output.logits.new_zeros(())
-    return mask_loss(output.masks, batch.masks, row_mask=batch.annotated)
+    targets = mask_truth(output, batch.masks, batch.given.boxes)
+    return mask_loss(output.masks, targets, row_mask=batch.annotated)
+
+
+def mask_truth(
+    output: DetectorOutput, masks: torch.Tensor, boxes: torch.Tensor | None
+) -> torch.Tensor:
+    """What the masks that a detector gives should be ``[B, K, h, w]``: shares, or NaN.
+
+    Those of a dense detector are of its first view, which may reach beyond the frame; all others
+    are of the frame, as the masks ``[B, K, h, w]`` that are known.
+    """
+    if output.cells is None or boxes is None or output.masks is None:
+        return masks
+    first, size = boxes[:, :1], tuple(output.masks.shape[2:])
+    beyond = beyond_frame(first, (size[0], size[1])).unflatten(2, size)
+    return masks_in_views(masks, first, size)[:, 0].masked_fill(beyond, torch.nan)
 
 
 def cells_loss(output: DetectorOutput, batch: Batch) -> torch.Tensor:
@@ -174,12 +190,10 @@ def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
     assert boxes is not None
     truth = batch.targets.new_full((*boxes.shape[:2], *grid_size), torch.nan)
     if batch.masks is not None and batch.annotated is not None:
-        covered = masks_in_views(batch.masks, boxes, grid_size).amax(dim=2)
-        known = (
-            (covered > COVERED)
-            .float()
-            .masked_fill((covered >= BARE) & (covered <= COVERED), torch.nan)
-        )
+        shares = masks_in_views(batch.masks, boxes, grid_size)
+        covered = shares.nan_to_num().amax(dim=2)
+        left_open = (covered >= BARE) | shares.isnan().any(dim=2)
+        known = (covered > COVERED).float().masked_fill(left_open & (covered <= COVERED), torch.nan)
         truth = torch.where(batch.annotated[:, None, None, None], known, truth)
     truth = torch.where((batch.targets[:, 1] == 0)[:, None, None, None], 0.0, truth)
     beyond = beyond_frame(boxes, (grid_size[0], grid_size[1]))

@@ -50,7 +50,7 @@ class Kept:
 def part_names(config: TrainConfig, examples: Examples) -> tuple[str, ...]:
     """The parts of a detector that learns from some examples; the one that decides first."""
     detector = config.detector
-    shared = detector.mask_evidence or config.from_pixels
+    shared = detector.mask_evidence or detector.dense or config.from_pixels
     learned = config.mask_weight > 0 and examples.masks is not None
     if detector.masks is None or shared or not learned:
         return (WHOLE,)

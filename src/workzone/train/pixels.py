@@ -139,6 +139,10 @@ class PixelDetector(AnyDetector):
             grid = output.grid.unflatten(0, (images, views))
             values["features"] = pool(output, self.spec.pooling).unflatten(0, (images, views))
             values["grid"] = grid if self.config.needs_all_grids else grid[:, 0]
+            values["levels"] = {
+                level: maps.unflatten(0, (images, views))[:, 0]
+                for level, maps in output.levels.items()
+            } or None
         else:
             output = self._tokens(given.pixels[:, 0])
             whole_frame = {"grid": output.grid.detach(), "grid_size": output.grid_size}
@@ -157,6 +161,7 @@ class PixelDetector(AnyDetector):
             blank = features.new_zeros(images, views, features.shape[-1])
             values["features"] = blank.scatter(1, places, features)
             values["grid"] = output.grid
+            values["levels"] = output.levels or None
         return DetectorInput(**values | {"grid_size": output.grid_size})
 
     def _all_views(self, pixels: torch.Tensor, boxes: torch.Tensor) -> BackboneOutput:
@@ -170,7 +175,10 @@ class PixelDetector(AnyDetector):
             output = self._with_halves(image[:, :, :rows, :columns])
             outputs.append(in_square(output, self.spec.grid_size[0]))
         return BackboneOutput(
-            None, torch.cat([output.grid for output in outputs]), outputs[0].grid_size
+            None,
+            torch.cat([output.grid for output in outputs]),
+            outputs[0].grid_size,
+            {n: torch.cat([output.levels[n] for output in outputs]) for n in self.config.levels},
         )
 
     def _with_halves(self, pixels: torch.Tensor) -> BackboneOutput:
@@ -188,12 +196,19 @@ class PixelDetector(AnyDetector):
         mixed = self.training and torch.is_autocast_enabled(device.type)
         lower = self.spec.precision == "bfloat16" or mixed
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
-            parts = [self.backbone(part.to(device)) for part in pixels.split(VIEWS_AT_ONCE)]
+            parts = [
+                self.backbone(part.to(device), self.config.levels)
+                for part in pixels.split(VIEWS_AT_ONCE)
+            ]
         classes = [part.cls.float().to(own) for part in parts if part.cls is not None]
         return BackboneOutput(
             cls=torch.cat(classes) if classes else None,
             grid=torch.cat([part.grid.float().to(own) for part in parts]),
             grid_size=parts[0].grid_size,
+            levels={
+                level: torch.cat([part.levels[level].float().to(own) for part in parts])
+                for level in self.config.levels
+            },
         )
 
     def merged(self) -> Merged:

@@ -52,7 +52,8 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
             "halves: the dense head alone (detector.cells) reads views at half their size too: "
             "halves: false in the layout, or take --preset dense"
         )
-    if spec.layout.keep_aspect and (detector.glance is not None or detector.masks is not None):
+    whole = detector.glance is not None or (detector.masks is not None and not detector.dense)
+    if spec.layout.keep_aspect and whole:
         raise UsageError(
             "the glance and the masks take the whole frame to fill its view: keep_aspect: false "
             "in the layout, or leave them out (detector: {glance: null, masks: null})"
@@ -61,6 +62,12 @@ def check_grid(detector: DetectorConfig, spec: FeatureSpec) -> None:
         raise UsageError(
             "shorter: the dense head alone (detector.cells) takes frames in their own shape: "
             "shorter: 0 in the layout, or take --preset dense"
+        )
+    missing = [level for level in detector.levels if level not in spec.levels]
+    if missing:
+        raise UsageError(
+            f"masks.levels: these features have no maps of level {missing[0]} of the backbone: "
+            "extract them with it (`workzone train` does)"
         )
     if detector.glance is not None and min(spec.grid_size) < COARSEST_GRID:
         rows, columns = spec.grid_size

@@ -125,6 +125,52 @@ def test_it_is_the_decoder_that_its_docstring_tells_of():
     torch.testing.assert_close(head(grid, (rows, columns))[0], expected)
 
 
+def pyramid() -> tuple[MaskHead, torch.Tensor, dict[int, torch.Tensor]]:
+    """Levels of strides 4 and 8 under a grid of 16: a head, its grid and their maps."""
+    torch.manual_seed(0)
+    config = MaskHeadConfig(
+        width=WIDTH,
+        hidden=16,
+        stride=16,
+        levels=(4, 8),
+        level_widths=(3, 7),
+        level_strides=(4, 8),
+    )
+    levels = {4: random(2, 3, 8, 12, seed=4), 8: random(2, 7, 4, 6, seed=8)}
+    return MaskHead(config).double(), random(2, 6, WIDTH), levels
+
+
+def test_levels_are_added_from_the_coarsest_on():
+    head, grid, levels = pyramid()
+    found = head(grid, (2, 3), levels)
+    features = head.mix(head.project(head.norm(grid)).transpose(1, 2).unflatten(2, (2, 3)))
+    for step, level, width in zip(head.steps, (8, 4), (8, 4), strict=True):
+        coarse = torch.einsum("oi,bihw->bohw", step.narrow.weight[:, :, 0, 0], features)
+        twice = torch.stack([torch.stack([doubled(c) for c in image]) for image in coarse])
+        own = torch.einsum("oi,bihw->bohw", step.lateral.weight[:, :, 0, 0], levels[level])
+        assert own.shape[1] == width  # halved at each doubling
+        features = step.mix(twice + step.norm(own))
+    torch.testing.assert_close(found, head.classifier(features))
+    assert found.shape == (2, 6, 8, 12)
+
+
+def test_a_level_reaches_the_masks_at_its_own_resolution():
+    head, grid, levels = pyramid()
+    before = head(grid, (2, 3), levels)
+    changed = {**levels, 4: levels[4].clone()}
+    changed[4][0, :, 5, 7] += 100.0
+    after = head(grid, (2, 3), changed)
+    assert torch.equal(after[1], before[1])
+    apart = (after - before)[0].abs().amax(dim=0)
+    assert apart[4:7, 6:9].mean() > 3 * apart[:, :3].mean()
+
+
+def test_a_missing_level_is_refused():
+    head, grid, levels = pyramid()
+    with pytest.raises(UsageError, match="no map of level 8"):
+        head(grid, (2, 3), {4: levels[4]})
+
+
 def test_images_of_a_batch_do_not_touch_each_other():
     head = head_of()
     grid = random(3, 12, WIDTH)
@@ -186,6 +232,9 @@ def test_a_grid_of_another_size_is_refused():
         ({"width": 4, "stride": 2}, "stride is 2 pixels per grid cell; it must be at least 4"),
         ({"width": 4, "hidden": 12, "stride": 32}, "hidden is 12; .* must be a multiple of 8"),
         ({"width": 4, "hidden": 0}, "hidden is 0; .* must be a multiple of 4"),
+        ({"levels": (8, 4)}, r"levels are positive and rise, as \[4, 8, 16\]; not \[8, 4\]"),
+        ({"levels": (4,), "canvas": 8}, "levels are of the global view, canvas of all"),
+        ({"levels": (4, 8), "level_widths": (3,)}, "one for each level"),
     ],
 )
 def test_wrong_shapes_are_refused(values, message):

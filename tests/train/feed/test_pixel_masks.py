@@ -11,7 +11,7 @@ import torch
 
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.augmentation import Augmentation
-from workzone.data.masks import write_masks
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
 from workzone.train.batches import cut, load
@@ -42,7 +42,7 @@ def samples(root: Path) -> list[Sample]:
         image.save(path)
         masks = np.zeros((6, 96, 160), np.bool_)
         masks[2] = (np.asarray(image) == ORANGE).all(axis=2)
-        write_masks(masks, root / f"{number}.mask.png")
+        write_bit_image(masks, root / f"{number}.mask.png")
         known = f"{number}.mask.png" if number < 6 else None
         found.append(sample_of(path, label=label, masks=known))
     return found

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from workzone.data.kinds import is_address, local_path
-from workzone.data.masks import with_path
+from workzone.data.masks.references import with_path
 
 _DRIVE = re.compile(r"(?:^|/)([A-Za-z]:)[\\/]")
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workzone.data.coco import Coco, CocoImage, Orphan, read_coco
-from workzone.data.masks import class_of_category, is_known_category
+from workzone.data.masks.categories import class_of_category, is_known_category
+from workzone.data.masks.formats.coco import Coco, CocoImage, Orphan, read_coco
 from workzone.data.passed_over import counted
 from workzone.data.sources.columns import ColumnMap, map_columns
 from workzone.data.sources.paths import resolve_image, with_slashes
@@ -76,7 +76,7 @@ def open_roadwork(path: Path, split: str | None) -> Source:
         for part in ("train", "val")
         if part not in files
     ]
-    parts = {part: _read(file) for part, file in files.items()}
+    parts = {part: read_coco(file) for part, file in files.items()}
     for part, data in parts.items():
         warnings += _check(data, files[part])
     images = [image for data in parts.values() for image in data.images]
@@ -122,13 +122,6 @@ def unique_ids(names: Sequence[str]) -> dict[str, str]:
         short = path.with_suffix("")
         ids[name] = path.stem if stems[path.stem] == 1 else str(short if bare[short] == 1 else path)
     return ids
-
-
-def _read(file: Path) -> Coco:
-    try:
-        return read_coco(file)
-    except OSError as error:
-        raise ManifestError(f"{file} cannot be read: {error}") from error
 
 
 def _check(data: Coco, file: Path) -> list[str]:

@@ -7,6 +7,7 @@ them. Its grid is the global view's own, or several views' grids placed on one c
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -34,11 +35,33 @@ class SeparableConvolution(nn.Module):
         return F.silu(self.norm(self.pointwise(self.depthwise(features))))
 
 
+class LevelStep(nn.Module):
+    """From what there is to a finer level: its own map is added, at the scale of the head."""
+
+    def __init__(self, *, inputs: int, level: int, outputs: int) -> None:
+        """Of channels: ``inputs`` of what there is, ``level`` of the map, ``outputs`` of both."""
+        super().__init__()
+        self.narrow = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.lateral = nn.Conv2d(level, outputs, 1, bias=False)
+        self.norm = nn.GroupNorm(math.gcd(8, outputs), outputs)
+        self.mix = SeparableConvolution(inputs=outputs, outputs=outputs)
+
+    def forward(self, features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        """``[B, inputs, h', w']`` and ``[B, level, h, w]`` to ``[B, outputs, h, w]``."""
+        coarse = self.narrow(features)
+        if coarse.shape[2:] != maps.shape[2:]:
+            coarse = F.interpolate(coarse, maps.shape[2:], mode="bilinear", align_corners=False)
+        mixed: torch.Tensor = self.mix(coarse + self.norm(self.lateral(maps)))
+        return mixed
+
+
 class MaskHead(nn.Module):
     """A light convolutional decoder on a patch grid, multi-label at quarter resolution.
 
     Cells are normalised (LayerNorm: backbones differ in scale) and projected, mixed by a separable
-    convolution, then doubled bilinearly with one separable convolution after each doubling.
+    convolution. Where there are levels, what there is comes to the size of each, the coarsest
+    first, is added to it and mixed (feature pyramid, Lin et al., arXiv 1612.03144). Then it is
+    doubled bilinearly with one separable convolution after each doubling.
     """
 
     def __init__(self, config: MaskHeadConfig) -> None:
@@ -50,30 +73,49 @@ class MaskHead(nn.Module):
         super().__init__()
         if config.width < 1:
             raise UsageError("mask head: the width of the grid is needed: give width")
+        if len(config.level_widths) < len(config.levels):
+            raise UsageError("mask head: the widths of its levels are needed: give level_widths")
         self.config = config
         self.norm = nn.LayerNorm(config.width)
         self.project = nn.Linear(config.width, config.hidden)
         self.mix = SeparableConvolution(inputs=config.hidden, outputs=config.hidden)
+        self.steps = nn.ModuleList()  # the coarsest level first
+        width = config.hidden
+        for level, stride in reversed(
+            list(zip(config.level_widths, config.level_strides, strict=True))
+        ):
+            outputs = config.width_at(stride)
+            self.steps.append(LevelStep(inputs=width, level=level, outputs=outputs))
+            width = outputs
         self.refine = nn.ModuleList(
-            SeparableConvolution(inputs=config.hidden >> step, outputs=config.hidden >> (step + 1))
+            SeparableConvolution(inputs=width >> step, outputs=width >> (step + 1))
             for step in range(config.doublings)
         )
-        self.classifier = nn.Conv2d(config.hidden >> config.doublings, len(OBJECT_CLASSES), 1)
+        self.classifier = nn.Conv2d(width >> config.doublings, len(OBJECT_CLASSES), 1)
         nn.init.constant_(self.classifier.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
-    def forward(self, grid: torch.Tensor, grid_size: tuple[int, int]) -> torch.Tensor:
+    def forward(
+        self,
+        grid: torch.Tensor,
+        grid_size: tuple[int, int],
+        levels: Mapping[int, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """Predict masks.
 
         Args:
             grid: ``[B, N, D]`` in row-major order.
             grid_size: rows and columns, ``N = rows * columns``.
+            levels: maps ``[B, C, h, w]`` of the backbone's levels, by level.
 
         Returns:
             Logits ``[B, K, h, w]`` with ``(h, w) = config.mask_size(grid_size)``.
 
         Raises:
-            UsageError: the grid has another number of cells, or another width.
+            UsageError: the grid has another number of cells, or another width; a level is missing.
         """
+        missing = [level for level in self.config.levels if level not in (levels or {})]
+        if missing:
+            raise UsageError(f"mask head: no map of level {missing[0]}: give levels")
         rows, columns = grid_size
         if grid.shape[1:] != (rows * columns, self.config.width):
             raise UsageError(
@@ -83,6 +125,10 @@ class MaskHead(nn.Module):
         height, width = self.config.mask_size(grid_size)
         cells = self.project(self.norm(grid))
         features = self.mix(cells.transpose(1, 2).unflatten(2, (rows, columns)))
+        for level, finer in zip(reversed(self.config.levels), self.steps, strict=True):
+            assert levels is not None
+            features = finer(features, levels[level])
+        rows, columns = features.shape[2:]
         for step, refine in enumerate(self.refine, start=1):
             size = (min(rows << step, height), min(columns << step, width))
             features = refine(

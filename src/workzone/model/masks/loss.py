@@ -10,57 +10,74 @@ import torch.nn.functional as F
 
 _SMOOTHING = 1.0  # cells; keeps the Dice of an object of a few cells from jumping
 
+_WINDOW = 9
+"""Cells, a side, around a cell in which its object is looked for: less is a small object."""
+_HEAVIEST = 8.0
+"""What a cell of a small object weighs at most, where one within a large object weighs 1."""
+_LEAST_SHARE = 0.01
+"""Of the known cells, what a class is taken to cover at least where it is weighed."""
 
-def annotated(
-    row_mask: torch.Tensor, class_mask: torch.Tensor | None, *, classes: int
-) -> torch.Tensor:
-    """Which (row, class) entries count: bool ``[B, K]`` of ``[B]`` and ``[B, K]`` (None: all)."""
-    entries = row_mask[:, None].expand(-1, classes)
-    return entries if class_mask is None else entries & class_mask
+
+def known_cells(targets: torch.Tensor, row_mask: torch.Tensor) -> torch.Tensor:
+    """Which cells count: bool ``[B, K, h, w]``; not those of NaN, nor rows without annotation."""
+    return ~targets.isnan() & row_mask[:, None, None, None]
+
+
+def cell_weights(shares: torch.Tensor) -> torch.Tensor:
+    """The smaller an object, the more its cells weigh: 1 over its part of what lies around them.
+
+    Args:
+        shares: ``[B, K, h, w]``, 0..1.
+
+    Returns:
+        The same shape, 1 to `_HEAVIEST`: 1 where no object is, and within one that fills a square
+        of `_WINDOW` cells.
+    """
+    around = shares
+    for window in ((_WINDOW, 1), (1, _WINDOW)):  # along one axis, then the other
+        padding = (window[0] // 2, window[1] // 2)
+        around = F.avg_pool2d(around, window, 1, padding, count_include_pad=False)
+    return 1 + shares * (1 / around.clamp(min=1 / _HEAVIEST) - 1)
 
 
 def mask_loss(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    *,
-    row_mask: torch.Tensor,
-    class_mask: torch.Tensor | None = None,
+    logits: torch.Tensor, targets: torch.Tensor, *, row_mask: torch.Tensor
 ) -> torch.Tensor:
-    """Binary cross-entropy plus soft Dice over what is annotated.
+    """Binary cross-entropy plus soft Dice over what is known, every class weighing the same.
 
-    Both are means over (row, class) entries, so that a small object's row counts as much as a
-    large one's. Cross-entropy goes over all annotated entries. Dice goes over those in which the
-    class occurs, as it says nothing of empty ones; it takes squares in the denominator (V-Net,
-    Milletari et al., arXiv 1606.04797), so that it is least where probabilities equal the
-    targets, also where those are shares between 0 and 1.
+    Cross-entropy is summed over cells by :func:`cell_weights` and divided by what a class's objects
+    weigh, so that a rare class counts as much as a common one, and an object's cell as much as a
+    cell beside it. Dice is of the (row, class) entries in which the class occurs, as it says
+    nothing of empty ones; it takes squares in the denominator (V-Net, Milletari et al., arXiv
+    1606.04797), so that it is least where probabilities equal the targets, also where those are
+    shares between 0 and 1. Of both the mean over classes is taken.
 
     Args:
         logits: ``[B, K, h, w]``; computed with in float32 at least.
-        targets: ``[B, K, h, w]``, shares of cells covered, 0..1; anything, NaN included, where
-            there is no annotation.
+        targets: ``[B, K, h, w]``, shares of cells covered, 0..1; NaN where they are not known, and
+            anything in rows without annotation.
         row_mask: bool ``[B]``, True for annotated rows.
-        class_mask: bool ``[B, K]``, True for classes annotated in a row; None: all.
 
     Returns:
         A scalar; zero, with a gradient of zero, where nothing is annotated.
     """
-    return mask_loss_sums(logits, targets, row_mask=row_mask, class_mask=class_mask).mean
+    return mask_loss_sums(logits, targets, row_mask=row_mask).mean
 
 
 @dataclass(frozen=True)
 class MaskLossSums:
-    """What the loss is the mean of; add those of batches to have the loss of all their rows."""
+    """What the loss is the mean of, ``[K]`` each; add those of batches to have that of all."""
 
-    cross_entropy: torch.Tensor  # scalars, as the others
-    entries: torch.Tensor  # annotated
+    cross_entropy: torch.Tensor
+    weight: torch.Tensor  # of the class's objects
     dice: torch.Tensor
-    occurring: torch.Tensor  # annotated entries in which the class occurs
+    occurring: torch.Tensor  # annotated rows in which the class occurs
 
     def __add__(self, other: Self) -> MaskLossSums:
         """The sums over both."""
         return MaskLossSums(
             self.cross_entropy + other.cross_entropy,
-            self.entries + other.entries,
+            self.weight + other.weight,
             self.dice + other.dice,
             self.occurring + other.occurring,
         )
@@ -68,35 +85,37 @@ class MaskLossSums:
     @property
     def mean(self) -> torch.Tensor:
         """The loss; zero where nothing is annotated."""
-        cross_entropy = self.cross_entropy / self.entries.clamp(min=1)
-        return cross_entropy + self.dice / self.occurring.clamp(min=1)
+        return _class_mean(self.cross_entropy, self.weight) + _class_mean(self.dice, self.occurring)
+
+
+def _class_mean(sums: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The mean over the classes that weigh something."""
+    there = weights > 0
+    each = sums / weights.where(there, torch.ones_like(weights))
+    return (each * there).sum() / there.sum().clamp(min=1)
 
 
 def mask_loss_sums(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    *,
-    row_mask: torch.Tensor,
-    class_mask: torch.Tensor | None = None,
+    logits: torch.Tensor, targets: torch.Tensor, *, row_mask: torch.Tensor
 ) -> MaskLossSums:
     """The sums of :func:`mask_loss`, whose arguments it takes."""
-    entries = annotated(row_mask, class_mask, classes=logits.shape[1])
-    left_out = ~entries[..., None, None]
+    known = known_cells(targets, row_mask)
     precise = torch.promote_types(logits.dtype, torch.float32)
     # Replaced before anything is computed: a NaN times zero would still be NaN.
-    scores = logits.to(precise).masked_fill(left_out, 0)
-    shares = targets.to(precise).masked_fill(left_out, 0)
+    scores = logits.to(precise).masked_fill(~known, 0)
+    shares = targets.to(precise).masked_fill(~known, 0)
+    weights = cell_weights(shares) * known
     cross_entropy = F.binary_cross_entropy_with_logits(scores, shares, reduction="none")
-    probabilities = scores.sigmoid()
+    probabilities = scores.sigmoid() * known
     overlap = (probabilities * shares).sum(dim=(2, 3))
     size = (probabilities.square() + shares.square()).sum(dim=(2, 3))
     dice = 1 - (2 * overlap + _SMOOTHING) / (size + _SMOOTHING)
-    occurs = entries & (shares.amax(dim=(2, 3)) > 0)
+    occurs = shares.amax(dim=(2, 3)) > 0
     return MaskLossSums(
-        cross_entropy=cross_entropy.mean(dim=(2, 3)).masked_fill(~entries, 0).sum(),
-        entries=entries.sum(),
-        dice=dice.masked_fill(~occurs, 0).sum(),
-        occurring=occurs.sum(),
+        cross_entropy=(weights * cross_entropy).sum(dim=(0, 2, 3)),
+        weight=(weights * shares + _LEAST_SHARE * known.to(precise)).sum(dim=(0, 2, 3)),
+        dice=dice.masked_fill(~occurs, 0).sum(dim=0),
+        occurring=occurs.sum(dim=0).to(precise),
     )
 
 
@@ -130,20 +149,21 @@ def mask_overlap(
     targets: torch.Tensor,
     *,
     row_mask: torch.Tensor,
-    class_mask: torch.Tensor | None = None,
     threshold: float = 0.5,
 ) -> MaskOverlap:
-    """Count where predicted and true masks agree, over what is annotated.
+    """Count where predicted and true masks agree, over what is known.
 
     Args:
         logits: ``[B, K, h, w]``; predicted where the probability is above ``threshold``.
-        targets: ``[B, K, h, w]``, 0..1; true where at least half of a cell is covered.
+        targets: ``[B, K, h, w]``, 0..1 or NaN; true where at least half of a cell is covered.
         row_mask: as in :func:`mask_loss`.
-        class_mask: as in :func:`mask_loss`.
         threshold: a probability, 0..1.
     """
-    entries = annotated(row_mask, class_mask, classes=logits.shape[1])[..., None, None]
-    predicted = (logits.float().sigmoid() > threshold) & entries
-    true = (targets >= 0.5) & entries
-    cells = (0, 2, 3)
-    return MaskOverlap((predicted & true).sum(cells), predicted.sum(cells), true.sum(cells))
+    known = known_cells(targets, row_mask)
+    predicted = (logits.float().sigmoid() > threshold) & known
+    true = (targets >= 0.5) & known
+    return MaskOverlap(
+        both=(predicted & true).sum(dim=(0, 2, 3)),
+        predicted=predicted.sum(dim=(0, 2, 3)),
+        true=true.sum(dim=(0, 2, 3)),
+    )

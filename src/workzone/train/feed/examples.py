@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -105,6 +105,7 @@ class Examples:
     boxes: torch.Tensor | None = None  # [R, V, 4] in fractions
     grid: torch.Tensor | None = None  # as in DetectorInput, with R rows for its B images
     grid_size: tuple[int, int] = (0, 0)
+    levels: Mapping[int, torch.Tensor] | None = None  # [R, C, h, w] of the first view, by level
     view_size: int = 0  # pixels, a side
     masks: MaskTargets | None = None  # of the images, and of their copies
     teacher: torch.Tensor | None = None  # [n] log-odds by a teacher of images as they are, or NaN
@@ -117,7 +118,8 @@ class Examples:
     @property
     def stored_at_once(self) -> int:
         """Images whose features are read at a time: as many as keep grids small in memory."""
-        return images_at_once(0 if self.grid is None else self.grid[0].numel())
+        held = [] if self.grid is None else [self.grid, *(self.levels or {}).values()]
+        return images_at_once(sum(array[0].numel() for array in held))
 
     @property
     def read_at_once(self) -> int:
@@ -142,6 +144,7 @@ class Examples:
             grid_width=0 if self.grid is None else self.grid.shape[-1],
             grid_size=self.grid_size,
             view_size=self.view_size,
+            level_shapes={level: maps.shape[1:] for level, maps in (self.levels or {}).items()},
         )
         if config.metadata is None:
             return config
@@ -217,4 +220,6 @@ class Examples:
             metadata=None if metadata is None else metadata[images],
             grid=None if self.grid is None else self.grid[rows].float(),
             grid_size=None if self.grid is None else self.grid_size,
+            levels=self.levels
+            and {level: maps[rows].float() for level, maps in self.levels.items()},
         )

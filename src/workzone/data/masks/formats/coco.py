@@ -12,17 +12,22 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from workzone.data.masks import rle
+from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations, Polygon, Shape, Size
+from workzone.data.masks.formats.text import read_bytes
+from workzone.data.masks.objects import MaskSource
 from workzone.errors import ManifestError
 
 LISTS = ("images", "annotations", "categories")
+OWN = "workzone"
+"""The key under which our own export keeps what COCO has no place for."""
 OUTSIDE = 0.1
 """Of the frame's side: a corner that lies further outside belongs to a picture of another size."""
 
@@ -31,12 +36,11 @@ _PADDED = re.compile(r"0+(?=\d+$)", re.ASCII)
 _ONE = {
     **{"annotations": "annotation", "categories": "category"},
     **{"have": "has", "fit": "fits", "are": "is", "give": "gives"},
+    **{"their": "its"},
 }
 """Words of a fault, as they are said of one."""
 _EXAMPLES = 3  # of a fault, in its warning
 _LONGEST = 60  # characters of a value in a message
-
-Polygon = npt.NDArray[np.float64]  # [corners, 2]: x and y in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,35 @@ class CocoObject:
     """One annotation that fits an image."""
 
     category: str | None  # its name; None: the file does not tell it
-    polygons: tuple[Polygon, ...]
-    complete: bool  # whether the polygons are all there is of it
+    polygons: tuple[Polygon, ...] = ()
+    counts: bytes | None = None  # of a run-length mask
+    box: rle.BoxXYXY | None = None
+    complete: bool = False  # whether polygons or mask are all there is of it
+    crowd: bool = False
+    score: float | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)  # as the file has it
+
+    def to_shape(self) -> Shape | None:
+        """What is known of where it is; None: nothing, or no category."""
+        if self.category is None or not (self.complete or self.box):
+            return None
+        shape = Shape(
+            self.category,
+            self.polygons if self.complete else (),
+            self.counts if self.complete else None,
+            self.box,
+            self.score,
+            self.crowd,
+        )
+        own = self.row.get(OWN)
+        if not isinstance(own, Mapping):
+            return shape
+        return replace(
+            shape,
+            knowledge=own.get("knowledge"),
+            named=own.get("category"),
+            box=tuple(own.get("box", self.box)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +108,7 @@ class Coco:
     annotations: int  # how many there are
     orphans: tuple[Orphan, ...]  # those that fit no image
     warnings: tuple[str, ...]
+    source: MaskSource | None = None  # of our own exports
 
 
 def as_id(value: Any) -> str | None:
@@ -115,11 +147,61 @@ def read_coco(path: Path) -> Coco:
     """Read a file, once per version of it.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ManifestError: it is not COCO-like JSON.
+        ManifestError: it is missing, or is not COCO-like JSON.
     """
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ManifestError(f"no annotations at {path}; name another file") from error
     return _read(str(path), status.st_mtime_ns, status.st_size)
+
+
+def read_coco_shapes(path: Path) -> Annotations:
+    """The same as shapes by image, as all readers give them.
+
+    Images whose id others have too are passed over.
+
+    Raises:
+        ManifestError: it is missing, or is not COCO-like JSON.
+    """
+    coco = read_coco(path)
+    images = tuple(_shapes(image, path) for image in coco.images if not image.ambiguous)
+    return Annotations(path, images, coco.categories, coco.warnings, coco.source)
+
+
+def coco_image(path: Path, image_id: str) -> AnnotatedImage:
+    """The shapes of one image.
+
+    Raises:
+        ManifestError: as `read_coco`, or not exactly one image has this id.
+    """
+    image = read_coco(path).by_id.get(as_id(image_id) or "")
+    if image is None:
+        raise ManifestError(
+            f"{path} has no image with id {image_id!r}, or several; import the set again"
+        )
+    return _shapes(image, path)
+
+
+def _shapes(image: CocoImage, path: Path) -> AnnotatedImage:
+    where = f"{path} image {image.id}"
+    shapes, wrong = [], []
+    for item in image.objects:
+        shape = item.to_shape()
+        if shape is None:
+            told = item.category or "an object of no category"
+            wrong.append((item.category, f"{where}: {told} has no outline or box that can be read"))
+        else:
+            shapes.append(shape)
+    own = image.row.get(OWN)
+    return AnnotatedImage(
+        str(image.row.get("file_name", "")),
+        where,
+        image.size,
+        tuple(shapes),
+        tuple(wrong),
+        own.get("looked") if isinstance(own, Mapping) else None,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -171,13 +253,22 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
         annotations=len(data["annotations"]),
         orphans=tuple(orphans),
         warnings=tuple(faults.sentences()),
+        source=_source(data.get("info"), Path(path)),
     )
 
 
-def _load(path: Path) -> dict[str, list[Any]]:
-    content = path.read_bytes()
-    if not content.strip():
-        raise ManifestError(f"{path} is empty; fetch or unpack it again")
+def _source(info: Any, path: Path) -> MaskSource | None:
+    own = _get(info, OWN)
+    if own is None:
+        return None
+    try:
+        return MaskSource.from_json(own)
+    except ValueError as error:
+        raise ManifestError(f"{path}: info.{OWN}: {error}; export it again") from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    content = read_bytes(path)
     try:
         data = json.loads(content)  # of bytes, the encoding is told by their beginning
     except (ValueError, RecursionError) as error:
@@ -193,7 +284,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
     for key in LISTS:
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise ManifestError(f"{path} has no list {key!r}; it is not a COCO file")
-    return {key: data[key] for key in LISTS}
+    return dict(data)
 
 
 @dataclass
@@ -234,22 +325,84 @@ def _object(
     if category is None:
         shown = f"{where} (category_id {_short(annotation.get('category_id'))})"
         faults.add("annotations have no category that the file lists", shown)
+    segmentation = annotation.get("segmentation")
+    box = _box(annotation.get("bbox"), size)
+    score = _number(annotation.get("score"))
+    found = CocoObject(
+        category,
+        box=box,
+        crowd=_get(annotation, "iscrowd") in (1, True, "1"),
+        score=score if score is not None and 0 <= score <= 1 else None,
+        row=annotation,
+    )
+    gives = "give no masks" if box is None else "are known by their box alone"
+    if isinstance(segmentation, Mapping):
+        try:
+            counts = _counts(segmentation, size)
+        except ValueError as error:
+            fault = f"annotations have run lengths that cannot be read and {gives}"
+            faults.add(fault, f"{where} ({error})")
+            return found
+        return replace(found, counts=counts, complete=True)
     polygons, complete = [], True
-    for corners in _outlines(annotation.get("segmentation")):
+    for corners in _outlines(segmentation):
         polygon = _polygon(corners)
         if polygon is None or (size is not None and _is_outside(polygon, size)):
             complete = False
         elif len(polygon) >= 3:
             polygons.append(polygon)
     if not complete:
-        faults.add("annotations have polygons that cannot be read and give no masks", where)
+        faults.add(f"annotations have polygons that cannot be read and {gives}", where)
     elif not polygons:
-        faults.add("annotations have no polygon and give no masks", where)
-    return CocoObject(category, tuple(polygons), complete and bool(polygons))
+        faults.add(f"annotations have no polygon and {gives}", where)
+    return replace(found, polygons=tuple(polygons), complete=complete and bool(polygons))
+
+
+def _counts(segmentation: Mapping[str, Any], size: Size | None) -> bytes:
+    """Counts of run lengths, compressed or not.
+
+    Raises:
+        ValueError: they are damaged, or of an image of another size.
+    """
+    told, counts = segmentation.get("size"), segmentation.get("counts")
+    told = tuple(told) if isinstance(told, list) else size
+    if size is None or told != size:
+        raise ValueError(f"its run lengths are of a size {told}, the image of {size}")
+    if isinstance(counts, str):
+        encoded = counts.encode("ascii", "replace")
+        rle.check(encoded, *size)
+        return encoded
+    if isinstance(counts, list):
+        return rle.from_runs(counts, *size)
+    raise ValueError("its run lengths are neither a text nor a list")
+
+
+def _box(value: Any, size: Size | None) -> rle.BoxXYXY | None:
+    """Edges of ``[x, y, width, height]``; None: it is no box of this image."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    numbers = [_number(each) for each in value]
+    left, top, across, down = numbers
+    if left is None or top is None or across is None or down is None or min(across, down) <= 0:
+        return None
+    corners = np.array([[left, top], [left + across, top + down]])
+    if size is not None and _is_outside(corners, size):
+        return None
+    return left, top, left + across, top + down
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _outlines(segmentation: Any) -> list[Any]:
-    """The outlines of a segmentation, each to be read by `_polygon`; none of run lengths."""
+    """The outlines of a segmentation, each to be read by `_polygon`."""
     if not isinstance(segmentation, list) or not segmentation:
         return []
     single = all(not isinstance(part, list) for part in segmentation)

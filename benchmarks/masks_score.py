@@ -1,0 +1,148 @@
+"""How good masks are: cells of classes, objects by their height, regions in boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from boxes import Box
+from PIL import Image
+from scipy import ndimage
+
+from workzone.data.masks.load import load_masks
+from workzone.model.base import AnyDetector
+from workzone.model.cells import frame_shapes
+from workzone.train.feed.examples import Examples, Rows
+from workzone.types import OBJECT_CLASSES
+
+Mask = npt.NDArray[np.bool_]
+HEIGHTS = ((8, 16), (16, 32), (32, 4096))
+"""Of objects, in pixels of the picture."""
+LEAST_AREA = 16
+"""Pixels: what is smaller is no object, and no region."""
+HALF = 0.5
+"""Of an object's pixels that must be marked, and of a region's that must be right."""
+BOX_SHARE = 0.25
+"""Of a box's pixels that must be marked: a cone fills half of its own."""
+
+
+@torch.no_grad()
+def predicted(detector: AnyDetector, examples: Examples, rows: Rows) -> Iterator[Mask]:
+    """Masks bool ``[K, H, W]`` at the pictures' own size, a probability above one half."""
+    for row in rows:
+        given = examples.batch(torch.tensor([row]))
+        masks = detector.run(given).masks
+        assert masks is not None and given.boxes is not None and given.grid_size is not None
+        ((cell_rows, cell_columns),) = frame_shapes(given.boxes[:, 0], given.grid_size)
+        by = masks.shape[2] // given.grid_size[0]
+        inside = masks[:, :, : cell_rows * by, : cell_columns * by]
+        with Image.open(examples.samples[row].image.path) as image:
+            size = (image.height, image.width)
+        yield (F.interpolate(inside, size, mode="bilinear")[0] > 0).numpy()
+
+
+def scene_scores(detector: AnyDetector, examples: Examples, rows: Rows) -> dict[str, Any]:
+    """On drawn scenes, whose masks are exact, by class and over all."""
+    kinds = len(OBJECT_CLASSES)
+    both, either, right, regions = (np.zeros(kinds, np.int64) for _ in range(4))
+    found, objects = (np.zeros((kinds, len(HEIGHTS)), np.int64) for _ in range(2))
+    for row, masks in zip(rows, predicted(detector, examples, rows), strict=True):
+        reference = examples.samples[row].masks
+        assert reference is not None
+        true = load_masks(reference, Path(), *masks.shape[1:]).covered  # an absolute path
+        both += (masks & true).sum(axis=(1, 2))
+        either += (masks | true).sum(axis=(1, 2))
+        for kind in range(kinds):
+            for height, share in parts(true[kind], masks[kind]):
+                for column, (low, high) in enumerate(HEIGHTS):
+                    if low <= height < high:
+                        objects[kind, column] += 1
+                        found[kind, column] += share >= HALF
+            for _, share in parts(masks[kind], true[kind]):
+                regions[kind] += 1
+                right[kind] += share >= HALF
+    iou = both / np.maximum(either, 1)
+    return {
+        "iou": dict(zip(OBJECT_CLASSES, iou.round(4).tolist(), strict=True)),
+        "mean iou": round(float(iou.mean()), 4),
+        "objects": {
+            f"{low} px": {
+                name: {"objects": int(objects[k, c]), "found": int(found[k, c])}
+                for k, name in enumerate(OBJECT_CLASSES)
+            }
+            | {"recall": ratio(found[:, c].sum(), objects[:, c].sum())}
+            for c, (low, _) in enumerate(HEIGHTS)
+        },
+        "recall above 16 px": ratio(found[:, 1:].sum(), objects[:, 1:].sum()),
+        "precision of regions": {
+            name: ratio(right[k], regions[k]) for k, name in enumerate(OBJECT_CLASSES)
+        }
+        | {"all": ratio(right.sum(), regions.sum())},
+    }
+
+
+def ratio(part: Any, whole: Any) -> float | None:
+    """None where there is nothing."""
+    return round(float(part) / float(whole), 4) if whole else None
+
+
+def parts(own: Mask, other: Mask) -> Iterator[tuple[int, float]]:
+    """Of each connected part of a mask its height, and the share of it that another one marks."""
+    labels, count = ndimage.label(own, np.ones((3, 3)))
+    places = ndimage.find_objects(labels)
+    for number, place in enumerate(places[:count], start=1):
+        mine = labels[place] == number
+        if mine.sum() >= LEAST_AREA:
+            yield mine.shape[0], float(other[place][mine].mean())
+
+
+def box_scores(
+    detector: AnyDetector, examples: Examples, rows: Rows, boxes: dict[str, list[Box]]
+) -> dict[str, Any]:
+    """On photographs with boxes: boxes that are found, and regions that lie in one."""
+    kinds = len(OBJECT_CLASSES)
+    there, found, regions, right = (np.zeros(kinds, np.int64) for _ in range(4))
+    for row, masks in zip(rows, predicted(detector, examples, rows), strict=True):
+        own = boxes[examples.samples[row].id]
+        inside = np.stack([filled(own, kind, masks.shape[1:]) for kind in range(kinds)])
+        for box in own:
+            kind = box[0]
+            area = filled([box], kind, masks.shape[1:])
+            there[kind] += 1
+            found[kind] += masks[kind][area].mean() >= BOX_SHARE
+        for kind in range(kinds):
+            for _, share in parts(masks[kind], inside[kind]):
+                regions[kind] += 1
+                right[kind] += share >= HALF
+    return {
+        name: {
+            "boxes": int(there[k]),
+            "recall": ratio(found[k], there[k]),
+            "regions": int(regions[k]),
+            "precision": ratio(right[k], regions[k]),
+        }
+        for k, name in enumerate(OBJECT_CLASSES)
+    } | {
+        "all": {
+            "boxes": int(there.sum()),
+            "recall": ratio(found.sum(), there.sum()),
+            "regions": int(regions.sum()),
+            "precision": ratio(right.sum(), regions.sum()),
+        }
+    }
+
+
+def filled(boxes: Sequence[Box], kind: int, size: tuple[int, ...]) -> Mask:
+    """The pixels of the boxes of a class, each at least one."""
+    area = np.zeros(size, np.bool_)
+    for own, x0, y0, x1, y1 in boxes:
+        if own == kind:
+            top, left = round(max(y0, 0) * size[0]), round(max(x0, 0) * size[1])
+            bottom, right = max(round(y1 * size[0]), top + 1), max(round(x1 * size[1]), left + 1)
+            area[top:bottom, left:right] = True
+    return area

@@ -1,0 +1,161 @@
+"""From annotations of any format to masks of a manifest's samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from workzone.data.images import read_bytes
+from workzone.data.manifest import Manifest
+from workzone.data.masks.categories import choose_classes
+from workzone.data.masks.fit import SIDEWAYS, Frame, fitting_orientation, frame_of
+from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations
+from workzone.data.masks.matching import SampleNames
+from workzone.data.masks.objects import ImageMasks, Knowledge, MaskSource
+from workzone.data.masks.references import place_shapes, read_said, store_reference
+from workzone.data.masks.store import MaskWriter
+from workzone.errors import ImageError, ManifestError, UsageError
+from workzone.progress import track
+from workzone.types import OBJECT_CLASSES, Sample
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What came of annotations."""
+
+    manifest: Manifest  # with references to the masks
+    images: int  # that got masks
+    objects: Mapping[str, int]  # by class
+    passed_over: Mapping[str, str]  # images as annotated, and why
+    warnings: tuple[str, ...]
+
+
+def add_masks(
+    manifest: Manifest,
+    annotations: Annotations,
+    folder: Path,
+    *,
+    name: str,
+    mapping: Mapping[str, str] | None = None,
+    knowledge: Knowledge = "polygon",
+    orientation: int | None = None,
+) -> Added:
+    """Write the masks that annotations give into a store, and refer the samples to it.
+
+    What other stores say of a sample is copied, so that each has one store.
+
+    Args:
+        manifest: whose samples are annotated.
+        annotations: of some of its images.
+        folder: of the store, made if need be.
+        name: of the source; masks of the same name are replaced.
+        mapping: category to class, beside what is known; "" leaves a category out.
+        knowledge: what the annotations rest on; mere boxes are told as such.
+        orientation: EXIF's, of the pixels that the annotations are of, where sizes do not tell.
+
+    Raises:
+        UsageError: a wrong mapping, or no category that is known.
+        ManifestError: not one image of the manifest is annotated.
+    """
+    own = annotations.source is not None
+    bits = set(annotations.looked) == set(OBJECT_CLASSES) and annotations.categories is not None
+    classes = choose_classes(annotations.looked, mapping, own=own or bits)
+    source = annotations.source or MaskSource(knowledge, name)
+    names = SampleNames(manifest.samples)
+    passed: dict[str, str] = {}
+    done: dict[str, str] = {}
+    objects: Counter[str] = Counter()
+    with MaskWriter(folder, source) as writer:
+        for image in track(annotations.images, "adding masks"):
+            try:
+                sample = _sample(image, names, done)
+                frame = frame_of(read_bytes(sample.image, manifest.root), str(sample.image))
+                turn = _turn(image, frame, orientation)
+                masks = place_shapes(
+                    image, sample.id, frame, classes, turn=turn, knowledge=source.knowledge
+                )
+            except (ManifestError, ImageError) as error:
+                passed[image.where] = str(error)
+                continue
+            writer.add(masks)
+            done[sample.id] = image.where
+            objects.update(item.name for item in masks.objects)
+    if not done:
+        told = "; ".join(f"{where}: {why}" for where, why in list(passed.items())[:_EXAMPLES])
+        raise ManifestError(
+            f"{annotations.path}: none of its {len(annotations.images)} images gives masks to a "
+            f"sample of the manifest ({told})"
+        )
+    left_out = sorted(set(annotations.looked) - set(classes))
+    warnings = list(annotations.warnings)
+    if left_out:
+        warnings.append(f"{annotations.path}: left out are the categories {', '.join(left_out)}")
+    referred = refer_samples(manifest, folder, set(done))
+    return Added(referred, len(done), objects, passed, tuple(warnings))
+
+
+def _sample(image: AnnotatedImage, names: SampleNames, done: Mapping[str, str]) -> Sample:
+    found = names.find(image.name)
+    if not found:
+        raise ManifestError(f"no image of the manifest is named {image.name!r}")
+    if len(found) > 1:
+        told = ", ".join(sample.id for sample in found[:_EXAMPLES])
+        raise ManifestError(f"{image.name!r} may be any of {len(found)} samples: {told}")
+    if found[0].id in done:
+        raise ManifestError(
+            f"the sample {found[0].id!r} is annotated before, in {done[found[0].id]}"
+        )
+    return found[0]
+
+
+def _turn(image: AnnotatedImage, frame: Frame, stated: int | None) -> int:
+    if image.size is None:  # of fractions, which are of the frame as seen
+        return stated or 1
+    size = image.size[::-1] if stated in SIDEWAYS else image.size
+    return fitting_orientation(size, frame, stated)
+
+
+def refer_samples(manifest: Manifest, folder: Path, ids: set[str]) -> Manifest:
+    """The manifest with references to a store in the rows of these ids.
+
+    What other stores say of them is copied into this one.
+
+    Raises:
+        ManifestError, StoreError: what they refer to so far cannot be read.
+    """
+    root = manifest.root.resolve()
+    named = Path(os.path.relpath(folder.resolve(), root)).as_posix()
+    samples = []
+    copied: dict[str, tuple[MaskSource, list[ImageMasks]]] = {}
+    for sample in manifest:
+        reference = store_reference(named, sample.id)
+        if sample.id not in ids or sample.masks == reference:
+            samples.append(sample)
+            continue
+        for source, masks in read_said(sample.masks, root) if sample.masks else ():
+            of_source = copied.setdefault(source.key, (source, []))
+            of_source[1].append(dataclasses.replace(masks, id=sample.id))
+        samples.append(dataclasses.replace(sample, masks=reference))
+    for source, images in copied.values():
+        with MaskWriter(folder, source) as writer:
+            for masks in images:
+                if masks.id not in writer.done:
+                    writer.add(masks)
+    return manifest.with_samples(samples)
+
+
+def store_beside(manifest: Path) -> Path:
+    """The folder of the mask store of a manifest's file.
+
+    Raises:
+        UsageError: it is no .parquet file.
+    """
+    if manifest.suffix != ".parquet":
+        raise UsageError(f"a manifest is a .parquet file, got {str(manifest)!r}")
+    return manifest.with_suffix(".masks")

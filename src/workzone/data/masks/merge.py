@@ -1,0 +1,172 @@
+"""Several sources' word on one image as one: who is believed, and where nothing is known.
+
+Class by class, the surest that looked for it is believed: masks drawn with the picture, then
+people, then models.
+
+* Drawn masks and people's outlines are the truth: where they show no object, there is none.
+* A person's box wins over a model's mask and uses it: within the box the model's mask of that
+  class is believed, cut to the box; without one, the inside of the box is not known, and all
+  around it is known to be empty. Where people drew outlines and others boxes, outlines count;
+  boxes of those who outlined other objects are objects of their own.
+* A class that nobody looked for is not known anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from workzone.data.masks import rle
+from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.errors import ManifestError
+from workzone.types import OBJECT_CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMasks:
+    """Masks of one upright frame, a channel per class of ``OBJECT_CLASSES``, ``[K, h, w]``.
+
+    ``covered``: where objects are; ``unknown``: where nobody knows, and nothing is covered.
+    """
+
+    covered: npt.NDArray[np.bool_]
+    unknown: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class BelievedObjects:
+    """What is believed of one class in an image.
+
+    ``objects``: those whose masks are known; ``boxes``: of which only the box is; ``looked``:
+    whether anybody looked for them.
+    """
+
+    objects: tuple[MaskObject, ...] = ()
+    boxes: tuple[MaskObject, ...] = ()
+    looked: bool = True
+
+
+Said = Sequence[tuple[MaskSource, ImageMasks]]
+"""What sources say of one image."""
+
+
+def frame_size(said: Said) -> tuple[int, int]:
+    """Height and width of the upright frame, in pixels.
+
+    Raises:
+        ManifestError: frames of different sizes.
+    """
+    sizes = {(masks.height, masks.width) for _, masks in said}
+    if len(sizes) > 1:
+        told = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
+        raise ManifestError(
+            f"masks of {said[0][1].id!r} are of frames of {told} pixels; make those of the wrong "
+            "size again"
+        )
+    return sizes.pop()
+
+
+def believed(name: str, said: Said) -> BelievedObjects:
+    """What is believed of one class.
+
+    Raises:
+        ManifestError: frames of different sizes.
+    """
+    height, width = frame_size(said)
+    by_knowledge: dict[str, list[MaskObject]] = {}
+    for source, masks in said:
+        if name in masks.looked:
+            own = [item for item in masks.objects if item.name == name]
+            by_knowledge.setdefault(source.knowledge, []).extend(own)
+    for knowledge in ("drawn", "polygon", "box"):
+        if knowledge in by_knowledge:
+            return _refined(by_knowledge[knowledge], by_knowledge.get("pseudo", []), height, width)
+    return BelievedObjects(tuple(by_knowledge.get("pseudo", ())), looked="pseudo" in by_knowledge)
+
+
+def _refined(
+    objects: Sequence[MaskObject], guesses: Sequence[MaskObject], height: int, width: int
+) -> BelievedObjects:
+    """Boxes with what a model's masks show within them, in their stead."""
+    outlined = [item for item in objects if item.knowledge != "box"]
+    boxes = []
+    for item in objects:
+        if item.knowledge != "box":
+            continue
+        within = rle.joined([guess.counts for guess in guesses], height, width) if guesses else b""
+        cut = rle.joined([item.counts, within], height, width, common=True) if within else b""
+        if rle.area(cut):
+            outlined.append(replace(item, counts=cut))
+        else:
+            boxes.append(item)
+    return BelievedObjects(tuple(outlined), tuple(boxes))
+
+
+def in_words(objects: Iterable[MaskObject]) -> str:
+    """Objects counted by class, as ``2 cone, sign``; regions of several are not counted."""
+    counts: Counter[str] = Counter()
+    regions = set()
+    for item in objects:
+        counts[item.name] += 1
+        if item.crowd:
+            regions.add(item.name)
+    return ", ".join(
+        name if name in regions else f"{counts[name]} {name}"
+        for name in OBJECT_CLASSES
+        if counts[name]
+    )
+
+
+def merge_masks(said: Said, height: int, width: int) -> ObjectMasks:
+    """The masks that are believed, in the size wanted.
+
+    A pixel of a smaller size is covered where an object covers half of it; an object that covers
+    half of none still leaves the pixel of its middle.
+
+    Args:
+        said: what sources say of one image, at least one of them.
+        height: rows wanted.
+        width: columns wanted.
+
+    Raises:
+        ManifestError: frames of different sizes, or damaged masks.
+    """
+    frame = frame_size(said)
+    covered = np.zeros((len(OBJECT_CLASSES), height, width), np.bool_)
+    unknown = np.zeros_like(covered)
+    for channel, name in enumerate(OBJECT_CLASSES):
+        found = believed(name, said)
+        try:
+            covered[channel] = _drawn(found.objects, frame, (height, width))
+            unknown[channel] = _drawn(found.boxes, frame, (height, width)) & ~covered[channel]
+        except ValueError as error:
+            raise ManifestError(f"masks of {said[0][1].id!r}: {name}: {error}") from error
+        if not found.looked:
+            unknown[channel] = True
+    return ObjectMasks(covered, unknown)
+
+
+def _drawn(
+    objects: Sequence[MaskObject], frame: tuple[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    whole = rle.union([item.counts for item in objects], *frame)
+    if frame == size or not objects:
+        return whole if frame == size else np.zeros(size, np.bool_)
+    image = Image.fromarray(whole.astype(np.uint8) * 255)
+    shares = image.resize(size[::-1], Image.Resampling.BOX)
+    drawn = np.asarray(shares) >= 128
+    for item in objects:
+        left, top, right, bottom = rle.bounds(item.counts, *frame)
+        if right > left:  # it covers a pixel
+            scale = size[0] / frame[0], size[1] / frame[1]
+            y, x = (top + bottom) / 2 * scale[0], (left + right) / 2 * scale[1]
+            rows = slice(int(top * scale[0]), int(bottom * scale[0]) + 1)
+            columns = slice(int(left * scale[1]), int(right * scale[1]) + 1)
+            if not drawn[rows, columns].any():
+                drawn[min(int(y), size[0] - 1), min(int(x), size[1] - 1)] = True
+    return drawn

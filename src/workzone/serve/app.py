@@ -1,0 +1,180 @@
+"""The application: addresses, what they answer, and their description (OpenAPI)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+import workzone
+from workzone.serve import metrics, schema
+from workzone.serve.gate import REQUEST_ID, Gate
+from workzone.serve.page import add_page
+from workzone.serve.problems import Problem, json_response, problem_response
+from workzone.serve.reading import drain
+from workzone.serve.service import GoneError, Service
+
+log = logging.getLogger("workzone.serve")
+
+_ROUTES = (
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/v1/predict",
+    "/v1/predict/batch",
+    "/v1/model",
+    "/openapi.json",
+    "/",
+)
+_GONE = 499
+"""Status in the log of a request whose client hung up."""
+_REFUSED = (401, 408, 413, 415, 422, 429, 500, 503)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of a service, which it starts and stops; it answers while a model loads."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(asyncio.to_thread(service.start))
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.stop)
+            await starting
+
+    app = FastAPI(
+        title="workzone",
+        version=workzone.__version__,
+        summary="Whether there is road work in a street image, how sure, and where.",
+        lifespan=lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+
+    def on_answer(scope: Scope, status: int, seconds: float) -> None:
+        route = scope["path"] if scope["path"] in _ROUTES else "other"
+        outcome = scope["workzone"].get("code") or ("gone" if status == _GONE else "ok")
+        service.metrics.requests.labels(route, str(status), outcome).inc()
+        service.metrics.request_seconds.labels(route).observe(seconds)
+
+    app.add_middleware(Gate, send_seconds=service.config.limits.send_seconds, on_answer=on_answer)
+    if service.config.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.config.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Deadline-Ms", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Retry-After"],
+        )
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.include_router(_health(service))
+    app.include_router(_v1(service))
+    add_page(app)
+    return app
+
+
+def _health(service: Service) -> APIRouter:
+    async def quiet(request: Request) -> None:  # probes come every few seconds
+        request.scope["workzone"]["quiet"] = True
+
+    router = APIRouter(tags=["health"], dependencies=[Depends(quiet)])
+
+    @router.get("/livez", summary="Whether the service runs")
+    async def livez() -> Response:
+        return json_response({"status": "live"})
+
+    @router.get("/readyz", summary="Whether it takes requests", responses=schema.problems(503))
+    async def readyz() -> Response:
+        ready, state = service.readiness()
+        return json_response(state, status=200 if ready else 503)
+
+    return router
+
+
+def _v1(service: Service) -> APIRouter:
+    async def allowed(authorization: Annotated[str | None, Header()] = None) -> None:
+        service.check_token(authorization)
+
+    router = APIRouter(dependencies=[Depends(allowed)])
+
+    @router.post(
+        "/v1/predict",
+        tags=["images"],
+        summary="Say of one image whether there is road work in it",
+        openapi_extra={"requestBody": schema.ONE, "parameters": schema.PARAMETERS},
+        responses={200: {"model": schema.Answer}, **schema.problems(400, *_REFUSED)},
+    )
+    async def predict(request: Request) -> Response:
+        return await _answered(request, service, service.one)
+
+    @router.post(
+        "/v1/predict/batch",
+        tags=["images"],
+        summary="The same of several images",
+        openapi_extra={"requestBody": schema.MANY, "parameters": schema.PARAMETERS},
+        responses={200: {"model": schema.BatchAnswer}, **schema.problems(400, *_REFUSED)},
+    )
+    async def predict_batch(request: Request) -> Response:
+        return await _answered(request, service, service.many)
+
+    @router.get(
+        "/v1/model",
+        tags=["model"],
+        summary="The loaded model",
+        responses={200: {"model": schema.About}, **schema.problems(401)},
+    )
+    async def model() -> Response:
+        service.check_loaded()
+        return json_response(service.about())
+
+    @router.get("/metrics", tags=["health"], summary="Counts and times, for Prometheus")
+    async def metrics_text() -> Response:
+        return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+    return router
+
+
+async def _answered(
+    request: Request, service: Service, answer: Callable[[Request], Awaitable[dict[str, Any]]]
+) -> Response:
+    """Whatever happens, an answer: a result, a problem, or nothing where nobody listens."""
+    service.admit()
+    service.accepted += 1
+    try:
+        return json_response(await answer(request))
+    except (GoneError, ClientDisconnect):
+        return Response(status_code=_GONE)
+    except Problem:
+        raise
+    except Exception:
+        log.exception("a request failed", extra={"request_id": request.scope["workzone"]["id"]})
+        raise Problem("internal", "the request failed; the service's log says why") from None
+    finally:
+        service.accepted -= 1
+
+
+async def _on_problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    told = request.scope["workzone"]
+    told["code"] = problem.code
+    if problem.status == 413 and "expect" not in request.headers:
+        await drain(request)
+    return problem_response(problem, told["id"])
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+    detail = f"{request.method} {request.url.path[:200]}: see /openapi.json for what there is"
+    return await _on_problem(request, Problem(code, detail, headers=error.headers))

@@ -1,0 +1,99 @@
+"""The same application as a Ray Serve deployment: replicas on the machines of a cluster.
+
+Each replica is the whole service with one worker process. How many there are, where requests go and
+how many may wait is Ray's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from typing import Any
+
+from workzone.cores import core_count
+from workzone.errors import MissingExtraError, UsageError
+from workzone.serve.app import create_app
+from workzone.serve.config import ServeConfig
+from workzone.serve.service import Service
+
+NAME = "workzone"
+_ONGOING = 4
+"""Requests that a replica has at a time: one is judged, the next ones are read meanwhile."""
+
+
+def deployment(config: ServeConfig, *, replicas: tuple[int, int]) -> Any:
+    """The application for `ray.serve.run`.
+
+    Args:
+        config: of each replica; its port and number of workers are not used.
+        replicas: the fewest and the most.
+
+    Raises:
+        MissingExtraError: Ray Serve is not installed.
+        UsageError: no replicas, or fewer than the fewest.
+    """
+    few, many = replicas
+    if not 1 <= few <= many:
+        raise UsageError(
+            f"--replicas {few}:{many}: at least 1, and the most is not the smaller one"
+        )
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray", "workzone serve --ray") from error
+    of_replica = dataclasses.replace(config, workers=1)
+
+    def build() -> Any:
+        service = Service(of_replica)
+        service.start()  # a replica is ready once its model is
+        if service.failure is not None:
+            raise service.failure
+        return create_app(service)
+
+    on_gpu = config.model.device != "cpu"
+    deploy = serve.deployment(
+        name=NAME,
+        ray_actor_options={"num_cpus": 1, "num_gpus": 1 if on_gpu else 0},
+        max_ongoing_requests=_ONGOING,
+        max_queued_requests=config.limits.queue,
+        health_check_period_s=2,
+        graceful_shutdown_timeout_s=config.limits.drain_seconds,
+        autoscaling_config={
+            "min_replicas": few,
+            "max_replicas": many,
+            "target_ongoing_requests": _ONGOING / 2,
+        },
+    )
+    return deploy(serve.ingress(build)()).bind()
+
+
+def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]) -> None:
+    """Deploy to a cluster and wait for SIGTERM or Ctrl-C; then the deployment is taken down.
+
+    Args:
+        config: of each replica, and where Ray's proxy listens.
+        address: of the cluster; ``local`` starts one on this machine.
+        replicas: the fewest and the most.
+
+    Raises:
+        MissingExtraError: Ray Serve is not installed.
+        UsageError: see `deployment`.
+    """
+    application = deployment(config, replicas=replicas)
+    import ray
+    from ray import serve
+
+    if address == "local":
+        ray.init(num_cpus=max(core_count(), replicas[0] + 1), include_dashboard=False)
+    else:
+        ray.init(address=address)
+    serve.start(http_options={"host": config.host, "port": config.port})
+    serve.run(application, name=NAME, route_prefix="/")
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(1):
+        pass
+    serve.delete(NAME)
+    ray.shutdown()

@@ -1,0 +1,171 @@
+"""The HTTP server: uvicorn with time-outs for slow senders, bounds on headers, and a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from asyncio import TimerHandle
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from workzone.errors import UsageError
+from workzone.serve.app import create_app
+from workzone.serve.config import Limits, ServeConfig
+from workzone.serve.gate import log_json
+from workzone.serve.service import Service
+
+log = logging.getLogger("workzone.serve")
+
+HEADER_BYTES = 64_000
+"""Of a request's line and headers."""
+_KEEP_ALIVE = 5
+
+
+def protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """uvicorn's protocol that cuts off clients whose headers do not come, or do not end."""
+    most = 2 * max(limits.body_bytes, limits.batch_bytes) + HEADER_BYTES  # chunks have frames
+
+    class Patient(HttpToolsProtocol):
+        _timer: TimerHandle | None = None
+        _received = 0
+        _in_headers = True
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.abort()
+                return
+            with contextlib.suppress(AttributeError, OSError):
+                peer = transport.get_extra_info("socket")
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._expect_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            self._received += len(data)
+            super().data_received(data)
+            if self._received > (HEADER_BYTES if self._in_headers else most):
+                self.transport.abort()
+
+        def on_message_begin(self) -> None:
+            self._expect_headers()
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._stop_timer()
+            self._in_headers = False
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._received, self._in_headers = 0, True
+            super().on_message_complete()
+
+        def _expect_headers(self) -> None:
+            self._stop_timer()
+            self._in_headers = True
+            self._timer = self.loop.call_later(limits.header_seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            if not self.transport.is_closing():
+                self.transport.abort()
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Patient
+
+
+class Server(uvicorn.Server):
+    """Takes requests until a signal, then finishes those it has and ends with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Go on until told to stop, or until it is clear that the model cannot be loaded."""
+        return await super().on_tick(counter) or self.service.failure is not None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal begins the drain, a second one ends it."""
+        if self.service.draining or self._loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self.service.draining = True
+        self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        log.info("draining")
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """Wait for the requests that were accepted; the sockets stay open, to say no to others."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.service.config.limits.drain_seconds):
+                while self.service.accepted:
+                    await asyncio.sleep(0.02)
+        self.should_exit = True
+
+
+def serve(config: ServeConfig) -> None:
+    """Serve until SIGTERM or Ctrl-C, and return once what was accepted is answered.
+
+    Raises:
+        UsageError: the tokens cannot be read, or the address cannot be listened at.
+        WorkzoneError: the model cannot be loaded.
+    """
+    server = make_server(config)
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
+            "another --host or --port"
+        ) from error
+    log_json()
+    host, port = listener.getsockname()[:2]
+    log.info("listening", extra={"host": host, "port": port})
+    server.run(sockets=[listener])
+    if server.service.failure is not None:
+        raise server.service.failure
+
+
+def make_server(config: ServeConfig) -> Server:
+    """A server that has not started.
+
+    Raises:
+        UsageError: the tokens cannot be read.
+    """
+    service = Service(config)
+    settings = uvicorn.Config(
+        create_app(service),
+        host=config.host,
+        port=config.port,
+        http=protocol(config.limits),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+    )
+    return Server(settings, service)

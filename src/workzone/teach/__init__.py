@@ -1,0 +1,1 @@
+"""Masks that open-vocabulary models make of photographs, for the mask store; nothing learns."""
