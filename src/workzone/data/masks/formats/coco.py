@@ -17,10 +17,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from workzone.data.masks import rle
-from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations, Polygon, Shape, Size
+from workzone.data.masks.formats.coco_values import (
+    box_of,
+    counts_of,
+    get,
+    is_outside,
+    number_of,
+    outlines_of,
+    polygon_of,
+    short,
+    size_of,
+)
+from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations, Polygon, Shape
 from workzone.data.masks.formats.text import read_bytes
 from workzone.data.masks.objects import MaskSource
 from workzone.errors import ManifestError
@@ -28,8 +37,6 @@ from workzone.errors import ManifestError
 LISTS = ("images", "annotations", "categories")
 OWN = "workzone"
 """The key under which our own export keeps what COCO has no place for."""
-OUTSIDE = 0.1
-"""Of the frame's side: a corner that lies further outside belongs to a picture of another size."""
 
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _PADDED = re.compile(r"0+(?=\d+$)", re.ASCII)
@@ -40,7 +47,6 @@ _ONE = {
 }
 """Words of a fault, as they are said of one."""
 _EXAMPLES = 3  # of a fault, in its warning
-_LONGEST = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +217,15 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
     names = dict(_categories(data["categories"], faults))
     files: dict[str | None, set[str]] = defaultdict(set)  # by id, of its images
     for image in data["images"]:
-        files[as_id(_get(image, "id"))].add(str(_get(image, "file_name")))
-    sizes = {as_id(_get(image, "id")): _size_of(image) for image in data["images"]}
+        files[as_id(get(image, "id"))].add(str(get(image, "file_name")))
+    sizes = {as_id(get(image, "id")): size_of(image) for image in data["images"]}
     image_ids, category_ids = _Ids(files), _Ids(names)
     objects: dict[str, list[CocoObject]] = defaultdict(list)
     orphans = []
     for number, annotation in enumerate(data["annotations"]):
-        named = as_id(_get(annotation, "image_id"))
+        named = as_id(get(annotation, "image_id"))
         image_id = image_ids.find(named)
-        key = category_ids.find(_get(annotation, "category_id"))
+        key = category_ids.find(get(annotation, "category_id"))
         category = None if key is None else names.get(key)
         where = f"annotation {number}"
         if image_id is None:
@@ -227,20 +233,20 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
         if named is None:
             faults.add("annotations have no image_id and are passed over", where)
         elif image_id is None:
-            shown = f"{where} (image_id {_short(named)})"
+            shown = f"{where} (image_id {short(named)})"
             faults.add("annotations fit no image of the file and are passed over", shown)
         else:
             made = _object(annotation, category, sizes[image_id], faults, where)
             objects[image_id].append(made)
     for image_id, owners in files.items():
         if image_id is not None and len(owners) > 1:
-            shown = f"id {_short(image_id)} of {' and '.join(map(_short, sorted(owners)[:3]))}"
+            shown = f"id {short(image_id)} of {' and '.join(map(short, sorted(owners)[:3]))}"
             faults.add("images have an id that others have too", shown, len(owners))
     images = tuple(
         CocoImage(
             row=image if isinstance(image, Mapping) else {},
-            id=(image_id := as_id(_get(image, "id"))),
-            size=_size_of(image),
+            id=(image_id := as_id(get(image, "id"))),
+            size=size_of(image),
             objects=tuple(objects.get(image_id or "", ())),
             ambiguous=len(files[image_id]) > 1,
         )
@@ -258,7 +264,7 @@ def _read(path: str, _modified: int, _size: int) -> Coco:
 
 
 def _source(info: Any, path: Path) -> MaskSource | None:
-    own = _get(info, OWN)
+    own = get(info, OWN)
     if own is None:
         return None
     try:
@@ -308,7 +314,7 @@ class _Faults:
 
 def _categories(entries: list[Any], faults: _Faults) -> Iterator[tuple[str, str]]:
     for number, entry in enumerate(entries):
-        key, name = as_id(_get(entry, "id")), _get(entry, "name")
+        key, name = as_id(get(entry, "id")), get(entry, "name")
         if key is None or not isinstance(name, str) or not name.strip():
             faults.add("categories have no id or no name", f"category {number}")
         else:
@@ -323,31 +329,31 @@ def _object(
     where: str,
 ) -> CocoObject:
     if category is None:
-        shown = f"{where} (category_id {_short(annotation.get('category_id'))})"
+        shown = f"{where} (category_id {short(annotation.get('category_id'))})"
         faults.add("annotations have no category that the file lists", shown)
     segmentation = annotation.get("segmentation")
-    box = _box(annotation.get("bbox"), size)
-    score = _number(annotation.get("score"))
+    box = box_of(annotation.get("bbox"), size)
+    score = number_of(annotation.get("score"))
     found = CocoObject(
         category,
         box=box,
-        crowd=_get(annotation, "iscrowd") in (1, True, "1"),
+        crowd=get(annotation, "iscrowd") in (1, True, "1"),
         score=score if score is not None and 0 <= score <= 1 else None,
         row=annotation,
     )
     gives = "give no masks" if box is None else "are known by their box alone"
     if isinstance(segmentation, Mapping):
         try:
-            counts = _counts(segmentation, size)
+            counts = counts_of(segmentation, size)
         except ValueError as error:
             fault = f"annotations have run lengths that cannot be read and {gives}"
             faults.add(fault, f"{where} ({error})")
             return found
         return replace(found, counts=counts, complete=True)
     polygons, complete = [], True
-    for corners in _outlines(segmentation):
-        polygon = _polygon(corners)
-        if polygon is None or (size is not None and _is_outside(polygon, size)):
+    for corners in outlines_of(segmentation):
+        polygon = polygon_of(corners)
+        if polygon is None or (size is not None and is_outside(polygon, size)):
             complete = False
         elif len(polygon) >= 3:
             polygons.append(polygon)
@@ -356,107 +362,3 @@ def _object(
     elif not polygons:
         faults.add(f"annotations have no polygon and {gives}", where)
     return replace(found, polygons=tuple(polygons), complete=complete and bool(polygons))
-
-
-def _counts(segmentation: Mapping[str, Any], size: Size | None) -> bytes:
-    """Counts of run lengths, compressed or not.
-
-    Raises:
-        ValueError: they are damaged, or of an image of another size.
-    """
-    told, counts = segmentation.get("size"), segmentation.get("counts")
-    told = tuple(told) if isinstance(told, list) else size
-    if size is None or told != size:
-        raise ValueError(f"its run lengths are of a size {told}, the image of {size}")
-    if isinstance(counts, str):
-        encoded = counts.encode("ascii", "replace")
-        rle.check(encoded, *size)
-        return encoded
-    if isinstance(counts, list):
-        return rle.from_runs(counts, *size)
-    raise ValueError("its run lengths are neither a text nor a list")
-
-
-def _box(value: Any, size: Size | None) -> rle.BoxXYXY | None:
-    """Edges of ``[x, y, width, height]``; None: it is no box of this image."""
-    if not isinstance(value, list) or len(value) != 4:
-        return None
-    numbers = [_number(each) for each in value]
-    left, top, across, down = numbers
-    if left is None or top is None or across is None or down is None or min(across, down) <= 0:
-        return None
-    corners = np.array([[left, top], [left + across, top + down]])
-    if size is not None and _is_outside(corners, size):
-        return None
-    return left, top, left + across, top + down
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _outlines(segmentation: Any) -> list[Any]:
-    """The outlines of a segmentation, each to be read by `_polygon`."""
-    if not isinstance(segmentation, list) or not segmentation:
-        return []
-    single = all(not isinstance(part, list) for part in segmentation)
-    pairs = len(segmentation) >= 3 and all(
-        isinstance(part, list) and len(part) == 2 and not any(isinstance(v, list) for v in part)
-        for part in segmentation
-    )
-    return [segmentation] if single or pairs else segmentation
-
-
-def _polygon(corners: Any) -> Polygon | None:
-    """Corners ``[n, 2]`` of x0, y0, x1, y1, ... or of pairs; None: they cannot be read."""
-    if not isinstance(corners, list):
-        return None
-    if corners and all(isinstance(pair, list) and len(pair) == 2 for pair in corners):
-        corners = [value for pair in corners for value in pair]
-    if len(corners) % 2 or not all(
-        isinstance(value, int | float | str) and not isinstance(value, bool) for value in corners
-    ):
-        return None
-    try:
-        polygon = np.array([float(value) for value in corners]).reshape(-1, 2)
-    except (ValueError, OverflowError):
-        return None
-    return polygon if np.isfinite(polygon).all() else None
-
-
-def _is_outside(polygon: Polygon, size: tuple[int, int]) -> bool:
-    """Whether corners are of a picture of another size, or in fractions of one."""
-    if not len(polygon):
-        return False
-    height, width = size
-    limits = np.array([width, height])
-    far = OUTSIDE * limits
-    return bool((polygon < -far).any() or (polygon > limits + far).any() or polygon.max() <= 1)
-
-
-def _size_of(image: Any) -> tuple[int, int] | None:
-    sides = []
-    for name in ("height", "width"):
-        try:
-            side = float(_get(image, name))
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if not (side.is_integer() and 0 < side < 2**31):
-            return None
-        sides.append(int(side))
-    return sides[0], sides[1]
-
-
-def _get(entry: Any, name: str) -> Any:
-    return entry.get(name) if isinstance(entry, Mapping) else None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
