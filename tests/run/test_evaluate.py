@@ -32,6 +32,7 @@ from workzone.features.text import text_vectors
 from workzone.report.html import write_report
 from workzone.report.metrics import summarise, summarise_by
 from workzone.run import evaluate as module
+from workzone.run import mistakes
 from workzone.run.evaluate import Evaluation, evaluate
 from workzone.run.predictor import Predictor
 from workzone.types import Sample
@@ -94,7 +95,7 @@ def test_the_batch_changes_nothing(
     tiny: Tiny, bundle: Bundle, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
-    monkeypatch.setattr(module, "images_at_once", lambda numbers: 7)
+    monkeypatch.setattr(mistakes, "images_at_once", lambda numbers: 7)
     parts = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
@@ -293,7 +294,7 @@ def test_the_batch_changes_nothing_with_metadata(
 ) -> None:
     samples, told = told_by_night(list(tiny.manifest)), told_bundle(bundle)
     whole = judge(tiny, told, store, samples).report.metadata_metrics
-    monkeypatch.setattr(module, "images_at_once", lambda numbers: 7)
+    monkeypatch.setattr(mistakes, "images_at_once", lambda numbers: 7)
     parts = judge(tiny, told, store, samples).report.metadata_metrics
     assert whole is not None
     assert parts is not None
