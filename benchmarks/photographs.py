@@ -37,7 +37,7 @@ from workzone import progress
 from workzone.backbones.registry import load_backbone
 from workzone.data.importing import import_source
 from workzone.data.manifest import read_manifest
-from workzone.decide.calibration import fit_calibration
+from workzone.decide.calibration_fit import fit_calibration
 from workzone.features.extract import Extraction, make_spec
 from workzone.model.config import DetectorConfig
 from workzone.report.metrics import summarise

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
-from workzone.decide.calibration import Calibration, fit_calibration
+from workzone.decide.calibration import Calibration
+from workzone.decide.calibration_fit import fit_calibration
 from workzone.errors import UsageError
 
 probabilities = st.floats(0, 1)

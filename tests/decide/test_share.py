@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from workzone.decide.calibration import Calibration, fit_calibration
+from workzone.decide.calibration import Calibration
+from workzone.decide.calibration_fit import fit_calibration
 from workzone.decide.share import estimate_share
 from workzone.errors import UsageError
 

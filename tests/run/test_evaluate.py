@@ -30,11 +30,11 @@ from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.features.text import text_vectors
 from workzone.report.html import write_report
-from workzone.report.metrics import summarise, summarise_by
+from workzone.report.metrics import point_metrics, summarise, summarise_by
 from workzone.run import evaluate as module
-from workzone.run import mistakes
 from workzone.run.evaluate import Evaluation, evaluate
 from workzone.run.predictor import Predictor
+from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
 
@@ -91,11 +91,30 @@ def test_figures_are_those_of_scikit_learn_on_the_predictors_answers(
     assert [s.id for s in result.samples] == [s.id for s in samples]
 
 
+def test_what_was_before_calibration_stands_beside(
+    tiny: Tiny, bundle: Bundle, store: FeatureStore, tmp_path: Path
+) -> None:
+    bent = dataclasses.replace(bundle, calibration=Calibration(0.3, 0.5))
+    samples = mislabelled(list(tiny.manifest))
+    evaluation = judge(tiny, bent, store, samples)
+    raw = raw_probabilities(bundle, store, samples)
+    told = evaluation.to_json()["before_calibration"]["figures"]
+    assert told["ece"]["value"] == pytest.approx(
+        point_metrics([s.label for s in samples], raw)["ece"]
+    )
+    assert told["ece"]["low"] <= told["ece"]["value"] + 0.1
+    assert told["ece"] != evaluation.to_json()["image_only"]["figures"]["ece"]
+    write_report(tmp_path / "report.html", evaluation.report)
+    page = (tmp_path / "report.html").read_text()
+    assert "before calibration</th>" in page
+    assert "Dotted: before calibration." in page
+
+
 def test_the_batch_changes_nothing(
     tiny: Tiny, bundle: Bundle, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
-    monkeypatch.setattr(mistakes, "images_at_once", lambda numbers: 7)
+    monkeypatch.setattr("workzone.run.mistakes.images_at_once", lambda numbers: 7)
     parts = judge(tiny, bundle, store, list(tiny.manifest)).report.probabilities
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
@@ -294,7 +313,7 @@ def test_the_batch_changes_nothing_with_metadata(
 ) -> None:
     samples, told = told_by_night(list(tiny.manifest)), told_bundle(bundle)
     whole = judge(tiny, told, store, samples).report.metadata_metrics
-    monkeypatch.setattr(mistakes, "images_at_once", lambda numbers: 7)
+    monkeypatch.setattr("workzone.run.mistakes.images_at_once", lambda numbers: 7)
     parts = judge(tiny, told, store, samples).report.metadata_metrics
     assert whole is not None
     assert parts is not None

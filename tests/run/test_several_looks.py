@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from workzone.backbones.base import Backbone, pool
 from workzone.backbones.base import run as run_backbone
 from workzone.data.augment import augment
 from workzone.data.images import content_hash, decode
-from workzone.decide.bundle import read_bundle, write_bundle
+from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
 from workzone.run.evaluate import image_only_probabilities
+from workzone.run.familiarise import familiarity_of
 from workzone.run.predictor import Predictor
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
@@ -102,8 +105,89 @@ def test_it_is_taken_over_from_training(tiny: Tiny, lite0: Backbone) -> None:
     config = dataclasses.replace(TrainConfig(epochs=1), test_time=asked)
     trained = train(tiny.manifest, lite0, bundle.spec, tiny.store, config).bundle
     assert isinstance(trained.detector, Detector)
-    assert trained.test_time == asked
-    assert trained.provenance["training"]["test_time"] == {"copies": 2, "keep": 0.5}
+    assert trained.test_time == asked is not None
+    assert trained.provenance["training"]["test_time"] == dataclasses.asdict(asked)
+
+
+def familiar_bundle(tiny: Tiny, lite0: Backbone) -> Bundle:
+    """The small bundle, with statistics of what it learned from."""
+    bundle = read_bundle(tiny.bundle)
+    predictor = bundle_predictor(bundle, lite0)
+    found = familiarity_of(predictor, tiny.manifest.in_split("train", "val"))
+    return dataclasses.replace(bundle, familiarity=found)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_familiar_looks_in_prediction_and_in_evaluation(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path, margin: float
+) -> None:
+    bundle = familiar_bundle(tiny, lite0)
+    spec = dataclasses.replace(bundle.spec, stored_type="float32")
+    bundle = dataclasses.replace(bundle, spec=spec).with_test_time(6, "familiar")
+    assert bundle.test_time is not None
+    bundle = dataclasses.replace(
+        bundle, test_time=dataclasses.replace(bundle.test_time, margin=margin, temperature=0.7)
+    )
+    samples = tiny.manifest.in_split("test")
+    some = [tiny.root / s.image.path for s in list(samples)[:6]]
+    told = [p.probability for p in bundle_predictor(bundle, lite0).predict(some)]
+    store = Extraction(samples, lite0, bundle.spec, tmp_path, copies=6).run()
+    stored = image_only_probabilities(bundle, store, list(samples))
+    np.testing.assert_allclose(stored[:6], told, atol=1e-4)
+    surest = bundle.with_test_time(None, "surest")
+    other = image_only_probabilities(surest, store, list(samples))
+    assert not np.allclose(other[:6], told, atol=1e-4)
+
+
+def test_an_early_exit_spares_the_backbone(
+    tiny: Tiny, lite0: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_bundle(tiny.bundle).with_test_time(9)
+    assert bundle.test_time is not None
+    seen = []
+    run = Program.run
+
+    def counted(self: Program, images: Sequence[Seen]) -> list[Answer]:
+        seen.append(len(images))
+        return run(self, images)
+
+    monkeypatch.setattr(Program, "run", counted)
+    image = tiny.root / "01.png"
+    for margin, expected in ((0.0, [10]), (1e-6, [4]), (50.0, [4, 6])):
+        seen.clear()
+        config = dataclasses.replace(bundle.test_time, margin=margin)
+        bundle_predictor(dataclasses.replace(bundle, test_time=config), lite0).predict(image)
+        assert seen == expected, margin
+
+
+def test_familiar_looks_need_statistics(tiny: Tiny) -> None:
+    bundle = read_bundle(tiny.bundle)
+    plain = dataclasses.replace(bundle, familiarity=None)
+    with pytest.raises(UsageError, match=r"choose=familiar needs statistics.* familiarise BUNDLE"):
+        plain.with_test_time(4, "familiar")
+    with pytest.raises(UsageError, match=r"this model takes one look; ask for more \(--tta\)"):
+        plain.with_test_time(None, "all")
+
+
+def test_looks_are_weighed_on_unseen_images(
+    tiny: Tiny, lite0: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = familiar_bundle(tiny, lite0)
+    write_bundle(bundle, tmp_path / "model")
+    asked = ("models", "looks", tmp_path / "model", "--data", tiny.manifest_path)
+    more = ("--copies", 3, "-o", tmp_path / "looking", "--store", tmp_path / "store", "--json")
+    refused = invoke(*asked, *more, expect=1)
+    unseen = len([s for s in tiny.manifest if s.content_hash not in bundle.training_images])
+    assert f"{unseen} images that the model has not learned from" in " ".join(
+        refused.stderr.split()
+    )
+    monkeypatch.setattr("workzone.run.fit_looks.FEWEST", 3)
+    told = json.loads(invoke(*asked, *more).stdout)
+    assert told["images"] == unseen
+    looking = read_bundle(tmp_path / "looking")
+    assert looking.test_time is not None
+    assert dataclasses.asdict(looking.test_time) == told["test_time"]
+    assert (looking.test_time.choose, looking.test_time.copies) == ("familiar", 3)
 
 
 def test_the_commands_take_it(tiny: Tiny, tmp_path: Path) -> None:
@@ -115,6 +199,7 @@ def test_the_commands_take_it(tiny: Tiny, tmp_path: Path) -> None:
 
     assert probability("--tta", 0) == probability()
     assert probability("--tta", 2) != probability()
+    assert probability("--tta", 2, "--looks", "all") != probability("--tta", 2)
     report = tmp_path / "report"
     judged = invoke(
         *("evaluate", tiny.manifest_path, "--model", tiny.bundle, "-o", report),

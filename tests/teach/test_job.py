@@ -18,13 +18,14 @@ from made_images import sample_of
 from made_teachers import save, street, tiny_owlv2, tiny_sam3
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.masks import rle
+from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.data.masks.load import load_masks
 from workzone.data.masks.store import MaskStore
 from workzone.errors import TeacherError, UsageError
 from workzone.teach import job as job_module
 from workzone.teach.exemplars import Exemplar
 from workzone.teach.findings import Area, Findings, Instance
-from workzone.teach.job import Estimate, MaskJob, usual_store
+from workzone.teach.job import Estimate, MaskJob
 from workzone.teach.prompts import ClassPrompt, Prompts
 from workzone.teach.sam3 import Sam3Teacher
 from workzone.teach.teacher import About, Picture
@@ -170,24 +171,23 @@ def test_images_that_cannot_be_read_are_told_and_tried_again(tmp_path: Path) -> 
     assert (again.images, again.present) == (1, 4)
 
 
-def test_masks_elsewhere_are_not_hidden(tmp_path: Path) -> None:
-    path = images(tmp_path)
+def test_what_others_say_goes_into_the_store(tmp_path: Path) -> None:
+    path = images(tmp_path, 3)
+    covered = np.zeros((6, 90, 120), np.bool_)
+    covered[2, 10:20, 30:50] = True  # a sign
+    write_bit_image(covered, tmp_path / "bits.png")
+    plain = read_manifest(path)
+    known = replace(plain.samples[1], masks="bits.png")
+    write_manifest(plain.with_samples([plain.samples[0], known, plain.samples[2]]), path)
     task = job(path, Orange())
     task.run()
-    write_manifest(task.manifest(), path)
-    assert job(path, Orange()).run().present == 6  # its own references are known
-    with pytest.raises(UsageError, match=r"'00' has masks elsewhere \(masks#00\).*--store"):
-        MaskJob(read_manifest(path), Orange(), tmp_path / "other", tiling=Tiling(0))
-
-
-def test_the_store_is_the_one_that_the_rows_name(tmp_path: Path) -> None:
-    manifest = read_manifest(images(tmp_path, 3))
-    assert usual_store(manifest) == tmp_path / "masks"
-    named = [replace(sample, masks=f"boxes#{sample.id}") for sample in manifest]
-    some = manifest.with_samples([*named[:2], manifest.samples[2]])
-    assert usual_store(some) == tmp_path / "boxes"
-    other = replace(named[2], masks="outlines#02")
-    assert usual_store(manifest.with_samples([*named[:2], other])) == tmp_path / "masks"
+    result = task.manifest()
+    assert [sample.masks for sample in result] == [f"masks#{number:02}" for number in range(3)]
+    masks = load_masks("masks#01", tmp_path, 90, 120)
+    assert (masks.covered[2] == covered[2]).all()
+    assert not masks.covered[0].any()  # the bit image looked for cones too, and is believed
+    write_manifest(result, path)
+    assert job(path, Orange()).run().present == 3
 
 
 def test_exemplars_reach_the_frame_and_the_tiles_that_hold_them(tmp_path: Path) -> None:
@@ -315,9 +315,12 @@ def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:
     )
     invoke(
         *("predict", tmp_path / "images", "--model", tmp_path / "model"),
-        *("--explain", tmp_path / "overlays"),
+        *("--explain", tmp_path / "overlays", "--masks", tmp_path / "outlines"),
     )
     assert len(list((tmp_path / "overlays").iterdir())) == 16
+    assert len(list((tmp_path / "outlines").glob("*.jpg"))) == 16
+    rows = (tmp_path / "outlines" / "objects.jsonl").read_text().splitlines()
+    assert {json.loads(row)["id"] for row in rows} == {f"{number:02}.png" for number in range(16)}
 
 
 def test_owlv2_fills_the_store_with_boxes(tmp_path: Path) -> None:
@@ -330,7 +333,7 @@ def test_owlv2_fills_the_store_with_boxes(tmp_path: Path) -> None:
     )
     told = json.loads(done.stdout)
     assert told["images"] == 3
-    store = MaskStore(tmp_path / "images" / "masks")
+    store = MaskStore(tmp_path / "boxed.masks")
     assert store.sources[told["source"]].settings["gives"] == "boxes"
     objects = [item for _, image in store.image("01") for item in image.objects]
     assert objects

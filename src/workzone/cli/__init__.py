@@ -13,6 +13,7 @@ from workzone.cli import (
     data_masks,
     demo,
     doubt,
+    ensemble,
     evaluate,
     export,
     features,
@@ -67,6 +68,7 @@ app.add_typer(models.app, name="models")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)
+app.command(epilog=ensemble.EXAMPLES_ENSEMBLE)(ensemble.ensemble)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 app.command(epilog=export.EXAMPLES_EXPORT)(export.export)
 app.command(epilog=bench.EXAMPLES_BENCH)(bench.bench)

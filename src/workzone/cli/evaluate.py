@@ -14,6 +14,7 @@ from workzone.cli.console import JsonFlag, command, err, examples, out, print_js
 from workzone.cli.options import (
     AUTO_SHARE,
     DeviceOption,
+    LooksOption,
     ManifestArgument,
     ModelOption,
     ShareOption,
@@ -29,6 +30,7 @@ from workzone.cli.options import (
     store_folder,
     with_share,
 )
+from workzone.errors import UsageError
 
 EXAMPLES_EVALUATE = examples(
     "workzone evaluate manifest.parquet --model model",
@@ -58,6 +60,7 @@ def evaluate(
         bool, typer.Option("--image-only", help="Do not judge with the manifest's metadata too.")
     ] = False,
     tta: TestTimeOption = None,
+    looks: LooksOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
     unsure: UnsureOption = UnsureChoice.OFF,
@@ -93,15 +96,15 @@ def evaluate(
     subnet's images show road work, so there --share does not count.
     """
     from workzone.data.manifest import read_manifest
-    from workzone.decide.bundle import read_bundle
+    from workzone.decide.bundle import Bundle
+    from workzone.decide.models import read_model
     from workzone.decide.share import BALANCED
-    from workzone.features.extract import Extraction
     from workzone.files import write_text
     from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
     from workzone.report.selective import coverage_table
-    from workzone.run.backbone import bundle_backbone
+    from workzone.run.ensembles import backbones_of, extract_for
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.evaluate import in_store, with_estimated_share
     from workzone.run.metadata import bundle_text_vectors
@@ -109,17 +112,19 @@ def evaluate(
 
     samples = read_manifest(manifest)
     folder = model_folder(model)
-    bundle = with_share(read_bundle(folder).with_test_time(tta).with_view_size(size), share)
+    bundle = with_share(read_model(folder).with_test_time(tta, looks).with_view_size(size), share)
+    if stored is not None and not isinstance(bundle, Bundle):
+        raise UsageError("--store-as: members of an ensemble have a type each; leave it out")
     if stored is not None:
         spec = dataclasses.replace(bundle.spec, stored_type=stored.value)
         bundle = dataclasses.replace(bundle, spec=spec)
     copies = 0 if bundle.test_time is None else bundle.test_time.copies
     if split or any(sample.split for sample in samples):
         samples = samples.in_split(*(split or ["test"]))
-    network = bundle_backbone(bundle, weights=weights, device=device)
+    networks = backbones_of(bundle, weights=weights, device=device)
     stores = store_folder(store, manifest)
     vectors = None if image_only else bundle_text_vectors(bundle, samples, stores / "text")
-    features = Extraction(samples, network, bundle.spec, stores, copies=copies).run()
+    features = extract_for(bundle, networks, samples, stores, copies=copies)
     if share == AUTO_SHARE:
         readable = in_store(features, samples)
         bundle = with_estimated_share(bundle, features, readable)
@@ -136,7 +141,7 @@ def evaluate(
     )
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
-        features = Extraction(images, network, bundle.spec, stores, copies=copies).run()
+        features = extract_for(bundle, networks, images, stores, copies=copies)
         even = bundle if share is None else bundle.with_share(BALANCED)  # as the subnet sends them
         judged = judge_challenge(even, images, features, seed=challenge_seed)
         evaluation = evaluation.with_challenge(judged)

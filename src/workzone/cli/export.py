@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,7 +13,10 @@ from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import WeightsOption, model_folder
 
 if TYPE_CHECKING:
-    from workzone.engine.gate import GateReport
+    from workzone.decide.description import Description
+    from workzone.engine.export import Export
+    from workzone.engine.gate import GateImage, GateReport
+    from workzone.engine.program import Seen
 
 CALIBRATION_IMAGES = 48
 
@@ -66,53 +70,79 @@ def export(
     for which ranges are measured on images that are not those compared on. It may not pass: then
     nothing is written. Compare on 200 images or more of your own: of fewer none may flip.
     """
-    from workzone.decide.bundle import read_bundle
+    from workzone.decide.bundle import Bundle
+    from workzone.decide.models import read_model
     from workzone.engine.choose import check_choice
+    from workzone.engine.ensemble_export import export_ensemble
     from workzone.engine.export import check_output
     from workzone.engine.export import export as write_program
     from workzone.engine.int8 import INT8
-    from workzone.run.backbone import bundle_backbone
+    from workzone.run.ensembles import backbones_of
     from workzone.run.gate_images import calibration_images, gate_images
 
     check_choice(engine, precision, exported=True)  # before images are read, which takes a while
-    check_output(output)
-    bundle = read_bundle(model_folder(model))
-    backbone = bundle_backbone(bundle, weights=weights)
-    compared = gate_images(bundle, images, count=count)
-    measured = []
-    if precision in INT8:
-        measured = calibration_images(bundle, images, compared, count=CALIBRATION_IMAGES)
-    done = write_program(
-        bundle,
-        backbone,
-        output,
-        compared,
-        engine=engine,
-        precision=precision,
-        calibration=measured,
-    )
-    if as_json:
-        print_json(
-            {
-                "folder": str(done.folder),
-                "gate": done.report.to_json(),
-                "faster": done.faster and done.faster.to_json(),
-                "kept_in_floats": done.kept,
-            }
+
+    def compared(model: Description) -> list[GateImage]:
+        return gate_images(model, images, count=count)
+
+    def measured(model: Description, apart: Sequence[GateImage]) -> list[Seen]:
+        if precision not in INT8:
+            return []
+        return calibration_images(model, images, apart, count=CALIBRATION_IMAGES)
+
+    read = read_model(model_folder(model))
+    if isinstance(read, Bundle):
+        check_output(output)
+        (backbone,) = backbones_of(read, weights=weights)
+        seen = compared(read)
+        done = write_program(
+            *(read, backbone, output, seen),
+            engine=engine,
+            precision=precision,
+            calibration=measured(read, seen),
         )
+        if as_json:
+            print_json(_to_json(done))
+        else:
+            _tell(done)
     else:
-        out.print(gate_table(done.report))
-        if done.faster is not None:
-            out.print(gate_table(done.faster))
-            out.print(
-                f"It passed in {done.faster.precision} too, and runs so on {done.faster.engine} "
-                "where neither --engine nor --precision is named.",
-                soft_wrap=True,
-            )
-        if done.kept is not None:
-            first, last = done.kept
-            out.print(f"The reader's first {first} and last {last} weights stay in floats.")
-        out.print(f"Written: {done.folder}", markup=False, soft_wrap=True)
+        each = export_ensemble(
+            *(read, backbones_of(read, weights=weights), output, compared),
+            engine=engine,
+            precision=precision,
+            calibration=measured,
+        )
+        if as_json:
+            members = {m.name: _to_json(one) for m, one in zip(read.members, each, strict=True)}
+            print_json({"folder": str(output), "members": members})
+            return
+        for one in each:
+            _tell(one)
+    if not as_json:
+        out.print(f"Written: {output}", markup=False, soft_wrap=True)
+
+
+def _to_json(done: Export) -> dict[str, Any]:
+    return {
+        "folder": str(done.folder),
+        "gate": done.report.to_json(),
+        "faster": done.faster and done.faster.to_json(),
+        "kept_in_floats": done.kept,
+    }
+
+
+def _tell(done: Export) -> None:
+    out.print(gate_table(done.report))
+    if done.faster is not None:
+        out.print(gate_table(done.faster))
+        out.print(
+            f"It passed in {done.faster.precision} too, and runs so on {done.faster.engine} "
+            "where neither --engine nor --precision is named.",
+            soft_wrap=True,
+        )
+    if done.kept is not None:
+        first, last = done.kept
+        out.print(f"The reader's first {first} and last {last} weights stay in floats.")
 
 
 def gate_table(report: GateReport) -> Table:

@@ -38,10 +38,7 @@ def masks(
     ],
     store: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of the mask store (default: the one that the manifest names, or masks/ "
-            "beside it)."
-        ),
+        typer.Option(help="Folder of the masks.", show_default="the output's name with .masks"),
     ] = None,
     teacher: Annotated[
         TeacherChoice,
@@ -102,16 +99,18 @@ def masks(
 
         from workzone.data.joining import moved
         from workzone.data.manifest import read_manifest, write_manifest
+        from workzone.data.masks.adding import store_beside
         from workzone.features.extract import has_fast_bfloat16
         from workzone.teach.exemplars import read_exemplars
-        from workzone.teach.job import Estimate, MaskJob, usual_store
+        from workzone.teach.job import Estimate, MaskJob
         from workzone.teach.prompts import read_prompts
         from workzone.teach.registry import load_teacher
         from workzone.teach.tiles import Tiling
 
     if output.resolve() == manifest.resolve():
         raise UsageError(f"-o {output} is what is read from; name another file")
-    samples = read_manifest(manifest)
+    folder = store or store_beside(output)
+    samples = moved(read_manifest(manifest), output.parent)
     asked = read_prompts(prompts)
     ids = [sample.id for sample in samples]
     shown = None if exemplars is None else read_exemplars(exemplars, ids)
@@ -127,7 +126,7 @@ def masks(
     job = MaskJob(
         samples,
         model,
-        store or usual_store(samples),
+        folder,
         tiling=Tiling(model.about.side if tile is None else tile, overlap),
         exemplars=shown,
         batch=batch,
@@ -139,7 +138,7 @@ def masks(
 
     done = job.run(told)
     if not estimate:
-        write_manifest(moved(job.manifest(), output.parent), output)
+        write_manifest(job.manifest(), output)
     if as_json:
         summary = {"manifest": None if estimate else str(output), "source": done.key}
         counts = {"images": done.images, "present": done.present, "objects": dict(done.objects)}

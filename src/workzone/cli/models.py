@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from workzone.cli.console import JsonFlag, command, err, examples, out, print_json
-from workzone.cli.options import WeightsOption
+from workzone.cli.options import StoreOption, WeightsOption, store_folder
 from workzone.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ EXAMPLES_SHOW = examples(
     "workzone models --json",
 )
 EXAMPLES_FAMILIARISE = examples("workzone models familiarise model --data manifest.parquet")
+EXAMPLES_LOOKS = examples("workzone models looks model --data unseen.parquet -o looking")
 EXAMPLES_AVERAGE = examples("workzone models average seed-0 seed-1 seed-2 -o averaged")
 
 
@@ -140,6 +141,51 @@ def familiarise(
     )
 
 
+@app.command(epilog=EXAMPLES_LOOKS)
+@command
+def looks(
+    model: Annotated[Path, typer.Argument(help="A bundle with statistics of its training.")],
+    data: Annotated[Path, typer.Option(help="A manifest of images that it did not learn from.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new bundle.")],
+    copies: Annotated[int, typer.Option(min=1, max=64, help="Beside the image itself.")] = 15,
+    margin: Annotated[
+        float,
+        typer.Option(min=0, help="Log-odds by which the first 4 looks decide alone; 0: never."),
+    ] = 0.0,
+    store: StoreOption = None,
+    weights: WeightsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Have a model look at augmented copies too, weighed by how familiar they are.
+
+    The nearest 80 % to what it learned from are averaged, the image itself always among them; how
+    much nearer ones weigh is found on images that it did not learn from. `workzone models
+    familiarise` gives a bundle the statistics for it.
+    """
+    from workzone.data.manifest import read_manifest
+    from workzone.decide.bundle import read_bundle, write_bundle
+    from workzone.run.fit_looks import fit_looks
+
+    _check_distinct([model], output)
+    made, images = fit_looks(
+        *(read_bundle(model), read_manifest(data), store_folder(store, data)),
+        copies=copies,
+        margin=margin,
+        weights=weights,
+    )
+    write_bundle(made, output)
+    assert made.test_time is not None
+    if as_json:
+        told = dataclasses.asdict(made.test_time)
+        print_json({"bundle": str(output), "images": images, "test_time": told})
+        return
+    out.print(
+        f"temperature {made.test_time.temperature:.2f}, from {images:,} images; model in {output}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _check_distinct(models: list[Path], output: Path) -> None:
     """Raises: UsageError."""
     places = [path.resolve() for path in models]
@@ -147,7 +193,7 @@ def _check_distinct(models: list[Path], output: Path) -> None:
     if twice:
         raise UsageError(f"a model is named twice: {', '.join(twice)}")
     if output.resolve() in places:
-        raise UsageError(f"{output} is one of the models to average: name another folder with -o")
+        raise UsageError(f"{output} is one of the models themselves: name another folder with -o")
 
 
 def _to_json(entry: Preset, cost: Cost) -> dict[str, Any]:

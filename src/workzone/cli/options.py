@@ -119,6 +119,15 @@ UnsureOption = Annotated[
         "learned from: off looks for none, warn tells them, abstain decides `unsure`."
     ),
 ]
+LooksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--looks",
+        metavar="WHICH",
+        help="Which looks of --tta decide: all alike, the surest half, or the familiar ones, "
+        "nearest to what it learned from (default: as the model was trained to, or surest).",
+    ),
+]
 ViewSizeOption = Annotated[
     int | None,
     typer.Option(

@@ -19,6 +19,7 @@ from workzone.cli.options import (
     DeviceOption,
     EngineOption,
     EnginePrecisionOption,
+    LooksOption,
     ModelOption,
     ShareOption,
     TestTimeOption,
@@ -95,6 +96,7 @@ def predict(
         ),
     ] = False,
     tta: TestTimeOption = None,
+    looks: LooksOption = None,
     size: ViewSizeOption = None,
     share: ShareOption = None,
     unsure: UnsureOption = UnsureChoice.OFF,
@@ -147,7 +149,7 @@ def predict(
     predictor: Predictor | RemotePredictor
     if server is not None:
         chosen = {
-            "--model": model, "--tta": tta, "--size": size, "--share": share, "--engine": engine,
+            "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share, "--engine": engine,
             "--precision": precision, "--weights": weights, "--masks": masks,
             "--unsure": None if unsure == UnsureChoice.OFF else unsure,
         }  # fmt: skip
@@ -163,7 +165,7 @@ def predict(
             unsure=unsure.value,
         )
         say_doubts(loaded.description, unsure)
-        description = loaded.description.with_test_time(tta).with_view_size(size)
+        description = loaded.description.with_test_time(tta, looks).with_view_size(size)
         predictor = loaded.described(with_share(description, share))
         if masks is not None:
             predictor.description.check_masks()  # before anything is scored

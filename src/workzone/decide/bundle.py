@@ -34,7 +34,8 @@ from workzone.decide.bundle_json import (
     training_json,
 )
 from workzone.decide.description import Description
-from workzone.decide.familiarity import write_familiarity
+from workzone.decide.ensemble import MEMBERS, is_ensemble
+from workzone.decide.familiarity import familiarity_json, write_familiarity
 from workzone.errors import BundleError
 from workzone.files import replacing_folder, write_text, writing
 from workzone.model.base import AnyDetector
@@ -71,7 +72,10 @@ class Bundle(Description):
         )
         digest.update(json.dumps([plain(part) for part in parts]).encode())
         if self.test_time is not None:
-            digest.update(json.dumps(plain(self.test_time)).encode())
+            looks = [plain(self.test_time)]
+            if self.test_time.choose == "familiar":
+                looks.append(familiarity_json(self.familiarity))
+            digest.update(json.dumps(looks).encode())
         digest.update(_weights(self.detector.state_dict()))
         return digest.hexdigest()
 
@@ -143,6 +147,11 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(
             f"{folder} is an exported program, which only predicts: name the bundle that it was "
             "made from"
+        )
+    if is_ensemble(folder):
+        raise BundleError(
+            f"{folder} is an ensemble: where one bundle is wanted, name one of its members, such "
+            f"as {folder / MEMBERS / 'NAME'}"
         )
     missing = [name for name in _NAMES if not (folder / name).is_file()]
     if missing:

@@ -5,34 +5,41 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from workzone.decide.log_odds import Doubles, expit, log_expit, logit
 from workzone.decide.share import BALANCED, check_share, prior_step
-from workzone.decide.threshold import (
-    HALF,
-    Probabilities,
-    Threshold,
-    check_scores,
-    choose_threshold,
-    map_to_half,
-)
+from workzone.decide.threshold import HALF, Probabilities, map_to_half
 from workzone.errors import UsageError
 
-_LOG_SCALE_BOUNDS = (-2.0, 2.0)  # the slope stays between 0.14 and 7.4
-_CLOSEST_TO_CERTAIN = 1e-6  # probabilities are kept this far from 0 and 1
+CLOSEST_TO_CERTAIN = 1e-6
+"""Probabilities are kept this far from 0 and 1."""
+_FURTHEST = 100.0  # log-odds before calibration, where curves end
+_HALVINGS = 60  # of the interval that a cut lies in: to the last digit
+
+MethodName = Literal["temperature", "platt", "beta", "isotonic"]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+"""Ways to calibrate, the simplest first."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone map: ``sigmoid(slope * (logit p - logit threshold) + shift)``."""
+    """A monotone map of log-odds x: ``sigmoid(curve(x) - curve(logit threshold) + shift)``.
+
+    The curve is ``slope * x`` (temperature, Platt), ``slope * log p - slope_of_none * log(1 - p)``
+    (beta), or straight lines between ``knots`` that go on with ``slope`` beyond them (isotonic).
+    """
 
     threshold: float = 0.5  # is sent to 0.5, where nothing is shifted; in (0, 1)
     slope: float = 1.0  # above 0; above 1: the detector was too timid
     share: float | None = BALANCED  # of road work, among the images that the results hold for
     shift: float = 0.0  # in log-odds: what another share than that of the cut gives or takes
+    method: MethodName = "temperature"  # by which it was fitted
+    slope_of_none: float | None = None  # above 0, of beta; None: a straight line
+    knots: tuple[tuple[float, float], ...] = ()  # log-odds before and after, both rising
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 0 < self.slope < math.inf):
@@ -41,13 +48,47 @@ class Calibration:
             )
         if not math.isfinite(self.shift):
             raise UsageError(f"a calibration's shift is a finite number: got {self}")
+        if self.slope_of_none is not None and not 0 < self.slope_of_none < math.inf:
+            raise UsageError(f"a calibration's slope_of_none is above 0: got {self}")
+        knots = np.array(self.knots, np.float64).reshape(-1, 2)
+        if not np.isfinite(knots).all() or (np.diff(knots, axis=0) <= 0).any():
+            raise UsageError(f"a calibration's knots are finite numbers that rise: got {self}")
         if self.share is not None:
             check_share(self.share)
 
     @property
+    def straight(self) -> bool:
+        """Whether the curve is one straight line."""
+        return self.slope_of_none is None and not self.knots
+
+    def curve(self, log_odds: npt.ArrayLike) -> Doubles:
+        """Log-odds after calibration, but for a constant, of those before; rises."""
+        x: Doubles = np.asarray(log_odds, np.float64)
+        if self.straight:
+            line: Doubles = self.slope * x
+            return line
+        x = np.clip(x, -_FURTHEST, _FURTHEST)
+        if self.slope_of_none is not None:
+            curved: Doubles = self.slope * log_expit(x) - self.slope_of_none * log_expit(-x)
+            return curved
+        before, after = np.array(self.knots).T
+        inside: Doubles = np.interp(x, before, after)
+        beyond = np.minimum(x - before[0], 0) + np.maximum(x - before[-1], 0)
+        lines: Doubles = inside + self.slope * beyond
+        return lines
+
+    @property
     def cut(self) -> float:
         """The log-odds, before calibration, above which an image is road work."""
-        return float(logit(self.threshold)) - self.shift / self.slope
+        at_threshold = float(logit(self.threshold))
+        if self.straight:
+            return at_threshold - self.shift / self.slope
+        wanted = float(self.curve(at_threshold)) - self.shift
+        low, high = -_FURTHEST, _FURTHEST
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.curve(middle) <= wanted else (low, middle)
+        return (low + high) / 2
 
     def at_share(self, share: float) -> Calibration:
         """The same evidence, for images of which another share shows road work.
@@ -70,65 +111,17 @@ class Calibration:
         """
         at_half = map_to_half(probabilities, self.threshold)
         with np.errstate(divide="ignore"):
-            log_odds = self.slope * logit(at_half) + self.shift
-        scaled = np.clip(expit(log_odds), _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
+            if self.straight:
+                log_odds = self.slope * logit(at_half) + self.shift
+            else:
+                at_threshold = self.curve(logit(self.threshold))
+                log_odds = self.curve(logit(probabilities)) - at_threshold + self.shift
+        scaled = np.clip(expit(log_odds), CLOSEST_TO_CERTAIN, 1 - CLOSEST_TO_CERTAIN)
         above = at_half > HALF if self.shift == 0 else log_odds > 0  # decided before rounding
         decided: Probabilities = np.where(
             above, np.maximum(scaled, np.nextafter(HALF, 1)), np.minimum(scaled, HALF)
         )
         return decided
-
-
-def fit_calibration(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, choose_cut: bool = True
-) -> tuple[Calibration, Threshold]:
-    """Choose the cut for MCC, then the slope for likelihood, on validation rows.
-
-    The slope is temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML
-    2017) about the cut; where the cut was kept for lack of rows, the slope is kept at 1 too. 0.5
-    holds for balanced classes; a cut that was chosen, for the share from which Bayes' rule leads to
-    as much road work as there is among these rows: the best MCC is not where odds are even.
-
-    Args:
-        labels: ``[B]``, 1 road work, 0 none; validation rows, never test rows.
-        probabilities: ``[B]`` in 0..1.
-        choose_cut: False keeps 0.5 and chooses the slope alone.
-    """
-    truth, scores = check_scores(labels, probabilities)
-    threshold = choose_threshold(truth, scores)
-    if threshold.guarded:
-        return Calibration(threshold.value, 1.0), threshold
-    if not choose_cut:
-        threshold = dataclasses.replace(
-            threshold,
-            value=HALF,
-            mcc_at_value=threshold.mcc_at_half,
-            guarded=True,
-            reason=f"0.5 is kept, as choose_cut: false asks; {threshold.reason}",
-        )
-    clipped = np.clip(scores, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)
-    distance = np.where(truth == 1, 1, -1) * (logit(clipped) - logit(threshold.value))
-
-    def loss(log_slope: float) -> float:
-        return -float(log_expit(np.exp(log_slope) * distance).mean())
-
-    from scipy.optimize import minimize_scalar  # a second of every start, were it at the top
-
-    best = minimize_scalar(loss, bounds=_LOG_SCALE_BOUNDS, method="bounded")
-    slope = float(np.exp(best.x))
-    evidence = slope * (logit(clipped) - logit(threshold.value))
-    share = _share_behind(evidence, float(truth.mean())) if choose_cut else BALANCED
-    return Calibration(threshold.value, slope, share), threshold
-
-
-def _share_behind(evidence: Doubles, share: float) -> float:
-    """The share that log-odds hold for which, moved to ``share``, have it as their mean."""
-    from scipy.optimize import brentq
-
-    far = float(np.abs(evidence).max()) + abs(float(logit(share))) + 1
-    step = brentq(lambda moved: float(expit(evidence + moved).mean()) - share, -far, far)
-    behind = float(expit(logit(share) - step))
-    return min(max(behind, _CLOSEST_TO_CERTAIN), 1 - _CLOSEST_TO_CERTAIN)
 
 
 def apply_where_known(

@@ -50,6 +50,11 @@ class Description:
             raise UsageError(
                 "a bundle has a metadata_calibration if, and only if, its detector takes metadata"
             )
+        if self.test_time and self.test_time.choose == "familiar" and self.familiarity is None:
+            raise UsageError(
+                "test_time: choose=familiar needs statistics of what the model learned from; add "
+                "them: workzone models familiarise BUNDLE --data MANIFEST"
+            )
         spec = self.text_model
         asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
         has = (0, "") if spec is None else (spec.width, spec.key())
@@ -113,18 +118,26 @@ class Description:
         """Whether views of any size can be judged, see :meth:`with_view_size`."""
         return self.config.dense and self.spec.backbone.startswith("lite")
 
-    def with_test_time(self, copies: int | None) -> Self:
+    def with_test_time(self, copies: int | None, looks: str | None = None) -> Self:
         """The same that looks at ``copies`` augmented copies too; 0: none; None: as it is.
 
+        Args:
+            copies: beside the image itself.
+            looks: which of them decide, see `TestTimeConfig.by`; None: as the model does.
+
         Raises:
-            UsageError: more copies than there may be.
+            UsageError: more copies than there may be, or looks without copies or statistics.
         """
+        if copies is None and self.test_time is not None:
+            copies = self.test_time.copies
         if copies is None:
+            if looks is not None:
+                raise UsageError(f"looks {looks}: this model takes one look; ask for more (--tta)")
             return self
         if copies == 0:
             return dataclasses.replace(self, test_time=None)
         config = dataclasses.replace(self.test_time or TestTimeConfig(), copies=copies)
-        return dataclasses.replace(self, test_time=config)
+        return dataclasses.replace(self, test_time=config if looks is None else config.by(looks))
 
     def with_share(self, share: float | None) -> Self:
         """The same for images of which this share, in (0, 1), shows road work; None: as it is.

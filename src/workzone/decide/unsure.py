@@ -14,6 +14,7 @@ UnsureName = Literal["off", "warn", "abstain"]
 
 UNLIKE = "unlike anything it learned from"
 UNDECIDED = "both answers are likely enough"
+CONTRADICTED = "the members of the ensemble contradict each other"
 
 
 def check_unsure(unsure: str) -> UnsureName:

@@ -23,10 +23,12 @@ from typing import Any, Self, cast
 
 from workzone.decide.bundle_json import describe, parse_description, read_json
 from workzone.decide.description import Description
+from workzone.decide.familiarity import familiarity_json
 from workzone.engine.gate import GateReport
 from workzone.engine.int8 import INT8
 from workzone.engine.program import GraphName
 from workzone.errors import BundleError, UsageError
+from workzone.files import write_text
 from workzone.model.config import DetectorConfig
 
 FORMAT = 2
@@ -49,6 +51,7 @@ class ExportedModel(Description):
     gate: Mapping[str, Any] | None = None
     faster: tuple[str, str] | None = None  # engine and precision that passed the gate as well
     operations: int | None = None  # of the backbone on a photograph, see workzone.engine.operations
+    beside: Path | None = None  # of an ensemble: the member whose reader it shares
 
     @property
     def config(self) -> DetectorConfig:
@@ -60,7 +63,9 @@ class ExportedModel(Description):
         digest = hashlib.blake2b(digest_size=8)
         parts = [self.calibration, self.metadata_calibration, self.text_model, self.test_time]
         plain = [None if part is None else dataclasses.asdict(part) for part in parts]
-        facts = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
+        facts: list[Any] = [self.spec.key(), self.engine, self.precision, dict(self.files), plain]
+        if self.test_time is not None and self.test_time.choose == "familiar":
+            facts.append(familiarity_json(self.familiarity))
         digest.update(json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -85,10 +90,16 @@ class ExportedModel(Description):
         """The files of the graphs, by name."""
         suffix = GRAPH_FILES[self.engine]
         return {
-            cast(GraphName, name.removesuffix(suffix)): self.folder / name
+            cast(GraphName, name.removesuffix(suffix)): _place(self.folder, name, self.beside)
             for name in self.files
             if name.endswith(suffix)
         }
+
+
+def _place(folder: Path, name: str, beside: Path | None) -> Path:
+    """A file of an exported folder, or of the one beside it where it is not in there."""
+    own = folder / name
+    return own if beside is None or own.is_file() else beside / name
 
 
 def file_hash(path: Path) -> str:
@@ -153,9 +164,10 @@ def read_exported(folder: Path) -> ExportedModel:
                     f"{folder} was exported for {key} {program[key]!r}, which this version of "
                     f"workzone does not know ({', '.join(allowed)}): export the model again"
                 )
-        files = program["files"]
+        files, reader_of = program["files"], program.get("reader_of")
+        beside = None if reader_of is None else folder.parent / Path(reader_of).name
         for name in files:
-            check_file(folder / name, files[name])
+            check_file(_place(folder, name, beside), files[name])
         training = folder / "training.json"
         if not training.is_file():
             raise BundleError(f"{training} is missing; copy the exported folder again, whole")
@@ -170,6 +182,7 @@ def read_exported(folder: Path) -> ExportedModel:
             gate=program.get("gate"),
             faster=_faster(program.get("faster")),
             operations=program.get("operations"),
+            beside=beside,
         )
         _check_graphs(exported)
         return exported
@@ -197,6 +210,24 @@ def _check_graphs(exported: ExportedModel) -> None:
             f"the program at {exported.folder} is damaged: bundle.json lists no graph "
             f"{', '.join(missing)}; copy the exported folder again, whole"
         )
+
+
+def share_reader(folder: Path, other: Path) -> bool:
+    """Drop the reader of an exported folder where the one beside it has the same.
+
+    Returns:
+        Whether it has.
+    """
+    held = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    files = held["program"]["files"]
+    readers = [name for name in files if name.startswith("reader.")]
+    if not all((other / n).is_file() and file_hash(other / n) == files[n] for n in readers):
+        return False
+    held["program"]["reader_of"] = other.name
+    write_text(folder / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
+    for name in readers:
+        (folder / name).unlink()
+    return True
 
 
 def check_file(path: Path, expected: str) -> None:

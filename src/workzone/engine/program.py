@@ -19,7 +19,8 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError
 from workzone.model.metadata.rows import empty_rows
-from workzone.views import halved
+from workzone.types import Views
+from workzone.views import ViewLayout, halved
 
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -90,6 +91,7 @@ class Answer:
     grid: Floats | None = None  # of the views read [k, h, w, D]
     feature_gradient: Floats | None = None  # [k, D']
     masks: Floats | None = None  # logits [K, h, w] over the frame, where they were asked for
+    members: tuple[float, ...] = ()  # calibrated probabilities of an ensemble's members
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Seen:
     pixels: npt.NDArray[np.uint8]
     boxes: Floats
     metadata: Arrays | None = None  # rows of one, see workzone.model.metadata.rows
+    others: tuple[Views, ...] = ()  # of an ensemble, the same in its further layouts
 
 
 class Program:
@@ -106,6 +109,15 @@ class Program:
 
     def __init__(self, description: Description, engine: Engine) -> None:
         self.description, self.engine = description, engine
+
+    @property
+    def layouts(self) -> tuple[ViewLayout, ...]:
+        """How it sees an image."""
+        return (self.description.spec.layout,)
+
+    def described(self, description: Description) -> Program:
+        """The same graphs under another description: another share, view size, or looks."""
+        return Program(description, self.engine)
 
     def run(self, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
         """Judge a batch of images.
@@ -119,23 +131,41 @@ class Program:
                 that has none.
             BundleError: the model gave a value that is not a finite number.
         """
+        return self.run_each(images, [self], masks=masks)[0]
+
+    def run_each(
+        self, images: Sequence[Seen], programs: Sequence[Program], *, masks: bool = False
+    ) -> list[list[Answer]]:
+        """Read a batch of images once, and have each of several programs judge what was read.
+
+        Args:
+            images: as in :meth:`run`.
+            programs: that read views as this one does.
+            masks: as in :meth:`run`.
+
+        Returns:
+            The answers of each program. For what it raises see :meth:`run`.
+        """
         if not images:
-            return []
+            return [[] for _ in programs]
         if masks:
             self.description.check_masks()
         self._check(images)
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for row, image in enumerate(images):
             by_shape.setdefault(image.pixels.shape, []).append(row)
-        answers: dict[int, Answer] = {}
+        answers: list[dict[int, Answer]] = [{} for _ in programs]
         for rows in by_shape.values():
-            alike = self._run([images[row] for row in rows], masks=masks)
-            answers |= zip(rows, alike, strict=True)
-        return [answers[row] for row in range(len(images))]
+            alike = [images[row] for row in rows]
+            reading = self._read(alike)
+            for found, program in zip(answers, programs, strict=True):
+                found.update(zip(rows, program.judge_all(alike, reading, masks=masks), strict=True))
+        return [[found[row] for row in range(len(images))] for found in answers]
 
-    def _run(self, images: Sequence[Seen], *, masks: bool) -> list[Answer]:
+    def judge_all(
+        self, images: Sequence[Seen], reading: _Reading, *, masks: bool = False
+    ) -> list[Answer]:
         """Judge images whose views have one shape."""
-        reading = self._read(images)
         answers: dict[int, Answer] = {}
         # Images with and without metadata have calibrations of their own, and pass apart.
         has_metadata = np.array([image.metadata is not None for image in images])

@@ -146,6 +146,7 @@ class FeatureStore:
         self.spec = _read_spec(folder)
         journal = _read_journal(folder / "journal.txt")
         self.rows, self.failed = journal.rows, journal.failed
+        self.siblings: dict[str, FeatureStore] = {}  # of the same images by key, for other models
         self._maps: dict[str, npt.NDArray[Any]] = {}
         for array in row_arrays(self.spec):
             shape = (len(self.rows), *array.shape)

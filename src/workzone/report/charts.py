@@ -58,7 +58,9 @@ class Chart:
     svg: str
 
 
-def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Chart]:
+def draw_charts(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, before: npt.ArrayLike | None = None
+) -> list[Chart]:
     """The charts that these rows allow.
 
     With rows of both classes: ROC, precision against recall, reliability, histogram. With one
@@ -67,6 +69,7 @@ def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Cha
     Args:
         labels: ``[B]``, 1 road work, 0 none.
         probabilities: ``[B]`` in 0..1.
+        before: of the same rows before calibration, for its reliability beside theirs.
 
     Raises:
         UsageError: see `workzone.decide.threshold.check_scores`.
@@ -74,8 +77,9 @@ def draw_charts(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[Cha
     truth, scores = check_scores(labels, probabilities)
     if len(truth) == 0:
         return []
+    raw = None if before is None else check_scores(labels, before)[1]
     with mpl.rc_context(STYLE):
-        charts = [_reliability(truth, scores), _histogram(truth, scores)]
+        charts = [_reliability(truth, scores, raw), _histogram(truth, scores)]
         if 0 < truth.sum() < len(truth):
             charts = [_roc(truth, scores), _precision_recall(truth, scores), *charts]
     return charts
@@ -145,16 +149,17 @@ def _precision_recall(truth: Labels, scores: Probabilities) -> Chart:
     )
 
 
-def _reliability(truth: Labels, scores: Probabilities) -> Chart:
-    bins = bin_numbers(scores)
-    counts = np.bincount(bins, minlength=ECE_BINS)
-    filled = np.flatnonzero(counts)
-    said = np.bincount(bins, weights=scores, minlength=ECE_BINS)[filled] / counts[filled]
-    seen = np.bincount(bins, weights=truth, minlength=ECE_BINS)[filled] / counts[filled]
+def _reliability(truth: Labels, scores: Probabilities, before: Probabilities | None) -> Chart:
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1)
-    axes.plot(said, seen, "o-", color=ROADWORK, linewidth=2, markersize=5)
-    for x, y, count in zip(said, seen, counts[filled], strict=True):
+    if before is not None:
+        said, seen, _ = _bins(truth, before)
+        axes.plot(said, seen, "o:", color=NONE, linewidth=1.5, markersize=3, label="before")
+    said, seen, counts = _bins(truth, scores)
+    axes.plot(said, seen, "o-", color=ROADWORK, linewidth=2, markersize=5, label="calibrated")
+    if before is not None:
+        axes.legend(loc="lower right", frameon=False)
+    for x, y, count in zip(said, seen, counts, strict=True):
         # Above the point, or below it where that would leave the frame.
         axes.annotate(
             f"{count}",
@@ -168,9 +173,22 @@ def _reliability(truth: Labels, scores: Probabilities) -> Chart:
     return Chart(
         "Reliability",
         "On the dashed line, 0.8 means road work in 8 of 10 images; below it the model is too "
-        "sure. The small numbers count the images of each bin.",
+        "sure. The small numbers count the images of each bin."
+        + ("" if before is None else " Dotted: before calibration."),
         to_svg(figure, "reliability"),
     )
+
+
+def _bins(
+    truth: Labels, scores: Probabilities
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Of each bin that holds rows: mean probability, share with road work, rows."""
+    bins = bin_numbers(scores)
+    counts = np.bincount(bins, minlength=ECE_BINS)
+    filled = np.flatnonzero(counts)
+    said = np.bincount(bins, weights=scores, minlength=ECE_BINS)[filled] / counts[filled]
+    seen = np.bincount(bins, weights=truth, minlength=ECE_BINS)[filled] / counts[filled]
+    return said, seen, counts[filled]
 
 
 def _histogram(truth: Labels, scores: Probabilities) -> Chart:

@@ -65,6 +65,8 @@ class EvaluationReport:
     labels: npt.NDArray[np.integer]  # [B]
     probabilities: npt.NDArray[np.floating]  # [B], of the image alone
     metadata_metrics: Metrics | None = None  # the same rows with their metadata
+    before: npt.NDArray[np.floating] | None = None  # [B], before calibration, the image alone
+    before_metrics: Metrics | None = None  # of those
     challenge: ChallengeReport | None = None  # the same rows as the subnet would send them
     slices: Mapping[str, Sequence[Slice]] = field(default_factory=dict)  # by field, as "daytime"
     manifest_facts: Mapping[str, Any] = field(default_factory=dict)
@@ -98,7 +100,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         headlines=headlines(report.metrics),
         figures=FIGURES,
         definitions=DEFINITIONS,
-        charts=draw_charts(report.labels, report.probabilities),
+        charts=draw_charts(report.labels, report.probabilities, report.before),
         coverage_charts=[] if report.chances is None else [draw_risk(report.chances.risks)],
         slices_shown=SLICES_SHOWN,
         mistakes=[_mistake_card(mistake) for mistake in report.mistakes],

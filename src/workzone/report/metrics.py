@@ -160,7 +160,7 @@ def summarise(
         raise UsageError(f"resamples {resamples}: give 0 (no intervals) or more")
     if not 0 < level < 1:
         raise UsageError(f"level {level}: give a number between 0 and 1, such as 0.95")
-    group_of_row, count = _number_groups(groups, len(truth))
+    group_of_row, count = number_groups(groups, len(truth))
     values = point_metrics(truth, scores)
     figures = {name: Figure(value) for name, value in values.items()}
     if resamples and count >= MINIMUM_GROUPS:
@@ -272,7 +272,7 @@ def _check_length(values: Sequence[Any], rows: int, what: str) -> None:
         raise UsageError(f"{len(values)} {what} for {rows} rows: give one per row")
 
 
-def _number_groups(groups: Groups, rows: int) -> tuple[npt.NDArray[np.int64], int]:
+def number_groups(groups: Groups, rows: int) -> tuple[npt.NDArray[np.int64], int]:
     """A number per row, equal within a group, and how many groups there are."""
     if groups is None:
         return np.arange(rows), rows

@@ -7,32 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from workzone.decide.bundle import Bundle
+from workzone.decide.ensemble import Ensemble
+from workzone.decide.models import Model
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
-from workzone.run.mistakes import stored_inputs
+from workzone.run.stored_scores import member_probabilities, stored_vectors
 from workzone.types import Sample
 
 
 def doubtful_images(
-    bundle: Bundle,
+    model: Model,
     store: FeatureStore,
     samples: Sequence[Sample],
     raw: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_] | None:
-    """Images that are unlike training, or undecided, bool ``[B]``; None: the model cannot tell."""
-    if bundle.familiarity is None and bundle.conformal is None:
-        return None
-    doubtful = np.zeros(len(samples), dtype=np.bool_)
-    if bundle.conformal is not None:
-        doubtful |= bundle.conformal.undecided(raw)
-    if bundle.familiarity is not None:
-        vectors = [
-            bundle.detector.scene(inputs).numpy()
-            for inputs in stored_inputs(bundle, store, samples, copy=0)
-        ]
-        doubtful |= bundle.familiarity.score(np.concatenate(vectors)) > 1
-    return doubtful
+    """Images that are unlike training, undecided, or that members judge differently, bool ``[B]``.
+
+    Args:
+        model: a bundle or an ensemble.
+        store: from :func:`workzone.run.ensembles.extract_for`.
+        samples: ``B`` of its images.
+        raw: their probabilities before calibration.
+
+    Returns:
+        None: the model cannot tell.
+    """
+    found: npt.NDArray[np.bool_] = np.zeros(len(samples), dtype=np.bool_)
+    known = False
+    if model.conformal is not None:
+        found, known = found | model.conformal.undecided(raw), True
+    if model.familiarity is not None:
+        vectors = stored_vectors(model, store, samples)
+        found, known = found | (model.familiarity.score(vectors) > 1), True
+    if isinstance(model, Ensemble) and model.disagreement_cut is not None:
+        found, known = found | model.disagree(member_probabilities(model, store, samples)), True
+    return found if known else None
 
 
 def decided_images(

@@ -13,16 +13,15 @@ import torch
 
 from workzone.data.manifest import Manifest
 from workzone.data.passed_over import counted
-from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import apply_where_known
+from workzone.decide.models import Model, leading_bundle
 from workzone.decide.share import BALANCED, estimate_share
-from workzone.decide.test_time import confident_mean
 from workzone.decide.threshold import HALF
 from workzone.decide.unsure import UnsureName
 from workzone.errors import ManifestError
 from workzone.features.store import FeatureStore
 from workzone.features.text import TextVectors
-from workzone.model.metadata.batch import MetadataBatch, encode_samples
+from workzone.model.metadata.batch import encode_samples
 from workzone.report.bootstrap import weighted_figures
 from workzone.report.challenge import ChallengeReport
 from workzone.report.html import EvaluationReport
@@ -40,8 +39,8 @@ from workzone.report.metrics import (
 from workzone.report.selective import Selective, selective
 from workzone.run.doubts import decided_images, doubtful_images
 from workzone.run.facts import manifest_facts, model_facts, warnings_of
-from workzone.run.mistakes import stored_inputs, worst
-from workzone.train.judging import predict_probabilities
+from workzone.run.mistakes import worst
+from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
 SLICED_BY = ("group", "daytime", "weather", "source")
@@ -73,6 +72,7 @@ class Evaluation:
             "title": report.title,
             "image_only": report.metrics.to_json(),
             "with_metadata": None if with_metadata is None else with_metadata.to_json(),
+            "before_calibration": report.before_metrics and report.before_metrics.to_json(),
             "slices": {
                 name: [part.to_json() for part in parts] for name, parts in report.slices.items()
             },
@@ -85,7 +85,7 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: Model,
     manifest: Manifest,
     store: FeatureStore,
     *,
@@ -126,11 +126,11 @@ def evaluate(
             f"({len(manifest)} rows, {len(unreadable)} of them labelled but unreadable); "
             "give the manifest labels"
         )
-    config = bundle.detector.config.metadata
+    config = bundle.metadata
     metadata = None
     if config is not None and not image_only:
         metadata = encode_samples(samples, config, text_vectors)
-    raw = _raw(bundle, store, samples)
+    raw = raw_probabilities(bundle, store, samples)
     probabilities = bundle.calibration.apply(raw)
     doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
     chances = _selective(samples, probabilities, doubtful)
@@ -139,6 +139,7 @@ def evaluate(
         warnings.append(f"Doubts: {bundle.doubt_note()}.")
     if unsure == "abstain" and doubtful is not None:
         samples, probabilities = decided_images(samples, probabilities, doubtful)
+        raw = raw[~doubtful]
         warnings.append(
             f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
             "figures but those by coverage are of the others."
@@ -153,7 +154,7 @@ def evaluate(
         assert bundle.metadata_calibration is not None  # a Bundle checks that
         with_metadata = apply_where_known(
             bundle.metadata_calibration,
-            _raw(bundle, store, samples, metadata),
+            raw_probabilities(bundle, store, samples, metadata),
             known=metadata.known().numpy(),
             otherwise=probabilities,
         )
@@ -170,7 +171,8 @@ def evaluate(
         metadata_metrics=metadata_metrics,
         chances=chances,
     )
-    return Evaluation(report, samples)
+    before = summarise(labels, raw, groups, resamples=RESAMPLES)
+    return Evaluation(dataclasses.replace(report, before=raw, before_metrics=before), samples)
 
 
 def _selective(
@@ -189,7 +191,7 @@ def _selective(
 
 
 def judged_report(
-    bundle: Bundle,
+    bundle: Model,
     manifest: Manifest,
     store: FeatureStore,
     metrics: Metrics,
@@ -233,16 +235,16 @@ def judged_report(
         manifest_facts=manifest_facts,
         model_facts=model_facts(bundle),
         warnings=warnings,
-        mistakes=worst(bundle, manifest, samples, labels, probabilities, store),
+        mistakes=worst(leading_bundle(bundle), manifest, samples, labels, probabilities, store),
         chances=chances or _selective(samples, probabilities),
     )
 
 
 def image_only_probabilities(
-    bundle: Bundle, store: FeatureStore, samples: Sequence[Sample]
+    bundle: Model, store: FeatureStore, samples: Sequence[Sample]
 ) -> npt.NDArray[np.float64]:
     """Calibrated probabilities ``[B]`` of samples whose features are stored, from images alone."""
-    return bundle.calibration.apply(_raw(bundle, store, samples))
+    return bundle.calibration.apply(raw_probabilities(bundle, store, samples))
 
 
 def in_store(store: FeatureStore, samples: Iterable[Sample]) -> list[Sample]:
@@ -250,7 +252,7 @@ def in_store(store: FeatureStore, samples: Iterable[Sample]) -> list[Sample]:
     return [s for s in samples if (s.content_hash or "", 0) in store.rows]
 
 
-def with_estimated_share(bundle: Bundle, store: FeatureStore, readable: Sequence[Sample]) -> Bundle:
+def with_estimated_share(bundle: Model, store: FeatureStore, readable: Sequence[Sample]) -> Model:
     """The bundle for the share of road work that images speak for; labels are not looked at.
 
     Raises:
@@ -260,38 +262,6 @@ def with_estimated_share(bundle: Bundle, store: FeatureStore, readable: Sequence
         raise ManifestError("no image could be read, so the share of road work is not to be found")
     balanced = bundle.with_share(BALANCED)
     return bundle.with_share(estimate_share(image_only_probabilities(balanced, store, readable)))
-
-
-def _raw(
-    bundle: Bundle,
-    store: FeatureStore,
-    samples: Sequence[Sample],
-    metadata: MetadataBatch | None = None,
-) -> npt.NDArray[np.float64]:
-    """Probabilities ``[B]`` before calibration."""
-    test_time = bundle.test_time
-    if test_time is None:
-        return _raw_of_copy(bundle, store, samples, metadata, 0)
-    copies = range(1 + test_time.copies)
-    looks = [_raw_of_copy(bundle, store, samples, metadata, copy) for copy in copies]
-    return confident_mean(np.stack(looks, axis=-1), test_time)
-
-
-def _raw_of_copy(
-    bundle: Bundle,
-    store: FeatureStore,
-    samples: Sequence[Sample],
-    metadata: MetadataBatch | None,
-    copy: int,
-) -> npt.NDArray[np.float64]:
-    raw, done = [], 0
-    for alone in stored_inputs(bundle, store, samples, copy=copy):
-        part = slice(done, done + len(alone))
-        done = part.stop
-        known = None if metadata is None else metadata[part]
-        inputs = dataclasses.replace(alone, metadata=known)
-        raw.append(predict_probabilities(bundle.detector, inputs))
-    return np.concatenate(raw)
 
 
 def _slices(

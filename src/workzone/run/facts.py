@@ -6,8 +6,9 @@ from collections import Counter
 from typing import Any
 
 from workzone.data.passed_over import counted
-from workzone.decide.bundle import Bundle
+from workzone.decide.ensemble import Ensemble
 from workzone.decide.log_odds import expit
+from workzone.decide.models import Model, bundles_of
 from workzone.model.metadata.batch import MetadataBatch
 from workzone.types import Sample
 
@@ -31,9 +32,9 @@ def manifest_facts(
     return facts
 
 
-def model_facts(bundle: Bundle) -> dict[str, Any]:
+def model_facts(bundle: Model) -> dict[str, Any]:
     """What is to be said of the model."""
-    spec, metadata = bundle.spec, bundle.detector.config.metadata
+    spec, metadata = bundle.spec, bundle.metadata
     calibration = bundle.metadata_calibration
     facts = {
         "backbone": spec.backbone,
@@ -44,7 +45,9 @@ def model_facts(bundle: Bundle) -> dict[str, Any]:
         "engine": "torch",  # of stored features, and of what judges them
         "precision": spec.precision,
         "looks at an image": 1 + (bundle.test_time.copies if bundle.test_time else 0),
-        "trainable parameters": sum(p.numel() for p in bundle.detector.parameters()),
+        "trainable parameters": sum(
+            p.numel() for one in bundles_of(bundle) for p in one.detector.parameters()
+        ),
         "threshold mapped onto 0.5": float(expit(bundle.calibration.cut)),
         "slope of the calibration": bundle.calibration.slope,
         "images it knows itself to have learned from": bundle.familiarity
@@ -52,6 +55,11 @@ def model_facts(bundle: Bundle) -> dict[str, Any]:
         "holds for a share of road work of": bundle.calibration.share,
         "provenance": dict(bundle.provenance),
     }
+    if isinstance(bundle, Ensemble):
+        facts["members"] = {
+            member.name: round(weight, 4)
+            for member, weight in zip(bundle.members, bundle.mixture.weights, strict=True)
+        }
     if metadata is not None and calibration is not None:
         facts["metadata fields"] = list(metadata.fields)
         facts["metadata fed although they leak"] = list(metadata.allow_leaking)
@@ -60,7 +68,7 @@ def model_facts(bundle: Bundle) -> dict[str, Any]:
     return facts
 
 
-def warnings_of(bundle: Bundle, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
+def warnings_of(bundle: Model, samples: list[Sample], unreadable: list[Sample]) -> list[str]:
     """What is to be read before the figures, a sentence each."""
     warnings = []
     seen = sum(s.content_hash in bundle.training_images for s in samples)

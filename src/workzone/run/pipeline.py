@@ -6,6 +6,7 @@ whose views are ready.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -16,8 +17,9 @@ import numpy as np
 
 from workzone.data.images import content_hash
 from workzone.data.quality import IN_WORDS, FaultName, fault
-from workzone.decide.test_time import confident_mean
-from workzone.decide.unsure import UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
+from workzone.decide.ensemble import Ensemble
+from workzone.decide.test_time import combine_looks, settled
+from workzone.decide.unsure import CONTRADICTED, UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import BundleError, ImageError
 from workzone.parallel import judged_ahead
@@ -48,7 +50,7 @@ class _Prepared:
 
     name: str
     file: Encoded
-    looks: Sequence[Views]  # of the image, then of its copies
+    looks: Sequence[Sequence[Views]]  # of the image, then of the first copies; in every layout
     fault: FaultName | None  # that keeps it from being judged, where that was looked for
     sample: Sample | None  # what is known of it
 
@@ -75,6 +77,7 @@ class Pipeline:
         self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
         self._looks = 1 if test_time is None else 1 + test_time.copies
+        self._first = 1 if test_time is None else test_time.first
 
     def run(
         self,
@@ -104,19 +107,19 @@ class Pipeline:
         def prepare(item: tuple[str, T]) -> _Prepared:
             name, source = item
             file = load(source)
-            looks = self._views(file)
-            found = None if self.unsure == "off" else self._fault(looks[0])
+            looks = self._views(file, range(self._first))
+            found = None if self.unsure == "off" else self._fault(looks[0][0])
             sample = None if sample_of is None else sample_of(source)
             return _Prepared(name, file, looks, found, sample)
 
         engine = self.program.engine
-        views = self._looks * self.program.description.views_read
+        views = self._first * self.program.description.views_read
         results = judged_ahead(
             prepare,
             self._judge,
             inputs,
             streams=engine.streams,
-            ahead=LOOKS_AHEAD // self._looks,
+            ahead=max(1, LOOKS_AHEAD // self._first),
             begin=engine.begin_stream,
             at_once=None if engine.device == "cpu" else max(1, engine.views_at_once // views),
         )
@@ -124,18 +127,22 @@ class Pipeline:
             for (name, _), result in results:
                 yield name, result
 
-    def _views(self, file: Encoded) -> list[Views]:
-        """The views of the image, and of its copies where the model looks at some.
+    def _views(self, file: Encoded, copies: range) -> list[list[Views]]:
+        """The views of some copies of an image, 0 being the image itself, by layout.
 
         Copies are those that a feature store holds of the same image.
         """
-        spec = self.program.description.spec
+        layouts = self.program.layouts
         if self._looks == 1:
-            return [preprocess(file.data, spec.layout, name=file.name)]
+            return [[preprocess(file.data, layout, name=file.name) for layout in layouts]]
         sample = Sample(file.name, ImageRef(file.name), content_hash=content_hash(file.data))
+        recipe = self.program.description.spec.augmentation
         return [
-            sample_views(sample, file.data, spec.layout, augmentation=spec.augmentation, copy=copy)
-            for copy in range(self._looks)
+            [
+                sample_views(sample, file.data, layout, augmentation=recipe, copy=copy)
+                for layout in layouts
+            ]
+            for copy in copies
         ]
 
     def _fault(self, views: Views) -> FaultName | None:
@@ -161,12 +168,8 @@ class Pipeline:
         Raises:
             BundleError: names the image that the model fails on.
         """
-        batch: list[Seen] = []
-        for image in images:
-            with self._encoding:
-                metadata = self._encoder.encode(image.sample)
-            batch += [Seen(views.pixels, views.boxes, metadata) for views in image.looks]
         try:
+            batch = [seen for image in images for seen in self._seen(image)]
             answers = self.program.run(batch, masks=self._masks)
         except BundleError as error:
             if len(images) == 1:
@@ -174,9 +177,29 @@ class Pipeline:
             return [result for image in images for result in self._judge([image])]
         results = []
         for number, image in enumerate(images):
-            looks = answers[number * self._looks : (number + 1) * self._looks]
+            looks = answers[number * self._first : (number + 1) * self._first]
+            if self._first < self._looks and not self._settled(looks):
+                more = self._views(image.file, range(self._first, self._looks))
+                rest = dataclasses.replace(image, looks=more)
+                looks = [*looks, *self.program.run(self._seen(rest))]
             results.append(Result(self._prediction(image, looks), looks[0], image.file))
         return results
+
+    def _seen(self, image: _Prepared) -> list[Seen]:
+        """The looks at an image, as a program takes them."""
+        with self._encoding:
+            metadata = self._encoder.encode(image.sample)
+        return [
+            Seen(views.pixels, views.boxes, metadata, tuple(others))
+            for views, *others in image.looks
+        ]
+
+    def _settled(self, looks: Sequence[Answer]) -> bool:
+        """Whether the first looks at an image decide it."""
+        test_time = self.program.description.test_time
+        assert test_time is not None
+        cut = self.program.calibration(looks[0].with_metadata).cut
+        return bool(settled([look.raw for look in looks], test_time, cut))
 
     def _prediction(self, image: _Prepared, looks: Sequence[Answer]) -> Prediction:
         answer, engine = looks[0], self.program.engine
@@ -219,6 +242,8 @@ class Pipeline:
         conformal = description.conformal
         if conformal is not None and conformal.undecided(raw):
             reasons.append(UNDECIDED)
+        if isinstance(description, Ensemble) and description.disagree(answer.members):
+            reasons.append(CONTRADICTED)
         return reasons, unlike
 
     def _probability(self, looks: Sequence[Answer]) -> tuple[float, float]:
@@ -226,5 +251,13 @@ class Pipeline:
         test_time = self.program.description.test_time
         if test_time is None:
             return looks[0].raw, looks[0].probability
-        raw = confident_mean(np.array([answer.raw for answer in looks]), test_time)
-        return float(raw), float(self.program.calibration(looks[0].with_metadata).apply(raw))
+        if len(looks) < self._looks:  # they settled it
+            test_time = test_time.of_first()
+        distances = None
+        if test_time.choose == "familiar":
+            familiarity = self.program.description.familiarity
+            assert familiarity is not None  # a Description checks that
+            distances = familiarity.score(np.stack([look.scene for look in looks]))
+        test_time = dataclasses.replace(test_time, margin=0.0)
+        raw = float(combine_looks([look.raw for look in looks], test_time, distances=distances))
+        return raw, float(self.program.calibration(looks[0].with_metadata).apply(raw))

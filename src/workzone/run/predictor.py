@@ -72,7 +72,7 @@ class Predictor:
 
     def described(self, description: Description) -> Predictor:
         """The same weights under another description: another share, view size, or looks."""
-        return Predictor(Program(description, self.program.engine), unsure=self.unsure)
+        return Predictor(self.program.described(description), unsure=self.unsure)
 
     @property
     def engine(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ from workzone.decide.bundle_json import (
     shipped_name,
     shipped_program,
 )
+from workzone.decide.ensemble import Ensemble, is_ensemble
 from workzone.engine.choose import check_choice, load_program
+from workzone.engine.ensemble import EnsembleProgram
+from workzone.engine.ensemble_folder import exported_members, load_exported_ensemble
 from workzone.engine.program import Program
 from workzone.errors import BundleError, MissingExtraError, UsageError, needing_train
 
@@ -51,6 +55,11 @@ def open_program(
                 f"{folder} is an exported program, which has its weights: leave out --weights"
             )
         return load_program(folder, engine=engine, precision=precision, device=device)
+    several = is_ensemble(folder)
+    if several and exported_members(folder):
+        if weights is not None:
+            raise UsageError(f"{folder} has its weights: leave out --weights")
+        return load_exported_ensemble(folder, engine=engine, precision=precision, device=device)
     if engine in (None, "torch"):
         check_choice("torch", precision or "float32")
     else:
@@ -67,10 +76,39 @@ def open_program(
         from workzone.model.kernels import log_attention_kernel
         from workzone.run.backbone import bundle_backbone
 
+        if several:
+            return _open_ensemble(folder, weights=weights, device=device, precision=precision)
         bundle = read_bundle(folder)
         backbone = bundle_backbone(bundle, weights=weights, device=device, precision=precision)
     log_attention_kernel(bundle.config, bundle.detector.device)
     return bundle_program(bundle, backbone, precision=precision)
+
+
+def _open_ensemble(
+    folder: Path, *, weights: str | Path | None, device: str, precision: str | None
+) -> EnsembleProgram:
+    """An ensemble of bundles as a program of torch."""
+    from workzone.decide.models import read_model
+    from workzone.run.ensembles import backbones_of
+
+    ensemble = read_model(folder)
+    assert isinstance(ensemble, Ensemble)
+    backbones = backbones_of(ensemble, weights=weights, device=device, precision=precision)
+    return ensemble_program(ensemble, backbones, precision=precision)
+
+
+def ensemble_program(
+    ensemble: Ensemble, backbones: Sequence[Backbone], *, precision: str | None = None
+) -> EnsembleProgram:
+    """An ensemble of bundles, each with its backbone, as a program of torch.
+
+    For its arguments and errors see `bundle_program`.
+    """
+    from workzone.decide.models import bundles_of
+
+    members = zip(bundles_of(ensemble), backbones, strict=True)
+    programs = [bundle_program(one, backbone, precision=precision) for one, backbone in members]
+    return EnsembleProgram(ensemble, programs)
 
 
 def bundle_program(

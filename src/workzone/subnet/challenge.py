@@ -17,7 +17,7 @@ from workzone.data.augmentation import RECIPE_VERSION
 from workzone.data.challenge import LEVELS, challenge_image
 from workzone.data.images import content_hash, decode
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.decide.bundle import Bundle
+from workzone.decide.models import Model
 from workzone.decide.threshold import HALF
 from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
@@ -124,7 +124,7 @@ def _challenge(sample: Sample, level: int, of_image: str) -> Sample:
 
 
 def judge_challenge(
-    bundle: Bundle,
+    bundle: Model,
     challenge: Manifest,
     store: FeatureStore,
     *,

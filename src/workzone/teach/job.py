@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,6 +14,7 @@ import torch
 
 from workzone.data.images import decode_pixels
 from workzone.data.manifest import Manifest
+from workzone.data.masks.adding import refer_samples
 from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
 from workzone.data.masks.store import MaskStore, MaskWriter
 from workzone.errors import ImageError, TeacherError, UsageError
@@ -86,7 +85,7 @@ class MaskJob:
         """Prepare; nothing is read or written yet.
 
         Args:
-            manifest: which images; those of its rows that have masks must have them in ``store``.
+            manifest: which images.
             teacher: who is asked.
             store: folder of the mask store.
             tiling: how large frames are cut.
@@ -94,7 +93,7 @@ class MaskJob:
             batch: pictures (frames and tiles) that are encoded together.
 
         Raises:
-            UsageError: exemplars that the teacher cannot use, or masks elsewhere.
+            UsageError: exemplars that the teacher cannot use.
         """
         if exemplars and not teacher.takes_exemplars:
             raise UsageError(
@@ -104,7 +103,6 @@ class MaskJob:
             raise UsageError(f"a batch has at least one picture, not {batch}")
         self._manifest, self._teacher, self._store = manifest, teacher, store
         self._tiling, self._exemplars, self._batch = tiling, exemplars or {}, batch
-        self._ids = {sample.id: store_id(sample, manifest.root, store) for sample in manifest}
         self.source = mask_source(teacher, tiling, self._exemplars)
 
     def run(self, estimated: Callable[[Estimate], bool] = lambda _: True) -> Taught:
@@ -123,9 +121,7 @@ class MaskJob:
         failed: dict[str, str] = {}
         images = 0
         with MaskWriter(self._store, self.source) as writer:
-            pending = [
-                sample for sample in self._manifest if self._ids[sample.id] not in writer.done
-            ]
+            pending = [sample for sample in self._manifest if sample.id not in writer.done]
             present = len(self._manifest) - len(pending)
             told, flushed = False, time.monotonic()
             with bar(f"masks by {self._teacher.about.name}", len(pending)) as progress:
@@ -154,17 +150,12 @@ class MaskJob:
         return Taught(self.source.key, images, present, objects, failed)
 
     def manifest(self) -> Manifest:
-        """The manifest with references to the store for those of its rows that are in it."""
-        known = set(MaskStore(self._store).ids())
-        place = Path(os.path.relpath(self._store.resolve(), self._manifest.root.resolve()))
-        return self._manifest.with_samples(
-            [
-                dataclasses.replace(sample, masks=f"{place.as_posix()}#{self._ids[sample.id]}")
-                if self._ids[sample.id] in known
-                else sample
-                for sample in self._manifest
-            ]
-        )
+        """The manifest with references to the store for those of its rows that are in it.
+
+        What other stores say of these rows is copied into this one.
+        """
+        known = {image.id for image in MaskStore(self._store).images(self.source.key)}
+        return refer_samples(self._manifest, self._store, known)
 
     def _frame(self, sample: Sample) -> Picture | str:
         """The upright frame of a sample, or why there is none."""
@@ -197,7 +188,7 @@ class MaskJob:
         rest, filled = iter(looks), self._teacher.about.gives == "boxes"
         for (sample, frame), there in zip(batch, windows, strict=True):
             found = merged([(window, next(rest)) for window in there], boxes=filled)
-            yield image_masks(self._ids[sample.id], frame.shape, found)
+            yield image_masks(sample.id, frame.shape, found)
 
     def _estimate(
         self, seconds: float, shape: tuple[int, ...], left: int, present: int
@@ -256,30 +247,6 @@ def image_masks(image_id: str, size: tuple[int, ...], found: Findings) -> ImageM
         score = found.presence[name]
         objects.append(MaskObject.from_mask(name, "pseudo", mask, score=score, crowd=True))
     return ImageMasks(image_id, height, width, found.presence, tuple(objects))
-
-
-def usual_store(manifest: Manifest) -> Path:
-    """The store that the rows' masks are in, where it is one; else ``masks`` in its folder."""
-    named = {sample.masks.rpartition("#")[0] for sample in manifest if sample.masks is not None}
-    stores = {manifest.root / name for name in named if name}
-    return stores.pop() if len(stores) == 1 else manifest.root / "masks"
-
-
-def store_id(sample: Sample, root: Path, store: Path) -> str:
-    """The id that a sample's image has, or is to have, in a store.
-
-    Raises:
-        UsageError: it has masks elsewhere.
-    """
-    if sample.masks is None:
-        return sample.id
-    folder, mark, image_id = sample.masks.rpartition("#")
-    if mark and (root / folder).resolve() == store.resolve():
-        return image_id
-    raise UsageError(
-        f"{sample.id!r} has masks elsewhere ({sample.masks}), which a new reference would hide: "
-        "name their folder with --store, or clear the masks column"
-    )
 
 
 def _first_alone(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from workzone.decide.calibration import Calibration, apply_where_known, fit_calibration
+from workzone.decide.calibration import Calibration, apply_where_known
+from workzone.decide.calibration_fit import fit_calibration
 from workzone.decide.conformal import ConformalSets, fit_conformal
 from workzone.decide.threshold import Threshold
 from workzone.errors import TrainingError
@@ -126,7 +127,10 @@ def fit(
     rows = np.concatenate(validation_folds)
     labels = examples.labels[rows].numpy()
     raw = np.concatenate([part.image_only for part in judged])
-    calibration, threshold = fit_calibration(labels, raw, choose_cut=config.choose_cut)
+    groups = [examples.samples[row].group if examples.samples else None for row in rows]
+    calibration, threshold = fit_calibration(
+        labels, raw, choose_cut=config.choose_cut, method=config.calibration, groups=groups
+    )
     conformal = fit_conformal(labels, raw)
     probabilities = calibration.apply(raw)
     metadata_calibration = metadata_threshold = metadata_probabilities = None
@@ -134,7 +138,10 @@ def fit(
         told = np.concatenate([part.with_metadata for part in judged])
         known = np.concatenate([part.known for part in judged])
         metadata_calibration, metadata_threshold = fit_calibration(
-            labels[known], told[known], choose_cut=config.choose_cut
+            *(labels[known], told[known]),
+            choose_cut=config.choose_cut,
+            method=config.calibration,
+            groups=[group for group, is_known in zip(groups, known, strict=True) if is_known],
         )
         metadata_probabilities = apply_where_known(
             metadata_calibration, told, known=known, otherwise=probabilities

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.fine_tuning import FineTuneConfig
 from workzone.data.weather import WeatherConfig
+from workzone.decide.calibration_fit import MethodChoice
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError, nearest
 from workzone.features.text_spec import DEFAULT_TEXT_MODEL
@@ -103,6 +104,7 @@ class TrainConfig:
     mask_weight: float = 1.0  # of the masks' loss, where there are masks to learn
     cell_weight: float = 0.5  # of the loss of the dense head's cells whose truth is known
     choose_cut: bool = True  # on validation rows, for the highest MCC; false: 0.5 as it comes
+    calibration: MethodChoice = "temperature"  # on validation rows; auto: by log loss held out
     weather: WeatherConfig = field(default_factory=WeatherConfig)  # over pixels
     adapters: AdapterConfig | None = None  # on the backbone, from pixels; None: none
     fine_tuning: FineTuneConfig | None = None  # of the backbone, from pixels; None: it is frozen
@@ -129,6 +131,9 @@ class TrainConfig:
         if self.precision not in get_args(PrecisionName):
             hint = nearest(str(self.precision), get_args(PrecisionName))
             wrong.append(f"precision={self.precision!r} is not known; {hint}")
+        if self.calibration not in get_args(MethodChoice):
+            hint = nearest(str(self.calibration), get_args(MethodChoice))
+            wrong.append(f"calibration={self.calibration!r} is not known; {hint}")
         if self.accumulate > self.batch:
             wrong.append(f"accumulate={self.accumulate}: more passes than batch={self.batch}")
         if self.adapters is not None and self.fine_tuning is not None:
