@@ -149,8 +149,8 @@ def predict(
     predictor: Predictor | RemotePredictor
     if server is not None:
         chosen = {
-            "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share, "--engine": engine,
-            "--precision": precision, "--weights": weights, "--masks": masks,
+            "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share,
+            "--engine": engine, "--precision": precision, "--weights": weights, "--masks": masks,
             "--unsure": None if unsure == UnsureChoice.OFF else unsure,
         }  # fmt: skip
         predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
