@@ -164,7 +164,7 @@ def test_the_model_tells_of_itself(service: Running, local: Predictor) -> None:
     schema.About.model_validate(about)
     assert about["identity"] == local.identity()
     assert (about["engine"], about["precision"]) == ("onnx", "float32")
-    assert about["calibration"] == asdict(local.description.calibration)
+    assert about["calibration"] == json.loads(json.dumps(asdict(local.description.calibration)))
     assert about["card"].startswith("# The default model")
     assert about["options"] == ["explain"] and about["limits"]["queue"] == 64
 

@@ -54,7 +54,7 @@ class Answer(BaseModel):
 
     id: str
     probability: float = Field(ge=0, le=1, description="Of road work; above 0.5 is road work.")
-    decision: Literal["roadwork", "none"]
+    decision: Literal["roadwork", "none", "unsure"]
     view: int
     view_weight: float
     box: tuple[float, float, float, float] = Field(
@@ -63,6 +63,8 @@ class Answer(BaseModel):
     inputs: Literal["image", "image+metadata"]
     engine: str
     precision: str
+    reason: str = Field(default="", description="For doubt, in words.")
+    unlike: float | None = Field(default=None, description="How unlike training; None: not told.")
     explanation: Explanation | None = None
     objects: list[Object] | None = Field(default=None, description="Where masks were asked for.")
     model: str = Field(description="The model's identity: changes with its weights or engine.")
