@@ -24,7 +24,7 @@ def test_a_picture_is_chosen_and_judged(page: Page, service: Running) -> None:
     shown = float(page.locator("#meter").get_attribute("aria-valuenow") or "nan")
     assert shown == pytest.approx(said["probability"], abs=1e-5)
     expect(page.get_by_role("meter", name="Probability of road work")).to_be_visible()
-    for fact in (said["model"], f"workzone {said['version']}", " ms in all", "the picture alone"):
+    for fact in (said["model"], f"workzone {said['version']}", "in all", "the picture alone"):
         expect(page.locator("#facts")).to_contain_text(fact)
     assert page.locator("#picture").evaluate("image => image.naturalWidth") == 96
     assert page.locator("#several").is_hidden()
