@@ -149,7 +149,8 @@ def predict(
     predictor: Predictor | RemotePredictor
     if server is not None:
         chosen = {
-            "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share, "--engine": engine,
+            "--model": model, "--tta": tta, "--looks": looks, "--size": size,
+            "--share": share, "--engine": engine,
             "--precision": precision, "--weights": weights, "--masks": masks,
             "--unsure": None if unsure == UnsureChoice.OFF else unsure,
         }  # fmt: skip
