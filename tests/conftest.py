@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
 from made_images import blob_image, sample_of
+from trained import LAYOUT, Tiny
 from workzone.backbones.base import Backbone
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest, write_manifest
@@ -17,24 +15,9 @@ from workzone.features.extract import make_spec
 from workzone.run.predictor import Predictor, load
 from workzone.train.job import train
 from workzone.train.settings import TrainConfig
-from workzone.views import ViewLayout
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
-
-LAYOUT = ViewLayout(size=96, tiles=2, overlap=0.0, squares=())
-"""The whole frame and its four quarters: small, and precise enough to say where."""
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """A trained bundle with all it was made from."""
-
-    root: Path
-    manifest: Manifest  # 60 images in train, val and test; road work is an orange blob
-    manifest_path: Path
-    bundle: Path
-    store: Path  # folder of feature stores
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 import workzone
-from conftest import LAYOUT
 from made_images import blob_image
+from trained import LAYOUT
 from workzone import progress
 from workzone.cli import app
 from workzone.cli.console import command, err, print_json

@@ -10,8 +10,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import workzone
-from conftest import Tiny
 from told import HashModel, told_bundle
+from trained import Tiny
 from workzone.cli import app
 from workzone.cli import evaluate as module
 from workzone.data.manifest import write_manifest

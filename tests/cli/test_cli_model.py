@@ -12,8 +12,8 @@ import yaml
 from typer.testing import Result
 
 from cli_invoke import invoke
-from conftest import Tiny
 from natix_fixture import make_natix
+from trained import Tiny
 from workzone.cli.options import AugmentChoice
 from workzone.data.augmentation import RECIPES
 from workzone.data.manifest import Manifest, read_manifest, write_manifest

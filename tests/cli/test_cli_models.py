@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from conftest import Tiny
+from trained import Tiny
 from workzone.cli import app
 from workzone.cli.console import command
 from workzone.config import from_mapping, read_yaml

@@ -11,10 +11,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bad_images import make_bad_images
-from conftest import Tiny
 from made_images import blob_image
 from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
+from trained import Tiny
 from workzone import progress
 from workzone.cli import app
 from workzone.cli.predict import TABLE_ROWS

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cli_invoke import invoke
-from conftest import Tiny
+from trained import Tiny
 from workzone.cli.settings import choose, options_beside
 from workzone.config import read_yaml
 from workzone.data.manifest import Manifest, write_manifest

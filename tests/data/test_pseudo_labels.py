@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli_invoke import invoke
-from conftest import Tiny
+from trained import Tiny
 from workzone.data.joining import moved
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.pseudo_labels import SOURCE, pseudo_label, read_scores

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from cli_invoke import invoke
-from conftest import Tiny
 from made_images import blob_image
+from trained import Tiny
 from workzone.backbones.fine_tuning import FineTuneConfig, freeze, unfreeze
 from workzone.backbones.registry import load_backbone
 from workzone.config import differences

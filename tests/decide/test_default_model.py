@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from conftest import Tiny
 from predictors import bundle_predictor
+from trained import Tiny
 from workzone.decide.bundle import read_bundle
 from workzone.decide.bundle_json import describe, shipped_bundle, shipped_program
 from workzone.engine.folder import read_exported

@@ -15,9 +15,9 @@ from PIL import Image
 
 import workzone
 from cli_invoke import invoke
-from conftest import Tiny
 from engine.made_models import CASES, images, made, made_of, tiny_vit
 from engine.shared_graphs import export
+from trained import Tiny
 from workzone.decide.bundle import Bundle
 from workzone.decide.bundle_json import shipped_bundle
 from workzone.engine import export as exporting

@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from conftest import Tiny
 from engine.made_models import images, made
 from engine.shared_graphs import export
+from trained import Tiny
 from workzone.decide.bundle import Bundle
 from workzone.engine import choose, int8
 from workzone.engine import export as exporting

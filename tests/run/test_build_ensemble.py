@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 import workzone.run.build_ensemble as building
 from cli_invoke import invoke
-from conftest import Tiny
+from trained import Tiny
 from workzone.decide.ensemble import Ensemble
 from workzone.decide.models import read_model
 from workzone.errors import UsageError

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bad_images import make_bad_images
-from conftest import Tiny
 from made_images import blob_image
 from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
+from trained import Tiny
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.decide.bundle import read_bundle, write_bundle
 from workzone.decide.calibration import Calibration

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from bad_images import make_bad_images
-from conftest import Tiny
 from made_images import blob_image
+from trained import Tiny
 from workzone.run.bulk import predict_many
 from workzone.run.predictor import Predictor
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import workzone
 from cli_invoke import invoke
-from conftest import Tiny
+from trained import Tiny
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.conformal import ConformalSets
 from workzone.decide.unsure import UNDECIDED, UNLIKE

@@ -17,7 +17,7 @@ import torch
 
 import light_base
 from cli_invoke import invoke
-from conftest import Tiny
+from trained import Tiny
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.calibration import Calibration

@@ -17,10 +17,10 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from conftest import Tiny
 from made_images import sample_of
 from predictors import backbone_of, bundle_predictor
 from told import HashModel, told_bundle
+from trained import Tiny
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle, read_bundle

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Tiny
 from made_images import blob_image
 from predictors import backbone_of, bundle_of, bundle_predictor
 from told import told_bundle
+from trained import Tiny
 from workzone import parallel
 from workzone.decide.description import Description
 from workzone.engine.program import Answer, Array, Arrays, Engine, GraphName, Program, Seen

@@ -16,10 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Tiny
 from made_images import blob_image
 from predictors import backbone_of, bundle_of, bundle_predictor
 from told import NIGHT, TEXT, TOLD, HashModel, raised, told_bundle
+from trained import Tiny
 from workzone.decide.bundle import read_bundle
 from workzone.decide.calibration import Calibration
 from workzone.errors import BundleError, StoreError, UsageError

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from conftest import LAYOUT, Tiny
 from predictors import bundle_predictor
+from trained import LAYOUT, Tiny
 from workzone.backbones.base import Backbone
 from workzone.decide.bundle import Bundle
 from workzone.engine.program import Array, Arrays, GraphName

@@ -14,9 +14,9 @@ from PIL import Image
 
 import workzone
 import workzone.run.predictor
-from conftest import Tiny
 from made_images import blob_image, sample_of
 from predictors import bundle_of, bundle_predictor
+from trained import Tiny
 from workzone.backbones.base import Backbone
 from workzone.backbones.registry import load_backbone
 from workzone.data.manifest import Manifest

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from conftest import Tiny
 from made_images import blob_image
+from trained import Tiny
 from workzone.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"

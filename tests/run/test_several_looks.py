@@ -13,8 +13,8 @@ import torch
 from scipy.special import expit, logit
 
 from cli_invoke import invoke
-from conftest import Tiny
 from predictors import backbone_of, bundle_of, bundle_predictor
+from trained import Tiny
 from workzone.backbones.base import Backbone, pool
 from workzone.backbones.base import run as run_backbone
 from workzone.data.augment import augment

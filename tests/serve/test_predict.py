@@ -87,6 +87,25 @@ def test_explain_gives_an_overlay_and_a_layer(service: Running, local: Predictor
     assert layer.width / layer.height == pytest.approx(200 / 120, rel=0.01)
 
 
+def test_unsure_says_why_and_changes_no_neighbour(service: Running) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (200, 120)).save(buffer, "JPEG")
+    black, street = buffer.getvalue(), picture(11, width=200, height=120)
+    plain = service.predict(black).json
+    doubted = service.predict(black, "?unsure=true").json
+    schema.Answer.model_validate(doubted)
+    assert plain["decision"] in ("roadwork", "none") and plain["reason"] == ""
+    assert doubted["decision"] == "unsure" and "black" in doubted["reason"]
+    assert doubted["probability"] == pytest.approx(plain["probability"], abs=1e-5)
+    images = [
+        {"image": base64.b64encode(data).decode(), "unsure": unsure}
+        for data, unsure in ((black, True), (street, False), (black, False))
+    ]
+    said = service.ask("POST", "/v1/predict/batch", json.dumps({"images": images}).encode(), JSON)
+    decisions = [item["answer"]["decision"] for item in said.json["results"]]
+    assert decisions == ["unsure", service.predict(street).json["decision"], plain["decision"]]
+
+
 METADATA = '?metadata={"latitude":40.4,"weather":"rain","text":null}'
 
 
@@ -117,7 +136,7 @@ def damaged(data: bytes) -> bytes:
         (picture(1), {}, "?explan=1", 422, "option", "did you mean 'explain'"),
         (picture(1), {}, "?explain=perhaps", 422, "option", "true or false"),
         (picture(1), {}, "?masks=1", 422, "option", "the loaded model gives none"),
-        (picture(1), {}, "?unsure=true", 422, "option", "the loaded model gives none"),
+        (picture(1), {}, "?unsure=perhaps", 422, "option", "true or false"),
         (picture(1), {}, "?metadata=%7B%22wether%22%3A1%7D", 422, "metadata", "'weather'"),
         (picture(1), {}, "?metadata=%5B%5D", 422, "metadata", "list"),
         (picture(1), {}, "?metadata=%7B%22latitude%22%3A1e999%7D", 422, "metadata", "finite"),
@@ -166,7 +185,7 @@ def test_the_model_tells_of_itself(service: Running, local: Predictor) -> None:
     assert (about["engine"], about["precision"]) == ("onnx", "float32")
     assert about["calibration"] == json.loads(json.dumps(asdict(local.description.calibration)))
     assert about["card"].startswith("# The default model")
-    assert about["options"] == ["explain"] and about["limits"]["queue"] == 64
+    assert about["options"] == ["explain", "unsure"] and about["limits"]["queue"] == 64
 
 
 def test_the_description_has_examples_that_run(service: Running) -> None:

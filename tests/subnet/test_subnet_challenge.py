@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, matthews_corrcoef, roc_auc_score
 
-from conftest import Tiny
 from made_images import sample_of
+from trained import Tiny
 from workzone.backbones.base import Backbone
 from workzone.data.challenge import challenge_image
 from workzone.data.images import decode

@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import LAYOUT, Tiny
 from train.resume_job import made_examples
+from trained import LAYOUT, Tiny
 from workzone.backbones.base import Backbone
 from workzone.config import from_mapping
 from workzone.data.manifest import Manifest

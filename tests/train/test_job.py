@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import LAYOUT, Tiny
 from made_images import blob_image, sample_of
+from trained import LAYOUT, Tiny
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle

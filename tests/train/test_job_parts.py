@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import LAYOUT, Tiny
 from predictors import bundle_predictor
+from trained import LAYOUT, Tiny
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import read_manifest
 from workzone.data.splits import split_manifest

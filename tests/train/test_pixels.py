@@ -13,9 +13,9 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from cli_invoke import invoke
-from conftest import Tiny
 from made_images import blob_image, sample_of
 from predictors import backbone_of, bundle_predictor
+from trained import Tiny
 from workzone.backbones.adapters import AdapterConfig
 from workzone.backbones.base import Backbone, pool, run
 from workzone.backbones.dinov3 import DINOv3ViT

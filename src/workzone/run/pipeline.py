@@ -7,7 +7,6 @@ whose views are ready.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -74,7 +73,6 @@ class Pipeline:
         self.program, self._masks = program, masks
         self.unsure: UnsureName = check_unsure(unsure)
         self._encoder = SampleEncoder(program.description)
-        self._encoding = threading.Lock()  # which loads a sentence model at the first text
         test_time = program.description.test_time
         self._looks = 1 if test_time is None else 1 + test_time.copies
         self._first = 1 if test_time is None else test_time.first
@@ -187,8 +185,7 @@ class Pipeline:
 
     def _seen(self, image: _Prepared) -> list[Seen]:
         """The looks at an image, as a program takes them."""
-        with self._encoding:
-            metadata = self._encoder.encode(image.sample)
+        metadata = self._encoder.encode(image.sample)
         return [
             Seen(views.pixels, views.boxes, metadata, tuple(others))
             for views, *others in image.looks

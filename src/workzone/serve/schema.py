@@ -117,6 +117,7 @@ class About(BaseModel):
     backbone_licence: str
     card: str = Field(description="The model card, in Markdown.")
     options: list[str] = Field(description="What a request may ask for beside the decision.")
+    doubts: str = Field(description="What `unsure` cannot tell with this model; empty: nothing.")
     limits: dict[str, float]
 
 

@@ -28,6 +28,7 @@ from workzone.run.objects import found_objects
 from workzone.run.overlay import explained
 from workzone.run.pipeline import Pipeline, Result
 from workzone.run.predictor import Predictor, load
+from workzone.serve.config import OPTIONS
 from workzone.serve.wire import Order, receive, receive_orders, send
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ class Judge:
         predictor = load(self._model, **choice)
         description = predictor.description.with_test_time(tta).with_view_size(size)
         self._predictor: Predictor = predictor.described(description.with_share(share))
-        self._pipeline = Pipeline(self._predictor.program)
-        has_masks = self._predictor.description.config.masks is not None
-        self._outlining = Pipeline(self._predictor.program, masks=True) if has_masks else None
+        self._pipelines: dict[tuple[bool, bool], Pipeline] = {}  # by masks and unsure
         engine = self._predictor.program.engine
         # With one stream a thread of its own would only be a second copy of the model.
         several = engine.device == "cpu" and engine.streams > 1
@@ -92,7 +91,8 @@ class Judge:
             "backbone": description.spec.backbone,
             "backbone_licence": description.backbone_licence,
             "card": self._card(),
-            "options": ["explain"] if self._outlining is None else ["explain", "masks"],
+            "options": [name for name in OPTIONS if name != "masks" or description.config.masks],
+            "doubts": description.doubt_note(),
             "batch": 1 if engine.device == "cpu" else max(1, engine.views_at_once // views),
             "warm_up": self.warm_up,
         }
@@ -109,6 +109,14 @@ class Judge:
             return self._judge(orders)
         return self._stream.submit(self._judge, orders).result()
 
+    def _pipeline(self, masks: bool, unsure: bool) -> Pipeline:
+        """What judges orders that ask for these."""
+        if (masks, unsure) not in self._pipelines:
+            doubts = "abstain" if unsure else "off"
+            made = Pipeline(self._predictor.program, masks=masks, unsure=doubts)
+            self._pipelines[masks, unsure] = made
+        return self._pipelines[masks, unsure]
+
     def _judge(self, orders: Sequence[Order]) -> list[dict[str, Any]]:
         def load_order(order: Order) -> Encoded:
             return Encoded(order.data, order.name)
@@ -116,10 +124,12 @@ class Judge:
         def sample_of(order: Order) -> Sample:
             return sample_from(order.metadata, order.name)
 
+        kinds = {(order.masks, order.unsure) for order in orders}
+        if len(kinds) > 1:
+            return [answer for order in orders for answer in self._judge([order])]
         try:
             inputs = [(order.name, order) for order in orders]
-            outlining = self._outlining if any(order.masks for order in orders) else None
-            pipeline = outlining or self._pipeline
+            pipeline = self._pipeline(*kinds.pop())
             results = list(pipeline.run(inputs, load_order, sample_of=sample_of))
         except Exception as error:  # whatever it is, the other images and the process go on
             if len(orders) > 1:
