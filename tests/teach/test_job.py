@@ -170,6 +170,21 @@ def test_images_that_cannot_be_read_are_told_and_tried_again(tmp_path: Path) -> 
     assert (again.images, again.present) == (1, 4)
 
 
+@pytest.mark.parametrize("name", ["a#b", "a.png", "road%20work", "c.json"])
+def test_an_image_of_any_id_is_found_again(tmp_path: Path, name: str) -> None:
+    path = images(tmp_path, 1)
+    manifest = read_manifest(path)
+    odd = manifest.with_samples([replace(manifest.samples[0], id=name)])
+    write_manifest(odd, path)
+    task = job(path, Orange())
+    task.run()
+    (sample,) = task.manifest()
+    assert load_masks(str(sample.masks), tmp_path, 90, 120).covered[0].any()
+    write_manifest(task.manifest(), path)
+    assert usual_store(read_manifest(path)) == tmp_path / "masks"
+    assert job(path, Orange()).run().present == 1  # the same image, by its reference
+
+
 def test_masks_elsewhere_are_not_hidden(tmp_path: Path) -> None:
     path = images(tmp_path)
     task = job(path, Orange())

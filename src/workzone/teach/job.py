@@ -17,6 +17,7 @@ import torch
 from workzone.data.images import decode_pixels
 from workzone.data.manifest import Manifest
 from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.references import split_store, store_reference
 from workzone.data.masks.store import MaskStore, MaskWriter
 from workzone.errors import ImageError, TeacherError, UsageError
 from workzone.parallel import in_batches, map_ahead
@@ -156,10 +157,11 @@ class MaskJob:
     def manifest(self) -> Manifest:
         """The manifest with references to the store for those of its rows that are in it."""
         known = set(MaskStore(self._store).ids())
-        place = Path(os.path.relpath(self._store.resolve(), self._manifest.root.resolve()))
+        place = os.path.relpath(self._store.resolve(), self._manifest.root.resolve())
+        named = Path(place).as_posix()
         return self._manifest.with_samples(
             [
-                dataclasses.replace(sample, masks=f"{place.as_posix()}#{self._ids[sample.id]}")
+                dataclasses.replace(sample, masks=store_reference(named, self._ids[sample.id]))
                 if self._ids[sample.id] in known
                 else sample
                 for sample in self._manifest
@@ -260,8 +262,8 @@ def image_masks(image_id: str, size: tuple[int, ...], found: Findings) -> ImageM
 
 def usual_store(manifest: Manifest) -> Path:
     """The store that the rows' masks are in, where it is one; else ``masks`` in its folder."""
-    named = {sample.masks.rpartition("#")[0] for sample in manifest if sample.masks is not None}
-    stores = {manifest.root / name for name in named if name}
+    named = (split_store(sample.masks) for sample in manifest if sample.masks is not None)
+    stores = {manifest.root / place[0] for place in named if place is not None}
     return stores.pop() if len(stores) == 1 else manifest.root / "masks"
 
 
@@ -273,12 +275,13 @@ def store_id(sample: Sample, root: Path, store: Path) -> str:
     """
     if sample.masks is None:
         return sample.id
-    folder, mark, image_id = sample.masks.rpartition("#")
-    if mark and (root / folder).resolve() == store.resolve():
-        return image_id
+    place = split_store(sample.masks)
+    if place is not None and (root / place[0]).resolve() == store.resolve():
+        return place[1]
     raise UsageError(
         f"{sample.id!r} has masks elsewhere ({sample.masks}), which a new reference would hide: "
-        "name their folder with --store, or clear the masks column"
+        "name their folder with --store, bring them into a store (workzone data masks import), "
+        "or clear the masks column"
     )
 
 
