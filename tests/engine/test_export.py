@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -86,6 +87,22 @@ def test_every_kind_of_model_exports_and_passes(case: str, exported: Exporting) 
     assert [answer.with_metadata for answer in program.run(seen)] == [
         bundle.metadata is not None and bool(number % 2) for number in range(12)
     ]
+
+
+@pytest.mark.parametrize(
+    ("case", "spanned"),
+    [("pruned, alibi, gated SwiGLU", [0, 0, 1, 1]), ("masks of layers", [0, -0.5, 1, 1.5])],
+)
+def test_masks_on_a_canvas_span_the_frame_others_the_first_view(
+    case: str, spanned: list[float]
+) -> None:
+    bundle, backbone = made(case)
+    seen = images(bundle, 1)[0].seen
+    boxes = seen.boxes.copy()
+    boxes[0] = 0, -0.5, 1, 1.5  # a whole frame that was padded above and below
+    program = torch_program(bundle, backbone)
+    (answer,) = program.run([dataclasses.replace(seen, boxes=boxes)], masks=True)
+    assert answer.masks_box is not None and answer.masks_box.tolist() == spanned
 
 
 SQUARES, FRAMES = "dense", "frames in their own shape"

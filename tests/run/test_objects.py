@@ -23,7 +23,9 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 def answer_of(masks: npt.NDArray[np.float32], view: tuple[float, ...] = WHOLE) -> Answer:
     boxes, read = np.array([view], np.float32), np.zeros(1, np.int64)
     shares = np.ones(1, np.float32)
-    return Answer(0.9, 0.9, boxes, shares, read, shares, False, masks=masks)
+    return Answer(
+        0.9, 0.9, boxes, shares, read, shares, shares, False, masks=masks, masks_box=boxes[0]
+    )
 
 
 def empty(rows: int = 10, columns: int = 20) -> npt.NDArray[np.float32]:
@@ -74,6 +76,7 @@ def test_nothing_and_noise_are_no_object() -> None:
 def test_what_a_view_has_beyond_the_frame_is_cut_off() -> None:
     masks = empty(20, 20)
     masks[CONE, 8:18, 4:8] = 4.0
+    masks[CONE, 1:4, 10:14] = 4.0  # in the padding alone
     (found,) = found_objects(answer_of(masks, (0.0, -0.5, 1.0, 1.5)))  # padded above and below
     assert found.box == pytest.approx((0.2, 0.3, 0.4, 1.0), abs=1e-6)
 

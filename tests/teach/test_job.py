@@ -171,6 +171,19 @@ def test_images_that_cannot_be_read_are_told_and_tried_again(tmp_path: Path) -> 
     assert (again.images, again.present) == (1, 4)
 
 
+@pytest.mark.parametrize("name", ["a#b", "a.png", "road%20work", "c.json"])
+def test_an_image_of_any_id_is_found_again(tmp_path: Path, name: str) -> None:
+    path = images(tmp_path, 1)
+    manifest = read_manifest(path)
+    write_manifest(manifest.with_samples([replace(manifest.samples[0], id=name)]), path)
+    task = job(path, Orange())
+    task.run()
+    result = task.manifest()
+    assert load_masks(str(result.samples[0].masks), tmp_path, 90, 120).covered[0].any()
+    write_manifest(result, path)
+    assert job(path, Orange()).run().present == 1  # the same image, by its reference
+
+
 def test_what_others_say_goes_into_the_store(tmp_path: Path) -> None:
     path = images(tmp_path, 3)
     covered = np.zeros((6, 90, 120), np.bool_)

@@ -90,7 +90,8 @@ class Answer:
     cells: tuple[Floats, ...] = ()  # [V, h, w], and of views at half their size [V, h / 2, w / 2]
     grid: Floats | None = None  # of the views read [k, h, w, D]
     feature_gradient: Floats | None = None  # [k, D']
-    masks: Floats | None = None  # logits [K, h, w] over the frame, where they were asked for
+    masks: Floats | None = None  # logits [K, h, w], where they were asked for
+    masks_box: Floats | None = None  # what they span [4]: the first view, or the frame
     members: tuple[float, ...] = ()  # calibrated probabilities of an ensemble's members
 
 
@@ -179,7 +180,13 @@ class Program:
             return in_order
         everything = np.arange(len(images))
         outlined = self.engine.run("outliner", self._judged(images, reading, everything))["masks"]
-        return [replace(a, masks=m) for a, m in zip(in_order, outlined, strict=True)]
+        config = self.description.config.masks
+        frame = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
+        on_canvas = config is not None and config.canvas > 0
+        return [
+            replace(answer, masks=masks, masks_box=frame if on_canvas else answer.boxes[0])
+            for answer, masks in zip(in_order, outlined, strict=True)
+        ]
 
     def calibration(self, with_metadata: bool) -> Calibration:
         """Of probabilities given with metadata, or on the image alone."""

@@ -25,10 +25,10 @@ def found_objects(answer: Answer) -> list[FoundObject]:
     Args:
         answer: with masks.
     """
-    assert answer.masks is not None
+    assert answer.masks is not None and answer.masks_box is not None
     found: list[FoundObject] = []
     for name, logits in zip(OBJECT_CLASSES, answer.masks, strict=True):
-        own = _of_class(name, logits.astype(np.float64), answer.boxes[0])
+        own = _of_class(name, logits.astype(np.float64), answer.masks_box)
         found += sorted(own, key=lambda one: -one.score)
     return found
 
@@ -52,6 +52,8 @@ def _of_class(name: str, logits: npt.NDArray[np.float64], view: Floats) -> list[
         placed = [_placed(ring, logits.shape, view) for ring in rings]
         xs, ys = zip(*placed[0], strict=True)
         box: Box = (min(xs), min(ys), max(xs), max(ys))
+        if box[0] == box[2] or box[1] == box[3]:
+            continue  # beyond the frame
         found.append(FoundObject(name, _score(probabilities, rings[0]), box, tuple(placed)))
     return found
 

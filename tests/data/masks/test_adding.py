@@ -7,11 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data.masks.made_masks import area, coco, outline, pictures
+from data.masks.made_masks import area, build, coco, cone, outline, pictures
 from workzone.data.manifest import read_manifest
 from workzone.data.masks import rle
 from workzone.data.masks.adding import add_masks, store_beside
 from workzone.data.masks.exporting import export_bits, export_coco
+from workzone.data.masks.formats.bit_images import write_bit_image
+from workzone.data.masks.formats.coco_writer import write_coco
 from workzone.data.masks.formats.detect import read_annotations
 from workzone.data.masks.load import load_masks
 from workzone.data.masks.matching import SampleNames
@@ -76,7 +78,7 @@ def test_masks_are_replaced_under_the_same_name_and_kept_beside_others(tmp_path)
 
 def test_what_does_not_fit_is_told_and_the_rest_is_used(tmp_path):
     manifest = pictures(tmp_path, "a", "b")
-    images = [("x/a.jpg", 20, 12), ("b.jpg", 12, 20), ("gone.jpg", 20, 12), ("a.jpg", 20, 12)]
+    images = [("a.jpg", 20, 12), ("b.jpg", 12, 20), ("gone.jpg", 20, 12), ("a.jpg", 20, 12)]
     given = coco(tmp_path, outline(4, 3, 8, 9), images=images)
     added = add(manifest, given, tmp_path / "s")
     reasons = " | ".join(added.passed_over.values())
@@ -87,6 +89,27 @@ def test_what_does_not_fit_is_told_and_the_rest_is_used(tmp_path):
     bad = coco(tmp_path, outline(4, 3, 8, 9), {"segmentation": [[1, 2, 3]]})
     with pytest.raises(ManifestError, match=r"none of its 1 images gives masks .*Cone has no out"):
         add(manifest, bad, tmp_path / "s")
+
+
+def test_pictures_of_one_name_in_several_folders_are_not_mixed_up(tmp_path):
+    manifest = pictures(tmp_path, "a")
+    for names, used, why in (
+        (("train/a.jpg", "images/a.jpg"), 1, "is rather 'images/a.jpg', whose folders fit better"),
+        (("images/a.jpg", "train/a.jpg"), 1, "is rather 'images/a.jpg', whose folders fit better"),
+        (("train/a.jpg", "a.jpg"), 1, "is rather 'a.jpg', whose folders fit better"),
+        (("train/a.jpg",), 1, None),  # a folder that was renamed
+    ):
+        images = [(name, 20, 12) for name in names]
+        added = add(manifest, coco(tmp_path, outline(1, 1, 3, 3), images=images), tmp_path / "s")
+        assert added.images == used
+        assert [reason for reason in added.passed_over.values() if why not in reason] == []
+        ((_, said),) = read_said("s#a", tmp_path)  # the outline is of the first image
+        assert len(said.objects) == (names[0] in ("images/a.jpg", "a.jpg") or len(names) == 1)
+    both = [("train/a.jpg", 20, 12), ("val/a.jpg", 20, 12)]
+    with pytest.raises(
+        ManifestError, match=r"may be any of 2 annotated images: 'train/a\.jpg', 'v"
+    ):
+        add(manifest, coco(tmp_path, outline(1, 1, 3, 3), images=both), tmp_path / "s")
 
 
 def test_larger_and_smaller_annotations_are_scaled(tmp_path):
@@ -233,6 +256,49 @@ def test_any_id_can_be_referred_to(tmp_path, name):
     ((_, said),) = read_said(reference, tmp_path)
     assert said == masks
     assert with_path(reference, lambda path: f"x/{path}") == f"x/{reference}"
+
+
+def test_what_a_model_guessed_is_no_outline_by_people_after_an_export(tmp_path):
+    manifest = build(tmp_path, {"a": [cone(area(3, 9, 4, 8))]})
+    export_coco(manifest, tmp_path / "out.json")
+    given = read_annotations(tmp_path / "out.json")
+    add(pictures(tmp_path, "a"), given, tmp_path / "t")
+    for reference in ("t#a", "out.json#1"):  # imported, and read in place
+        ((source, said),) = read_said(reference, tmp_path)
+        assert source.knowledge == "pseudo"
+        assert said.objects == manifest_objects(manifest)
+
+
+def manifest_objects(manifest):
+    ((_, said),) = read_said(manifest.samples[0].masks, manifest.root)
+    return said.objects
+
+
+def test_an_image_in_which_nothing_was_looked_for_stays_one(tmp_path):
+    manifest = pictures(tmp_path, "a")
+    write_coco(tmp_path / "o.json", [ImageMasks("a", 12, 20, {})], MaskSource("polygon", "p"))
+    add(manifest, read_annotations(tmp_path / "o.json"), tmp_path / "s")
+    assert load_masks("s#a", tmp_path, 12, 20).unknown.all()
+
+
+def test_annotations_that_rows_refer_to_are_not_there_twice_once_imported(tmp_path):
+    manifest = pictures(tmp_path, "a")
+    given = coco(tmp_path, outline(1, 1, 3, 3))
+    manifest = manifest.with_samples([dataclasses.replace(manifest.samples[0], masks="c.json#0")])
+    added = add(manifest, given, tmp_path / "s")
+    assert len(read_said(added.manifest.samples[0].masks, tmp_path)) == 1
+
+
+def test_bit_images_of_a_folder_are_one_source(tmp_path):
+    manifest = pictures(tmp_path, "a", "b")
+    for name in "ab":
+        write_bit_image(np.zeros((6, 12, 20), bool), tmp_path / "bits" / f"{name}.png")
+    manifest = manifest.with_samples(
+        [dataclasses.replace(s, masks=f"bits/{s.id}.png") for s in manifest]
+    )
+    images = [("a.jpg", 20, 12), ("b.jpg", 20, 12)]
+    add(manifest, coco(tmp_path, outline(1, 1, 3, 3), images=images), tmp_path / "s")
+    assert {one.teacher for one in MaskStore(tmp_path / "s").sources.values()} == {"c", "bits"}
 
 
 def test_the_store_stands_beside_its_manifest(tmp_path):

@@ -123,3 +123,19 @@ def test_several_masks_at_once():
     assert rle.bounds(common, 5, 6) == (3, 2, 4, 4)
     assert not rle.union([], 5, 6).any()
     assert rle.bounds(rle.encode(np.zeros((5, 6), bool)), 5, 6) == (0, 0, 0, 0)
+
+
+def test_boxes_of_masks_with_runs_of_no_pixel():
+    empty = rle.from_runs([5, 0, 4], 3, 3)
+    assert rle.bounds(empty, 3, 3) == (0, 0, 0, 0)
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        runs = [int(run) for run in random.integers(0, 4, 9)]
+        runs.append(max(0, 30 - sum(runs)))
+        if sum(runs) != 30:
+            continue
+        counts = rle.from_runs(runs, 5, 6)
+        rows, columns = np.nonzero(rle.decode(counts, 5, 6))
+        if len(rows):
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert rle.bounds(counts, 5, 6) == box

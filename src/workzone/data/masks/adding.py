@@ -16,7 +16,13 @@ from workzone.data.masks.fit import SIDEWAYS, Frame, fitting_orientation, frame_
 from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations
 from workzone.data.masks.matching import SampleNames
 from workzone.data.masks.objects import ImageMasks, Knowledge, MaskSource
-from workzone.data.masks.references import place_shapes, read_said, store_reference
+from workzone.data.masks.references import (
+    place_shapes,
+    read_said,
+    split_reference,
+    split_store,
+    store_reference,
+)
 from workzone.data.masks.store import MaskWriter
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.progress import track
@@ -68,13 +74,14 @@ def add_masks(
     classes = choose_classes(annotations.looked, mapping, own=own or bits)
     source = annotations.source or MaskSource(knowledge, name)
     names = SampleNames(manifest.samples)
+    owners = _owners(annotations, names)
     passed: dict[str, str] = {}
     done: dict[str, str] = {}
     objects: Counter[str] = Counter()
     with MaskWriter(folder, source) as writer:
         for image in track(annotations.images, "adding masks"):
             try:
-                sample = _sample(image, names, done)
+                sample = _sample(image, names, owners, done)
                 frame = frame_of(read_bytes(sample.image, manifest.root), str(sample.image))
                 turn = _turn(image, frame, orientation)
                 masks = place_shapes(
@@ -96,17 +103,50 @@ def add_masks(
     warnings = list(annotations.warnings)
     if left_out:
         warnings.append(f"{annotations.path}: left out are the categories {', '.join(left_out)}")
-    referred = refer_samples(manifest, folder, set(done))
+    referred = refer_samples(manifest, folder, set(done), annotations=annotations.path)
     return Added(referred, len(done), objects, passed, tuple(warnings))
 
 
-def _sample(image: AnnotatedImage, names: SampleNames, done: Mapping[str, str]) -> Sample:
+def _owners(annotations: Annotations, names: SampleNames) -> dict[str, set[str]]:
+    """By sample, the names among the annotated images' that fit it best."""
+    best: dict[str, tuple[int, bool]] = {}
+    owners: dict[str, set[str]] = {}
+    for name in {image.name for image in annotations.images}:
+        found = names.find(name)
+        if len(found) != 1:
+            continue
+        sample = found[0]
+        likeness = names.likeness(name, sample)
+        if likeness > best.get(sample.id, (0, False)):
+            best[sample.id], owners[sample.id] = likeness, set()
+        if likeness == best[sample.id]:
+            owners[sample.id].add(name)
+    return owners
+
+
+def _sample(
+    image: AnnotatedImage,
+    names: SampleNames,
+    owners: Mapping[str, set[str]],
+    done: Mapping[str, str],
+) -> Sample:
     found = names.find(image.name)
     if not found:
         raise ManifestError(f"no image of the manifest is named {image.name!r}")
     if len(found) > 1:
         told = ", ".join(sample.id for sample in found[:_EXAMPLES])
         raise ManifestError(f"{image.name!r} may be any of {len(found)} samples: {told}")
+    fitting = owners[found[0].id]
+    if image.name not in fitting:
+        raise ManifestError(
+            f"the sample {found[0].id!r} is rather {min(fitting)!r}, whose folders fit better"
+        )
+    if len(fitting) > 1:
+        told = ", ".join(map(repr, sorted(fitting)[:_EXAMPLES]))
+        raise ManifestError(
+            f"the sample {found[0].id!r} may be any of {len(fitting)} annotated images: {told}; "
+            "leave out those that it is not"
+        )
     if found[0].id in done:
         raise ManifestError(
             f"the sample {found[0].id!r} is annotated before, in {done[found[0].id]}"
@@ -121,10 +161,13 @@ def _turn(image: AnnotatedImage, frame: Frame, stated: int | None) -> int:
     return fitting_orientation(size, frame, stated)
 
 
-def refer_samples(manifest: Manifest, folder: Path, ids: set[str]) -> Manifest:
+def refer_samples(
+    manifest: Manifest, folder: Path, ids: set[str], *, annotations: Path | None = None
+) -> Manifest:
     """The manifest with references to a store in the rows of these ids.
 
-    What other stores say of them is copied into this one.
+    What they refer to so far is copied into this one, but for ``annotations``, a file or
+    folder that is in it already.
 
     Raises:
         ManifestError, StoreError: what they refer to so far cannot be read.
@@ -138,7 +181,8 @@ def refer_samples(manifest: Manifest, folder: Path, ids: set[str]) -> Manifest:
         if sample.id not in ids or sample.masks == reference:
             samples.append(sample)
             continue
-        for source, masks in read_said(sample.masks, root) if sample.masks else ():
+        known = sample.masks is None or _is_of(sample.masks, root, annotations)
+        for source, masks in () if known else read_said(sample.masks or "", root):
             of_source = copied.setdefault(source.key, (source, []))
             of_source[1].append(dataclasses.replace(masks, id=sample.id))
         samples.append(dataclasses.replace(sample, masks=reference))
@@ -148,6 +192,14 @@ def refer_samples(manifest: Manifest, folder: Path, ids: set[str]) -> Manifest:
                 if masks.id not in writer.done:
                     writer.add(masks)
     return manifest.with_samples(samples)
+
+
+def _is_of(reference: str, root: Path, annotations: Path | None) -> bool:
+    """Whether a reference is to a file of annotations, or to one in their folder."""
+    if annotations is None:
+        return False
+    path = (root / split_reference(reference)[0]).resolve()
+    return split_store(reference) is None and path.is_relative_to(annotations.resolve())
 
 
 def store_beside(manifest: Path) -> Path:

@@ -9,7 +9,7 @@ from workzone.data.manifest import Manifest
 from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.data.masks.formats.coco_writer import write_coco
 from workzone.data.masks.merge import believed, frame_size, merge_masks
-from workzone.data.masks.objects import ImageMasks, MaskSource
+from workzone.data.masks.objects import KNOWLEDGE, ImageMasks, MaskSource
 from workzone.data.masks.references import read_said
 from workzone.errors import UsageError, nearest
 from workzone.progress import track
@@ -46,7 +46,8 @@ def export_coco(manifest: Manifest, output: Path, source: str | None = None) -> 
     _check_any(sources)
     names = {s.id: _file_name(s) for s in manifest}
     if source is None:
-        merged = MaskSource("polygon", "merged")
+        weakest = max((one.knowledge for one in sources.values()), key=KNOWLEDGE.index)
+        merged = MaskSource(weakest, "merged")  # read again, it is believed no more than its parts
         return write_coco(output, _believed(manifest), merged, names)
     keys = [key for key, one in sources.items() if source in (key, one.teacher)]
     if len(keys) != 1:

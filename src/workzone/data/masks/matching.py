@@ -34,6 +34,15 @@ class SampleNames:
         best = max((count for count, _ in alike), default=0)
         return list({s.id: s for count, s in alike if count == best}.values())
 
+    def likeness(self, name: str, sample: Sample) -> tuple[int, bool]:
+        """How well a name fits a sample that it means: parts alike, and whether all of its are."""
+        wanted = _parts(name)
+        return max(
+            (count := _common(parts, wanted), count == len(wanted))
+            for parts, one in self._by_stem[wanted[-1]]
+            if one.id == sample.id
+        )
+
 
 def _parts(name: str) -> tuple[str, ...]:
     path = PurePosixPath(name.replace("\\", "/"))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from workzone.data.masks.categories import choose_classes
@@ -41,21 +41,24 @@ def read_said(reference: str, root: Path) -> Said:
         ManifestError: a file that is missing or is no mask, or an image that it does not know.
         StoreError: a damaged store.
     """
-    path, image_id = split_reference(reference)
-    if image_id is None:
-        return [_of_image(bit_image_shapes(root / path), _TO_CLASS, reference)]
-    if path.lower().endswith(".json"):
-        coco = read_coco(root / path)
-        known = choose_classes(coco.categories, own=coco.source is not None, some=False)
-        return [_of_image(coco_image(root / path, image_id), known, reference)]
-    image_id = unquote(image_id)
-    said = MaskStore(root / path).image(image_id)
-    if not said:
-        raise ManifestError(
-            f"the mask store {root / path} says nothing of {image_id!r}; make its masks again, or "
-            "clear the masks column"
-        )
-    return said
+    place = split_store(reference)
+    if place is not None:
+        folder, image_id = place
+        said = MaskStore(root / folder).image(image_id)
+        if not said:
+            raise ManifestError(
+                f"the mask store {root / folder} says nothing of {image_id!r}; make its masks "
+                "again, or clear the masks column"
+            )
+        return said
+    path, coco_id = split_reference(reference)
+    if coco_id is None:
+        bits = MaskSource("polygon", PurePosixPath(path).parent.as_posix())
+        return [_of_image(bit_image_shapes(root / path), _TO_CLASS, reference, bits)]
+    coco = read_coco(root / path)
+    known = choose_classes(coco.categories, own=coco.source is not None, some=False)
+    source = coco.source or MaskSource("polygon", path)
+    return [_of_image(coco_image(root / path, coco_id), known, reference, source)]
 
 
 def place_shapes(
@@ -98,12 +101,12 @@ def place_shapes(
         if shape.knowledge is None and item.knowledge != "box":
             item = dataclasses.replace(item, knowledge=knowledge)
         objects.append(turned_upright(item, target, turn))
-    looked = image.looked or dict.fromkeys(classes.values())
+    looked = dict.fromkeys(classes.values()) if image.looked is None else image.looked
     return ImageMasks(sample_id, frame.height, frame.width, looked, tuple(objects))
 
 
 def _of_image(
-    image: AnnotatedImage, classes: dict[str, str], reference: str
+    image: AnnotatedImage, classes: dict[str, str], reference: str, source: MaskSource
 ) -> tuple[MaskSource, ImageMasks]:
     if image.size is None:
         raise MisfitError(
@@ -112,8 +115,10 @@ def _of_image(
         )
     turn = stated_orientation(reference) or 1
     sideways = Frame(*image.size, turn).stored
-    masks = place_shapes(image, reference, Frame(*sideways, turn), classes, turn=turn)
-    return MaskSource("polygon", split_reference(reference)[0]), masks
+    masks = place_shapes(
+        image, reference, Frame(*sideways, turn), classes, turn=turn, knowledge=source.knowledge
+    )
+    return source, masks
 
 
 def store_reference(folder: str, image_id: str) -> str:
@@ -126,6 +131,14 @@ def store_reference(folder: str, image_id: str) -> str:
     if quoted.lower().endswith(".png"):
         quoted = f"{quoted[:-4]}%2E{quoted[-3:]}"
     return f"{folder}#{quoted}"
+
+
+def split_store(reference: str) -> tuple[str, str] | None:
+    """The folder of a store and the image's id in it; None: a reference of another kind."""
+    path, image_id = split_reference(reference)
+    if image_id is None or path.lower().endswith(".json"):
+        return None
+    return path, unquote(image_id)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:

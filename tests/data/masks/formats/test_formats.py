@@ -276,6 +276,26 @@ def test_tasks_of_label_studio(tmp_path):
     assert "2 tasks have no annotation" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"image_rotation": 90}, "its image was turned in Label Studio"),
+        ({"original_width": float("inf")}, "infinity"),
+    ],
+)
+def test_shapes_of_label_studio_that_cannot_be_placed(tmp_path, more, message):
+    found = label_studio(tmp_path, task({**result("rectanglelabels", BOX), **more}))
+    ((_, told),) = found.images[0].wrong
+    assert message in told and not found.images[0].shapes
+
+
+@pytest.mark.parametrize("box", [None, 3, [1, 2], ["a", 1, 2, 3]])
+def test_what_an_export_of_ours_tells_may_be_damaged(tmp_path, box):
+    own = {"knowledge": "polygon", "box": box}
+    (shape,) = coco(tmp_path, bbox=[4, 3, 4, 6], workzone=own).images[0].shapes
+    assert shape.box == (4, 3, 8, 9)
+
+
 def test_ellipses_of_label_studio(tmp_path):
     value = {"x": 50, "y": 50, "radiusX": 40, "radiusY": 100 / 3}
     mask, _ = only(label_studio(tmp_path, task(result("ellipselabels", value))))

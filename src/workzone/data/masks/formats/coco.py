@@ -77,11 +77,14 @@ class CocoObject:
         own = self.row.get(OWN)
         if not isinstance(own, Mapping):
             return shape
+        box = own.get("box")
+        exact = box if isinstance(box, list) and len(box) == 4 else ()
+        edges = [edge for edge in map(number_of, exact) if edge is not None]
         return replace(
             shape,
             knowledge=own.get("knowledge"),
             named=own.get("category"),
-            box=tuple(own.get("box", self.box)),
+            box=(edges[0], edges[1], edges[2], edges[3]) if len(edges) == 4 else self.box,
         )
 
 
@@ -206,8 +209,15 @@ def _shapes(image: CocoImage, path: Path) -> AnnotatedImage:
         image.size,
         tuple(shapes),
         tuple(wrong),
-        own.get("looked") if isinstance(own, Mapping) else None,
+        _looked(own.get("looked")) if isinstance(own, Mapping) else None,
     )
+
+
+def _looked(value: Any) -> dict[str, float | None] | None:
+    """Classes that were looked for, as our own export tells them; None: it tells none."""
+    if not isinstance(value, Mapping):
+        return None
+    return {str(name): number_of(presence) for name, presence in value.items()}
 
 
 @lru_cache(maxsize=4)

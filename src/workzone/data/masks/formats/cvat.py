@@ -14,7 +14,7 @@ import numpy as np
 
 from workzone.data.masks import rle
 from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations, Polygon, Shape, Size
-from workzone.data.masks.formats.text import read_bytes
+from workzone.data.masks.formats.text import read_text
 from workzone.errors import ManifestError
 
 _SHAPES = ("box", "polygon", "ellipse", "mask")
@@ -28,8 +28,8 @@ def read_cvat(path: Path) -> Annotations:
     Raises:
         ManifestError: it is no such XML, or an export for video.
     """
-    content = read_bytes(path)
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+    content = read_text(path)
+    if "<!DOCTYPE" in content or "<!ENTITY" in content:
         raise ManifestError(f"{path} defines entities, which no export of CVAT does")
     try:
         root = ElementTree.fromstring(content)  # noqa: S314  # no entities, see above

@@ -81,9 +81,11 @@ def _image(task: Mapping[str, Any], annotation: Mapping[str, Any], where: str) -
             continue
         try:
             size = int(result["original_height"]), int(result["original_width"])
+            if result.get("image_rotation"):
+                raise ValueError("its image was turned in Label Studio; turn it back, export again")
             shapes += _shapes(result["type"], result["value"], size)
             sizes.add(size)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             told = f"no {error}" if isinstance(error, KeyError) else str(error)
             wrong.append((None, f"{where}: {result['type']}: {told}"))
     if len(sizes) > 1:
