@@ -57,7 +57,7 @@ class Counting(Program):
         self.threads: set[int] = set()
         self.broken = broken  # a value of pixels on which the model fails
 
-    def run(self, images: Sequence[Seen]) -> list[Answer]:
+    def run(self, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
         self.threads.add(threading.get_ident())
         self.batches.append(len(images))
         if any(image.pixels.max() == self.broken for image in images):
@@ -177,7 +177,7 @@ def test_on_a_processor_streams_take_an_image_each_at_the_same_time(predictor: P
     together, loaded_in = threading.Barrier(2), {}
 
     class Meeting(Counting):
-        def run(self, images: Sequence[Seen]) -> list[Answer]:
+        def run(self, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
             together.wait(10)  # fails if the other stream never comes
             (image,) = images
             assert loaded_in[int(image.pixels.max())] == threading.get_ident()

@@ -50,7 +50,8 @@ def expected(predictor: Predictor, picture: Image.Image) -> tuple[object, ...]:
 
 def test_the_public_names(tiny: Tiny) -> None:
     assert set(workzone.__all__) == {
-        *("OBJECT_CLASSES", "Prediction", "Predictor", "ViewLayout", "WorkzoneError", "load")
+        *("OBJECT_CLASSES", "Client", "Prediction", "Predictor", "ViewLayout", "WorkzoneError"),
+        "load",
     }
     assert all(getattr(workzone, name) is not None for name in workzone.__all__)
     assert isinstance(workzone.load(str(tiny.bundle)), workzone.Predictor)
