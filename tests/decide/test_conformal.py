@@ -44,6 +44,17 @@ def test_a_good_model_is_undecided_on_nothing() -> None:
     assert not sets.undecided(np.linspace(0, 1, 11)).any()
 
 
+def test_the_image_at_the_bound_is_within() -> None:
+    """Not moved by the rounding of 1 - (1 - p)."""
+    scores = np.random.default_rng(0).uniform(size=400)
+    for seed in range(20):
+        labels = np.random.default_rng(seed).integers(0, 2, 400)
+        sets = fit_conformal(labels, scores, coverage=0.9)
+        assert sets is not None
+        assert sets.roadwork_from in scores[labels == 1]
+        assert sets.none_to in scores[labels == 0]
+
+
 def test_too_few_rows_promise_nothing() -> None:
     labels = np.repeat([0, 1], [100, 18])
     assert fit_conformal(labels, np.full(118, 0.5), coverage=0.95) is None

@@ -85,6 +85,15 @@ def test_a_value_that_is_no_number_is_an_error_never_a_distance(value: float) ->
         fit_distance(rows, labels)
 
 
+def test_means_far_from_zero_are_kept() -> None:
+    """Beyond what 16 bits hold once divided by a small spread."""
+    random = np.random.default_rng(0)
+    rows = 1e4 + 1e-2 * random.normal(size=(60, 4))
+    known = fit_distance(rows, np.tile([0, 1], 30))
+    assert np.abs(known.means).max() > 65504
+    assert known.measure(rows, "mahalanobis").mean() == pytest.approx(1, abs=0.1)
+
+
 def test_mistakes_are_told() -> None:
     fitted = fit_distance(*training())
     with pytest.raises(UsageError, match="did you mean 'relative'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from sklearn.metrics import roc_auc_score
 import workzone.run.build_ensemble as building
 from cli_invoke import invoke
 from trained import Tiny
-from workzone.decide.ensemble import Ensemble
+from workzone.decide.bundle import read_bundle
+from workzone.decide.calibration import Calibration
+from workzone.decide.ensemble import Ensemble, make_ensemble
+from workzone.decide.mixture import Mixture
 from workzone.decide.models import read_model
 from workzone.errors import UsageError
 from workzone.model.presets import preset
 from workzone.report.metrics import point_metrics
 from workzone.report.paired import paired_differences
 from workzone.run.build_ensemble import build_ensemble
-from workzone.run.ensemble_plan import read_plan, six_members
+from workzone.run.ensemble_plan import EnsemblePlan, MemberPlan, read_plan, six_members
 from workzone.run.predictor import load
+from workzone.train.settings import TrainConfig
 
 TRAINING = {
     "epochs": 3,
@@ -131,6 +136,8 @@ def test_mistakes_of_a_plan_are_all_told(tiny: Tiny, tmp_path: Path) -> None:
     assert "members.a: epoch: unknown key; did you mean 'epochs'" in str(caught.value)
     assert "did you mean 'fusion'" in str(caught.value)
     assert "members.c: expected keys and values, got 4" in str(caught.value)
+    with pytest.raises(UsageError, match=r"members\.\.\./b: member '\.\./b': give a name"):
+        read_plan(written(tiny, tmp_path, members={"a": {}, "../b": {}}))
     with pytest.raises(UsageError, match="an ensemble has two or more, got 1"):
         read_plan(written(tiny, tmp_path, members={"a": {}}))
     path.write_text("copies: 1")
@@ -138,6 +145,36 @@ def test_mistakes_of_a_plan_are_all_told(tiny: Tiny, tmp_path: Path) -> None:
         read_plan(path)
     with pytest.raises(UsageError, match="copies=-1, allowed: 0 and more"):
         read_plan(written(tiny, tmp_path, copies=-1))
+
+
+def test_paths_of_members_start_at_the_file(tiny: Tiny, tmp_path: Path) -> None:
+    own = {"plain": {}, "other": {"backbone": "dinov3-vits16", "weights": "vits/"}}
+    members = read_plan(written(tiny, tmp_path, members=own, weights="base")).members
+    assert members["plain"].weights == str(tmp_path / "base")
+    assert members["other"].weights == str(tmp_path / "vits")
+
+
+def test_it_is_judged_by_the_weights_that_members_were_trained_with(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_bundle(tiny.bundle)
+    spec = dataclasses.replace(bundle.spec, weight_hash="another")
+    ensemble = make_ensemble(
+        {"a": bundle, "b": bundle, "c": dataclasses.replace(bundle, spec=spec)},
+        Mixture(weights=(0.5, 0.3, 0.2)),
+        Calibration(),
+        provenance={},
+    )
+    plan = EnsemblePlan(
+        manifest="m",
+        output="o",
+        members={
+            name: MemberPlan(backbone="any", weights=weights, training=TrainConfig())
+            for name, weights in (("a", "one"), ("b", "one"), ("c", "other"))
+        },
+    )
+    monkeypatch.setattr(building, "bundle_backbone", lambda *of, weights, device: weights)
+    assert building._backbones(plan, ensemble, "cpu") == ["one", "one", "other"]
 
 
 def test_differences_are_paired() -> None:

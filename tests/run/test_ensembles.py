@@ -228,6 +228,23 @@ def test_the_commands_take_it(tiny: Tiny, folder: Path, tmp_path: Path) -> None:
     assert json.loads(judged.stdout)["model"]["members"]["second"] == 0.5
 
 
+def test_it_is_told_what_it_learned_from(tiny: Tiny, folder: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    shutil.copytree(folder, known)
+    before = load(known, unsure="warn")
+    said = invoke("models", "familiarise", known, "--data", tiny.manifest_path, "--rate", "0.2")
+    assert said.exit_code == 0, said.output
+    after = load(known, unsure="warn")
+    assert after.predict(photos(tiny)[0])[0].unlike is not None
+    assert after.description.familiarity is not None
+    assert after.description.familiarity.rate == pytest.approx(0.2, abs=0.05)
+    # Another cut makes other doubts: a bulk job must not go on where one by the old cut stopped.
+    assert before.identity() != after.identity()
+    assert load(known).identity() == load(folder).identity()
+    cut = dataclasses.replace(read_model(known), disagreement_cut=0.3)
+    assert cut.doubt_identity() != read_model(known).doubt_identity()
+
+
 def test_what_is_damaged_is_named(folder: Path, tmp_path: Path, tiny: Tiny) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(folder, copied)
@@ -249,5 +266,8 @@ def test_members_that_do_not_make_an_ensemble(tiny: Tiny) -> None:
     one = read_bundle(tiny.bundle)
     with pytest.raises(UsageError, match="two members or more"):
         make_ensemble({"a": one}, Mixture(weights=(1.0,)), Calibration(), provenance={})
+    two = Mixture(weights=(0.5, 0.5))
+    with pytest.raises(UsageError, match=r"member '\.\./b': give a name"):
+        make_ensemble({"a": one, "../b": one}, two, Calibration(), provenance={})
     with pytest.raises(UsageError, match="a weight for each of its 2 members, got 1"):
         make_ensemble({"a": one, "b": one}, Mixture(weights=(1.0,)), Calibration(), provenance={})

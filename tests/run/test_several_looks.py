@@ -20,11 +20,14 @@ from workzone.backbones.base import run as run_backbone
 from workzone.data.augment import augment
 from workzone.data.images import content_hash, decode
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
+from workzone.decide.calibration import Calibration
 from workzone.engine.program import Answer, Program, Seen
 from workzone.errors import UsageError
 from workzone.features.extract import Extraction
 from workzone.model.detector import Detector
 from workzone.model.inputs import DetectorInput
+from workzone.model.make import make_detector
+from workzone.model.metadata.config import MetadataConfig
 from workzone.run.evaluate import image_only_probabilities
 from workzone.run.familiarise import familiarity_of
 from workzone.run.predictor import Predictor
@@ -158,6 +161,18 @@ def test_an_early_exit_spares_the_backbone(
         config = dataclasses.replace(bundle.test_time, margin=margin)
         bundle_predictor(dataclasses.replace(bundle, test_time=config), lite0).predict(image)
         assert seen == expected, margin
+
+
+def test_familiar_looks_go_by_the_image_alone(tiny: Tiny) -> None:
+    """The last layer of such a model sees metadata too: distances would be of something else."""
+    bundle = read_bundle(tiny.bundle)
+    detector = make_detector(
+        dataclasses.replace(bundle.config, metadata=MetadataConfig(text=0, scene=0))
+    )
+    with pytest.raises(UsageError, match="familiar goes by the image alone"):
+        dataclasses.replace(
+            bundle, detector=detector, metadata_calibration=Calibration()
+        ).with_test_time(4, "familiar")
 
 
 def test_familiar_looks_need_statistics(tiny: Tiny) -> None:

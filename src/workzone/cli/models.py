@@ -109,7 +109,7 @@ def average(
 @app.command(epilog=EXAMPLES_FAMILIARISE)
 @command
 def familiarise(
-    model: Annotated[Path, typer.Argument(help="A bundle, or an exported program.")],
+    model: Annotated[Path, typer.Argument(help="A bundle, an ensemble, or an exported program.")],
     data: Annotated[Path, typer.Option(help="A manifest of images that it learned from.")],
     rate: Annotated[
         float,
@@ -124,10 +124,12 @@ def familiarise(
     folder already is replaced. The probabilities stay what they were.
     """
     from workzone.data.manifest import read_manifest
+    from workzone.decide.bundle_json import check_model
     from workzone.decide.familiarity import familiarity_json
     from workzone.run.familiarise import add_familiarity, familiarity_of
     from workzone.run.predictor import load
 
+    check_model(model)  # a folder, and no name of a model within workzone
     found = familiarity_of(load(model, weights=weights), read_manifest(data), rate=rate)
     add_familiarity(model, found)
     if as_json:

@@ -164,8 +164,8 @@ def predict(
             device=device,
             unsure=unsure.value,
         )
-        say_doubts(loaded.description, unsure)
         description = loaded.description.with_test_time(tta, looks).with_view_size(size)
+        say_doubts(description, unsure)
         predictor = loaded.described(with_share(description, share))
         if masks is not None:
             predictor.description.check_masks()  # before anything is scored

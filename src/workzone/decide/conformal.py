@@ -69,14 +69,14 @@ def fit_conformal(
     if not 0 < coverage < 1:
         raise UsageError(f"coverage {coverage}: give a share between 0 and 1, as in 0.9")
     bounds = []
-    for strangeness in (1 - scores[truth == 1], scores[truth == 0]):
-        place = math.ceil((len(strangeness) + 1) * coverage)
-        if place > len(strangeness):
+    for sign, own in ((-1, scores[truth == 1]), (1, scores[truth == 0])):
+        place = math.ceil((len(own) + 1) * coverage)
+        if place > len(own):
             return None
-        bounds.append(float(np.sort(strangeness)[place - 1]))
+        bounds.append(sign * float(np.sort(sign * own)[place - 1]))  # the strangest come last
     return ConformalSets(
         coverage=coverage,
-        roadwork_from=1 - bounds[0],
+        roadwork_from=bounds[0],
         none_to=bounds[1],
         rows=len(truth),
         positives=int(truth.sum()),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workzone.decide.calibration import Calibration
 from workzone.decide.conformal import ConformalSets
-from workzone.decide.familiarity import Familiarity
+from workzone.decide.familiarity import Familiarity, familiarity_json
 from workzone.decide.test_time import TestTimeConfig
 from workzone.errors import UsageError
 from workzone.features.spec import FeatureSpec
@@ -55,6 +57,12 @@ class Description:
                 "test_time: choose=familiar needs statistics of what the model learned from; add "
                 "them: workzone models familiarise BUNDLE --data MANIFEST"
             )
+        familiar = self.test_time is not None and self.test_time.choose == "familiar"
+        if familiar and metadata is not None and not self.config.dense:
+            raise UsageError(
+                "test_time: choose=familiar goes by the image alone, and what the last layer of "
+                "this model sees has metadata in it: take the surest looks, or all"
+            )
         spec = self.text_model
         asked = (0, "") if metadata is None else (metadata.text, metadata.text_key)
         has = (0, "") if spec is None else (spec.width, spec.key())
@@ -74,6 +82,15 @@ class Description:
         """16 hex digits that change with anything that changes a probability."""
         raise NotImplementedError
 
+    def doubt_identity(self) -> str:
+        """16 hex digits that change with anything that makes an image doubtful."""
+        facts = [familiarity_json(self.familiarity), *self._doubted_by()]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+
+    def _doubted_by(self) -> list[Any]:
+        """What decides of doubts beside the familiarity, as plain values."""
+        return [self.conformal and dataclasses.asdict(self.conformal)]
+
     @property
     def metadata(self) -> MetadataConfig | None:
         """What the detector takes beside the image; None: nothing."""
@@ -84,9 +101,10 @@ class Description:
         if self.familiarity is not None:
             return ""
         return (
-            "this model has no statistics of what it learned from, so it cannot tell an image that "
-            "is unlike all of it; pictures that show too little are found all the same. Add them: "
-            "workzone models familiarise BUNDLE --data MANIFEST"
+            "this model has no statistics of what it learned from (or none for views of another "
+            "--size than its own), so it cannot tell an image that is unlike all of it; pictures "
+            "that show too little are found all the same. Add them: workzone models familiarise "
+            "BUNDLE --data MANIFEST"
         )
 
     @property
@@ -159,9 +177,12 @@ class Description:
 
         Smaller views are read faster, in larger ones smaller things are seen. Only a dense detector
         on an embedded backbone can do this: it judges cells, of which there may be any number.
+        What is unlike training, and undecided, is told by bounds that hold for the model's own size
+        alone: the result has none.
 
         Raises:
-            UsageError: the model is not `resizable`, or a size that is no multiple of a cell's.
+            UsageError: the model is not `resizable`, a size that is no multiple of a cell's, or
+                looks that are weighed by how familiar they are.
         """
         layout, (rows, _) = self.spec.layout, self.spec.grid_size
         if size is None or size == layout.view_size:
@@ -186,7 +207,12 @@ class Description:
                 f"{why.get(multiple, 'the step of its views')}: the nearest are {lower} and "
                 f"{lower + multiple}"
             )
+        if self.test_time is not None and self.test_time.choose == "familiar":
+            raise UsageError(
+                f"--size: this model weighs its looks by how familiar views of {layout.view_size} "
+                "px are; take one look (--tta 0), or leave --size out"
+            )
         layout = layout.with_view_size(size)
         grid_size = (layout.size // cell, layout.size // cell)
         spec = dataclasses.replace(self.spec, layout=layout, grid_size=grid_size)
-        return dataclasses.replace(self, spec=spec)
+        return dataclasses.replace(self, spec=spec, familiarity=None, conformal=None)

@@ -105,12 +105,12 @@ class TrainingDistance:
         return np.asarray(np.sqrt(np.maximum(2 - 2 * nearest_k, 0)))
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """As arrays to store: axes, means and references in 16 bits."""
+        """As arrays to store: axes and references in 16 bits; a mean may be beyond these."""
         half = np.float16
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "scale": self.scale.astype(np.float32),
-            "means": self.means.astype(half),
-            "mean": self.mean.astype(half),
+            "means": self.means.astype(np.float32),
+            "mean": self.mean.astype(np.float32),
             "references": self.references.astype(half),
         }
         for name, gaussian in (("within", self.within), ("overall", self.overall)):

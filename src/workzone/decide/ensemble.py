@@ -35,7 +35,7 @@ from workzone.decide.bundle_json import (
 )
 from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
-from workzone.decide.familiarity import write_familiarity
+from workzone.decide.familiarity import familiarity_json, write_familiarity
 from workzone.decide.mixture import Mixture
 from workzone.errors import BundleError, UsageError
 from workzone.files import replacing_folder, write_text, writing
@@ -44,6 +44,19 @@ from workzone.views import ViewLayout
 
 MEMBERS = "members"
 """The folder of the members."""
+
+
+def check_member_names(names: Sequence[str]) -> None:
+    """Make sure that each name is that of a folder in `MEMBERS`.
+
+    Raises:
+        UsageError: it could lead elsewhere.
+    """
+    for name in names:
+        if name in ("", "..") or "\\" in name or Path(name).name != name:
+            raise UsageError(
+                f"member {name!r}: give a name that a folder can have, without / in it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +74,8 @@ class Ensemble(Description):
     ``spec`` is that of the leading member, which also shows the evidence.
 
     Raises:
-        UsageError: fewer than two members, two of one name, or not one weight for each.
+        UsageError: fewer than two members, two of one name, a name that is no folder's, or not one
+            weight for each.
     """
 
     members: tuple[Member, ...]
@@ -73,6 +87,7 @@ class Ensemble(Description):
         names = [member.name for member in self.members]
         if len(names) < 2 or len(set(names)) < len(names):
             raise UsageError(f"an ensemble has two members or more, each of its own name: {names}")
+        check_member_names(names)
         if len(self.mixture.weights) != len(names):
             raise UsageError(
                 f"an ensemble has a weight for each of its {len(names)} members, got "
@@ -143,8 +158,13 @@ class Ensemble(Description):
             dataclasses.asdict(self.calibration),
             self.test_time and dataclasses.asdict(self.test_time),
         ]
+        if self.test_time is not None and self.test_time.choose == "familiar":
+            facts.append(familiarity_json(self.familiarity))
         digest.update(json.dumps(facts).encode())
         return digest.hexdigest()
+
+    def _doubted_by(self) -> list[Any]:
+        return [*super()._doubted_by(), self.disagreement_cut]
 
     def with_view_size(self, size: int | None) -> Self:
         """See `Description.with_view_size`; all members see views of that size."""
@@ -155,7 +175,10 @@ class Ensemble(Description):
             for member in self.members
         )
         lead = members[self.members.index(self.lead)].model
-        return dataclasses.replace(self, members=members, spec=lead.spec)
+        familiarity = self.familiarity if lead.spec == self.spec else None
+        return dataclasses.replace(
+            self, members=members, spec=lead.spec, familiarity=familiarity, conformal=None
+        )
 
 
 def _reading(model: Description, number: int) -> str:
@@ -277,6 +300,7 @@ def read_ensemble(
                 "ensemble again, whole"
             )
         parts = parse_description(folder, held, training)[1]
+        check_member_names(own["members"])
         folders = [folder / MEMBERS / name for name in own["members"]]
         models = read_members(folders)
         return Ensemble(

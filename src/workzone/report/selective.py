@@ -51,7 +51,9 @@ class Selective:
     risks: tuple[float, ...]  # share of mistakes among the first 1, 2, ... B images decided
     area: float  # mean of the risks: the area under the curve of risk against coverage
     at: tuple[AtCoverage, ...]
-    in_doubt: int | None  # images unlike training, or undecided; None: nothing is known of that
+    in_doubt: (
+        int | None
+    )  # images with a reason for doubt, see `run.doubts`; None: nothing is known of that
     refused: tuple[Refused, ...] = field(default=())  # of these, by slice
 
     def to_json(self) -> dict[str, Any]:

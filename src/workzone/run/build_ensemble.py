@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import workzone
+from workzone.backbones.base import Backbone
 from workzone.backbones.registry import load_backbone
 from workzone.config import differences
 from workzone.data.manifest import Manifest, read_manifest
@@ -21,14 +22,15 @@ from workzone.decide.calibration_fit import fit_calibration
 from workzone.decide.ensemble import Ensemble, make_ensemble
 from workzone.decide.mixture import Mixture
 from workzone.decide.mixture_fit import diversity, fit_mixture, log_loss, select_greedily
-from workzone.decide.models import write_model
+from workzone.decide.models import bundles_of, write_model
 from workzone.errors import TrainingError, UsageError
 from workzone.features.extract import make_spec
 from workzone.files import write_text
 from workzone.report.metrics import Figure, Metrics, summarise
 from workzone.report.paired import paired_differences
+from workzone.run.backbone import bundle_backbone
 from workzone.run.ensemble_plan import EnsemblePlan, MemberPlan
-from workzone.run.ensembles import backbones_of, extract_for
+from workzone.run.ensembles import extract_for
 from workzone.run.evaluate import in_store
 from workzone.run.stored_scores import member_probabilities
 from workzone.train.job import train, without_idle_masks
@@ -225,6 +227,16 @@ def _weighed(plan: EnsemblePlan, labels: npt.NDArray[np.int64], given: Scores) -
     return Mixture(weights=(1 / count,) * count, average=plan.average)
 
 
+def _backbones(plan: EnsemblePlan, ensemble: Ensemble, device: str) -> list[Backbone]:
+    """Of each member, from the weights that it was trained with."""
+    found: dict[str, Backbone] = {}
+    for bundle, member in zip(bundles_of(ensemble), plan.members.values(), strict=True):
+        key = bundle.spec.weight_hash
+        if key not in found:
+            found[key] = bundle_backbone(bundle, weights=member.weights, device=device)
+    return [found[bundle.spec.weight_hash] for bundle in bundles_of(ensemble)]
+
+
 def _judged(
     plan: EnsemblePlan, ensemble: Ensemble, manifest: Manifest, stores: Path, best: str, device: str
 ) -> Judged | None:
@@ -233,7 +245,7 @@ def _judged(
     test = test.with_samples([sample for sample in test if sample.label is not None])
     if not len(test):
         return None
-    store = extract_for(ensemble, backbones_of(ensemble, device=device), test, stores)
+    store = extract_for(ensemble, _backbones(plan, ensemble, device), test, stores)
     samples = in_store(store, test)
     if not samples:
         return None

@@ -56,7 +56,7 @@ def decided_images(
     """
     if doubtful.all():
         raise ManifestError(
-            f"all {len(samples)} images are unlike training or undecided, so nothing is left to "
+            f"all {len(samples)} images are in doubt, so nothing is left to "
             "judge: leave out --unsure abstain, or look at them"
         )
     kept = [sample for sample, left in zip(samples, doubtful, strict=True) if not left]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from workzone.config import from_mapping, merged, read_tree
+from workzone.decide.ensemble import check_member_names
 from workzone.decide.mixture import AverageName
 from workzone.errors import UsageError, nearest
 from workzone.model.config import DetectorConfig
@@ -129,9 +130,15 @@ def read_plan(path: Path) -> EnsemblePlan:
         listed = six_members(detector, plan.other_backbone)
         if plan.other_weights is not None:
             listed["other-backbone"]["weights"] = plan.other_weights
+    else:
+        listed = {
+            name: _below(path, settings) if isinstance(settings, Mapping) else settings
+            for name, settings in listed.items()
+        }
     members: dict[str, MemberPlan] = {}
     for name, settings in listed.items():
         try:
+            check_member_names([str(name)])
             members[str(name)] = _member(plan, shared, settings or {}, f"{path}: members.{name}")
         except UsageError as error:
             mistakes.append(str(error))

@@ -109,7 +109,7 @@ def evaluate(
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
         image_only: leave out what the model says with metadata.
-        unsure: warn tells of images that are unlike training, or undecided, and what they cost;
+        unsure: warn tells of images with a reason for doubt, and what they cost;
             abstain leaves them out of all other figures as well. Pixels are not looked at, so what
             is wrong with a picture is not told here.
 
@@ -142,7 +142,7 @@ def evaluate(
         raw = raw[~doubtful]
         warnings.append(
             f"{counted(int(doubtful.sum()), 'image')} of {len(doubtful)} left undecided: all "
-            "figures but those by coverage are of the others."
+            "figures but those by coverage, and of challenge images, are of the others."
         )
         if metadata is not None:
             metadata = metadata[torch.from_numpy(np.flatnonzero(~doubtful))]

@@ -65,7 +65,7 @@ def familiarity_of(predictor: Predictor, manifest: Manifest, *, rate: float = RA
 
 
 def add_familiarity(folder: Path, familiarity: Familiarity) -> None:
-    """Give the model in a folder, a bundle or a program, its statistics; older ones are replaced.
+    """Give the model in a folder, of any kind, its statistics; older ones are replaced.
 
     Raises:
         BundleError: it was made by a later version.
@@ -75,7 +75,9 @@ def add_familiarity(folder: Path, familiarity: Familiarity) -> None:
     held = read_json(folder) | {"familiarity": familiarity_json(familiarity)}
     with replacing_folder(folder) as aside:
         for path in folder.iterdir():
-            if path.name not in (FILE, "bundle.json"):
+            if path.is_dir():  # members of an ensemble
+                shutil.copytree(path, aside / path.name)
+            elif path.name not in (FILE, "bundle.json"):
                 shutil.copy2(path, aside / path.name)
         write_familiarity(familiarity, aside)
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")

@@ -87,7 +87,9 @@ class Predictor:
     def identity(self) -> str:
         """Changes with anything that changes an answer, engine and precision among it."""
         engine = self.program.engine
-        doubts = "" if self.unsure == "off" else f" unsure {self.unsure}"
+        doubts = ""
+        if self.unsure != "off":
+            doubts = f" unsure {self.unsure} {self.description.doubt_identity()}"
         return f"{self.description.identity()} {engine.name} {engine.precision}{doubts}"
 
     @property
