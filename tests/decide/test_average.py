@@ -168,7 +168,7 @@ def test_a_model_named_twice_or_to_be_written_over_is_refused(tiny: Tiny, tmp_pa
     twice = invoke("models", "average", other, tiny.bundle, other, "-o", tmp_path / "m", expect=2)
     assert "named twice" in twice.stderr
     over = invoke("models", "average", tiny.bundle, other, "-o", other, expect=2)
-    assert "one of the models to average" in over.stderr
+    assert "one of the models themselves" in over.stderr
 
 
 def test_differences_are_named_by_where_they_are() -> None:

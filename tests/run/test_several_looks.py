@@ -150,9 +150,9 @@ def test_an_early_exit_spares_the_backbone(
     seen = []
     run = Program.run
 
-    def counted(self: Program, images: Sequence[Seen]) -> list[Answer]:
+    def counted(self: Program, images: Sequence[Seen], *, masks: bool = False) -> list[Answer]:
         seen.append(len(images))
-        return run(self, images)
+        return run(self, images, masks=masks)
 
     monkeypatch.setattr(Program, "run", counted)
     image = tiny.root / "01.png"
