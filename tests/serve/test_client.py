@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 from serving import Running, form, picture, running
 from workzone.cli import app
 from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.run.images import Encoded
 from workzone.run.predictor import Predictor
 from workzone.serve.client import Client, ServerError
+from workzone.serve.remote import RemotePredictor
 
 
 @pytest.fixture
@@ -133,9 +135,7 @@ def test_tokens_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "a.jpg").write_bytes(picture(1))
     with running(tokens=tmp_path / "tokens") as service:
         url = f"http://127.0.0.1:{service.port}"
-        assert (
-            "bearer token" in predict(tmp_path / "a.jpg", "--server", url, code=1).lower() or True
-        )
+        assert "bearer" in predict(tmp_path / "a.jpg", "--server", url, code=1).lower()
         monkeypatch.setenv("WORKZONE_TOKEN", "a-token-of-the-fleet")
         assert "a.jpg: " in predict(tmp_path / "a.jpg", "--server", url)
 
@@ -189,6 +189,7 @@ def scripted(*answers: tuple[int, dict[str, str], dict]) -> Iterator[tuple[str, 
 GOOD = {
     "id": "a", "probability": 0.25, "decision": "none", "view": 0, "view_weight": 1.0,
     "box": [0, 0, 1, 1], "inputs": "image", "engine": "onnx", "precision": "float32",
+    "model": "one",
 }  # fmt: skip
 
 
@@ -210,6 +211,27 @@ def test_it_asks_again_where_that_may_help(monkeypatch: pytest.MonkeyPatch) -> N
     with scripted(*[busy] * 2) as (url, asked), pytest.raises(ServerError, match="full") as told:
         Client(url, tries=2).predict(b"x")
     assert told.value.code == "overloaded"
+
+
+def test_answers_of_another_model_are_no_part_of_a_job() -> None:
+    about = {"identity": "one", "engine": "onnx", "precision": "float32", "takes_metadata": False}
+    with scripted((200, {}, GOOD), (200, {}, GOOD | {"model": "two"})) as (url, _):
+        client = Client(url)
+        client.model = lambda: about  # type: ignore[method-assign]
+        service = RemotePredictor(client, concurrent=1)
+        inputs = [(name, Encoded(b"x", name)) for name in ("a", "b", "c")]
+        results = service.score(inputs, lambda file: file)
+        assert next(results)[0] == "a"
+        with pytest.raises(ServerError, match="the model two, it began with one"):
+            list(results)
+
+
+def test_a_long_path_and_a_token_with_a_line_end_are_sent_as_they_can_be() -> None:
+    with scripted((200, {}, GOOD)) as (url, asked):
+        Client(url, token="of-the-fleet\n").predict(b"x", name="a" * 1500)
+    assert asked == ["/v1/predict?id=" + "a" * 1000]
+    with pytest.raises(UsageError, match="no header may hold"):
+        Client("http://localhost:8080", token="two\nlines")
 
 
 def test_it_does_not_ask_again_in_vain() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from serving import Running, Said, form, picture, running
 from workzone.errors import UsageError
+from workzone.serve import workers
 from workzone.serve.config import Limits, ModelChoice, ServeConfig
 from workzone.serve.server import HEADER_BYTES, make_server
 
@@ -145,6 +146,36 @@ def test_slow_clients_are_cut_off() -> None:
         assert service.predict(picture(1)).status == 200
 
 
+def test_connections_that_say_no_more_are_cut_off() -> None:
+    """Also after an answer: neither a line's end nor a byte of a refused body keeps one open."""
+    asked = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    refused = b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    with running(header_seconds=1, body_seconds=1) as service:
+        for request, status, more in ((asked, 200, b"\r\n"), (refused, 404, b"x")):
+            with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
+                client.sendall(request)
+                said = client.recv(65536)
+                assert status_of(said) == status
+                client.sendall(more)
+                while said:
+                    try:
+                        said = client.recv(65536)
+                    except ConnectionResetError:
+                        break
+
+
+def test_clients_that_take_no_answer_are_cut_off() -> None:
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    with running(send_seconds=1) as service, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(request * 300)  # their answers are more than the kernel keeps
+        connections = service.server.server_state.connections
+        service.until(lambda: connections)
+        service.until(lambda: not connections, seconds=60)
+        service.until(lambda: not service.server.server_state.tasks, seconds=60)
+
+
 def test_headers_without_end_are_cut_off(service: Running) -> None:
     endless = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEADER_BYTES + 10)
     assert service.send(endless) == b""
@@ -217,6 +248,50 @@ def test_the_drain_answers_what_was_accepted() -> None:
         assert [future.result().status for future in asked] == [200] * 20
 
 
+def test_what_the_drain_has_no_time_for_is_told_so() -> None:
+    service_of = running(drain_seconds=0.5)
+    with service_of as service, ThreadPoolExecutor(2) as threads, service.halted():
+        asked = [threads.submit(service.predict, picture(1)) for _ in range(2)]
+        service.until(lambda: len(service.service.workers.queue) == 1)
+        service.server.handle_exit(signal.SIGTERM, None)
+        answers = [future.result() for future in asked]
+        assert {(said.status, said.code) for said in answers} == {(503, "draining")}
+
+
+def test_told_to_stop_while_it_loads_it_ends_in_peace() -> None:
+    with running(ready=False) as service:
+        service.until(lambda: service.server.started)
+        service.server.handle_exit(signal.SIGTERM, None)
+    assert service.service.failure is None
+
+
+def test_a_worker_that_does_not_read_is_replaced() -> None:
+    """An image larger than a socket's buffer: the service waits for the worker to take it."""
+    with running(worker_seconds=0.5) as service:
+        (pid,) = service.service.workers.pids
+        with service.halted():
+            said = service.predict(picture(1, "BMP", width=1500, height=1000))
+            assert (said.status, said.code) == (503, "worker-died")
+        service.until(lambda: service.service.workers.pids not in ([], [pid]))
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as service:
+        (pid,) = service.service.workers.pids
+        start, failed = workers.WorkerProcess, []
+
+        def once(config: ServeConfig) -> workers.WorkerProcess:
+            if not failed:
+                failed.append(config)
+                raise OSError("no memory")
+            return start(config)
+
+        monkeypatch.setattr(workers, "WorkerProcess", once)
+        os.kill(pid, signal.SIGKILL)
+        service.until(lambda: service.service.workers.pids not in ([], [pid]))
+        assert failed and service.predict(picture(1)).status == 200
+
+
 def test_a_second_signal_does_not_wait() -> None:
     with running() as service:
         with service.halted():
@@ -255,7 +330,9 @@ def test_a_model_that_is_not_there_ends_the_service(tmp_path: Path) -> None:
 
 def test_tokens_are_asked_for_and_read_again(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_text("# of the fleet\nfirst-token-of-many\n")
+    file.write_text(
+        "\ufeff# of the fleet, the first\n  # of the others none\nfirst-token-of-many\n"
+    )
     with running(tokens=file) as service:
         data = picture(1)
         for given in ({}, {"Authorization": "Bearer no"}, {"Authorization": "Basic first"}):
@@ -266,6 +343,8 @@ def test_tokens_are_asked_for_and_read_again(tmp_path: Path) -> None:
             service.ask("GET", "/metrics").status == service.ask("GET", "/v1/model").status == 401
         )
         assert service.ask("GET", "/readyz").status == 200
+        for remark in ("# of the fleet, the first", "# of the others none"):
+            assert service.predict(data, Authorization=f"Bearer {remark}").status == 401
         first = {"Authorization": "Bearer first-token-of-many"}
         assert service.predict(data, **first).status == 200
         file.write_text("second-token-of-many-more\n")

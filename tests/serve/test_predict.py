@@ -170,6 +170,8 @@ def test_a_batch_that_is_wrong_as_a_whole(service: Running) -> None:
         (*form(), "no file"),
         (*many, "Too many files"),
         (b'{"images": []}', JSON, "0 images"),
+        (b'{"images": [' + b"0," * 33 + b"0]}", JSON, "34 images: send 1 to 32"),
+        (b'{"images": [' + b"[]," * 500_001 + b"0]}", JSON, "more than 1,000,000 values"),
         (b'{"image": ""}', JSON, "images"),
         (picture(1), {"Content-Type": "image/jpeg"}, "multipart/form-data"),
         (*form(("a", b"x"), metadata="[]"), "one mapping or null for each"),

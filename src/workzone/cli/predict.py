@@ -152,6 +152,7 @@ def predict(
             "--model": model, "--tta": tta, "--looks": looks, "--size": size, "--share": share,
             "--engine": engine, "--precision": precision, "--weights": weights, "--masks": masks,
             "--unsure": None if unsure == UnsureChoice.OFF else unsure,
+            "--device": None if device == "cpu" else device,
         }  # fmt: skip
         predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
     else:

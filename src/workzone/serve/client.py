@@ -23,6 +23,8 @@ _TO_BE_ASKED_AGAIN = (429, 502, 503, 504)
 """Statuses after which the same request may succeed; nothing is changed by asking twice."""
 _BROKEN = (http.client.HTTPException, OSError)
 _LONGEST_PAUSE = 10.0
+_LONGEST_ID = 1_000
+"""Characters that a service takes; paths may be longer."""
 _IMAGE_CODES = {
     "body-too-large": "too-large",
     "too-many-pixels": "too-large",
@@ -47,6 +49,7 @@ class Remote:
 
     prediction: Prediction
     overlay: bytes | None  # JPEG, where it was asked for
+    model: str  # identity of the model that gave it
 
 
 class Client:
@@ -67,7 +70,7 @@ class Client:
             seconds: to wait for an answer.
 
         Raises:
-            UsageError: no such address.
+            UsageError: no such address, or no token that a header may hold.
         """
         parts = urlsplit(url)
         try:
@@ -79,6 +82,11 @@ class Client:
         self.url = url.rstrip("/")
         self._host, self._path = parts.hostname, parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        token = (token or "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise UsageError(
+                "the token has characters that no header may hold: is it the right one?"
+            )
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._tries, self._seconds = tries, seconds
         self._kept = threading.local()
@@ -111,7 +119,7 @@ class Client:
             ImageError: the service cannot use the image.
             ServerError: it cannot be reached, or refuses.
         """
-        asked = {"id": name} | ({"explain": "true"} if explain else {})
+        asked = {"id": name[-_LONGEST_ID:] or "image"} | ({"explain": "true"} if explain else {})
         if metadata:
             asked["metadata"] = json.dumps(metadata)
         query = urlencode(asked, errors="replace", quote_via=quote)
@@ -119,7 +127,8 @@ class Client:
         values = {f.name: said[f.name] for f in fields(Prediction) if f.name in said}
         prediction = Prediction(**{**values, "box": tuple(said["box"])})
         overlay = said["explanation"]["overlay"]["data"] if explain else None
-        return Remote(prediction, None if overlay is None else base64.b64decode(overlay))
+        drawn = None if overlay is None else base64.b64decode(overlay)
+        return Remote(prediction, drawn, str(said["model"]))
 
     def _ask(self, method: str, path: str, body: bytes = b"", name: str = "") -> dict[str, Any]:
         pause, error = 0.1, ServerError("unreachable", f"{self.url} was not asked")

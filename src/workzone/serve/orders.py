@@ -24,6 +24,8 @@ _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 _LONGEST_ID = 1_000
 _LONGEST_TEXT = 10_000
 _FIELDS = ("id", "metadata", *OPTIONS)
+_MOST_VALUES = 1_000_000
+"""Of a JSON text; an empty list takes two bytes there, and as an object thirty times that."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ class Reader:
         kind = _media_type(body)
         if kind == "multipart/form-data":
             form = await body.form(files=1)
-            (upload,) = _files(form, "one file") or (None,)
-            if upload is None:
-                raise Problem("bad-request", "the form holds no file: send one as the field image")
+            (upload,) = _files(form, "one file")
             data = await upload.read()
             asked = {"id": upload.filename or "image", **asked, **_fields(form)}
         elif kind in MEDIA_TYPES or kind == "application/octet-stream":
@@ -79,6 +79,7 @@ class Reader:
             images = value.get("images") if isinstance(value, dict) else None
             if not isinstance(images, list) or len(value) > 1:
                 raise Problem("bad-request", 'the body is no JSON like {"images": [{"image": ""}]}')
+            self._check_count(len(images))  # before a problem is made of each
             for number, image in enumerate(images):
                 try:
                     parts.append(self._of_json(image, {"id": str(number), **common}))
@@ -86,10 +87,12 @@ class Reader:
                     parts.append((str(number), problem))
         else:
             raise _unsupported(kind, ("multipart/form-data", "application/json"))
-        if not 1 <= len(parts) <= self.limits.batch_parts:
-            most = self.limits.batch_parts
-            raise Problem("bad-request", f"{len(parts)} images: send 1 to {most}", limit=most)
         return [self._tried(number, part) for number, part in enumerate(parts)]
+
+    def _check_count(self, count: int) -> None:
+        most = self.limits.batch_parts
+        if not 1 <= count <= most:
+            raise Problem("bad-request", f"{count} images: send 1 to {most}", limit=most)
 
     def _tried(
         self, number: int, part: tuple[bytes, dict[str, Any]] | tuple[str, Problem]
@@ -187,6 +190,9 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _json(text: bytes | str, what: str) -> Any:
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if sum(raw.count(mark) for mark in (b"[", b"{", b",")) > _MOST_VALUES:  # none is in base64
+        raise Problem("bad-request", f"{what} holds more than {_MOST_VALUES:,} values")
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

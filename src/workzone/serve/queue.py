@@ -84,7 +84,7 @@ class JobQueue:
         """
         with self._changed:
             if self._closed:
-                raise _stopped()
+                raise stopped()
             self.check(len(jobs))
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
@@ -128,10 +128,11 @@ class JobQueue:
         with self._changed:
             self._closed = True
             for job in self._jobs:
-                job.resolve(_stopped())
+                job.resolve(stopped())
             self._jobs.clear()
             self._changed.notify_all()
 
 
-def _stopped() -> Problem:
+def stopped() -> Problem:
+    """Why an image that was accepted gets no answer when the service ends."""
     return Problem("draining", "the service stopped before this image's turn: ask again")

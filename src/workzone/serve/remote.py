@@ -11,7 +11,7 @@ from workzone.errors import ImageError
 from workzone.parallel import map_ahead
 from workzone.run.images import Encoded
 from workzone.run.metadata import mapping_of, says_anything
-from workzone.serve.client import Client, Remote
+from workzone.serve.client import Client, Remote, ServerError
 from workzone.types import Prediction, Sample
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class RemotePredictor:
         """As :meth:`workzone.run.predictor.Predictor.score`.
 
         Raises:
-            ServerError: the service is gone, or has no time for us for long.
+            ServerError: the service is gone, has no time for us for long, or has another model now.
         """
         yield from self._stream(inputs, load, sample_of, explain=False)
 
@@ -101,7 +101,15 @@ class RemotePredictor:
                 )
             except ImageError as error:
                 return error
-            return Remote(dataclasses.replace(said.prediction, id=name), said.overlay)
+            if said.model != self.identity():
+                raise ServerError(
+                    "model-changed",
+                    f"the service answers with the model {said.model}, it began with "
+                    f"{self.identity()}: results of both in one file would be of no use. Start "
+                    "anew, with another output",
+                )
+            prediction = dataclasses.replace(said.prediction, id=name)
+            return dataclasses.replace(said, prediction=prediction)
 
         ahead = 2 * self._concurrent
         asked = map_ahead(ask, inputs, threads=self._concurrent, ahead=ahead)

@@ -30,8 +30,10 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
     most = 2 * max(limits.body_bytes, limits.batch_bytes) + HEADER_BYTES  # chunks have frames
 
     class Patient(HttpToolsProtocol):
-        _timer: TimerHandle | None = None
+        _timer: TimerHandle | None = None  # of what is to come in
+        _taking: TimerHandle | None = None  # of what is to go out
         _received = 0
+        _answers = 0
         _in_headers = True
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,10 +44,12 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
             with contextlib.suppress(AttributeError, OSError):
                 peer = transport.get_extra_info("socket")
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            self._expect_headers()
+            self._expect(limits.header_seconds)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
+            if self._taking is not None:
+                self._taking.cancel()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -53,9 +57,14 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().data_received(data)
             if self._received > (HEADER_BYTES if self._in_headers else most):
                 self.transport.abort()
+            elif self._timer is None and not self._at_work:
+                # uvicorn stops its timer for idle connections at any byte: a line's end, or what
+                # is left of a body that was refused, would keep the connection for ever.
+                self._expect(limits.header_seconds if self._in_headers else limits.body_seconds)
 
         def on_message_begin(self) -> None:
-            self._expect_headers()
+            self._in_headers = True
+            self._expect(limits.header_seconds)
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
@@ -67,14 +76,44 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
             self._received, self._in_headers = 0, True
             super().on_message_complete()
 
-        def _expect_headers(self) -> None:
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._answers += 1
+            self._watch_taking()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._watch_taking()
+
+        @property
+        def _at_work(self) -> bool:
+            """Whether a request is read or answered."""
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _expect(self, seconds: float) -> None:
             self._stop_timer()
-            self._in_headers = True
-            self._timer = self.loop.call_later(limits.header_seconds, self._give_up)
+            self._timer = self.loop.call_later(seconds, self._give_up)
 
         def _give_up(self) -> None:
-            if not self.transport.is_closing():
+            self._timer = None
+            if self._at_work:  # more requests were sent before its answer
+                self._expect(limits.header_seconds)
+            else:
                 self.transport.abort()
+
+        def _watch_taking(self) -> None:
+            """Cut the client off if it does not take what was written: closing waits for it."""
+            if self._taking is None and self.transport.get_write_buffer_size():
+                self._taking = self.loop.call_later(
+                    limits.send_seconds, self._look_at_taking, self._answers
+                )
+
+        def _look_at_taking(self, answers: int) -> None:
+            self._taking = None
+            if self._answers == answers and self.transport.get_write_buffer_size():
+                self.transport.abort()
+            else:  # what is there now came later
+                self._watch_taking()
 
         def _stop_timer(self) -> None:
             if self._timer is not None:
@@ -120,6 +159,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(self.service.config.limits.drain_seconds):
                 while self.service.accepted:
                     await asyncio.sleep(0.02)
+        self.service.refuse_rest()  # whose deadline is later than the end
         self.should_exit = True
 
 

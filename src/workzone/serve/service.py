@@ -16,7 +16,7 @@ from workzone.serve.config import ServeConfig
 from workzone.serve.metrics import Metrics
 from workzone.serve.orders import Reader
 from workzone.serve.problems import Problem
-from workzone.serve.queue import Answer, Job
+from workzone.serve.queue import Answer, Job, stopped
 from workzone.serve.reading import Body, Held
 from workzone.serve.tokens import Tokens
 from workzone.serve.wire import Order
@@ -47,6 +47,7 @@ class Service:
         self._held = Held(config.limits.held_bytes)
         self._tokens = None if config.tokens is None else Tokens(config.tokens)
         self._next_look = 0.0
+        self._jobs: set[Job] = set()  # of images without an answer
 
     def start(self) -> None:
         """Load the model in all workers, and have each judge its warm-up image.
@@ -58,7 +59,8 @@ class Service:
         try:
             self.workers.start()
         except WorkzoneError as error:
-            self.failure = error
+            if not self.draining:  # told to stop, workers that still load are ended: no failure
+                self.failure = error
             return
         metrics, queue, about = self.metrics, self.workers.queue, self.workers.about
         metrics.watch("queue_length", "Images that wait for a worker.", lambda: len(queue))
@@ -78,6 +80,11 @@ class Service:
     def stop(self) -> None:
         """End the workers; see `Workers.stop`."""
         self.workers.stop()
+
+    def refuse_rest(self) -> None:
+        """Say of all images without an answer that there will be none; in the event loop."""
+        for job in self._jobs:
+            job.resolve(stopped())
 
     def about(self) -> dict[str, Any]:
         """What `/v1/model` says."""
@@ -211,6 +218,7 @@ class Service:
         loop = asyncio.get_running_loop()
         jobs = [Job(order, deadline, loop.create_future(), loop) for order in orders]
         self.workers.queue.put(jobs)
+        self._jobs.update(jobs)
         gone = asyncio.ensure_future(request.receive())
         waiting = loop.create_task(asyncio.wait({job.future for job in jobs}))
         try:
@@ -225,6 +233,7 @@ class Service:
         finally:
             gone.cancel()
             waiting.cancel()
+            self._jobs.difference_update(jobs)
             for job in jobs:
                 if not job.future.done():
                     self.workers.queue.drop(job)

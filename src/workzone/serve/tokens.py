@@ -23,7 +23,7 @@ class Tokens:
             UsageError: it cannot be read, holds no token, or one that is too short.
         """
         self._path = path
-        self._state: tuple[int, int] | None = None
+        self._state: tuple[int, ...] | None = None
         self._digests: list[bytes] = []
         self.reload()
 
@@ -35,13 +35,14 @@ class Tokens:
         """
         try:
             found = self._path.stat()
-            state = (found.st_mtime_ns, found.st_size)
+            state = (found.st_ino, found.st_mtime_ns, found.st_size)
             if state == self._state:
                 return
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = self._path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"tokens {self._path} cannot be read: {error}") from error
-        tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        stripped = [line.strip() for line in lines]
+        tokens = [line for line in stripped if line and not line.startswith("#")]
         short = sum(len(token) < SHORTEST for token in tokens)
         if not tokens or short:
             why = f"{short} shorter than {SHORTEST} characters" if short else "none in it"

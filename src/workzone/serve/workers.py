@@ -43,7 +43,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "workzone.serve.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "workzone.serve.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -123,14 +123,19 @@ class Workers:
         Raises:
             WorkzoneError: the model cannot be loaded.
         """
-        self._loading = [WorkerProcess(self._config) for _ in range(self.wanted)]
         processes = self._loading
         try:
+            for _ in range(self.wanted):
+                processes.append(WorkerProcess(self._config))
+            if self._stopping.is_set():  # `stop` may have looked before they were there
+                raise WorkzoneError("the service was stopped before its model was loaded")
             hellos = [process.hello() for process in processes]
-        except BaseException:
+        except BaseException as error:
             for process in processes:
                 process.process.kill()
                 process.end()
+            if isinstance(error, OSError):
+                raise WorkzoneError(f"a worker cannot be started: {error}") from error
             raise
         finally:
             self._loading = []
@@ -145,7 +150,7 @@ class Workers:
     def stop(self) -> None:
         """End all; a worker has a moment to finish what nobody may be waiting for any more."""
         self._stopping.set()
-        for process in self._loading:
+        for process in list(self._loading):
             process.process.kill()
         self.queue.close()
         end = time.monotonic() + _MOMENT
@@ -183,8 +188,14 @@ class Workers:
 
     def _replacement(self, number: int) -> WorkerProcess | None:
         """A new worker that has its model; None: it did not come so far."""
-        process = WorkerProcess(self._config)
+        try:
+            process = WorkerProcess(self._config)
+        except OSError as error:  # as where there is no memory for it
+            log.error("a worker did not start: %s", error)
+            return None
         self._loading.append(process)
+        if self._stopping.is_set():  # `stop` may have looked before it was there
+            process.process.kill()
         try:
             process.hello()
         except WorkzoneError as error:
@@ -201,15 +212,23 @@ class Workers:
         """Have jobs judged; False: the worker died over them."""
         seconds = None
         results: list[dict[str, Any] | Problem]
+        # It may hang before it has read all, or with half an answer: killed, it ends the wait.
+        clock = threading.Timer(self._config.limits.worker_seconds, process.process.kill)
+        clock.start()
         try:
             send_orders(process.connection, [job.order for job in jobs], alone=alone)
-            if not process.connection.poll(self._config.limits.worker_seconds):
-                raise EOFError("it hangs")
             message = receive(process.connection)
-            seconds, results = message["seconds"], [_checked(one) for one in message["answers"]]
-        except (EOFError, OSError):
+            results = [_checked(one) for one in message["answers"]]
+            if len(results) != len(jobs):
+                raise ValueError(f"{len(results)} answers for {len(jobs)} images")
+            seconds = float(message["seconds"])
+        except Exception as error:  # it is gone, or says what no worker says
+            if not isinstance(error, EOFError | OSError):
+                log.error("a worker's answer cannot be read: %s", error)
             process.process.kill()
             results = [_died() for _ in jobs]
+        finally:
+            clock.cancel()
         self.queue.finished(len(jobs), seconds, self.alive)
         if seconds is not None:
             self._on_batch(jobs, seconds)
