@@ -36,8 +36,9 @@ def chromium() -> str:
             "THE PAGE IS NOT TESTED: there is no Chromium (apt-get install chromium, or name one "
             "in WORKZONE_CHROMIUM)"
         )
-    assert shutil.which(found), f"WORKZONE_CHROMIUM is {found}, which cannot be run"
-    return found
+    path = shutil.which(found)
+    assert path, f"WORKZONE_CHROMIUM is {found}, which cannot be run"
+    return path
 
 
 @contextlib.contextmanager
