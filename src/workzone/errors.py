@@ -102,7 +102,7 @@ def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
     Raises:
         MissingExtraError: instead of ModuleNotFoundError.
     """
-    with _needing("train", TRAIN_PACKAGES, purpose):
+    with _needing(extra, TRAIN_PACKAGES, purpose):
         yield
 
 
