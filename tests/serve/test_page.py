@@ -173,7 +173,7 @@ def test_objects_are_outlined_and_counted_where_the_model_has_masks(page: Page) 
 
     choose(page, file("without.jpg"))
     answered(page, "without.jpg")
-    assert page.get_by_label("Outlines").is_hidden()
+    assert page.get_by_label("Outlines", exact=True).is_hidden()
     page.route("**/v1/model", with_masks)
     page.route("**/v1/predict", with_objects)
     page.reload()
@@ -186,7 +186,7 @@ def test_objects_are_outlined_and_counted_where_the_model_has_masks(page: Page) 
     picture_box, outline = page.locator("#picture").bounding_box(), first.bounding_box()
     assert picture_box and outline
     assert outline["x"] - picture_box["x"] == pytest.approx(0.1 * picture_box["width"], abs=3)
-    page.get_by_label("Outlines").uncheck()
+    page.get_by_label("Outlines", exact=True).uncheck()
     expect(page.locator("#outlines")).to_be_hidden()
 
 

@@ -3,7 +3,9 @@
 import { $, make } from "./dom.js";
 import { decisionWords, milliseconds, percent, problemWords } from "./words.js";
 
-const OF_ANSWERS = ["probability", "decision", "view", "view_weight", "inputs", "engine", "precision"];
+const OF_ANSWERS = [
+  "probability", "decision", "view", "view_weight", "inputs", "engine", "precision", "reason", "unlike",
+];
 const COLUMNS = ["id", ...OF_ANSWERS, "x0", "y0", "x1", "y1", "model", "version", "error", "code"];
 
 /** Show the row of an item, a new one at the end. */
