@@ -185,7 +185,8 @@ def test_objects_are_outlined_and_counted_where_the_model_has_masks(page: Page) 
     assert first.get_attribute("d") == "M0.1 0.2L0.3 0.2L0.3 0.6L0.1 0.2Z"
     picture_box, outline = page.locator("#picture").bounding_box(), first.bounding_box()
     assert picture_box and outline
-    assert outline["x"] - picture_box["x"] == pytest.approx(0.1 * picture_box["width"], abs=3)
+    middle = outline["x"] + outline["width"] / 2 - picture_box["x"]  # its stroke lies on both sides
+    assert middle == pytest.approx(0.2 * picture_box["width"], abs=1)
     page.get_by_label("Outlines", exact=True).uncheck()
     expect(page.locator("#outlines")).to_be_hidden()
 
