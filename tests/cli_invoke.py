@@ -13,5 +13,5 @@ def invoke(*arguments: object, expect: int = 0) -> Result:
     """Run a command; it must end with the exit code ``expect``, and never in a traceback."""
     result = _runner.invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == expect, f"{arguments}\n{result.output}"
-    assert "Traceback" not in result.output
+    assert "Traceback" not in result.output, result.output
     return result

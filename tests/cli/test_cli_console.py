@@ -27,11 +27,13 @@ ROOT: Any = typer.main.get_command(app)
 
 def all_commands() -> list[list[str]]:
     """Every command that can be called, as its words."""
-    found = []
-    for name, part in ROOT.commands.items():
-        below = getattr(part, "commands", {})
-        found += [[name, inner] for inner in below] or [[name]]
-    return found
+
+    def below(part: Any, words: list[str]) -> list[list[str]]:
+        parts = getattr(part, "commands", {})
+        found = [one for name in parts for one in below(parts[name], [*words, name])]
+        return found or [words]
+
+    return below(ROOT, [])
 
 
 def parameters(words: list[str]) -> list[Any]:

@@ -66,7 +66,7 @@ def test_a_service_finds_the_same_objects(blobs: Path, model: Path) -> None:
     data = (blobs / "01.png").read_bytes()
     choice = {"model": str(model), "engine": None, "precision": None, "weights": None}
     judge = Judge({**choice, "device": "cpu", "size": None, "tta": None, "share": None})
-    assert judge.about()["options"] == ["explain", "masks"]
+    assert judge.about()["options"] == ["explain", "masks", "unsure"]
     orders = [Order("a", data, masks=True), Order("b", data)]
     with_masks, without = judge.judge(orders, alone=True)
     ((_, expected),) = load(model).outline_stream([("a", data)], lambda d: encoded(d, "a"))

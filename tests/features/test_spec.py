@@ -7,7 +7,7 @@ import pytest
 
 from workzone.data.augmentation import Augmentation
 from workzone.errors import UsageError
-from workzone.features.spec import FeatureSpec
+from workzone.features.spec import FeatureSpec, LevelShape
 from workzone.views import ViewLayout
 
 SPEC = FeatureSpec(
@@ -36,6 +36,7 @@ OTHER = {
     "grid_views": (0, 1),
     "grid_size": (2, 1),
     "grid_width": 5,
+    "level_shapes": (LevelShape(level=8, width=24, rows=8, columns=8),),
     "preprocessing": 99,
     "layout.size": 64,
     "layout.global_view": False,

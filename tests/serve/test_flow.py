@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from serving import Running, Said, form, picture, running
 from workzone.errors import UsageError
 from workzone.serve import workers
 from workzone.serve.config import Limits, ModelChoice, ServeConfig
+from workzone.serve.gate import JsonLines, log_json
 from workzone.serve.server import HEADER_BYTES, make_server
 
 
@@ -383,8 +385,6 @@ def test_settings_out_of_range_are_told_at_once(tmp_path: Path) -> None:
 def test_the_log_has_ids_and_no_pictures(
     service: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from workzone.serve.gate import JsonLines
-
     with caplog.at_level("INFO", "workzone.serve"):
         service.predict(picture(1), **{"X-Request-ID": "told-1"})
         service.until(lambda: any("told-1" in vars(r).values() for r in caplog.records))
@@ -392,3 +392,11 @@ def test_the_log_has_ids_and_no_pictures(
     line = json.loads(JsonLines().format(record))
     assert (line["event"], line["status"], line["path"]) == ("request", 200, "/v1/predict")
     assert line["bytes"] == len(picture(1)) and len(json.dumps(line)) < 400
+
+
+def test_the_log_is_as_it_was_once_a_service_has_ended() -> None:
+    logger = logging.getLogger("workzone")
+    before = logger.handlers, logger.propagate, logger.level
+    with log_json():
+        assert logger.handlers is not before[0] and not logger.propagate
+    assert (logger.handlers, logger.propagate, logger.level) == before

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -128,11 +130,22 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_json() -> None:
-    """Have the service and its HTTP server log as JSON lines on standard error."""
+@contextmanager
+def log_json() -> Iterator[None]:
+    """Have the service and its HTTP server log as JSON lines on standard error, meanwhile."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, level in (("workzone", logging.INFO), ("uvicorn.error", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+    with contextlib.ExitStack() as stack:
+        for name, level in (("workzone", logging.INFO), ("uvicorn.error", logging.WARNING)):
+            logger = logging.getLogger(name)
+            stack.callback(_as_before, logger, logger.handlers, logger.propagate, logger.level)
+            logger.handlers, logger.propagate = [handler], False
+            logger.setLevel(level)
+        yield
+
+
+def _as_before(
+    logger: logging.Logger, handlers: list[logging.Handler], propagate: bool, level: int
+) -> None:
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)

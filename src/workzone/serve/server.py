@@ -179,10 +179,10 @@ def serve(config: ServeConfig) -> None:
             f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
             "another --host or --port"
         ) from error
-    log_json()
-    host, port = listener.getsockname()[:2]
-    log.info("listening", extra={"host": host, "port": port})
-    server.run(sockets=[listener])
+    with log_json():
+        host, port = listener.getsockname()[:2]
+        log.info("listening", extra={"host": host, "port": port})
+        server.run(sockets=[listener])
     if server.service.failure is not None:
         raise server.service.failure
 
