@@ -170,6 +170,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
         ("unsure", "docs/judge/unsure.md"),
+        ("unsure_fresh", "docs/judge/unsure.md"),
     ],
 )
 def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:
