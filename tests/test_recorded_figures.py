@@ -181,6 +181,17 @@ def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:
     assert [row for row in rows if row not in shown] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "page"), [("decisions", "docs/judge/decisions.md"), ("serving", "docs/serving.md")]
+)
+def test_a_page_shows_the_rows_of_its_own_table(name: str, page: str) -> None:
+    shown = (ROOT / page).read_text(encoding="utf-8")
+    script = runpy.run_path(str(BENCHMARKS / f"{name}_table.py"))
+    rows = "\n".join(script["tables"](record(name)).values()).splitlines()
+    assert len(rows) > 10
+    assert [row for row in rows if row not in shown] == []
+
+
 def test_the_model_card_shows_the_recorded_accuracy() -> None:
     tables = runpy.run_path(str(BENCHMARKS / "accuracy_tables.py"))
     accuracy = record("accuracy")
