@@ -8,6 +8,9 @@ people, then models.
   class is believed, cut to the box; without one, the inside of the box is not known, and all
   around it is known to be empty. Where people drew outlines and others boxes, outlines count;
   boxes of those who outlined other objects are objects of their own.
+* Of two people who both outlined a class in an image, or both boxed it, nobody can tell who is
+  right: that is refused, with both names. It is for the user to choose one.
+* What several models found is taken together.
 * A class that nobody looked for is not known anywhere.
 """
 
@@ -22,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from workzone.data.masks import rle
-from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.objects import ImageMasks, Knowledge, MaskObject, MaskSource
 from workzone.errors import ManifestError
 from workzone.types import OBJECT_CLASSES
 
@@ -51,6 +54,10 @@ class BelievedObjects:
     looked: bool = True
 
 
+CERTAIN: tuple[Knowledge, ...] = ("drawn", "polygon", "box")
+"""Knowledge that is not a model's, the surest first."""
+_IN_WORDS = {"drawn": "drawn with the picture", "polygon": "people's outlines", "box": "boxes"}
+
 Said = Sequence[tuple[MaskSource, ImageMasks]]
 """What sources say of one image."""
 
@@ -75,18 +82,52 @@ def believed(name: str, said: Said) -> BelievedObjects:
     """What is believed of one class.
 
     Raises:
-        ManifestError: frames of different sizes.
+        ManifestError: frames of different sizes, or two who are believed alike.
     """
     height, width = frame_size(said)
-    by_knowledge: dict[str, list[MaskObject]] = {}
+    own: dict[str, list[MaskSource]] = {}
+    objects: dict[str, list[MaskObject]] = {}
     for source, masks in said:
         if name in masks.looked:
-            own = [item for item in masks.objects if item.name == name]
-            by_knowledge.setdefault(source.knowledge, []).extend(own)
-    for knowledge in ("drawn", "polygon", "box"):
-        if knowledge in by_knowledge:
-            return _refined(by_knowledge[knowledge], by_knowledge.get("pseudo", []), height, width)
-    return BelievedObjects(tuple(by_knowledge.get("pseudo", ())), looked="pseudo" in by_knowledge)
+            own.setdefault(source.knowledge, []).append(source)
+            found = [item for item in masks.objects if item.name == name]
+            objects.setdefault(source.knowledge, []).extend(found)
+    for knowledge in CERTAIN:
+        if knowledge in own:
+            if len(own[knowledge]) > 1:
+                raise ManifestError(f"masks of {said[0][1].id!r}: {_rivalry(name, own[knowledge])}")
+            return _refined(objects[knowledge], objects.get("pseudo", []), height, width)
+    return BelievedObjects(tuple(objects.get("pseudo", ())), looked="pseudo" in own)
+
+
+def check_rivals(source: MaskSource, masks: ImageMasks, said: Said) -> None:
+    """See that nobody who is believed as much as a source says something of the same classes.
+
+    Args:
+        source: that is to be added.
+        masks: what it says of an image.
+        said: what others say of the image; a word of the source itself is replaced.
+
+    Raises:
+        ManifestError: somebody does; names both.
+    """
+    if source.knowledge not in CERTAIN:
+        return
+    for other, theirs in said:
+        both = [name for name in theirs.looked if name in masks.looked]
+        if other.key != source.key and other.knowledge == source.knowledge and both:
+            told = _rivalry(", ".join(both), [other, source])
+            raise ManifestError(f"masks of {masks.id!r}: {told}")
+
+
+def _rivalry(names: str, sources: Sequence[MaskSource]) -> str:
+    first, second = sources[:2]
+    return (
+        f"{names}: by {first.teacher!r} and by {second.teacher!r}, both "
+        f"{_IN_WORDS[first.knowledge]}, and only one can be believed; import the right one under "
+        f"the other's --name, delete the other's folder in the store ({first.key}, {second.key}), "
+        "or clear the masks column where it names the other"
+    )
 
 
 def _refined(
