@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from workzone.report.answer import evidence
+from workzone.report.answer import NO_OBJECT, evidence
 from workzone.report.captions import (
     DARK,
     Colour,
@@ -18,7 +18,7 @@ from workzone.report.captions import (
     stacked,
     written,
 )
-from workzone.report.overlay import fitted
+from workzone.report.overlay import fitted, shrunk, small_jpeg
 from workzone.types import OBJECT_CLASSES, FoundObject
 
 COLOURS: dict[str, Colour] = {
@@ -47,6 +47,25 @@ def draw_outlines(
         and the legend.
     """
     picture = fitted(frame)
+    _outline(picture, objects)
+    text_size = min(36, max(13, round(max(picture.size) / 40)))
+    strip = legend_strip(picture.width, objects, probability, text_size=text_size)
+    canvas = Image.new("RGB", (picture.width, picture.height + strip.height), DARK)
+    canvas.paste(picture, (0, 0))
+    canvas.paste(strip, (0, picture.height))
+    return canvas
+
+
+def outlined_thumbnail(
+    frame: npt.NDArray[np.uint8], objects: Sequence[FoundObject], *, longest: int = 640
+) -> bytes:
+    """The frame ``[H, W, 3]`` with its objects outlined in the same way, as a small JPEG."""
+    picture = shrunk(frame, longest)
+    _outline(picture, objects)
+    return small_jpeg(picture)
+
+
+def _outline(picture: Image.Image, objects: Sequence[FoundObject]) -> None:
     draw = ImageDraw.Draw(picture)
     line = max(1, round(max(picture.size) / 500))
     for width, of_class in ((line + 2, False), (line, True)):  # dark beneath, so that all stand out
@@ -55,12 +74,6 @@ def draw_outlines(
             for ring in one.rings:
                 corners = [(x * picture.width, y * picture.height) for x, y in ring]
                 draw.line(corners, fill=colour, width=width, joint="curve")
-    text_size = min(36, max(13, round(max(picture.size) / 40)))
-    strip = legend_strip(picture.width, objects, probability, text_size=text_size)
-    canvas = Image.new("RGB", (picture.width, picture.height + strip.height), DARK)
-    canvas.paste(picture, (0, 0))
-    canvas.paste(strip, (0, picture.height))
-    return canvas
 
 
 def legend_strip(
@@ -70,7 +83,7 @@ def legend_strip(
     counts = Counter(one.name for one in objects)
     room = width - 2 * round(text_size * 0.8)
     blocks = [decision_block(probability, text_size, room)]
-    said = evidence(objects) or "no object found"
+    said = evidence(objects) or NO_OBJECT
     blocks.append(written(said, text_size, (240, 240, 240), room))
     for name in OBJECT_CLASSES:
         if counts[name]:
