@@ -30,6 +30,8 @@ COLOURS: dict[str, Colour] = {
     "equipment": (204, 121, 167),  # reddish purple
 }
 """Of Okabe & Ito (2008): told apart with any colour vision."""
+_LINES_ACROSS = 8
+"""How many widths of its outline an object is across at least, where that is a pixel or more."""
 
 
 def draw_outlines(
@@ -66,14 +68,18 @@ def outlined_thumbnail(
 
 
 def _outline(picture: Image.Image, objects: Sequence[FoundObject]) -> None:
+    """Lines in the colours of classes, thin around small objects, which they are not to hide."""
     draw = ImageDraw.Draw(picture)
-    line = max(1, round(max(picture.size) / 500))
-    for width, of_class in ((line + 2, False), (line, True)):  # dark beneath, so that all stand out
+    widest = max(1, round(max(picture.size) / 500))
+    for dark in (2, 0):  # beneath, and so much wider, so that all stand out
         for one in objects:
-            colour = COLOURS[one.name] if of_class else DARK
+            x0, y0, x1, y1 = one.box
+            shorter = min((x1 - x0) * picture.width, (y1 - y0) * picture.height)
+            line = max(1, min(widest, round(shorter / _LINES_ACROSS)))
             for ring in one.rings:
                 corners = [(x * picture.width, y * picture.height) for x, y in ring]
-                draw.line(corners, fill=colour, width=width, joint="curve")
+                colour = DARK if dark else COLOURS[one.name]
+                draw.line(corners, fill=colour, width=line + dark, joint="curve")
 
 
 def legend_strip(
