@@ -20,7 +20,7 @@ from typing import Any
 from workzone.data.find_files import OBJECTS_SUFFIX
 from workzone.errors import ImageError
 from workzone.files import check_folder, write_text, writing
-from workzone.progress import track
+from workzone.progress import bar
 from workzone.report.answer import evidence
 from workzone.run.explaining import overlay_places
 from workzone.run.journal import Record, job_identity, journal_beside, open_journal
@@ -73,20 +73,21 @@ def outline_each(
                 del records[name]
         todo = [(name, item) for name, item in found.images if name not in records]
         sample_of = None if image_only else Item.known
-        stream = predictor.outline_stream(todo, Item.load, sample_of=sample_of)
-        results = track(stream, "outlining", len(todo))
-        for name in names:
-            kept = name in records
-            if not kept:
-                _, result = next(results)
-                if isinstance(result, ImageError):
-                    yield name, result
-                    continue
-                with writing(folder / places[name]) as aside:
-                    result.picture.save(aside, format="JPEG", quality=90)
-                records[name] = _record(name, places[name], result)
-                journal.append([records[name]])
-            yield name, _outlines(records[name], kept=kept)
+        results = predictor.outline_stream(todo, Item.load, sample_of=sample_of)
+        with bar("outlining", len(todo)) as progress:
+            for name in names:
+                kept = name in records
+                if not kept:
+                    _, result = next(results)
+                    progress.advance()
+                    if isinstance(result, ImageError):
+                        yield name, result
+                        continue
+                    with writing(folder / places[name]) as aside:
+                        result.picture.save(aside, format="JPEG", quality=90)
+                    records[name] = _record(name, places[name], result)
+                    journal.append([records[name]])
+                yield name, _outlines(records[name], kept=kept)
         _write_tables([records[name]["image"] for name in names if name in records], folder)
         journal.path.unlink()
 

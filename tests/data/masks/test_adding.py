@@ -114,8 +114,8 @@ def test_copies_in_the_store_are_those_of_the_last_run(tmp_path):
 def test_references_that_contradict_the_store_are_refused(tmp_path):
     manifest = pictures(tmp_path, "a")
     guesses = coco(tmp_path, outline(0, 0, 9, 9), name="model.json")
-    for name in ("ann.json", "bob.json"):
-        coco(tmp_path, outline(1, 1, 3, 3), name=name)
+    for name, left in (("ann.json", 1), ("bob.json", 2)):
+        coco(tmp_path, outline(left, 1, 5, 3), name=name)
         referring = [dataclasses.replace(manifest.samples[0], masks=f"{name}#0")]
         job = (manifest.with_samples(referring), guesses, tmp_path / "s")
         if name == "ann.json":

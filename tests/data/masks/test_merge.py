@@ -77,6 +77,12 @@ def test_two_people_of_one_class_are_refused_with_both_names(knowledge):
     assert not merge_masks(apart, H, W).unknown[2].any()
 
 
+def test_two_who_say_the_same_are_one():
+    sources = [said("polygon", OUTLINE, GUESS), said("polygon", GUESS, OUTLINE, teacher="b")]
+    found = believed("cone", sources)
+    assert found.objects == sources[0][1].objects  # counted once
+
+
 def test_whoever_is_believed_more_leaves_no_rivals():
     rivals = [said("box", BOX, teacher="ann"), said("box", OUTLINE, teacher="bob")]
     masks = merge_masks([*rivals, said("polygon", GUESS)], H, W)

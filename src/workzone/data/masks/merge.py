@@ -8,8 +8,8 @@ people, then models.
   class is believed, cut to the box; without one, the inside of the box is not known, and all
   around it is known to be empty. Where people drew outlines and others boxes, outlines count;
   boxes of those who outlined other objects are objects of their own.
-* Of two people who both outlined a class in an image, or both boxed it, nobody can tell who is
-  right: that is refused, with both names. It is for the user to choose one.
+* Where two people both outlined a class in an image, or both boxed it, and do not say the same,
+  nobody can tell who is right: that is refused, with both names. It is for the user to choose one.
 * What several models found is taken together.
 * A class that nobody looked for is not known anywhere.
 """
@@ -85,23 +85,24 @@ def believed(name: str, said: Said) -> BelievedObjects:
         ManifestError: frames of different sizes, or two who are believed alike.
     """
     height, width = frame_size(said)
-    own: dict[str, list[MaskSource]] = {}
-    objects: dict[str, list[MaskObject]] = {}
+    words: dict[str, list[tuple[MaskSource, list[MaskObject]]]] = {}
     for source, masks in said:
         if name in masks.looked:
-            own.setdefault(source.knowledge, []).append(source)
-            found = [item for item in masks.objects if item.name == name]
-            objects.setdefault(source.knowledge, []).extend(found)
+            words.setdefault(source.knowledge, []).append((source, _of_class(name, masks)))
+    guesses = [item for _, own in words.get("pseudo", []) for item in own]
     for knowledge in CERTAIN:
-        if knowledge in own:
-            if len(own[knowledge]) > 1:
-                raise ManifestError(f"masks of {said[0][1].id!r}: {_rivalry(name, own[knowledge])}")
-            return _refined(objects[knowledge], objects.get("pseudo", []), height, width)
-    return BelievedObjects(tuple(objects.get("pseudo", ())), looked="pseudo" in own)
+        if knowledge in words:
+            (source, objects), *others = words[knowledge]
+            for other, theirs in others:
+                if not _alike(objects, theirs):
+                    told = _rivalry(name, source, other)
+                    raise ManifestError(f"masks of {said[0][1].id!r}: {told}")
+            return _refined(objects, guesses, height, width)
+    return BelievedObjects(tuple(guesses), looked="pseudo" in words)
 
 
 def check_rivals(source: MaskSource, masks: ImageMasks, said: Said) -> None:
-    """See that nobody who is believed as much as a source says something of the same classes.
+    """See that nobody who is believed as much as a source says otherwise of the same classes.
 
     Args:
         source: that is to be added.
@@ -114,14 +115,33 @@ def check_rivals(source: MaskSource, masks: ImageMasks, said: Said) -> None:
     if source.knowledge not in CERTAIN:
         return
     for other, theirs in said:
-        both = [name for name in theirs.looked if name in masks.looked]
-        if other.key != source.key and other.knowledge == source.knowledge and both:
-            told = _rivalry(", ".join(both), [other, source])
+        if other.key == source.key or other.knowledge != source.knowledge:
+            continue
+        contested = [
+            name
+            for name in theirs.looked
+            if name in masks.looked
+            and not _alike(_of_class(name, masks), _of_class(name, theirs))
+        ]
+        if contested:
+            told = _rivalry(", ".join(contested), other, source)
             raise ManifestError(f"masks of {masks.id!r}: {told}")
 
 
-def _rivalry(names: str, sources: Sequence[MaskSource]) -> str:
-    first, second = sources[:2]
+def _of_class(name: str, masks: ImageMasks) -> list[MaskObject]:
+    return [item for item in masks.objects if item.name == name]
+
+
+def _alike(one: Sequence[MaskObject], other: Sequence[MaskObject]) -> bool:
+    """Whether two say the same, as copies under two names do."""
+    first, second = (
+        sorted((item.counts, item.knowledge, item.crowd) for item in objects)
+        for objects in (one, other)
+    )
+    return first == second
+
+
+def _rivalry(names: str, first: MaskSource, second: MaskSource) -> str:
     return (
         f"{names}: by {first.teacher!r} and by {second.teacher!r}, both "
         f"{_IN_WORDS[first.knowledge]}, and only one can be believed; import the right one under "
