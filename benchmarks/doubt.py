@@ -86,7 +86,7 @@ def ranked(
     given = None
     if scores is not None:
         given = {sample.id: float(p) for sample, p in zip(manifest, scores, strict=True)}
-    return [rows[one.sample.id] for one in find_doubts(wrong, given, masks=masks, least=0)]
+    return [rows[one.sample.id] for one in find_doubts(wrong, given, masks=masks, least=0).ranked]
 
 
 def by_cleanlab(labels: Labels, scores: Scores, method: str) -> list[int]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +17,12 @@ from PIL import Image
 from cli.test_cli_train_masks import write_blobs
 from cli_invoke import invoke
 from workzone.data.find_files import OBJECTS_SUFFIX
+from workzone.data.manifest import Manifest, read_manifest, write_manifest
+from workzone.errors import ImageError, WorkzoneError
 from workzone.run.images import encoded
+from workzone.run.outlining import Outlines, outline_each
 from workzone.run.predictor import load
+from workzone.run.sources import find_images
 from workzone.serve.wire import Order
 from workzone.serve.worker import Judge
 
@@ -44,7 +52,8 @@ def model(blobs: Path) -> Path:
 def test_outlines_and_tables_are_written(blobs: Path, model: Path, tmp_path: Path) -> None:
     images = [blobs / f"{number:02}.png" for number in (1, 3, 2)]
     done = invoke("predict", *images, "--model", model, "--masks", tmp_path / "out")
-    assert "1 cone" in done.stderr
+    assert "1 cone, " in done.stdout and "objects" in done.stdout  # in the table
+    assert not list((tmp_path / "out").glob(".*"))  # the journal is gone
     lines = [json.loads(line) for line in (tmp_path / "out/objects.jsonl").read_text().splitlines()]
     assert [Path(line["id"]).name for line in lines] == ["01.png", "03.png", "02.png"]
     assert all(line["evidence"].startswith("1 cone") for line in lines[:2])
@@ -60,6 +69,83 @@ def test_outlines_and_tables_are_written(blobs: Path, model: Path, tmp_path: Pat
             assert image.width >= 200
     again = invoke("predict", tmp_path / "out", "--model", model, expect=2)
     assert "no image" in again.stderr  # pictures of outlines are none to judge
+
+
+def test_a_decision_names_its_evidence(blobs: Path, model: Path, tmp_path: Path) -> None:
+    options = ("predict", blobs / "01.png", "--model", model, "--masks", tmp_path)
+    said = invoke(*options).stdout
+    (line,) = (tmp_path / "objects.jsonl").read_text().splitlines()
+    evidence = json.loads(line)["evidence"]
+    assert evidence.startswith("1 cone")
+    assert said.strip().endswith(f"; {evidence}")
+    assert json.loads(invoke(*options, "--json").stdout)["evidence"] == evidence
+    quiet = invoke("predict", blobs / "01.png", "--model", model)
+    assert "cone" not in quiet.stdout  # nobody looked
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_stopped_job_goes_on_where_it_was(blobs: Path, model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        shutil.copy(blobs / f"{number:02}.png", images)
+    (images / "bad.png").write_bytes(b"no image")
+    predictor, found = load(model), find_images(images)
+    whole = dict(outline_each(predictor, found, tmp_path / "whole"))
+    out = tmp_path / "out"
+    stopped = outline_each(predictor, found, out)
+    for _ in range(2):
+        next(stopped)
+    stopped.close()
+    assert [path.name for path in sorted(out.iterdir())] == [
+        *(".objects.jsonl.journal", "00.png.objects.jpg", "01.png.objects.jpg")
+    ]
+    with (out / ".objects.jsonl.journal").open("a") as journal:
+        journal.write('{"id": "02.png", "pict')  # torn by a power cut
+    (out / "01.png.objects.jpg").unlink()  # not whole: done again
+    before = (out / "00.png.objects.jpg").stat().st_ino
+    again = dict(outline_each(predictor, found, out))
+    assert [name for name, one in again.items() if getattr(one, "kept", False)] == ["00.png"]
+    assert (out / "00.png.objects.jpg").stat().st_ino == before
+    assert isinstance(again["bad.png"], ImageError)
+    assert {
+        name: dataclasses.replace(one, kept=False)
+        for name, one in again.items()
+        if isinstance(one, Outlines)
+    } == {name: one for name, one in whole.items() if isinstance(one, Outlines)}
+    assert written(out) == written(tmp_path / "whole")
+
+
+def test_a_job_of_another_model_is_not_gone_on_with(
+    blobs: Path, model: Path, tmp_path: Path
+) -> None:
+    found = find_images([blobs / "00.png", blobs / "01.png"])
+    begun = outline_each(load(model), found, tmp_path)
+    next(begun)
+    begun.close()
+    with pytest.raises(
+        WorkzoneError, match=r"\.objects\.jsonl\.journal is left from another model"
+    ):
+        list(outline_each(load(model), find_images(blobs / "00.png"), tmp_path))
+
+
+def test_the_gallery_of_a_report_outlines_objects(blobs: Path, model: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(blobs / "manifest.parquet")
+    wrong = [dataclasses.replace(s, label=1 - (s.label or 0), split=None) for s in manifest]
+    write_manifest(Manifest(wrong[:4], blobs), blobs / "wrong.parquet")
+    done = invoke("evaluate", blobs / "wrong.parquet", "--model", model, "-o", tmp_path / "report")
+    assert "report:" in done.stdout
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<p>1 cone" in page
+    assert 'class="swatch" style="background: rgb(230, 159, 0)"></span> cone,' in page
+    pictures = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:
+        pixels = np.asarray(picture).astype(int)
+    assert (np.abs(pixels - (230, 159, 0)).max(axis=2) < 60).any()  # a cone's outline
 
 
 def test_a_service_finds_the_same_objects(blobs: Path, model: Path) -> None:

@@ -7,17 +7,23 @@ import io
 import pytest
 from rich.console import Console
 
-from workzone.cli.results import table_of
+from workzone.cli.results import Judged, table_of
 from workzone.types import InputsName, Prediction
 
 LONG = "dashcam/2024-05-01/berlin/kreuzberg/frames/frame_000123_front_left_camera.jpg"
 
 
-def printed(width: int | None, *names: str, takes_metadata: bool = False) -> list[str]:
+def printed(
+    width: int | None,
+    *names: str,
+    takes_metadata: bool = False,
+    objects: list[str | None] | None = None,
+) -> list[str]:
     inputs: InputsName = "image+metadata" if takes_metadata else "image"
     box = (0.7, 0.7, 0.9, 0.9)
     results = [
-        (n, Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs, "torch", "float32")) for n in names
+        (n, Judged(Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs, "torch", "float32"), said))
+        for n, said in zip(names, objects or [None] * len(names), strict=True)
     ]
     file = io.StringIO()
     console = Console(file=file, width=width or 10_000)
@@ -48,3 +54,11 @@ def test_in_a_pipe_names_stay_whole() -> None:
     assert len(lines) == 6
     assert LONG in lines[3]
     assert "image+metadata" in lines[3]
+
+
+def test_objects_have_a_column_where_anybody_looked() -> None:
+    lines = printed(120, "a.jpg", "b.jpg", objects=["4 cones, 1 sign, on the right", ""])
+    assert "objects" in lines[1]
+    assert "4 cones, 1 sign, on the right" in lines[3]
+    assert "no object found" in lines[4]
+    assert "objects" not in printed(120, "a.jpg", "b.jpg")[1]

@@ -12,7 +12,7 @@ from PIL import Image
 from data.masks.made_masks import area, build, cone
 from workzone.data.doubt import draw_doubts, find_doubts, mask_evidence, write_doubts
 from workzone.data.manifest import Manifest
-from workzone.errors import UsageError
+from workzone.errors import ManifestError, UsageError
 from workzone.types import ImageRef, Sample
 
 
@@ -26,15 +26,16 @@ def manifest(tmp_path):
     return build(tmp_path, said, labels=[0, 1, 0, 1, 0])
 
 
-def ranked(doubts):
-    return [(one.sample.id, round(one.doubt, 3)) for one in doubts]
+def ranked(found):
+    return [(one.sample.id, round(one.doubt, 3)) for one in found.ranked]
 
 
 def test_masks_and_labels_that_disagree(manifest):
     doubts = find_doubts(manifest)
     assert ranked(doubts) == [("b", 1.0), ("a", 0.9), ("c", 0.6)]
-    assert doubts[0].reason == "label 1, nothing found"
-    assert doubts[1].reason == "label 0, 2 cone (0.90)"
+    assert doubts.ranked[0].reason == "label 1, nothing found"
+    assert doubts.ranked[1].reason == "label 0, 2 cone (0.90)"
+    assert doubts.unreadable == []
     assert ranked(find_doubts(manifest, least=0))[3:] == [("d", 0.2), ("e", 0.0)]
 
 
@@ -45,7 +46,7 @@ def test_scores_alone_and_with_masks(manifest):
     ]
     both = find_doubts(manifest, scores)
     assert ranked(both) == [("b", 0.85), ("c", 0.75), ("a", 0.5)]
-    assert both[1].reason == "label 0, 1 cone (0.60); score 0.90"
+    assert both.ranked[1].reason == "label 0, 1 cone (0.60); score 0.90"
 
 
 def test_masks_that_say_nothing_are_no_evidence(tmp_path):
@@ -58,6 +59,23 @@ def test_what_people_drew_is_certain(tmp_path):
     drawn = dataclasses.replace(sure(0.5), knowledge="polygon", score=None)
     manifest = build(tmp_path, {"a": [drawn]}, knowledge="polygon", labels=[0])
     assert ranked(find_doubts(manifest)) == [("a", 1.0)]
+
+
+def test_masks_that_cannot_be_read_are_listed_and_the_rest_is_weighed(manifest):
+    missing = {"a": "gone.png", "d": "s#nobody"}
+    samples = [dataclasses.replace(s, masks=missing.get(s.id, s.masks)) for s in manifest]
+    broken = manifest.with_samples(samples)
+    found = find_doubts(broken, {"a": 0.75})
+    assert ranked(found) == [("b", 1.0), ("a", 0.75), ("c", 0.6)]  # a by its score alone
+    assert found.ranked[1].reason == "label 0, score 0.75"
+    first, second = found.unreadable
+    assert (first.id, first.action, first.code) == ("a", "field cleared", "masks-unreadable")
+    assert "no mask file at" in first.reason
+    assert (second.id, second.action) == ("d", "row left out")
+    assert "says nothing of 'nobody'" in second.reason
+    nothing = broken.with_samples([s for s in broken if s.id in missing])
+    with pytest.raises(ManifestError, match="masks of 2 cannot be read, the first of 'a': no mask"):
+        find_doubts(nothing)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +99,7 @@ def test_unlabelled_rows_are_left_alone():
 
 
 def test_tables_and_sheets(manifest, tmp_path):
-    doubts = find_doubts(manifest, {"a": 0.9})
+    doubts = find_doubts(manifest, {"a": 0.9}).ranked
     write_doubts(doubts, tmp_path / "d.csv")
     with (tmp_path / "d.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -107,4 +125,4 @@ def test_planted_errors_come_first():
     ]
     given = {str(row): float(score) for row, score in enumerate(scores)}
     found = find_doubts(Manifest(samples, None), given)
-    assert {int(one.sample.id) for one in found[:20]} == planted
+    assert {int(one.sample.id) for one in found.ranked[:20]} == planted

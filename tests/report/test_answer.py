@@ -26,6 +26,12 @@ def test_the_answer_is_a_sentence() -> None:
     assert sentence("street.jpg", prediction(0.04)) == "street.jpg: no road work, 0.04"
 
 
+def test_a_decision_names_the_objects_that_were_found() -> None:
+    told = sentence("a", prediction(0.931), objects="4 cones, 1 sign, on the right")
+    assert told == ("a: road work, 0.93, strongest at the left edge; 4 cones, 1 sign, on the right")
+    assert sentence("a", prediction(0.04), objects="") == "a: no road work, 0.04; no object found"
+
+
 def test_it_says_why_it_may_be_wrong() -> None:
     warned = dataclasses.replace(prediction(0.04), reason="the picture is black")
     assert sentence("a", warned) == "a: no road work, 0.04, in doubt: the picture is black"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workzone.report.captions import caption_strip, outline_boxes
+from workzone.report.captions import caption_strip, outline_boxes, written
 from workzone.report.overlay import draw_overlay
 
 SIZES = [(100, 75), (224, 224), (450, 300), (4000, 3000), (300, 700), (1200, 150), (40, 400)]
@@ -101,3 +101,23 @@ def test_blocks_of_the_strip_keep_apart(
     if width == 1600 and text_size == 13:
         assert len(lines) == 1
     assert 1 <= len(lines) <= 3
+
+
+def test_long_texts_go_on_in_further_lines_and_stay_legible() -> None:
+    text = "4 cones, 1 barrier, 2 signs, 1 worker, 1 vehicle, 1 piece of equipment, ahead"
+    whole = written(text, 13, (240, 240, 240), 2000)
+    assert whole.height == 17
+    block = written(text, 13, (240, 240, 240), 180)
+    ink = np.abs(np.asarray(block).astype(int) - (20, 22, 26)).sum(axis=2) > 60
+    lines = np.flatnonzero(np.diff(ink.any(axis=1).astype(int)) == 1)
+    assert len(lines) >= 3
+    assert block.width <= 180
+    assert not ink[:, -1:].any()  # no letter is cut
+    letters = np.diff(np.flatnonzero(np.diff(ink.any(axis=1).astype(int))))
+    assert letters.max() >= 9  # pixels from the top of a letter to the bottom of another
+
+
+def test_a_word_that_is_too_long_is_made_smaller() -> None:
+    block = written("equipment", 36, (240, 240, 240), 60)
+    assert block.width <= 60
+    assert block.height < 36

@@ -72,6 +72,17 @@ def made_report(**changes):
     return dataclasses.replace(report, **changes)
 
 
+OUTLINED = Mistake(
+    "a.jpg",
+    1,
+    0.2,
+    thumbnail(np.zeros((8, 8, 3), np.uint8)),
+    np.ones(1),
+    np.array([[0, 0, 1, 1]]),
+    objects="4 cones, 1 sign, on the right",
+)
+
+
 @pytest.fixture
 def written(tmp_path):
     def write(report):
@@ -210,3 +221,13 @@ def test_broken_mistakes_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"view weights of shape \(2,\) and boxes of shape \(3, 4"):
         write_report(tmp_path / "a.html", made_report(mistakes=[no_fit]))
     assert not (tmp_path / "a.html").exists()
+
+
+def test_objects_stand_on_the_mistakes_in_place_of_views(written):
+    text, page = written(made_report(mistakes=[OUTLINED]))
+    assert_self_contained(text, page)
+    assert "4 cones, 1 sign, on the right" in page.text
+    assert "Outlined are the objects that were found" in page.text
+    swatches = [a["style"] for tag, a in page.elements if a.get("class") == "swatch"]
+    assert len(swatches) == 6 and swatches[0] == "background: rgb(230, 159, 0)"
+    assert 'class="halo"' not in text

@@ -81,3 +81,13 @@ def test_colours_are_told_apart_without_red_or_green() -> None:
     for seen in (colours, colours @ seen_as.T):
         for one, other in itertools.combinations(seen, 2):
             assert np.abs(one - other).max() > 0.1
+
+
+def test_outlines_of_small_objects_do_not_hide_them() -> None:
+    small = square("cone", 0.5, 0.5, 10 / 1600)  # 10 pixels wide
+    picture = np.asarray(draw_outlines(frame(1600, 1600), [small], probability=0.9))
+    inside = picture[803:807, 803:807]
+    assert (inside == 120).all()
+    wide = square("cone", 0.5, 0.5, 100 / 1600)
+    picture = np.asarray(draw_outlines(frame(1600, 1600), [wide], probability=0.9))
+    assert (picture[799:802, 850] == COLOURS["cone"]).all()  # three pixels thick

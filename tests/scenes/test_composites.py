@@ -10,6 +10,7 @@ from workzone.cli import app
 from workzone.data.images import content_hash
 from workzone.data.manifest import Manifest, read_manifest, write_manifest
 from workzone.data.masks.load import load_masks
+from workzone.data.masks.references import read_said
 from workzone.errors import ManifestError, UsageError
 from workzone.scenes import draw_scene
 from workzone.scenes.composite import compose
@@ -93,6 +94,8 @@ def test_rows_keep_to_their_photograph(photographs, tmp_path):
         assert sample.extra.get("licence") == base.extra.get("licence")
         assert content_hash((tmp_path / sample.image.path).read_bytes()) == sample.content_hash
         assert load_masks(sample.masks, tmp_path, 200, 320).covered.any() == bool(sample.label)
+        ((source, _),) = read_said(sample.masks, tmp_path)
+        assert source.knowledge == "drawn"
         told = json.loads((tmp_path / "objects" / f"{sample.id}.json").read_text())
         assert bool(told["objects"]) == bool(sample.label)
     assert len({s.extra["composite_seed"] for s in manifest}) == 12

@@ -18,6 +18,7 @@ from workzone.cli import app
 from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
 from workzone.data.masks.load import load_masks
+from workzone.data.masks.references import read_said
 from workzone.errors import UsageError
 from workzone.scenes import draw_scene, write_scenes
 from workzone.scenes.background import make_light
@@ -222,6 +223,8 @@ def test_written_data_set_is_complete(dataset):
             assert image.format == "JPEG" and image.size == (640, 360)
         masks = load_masks(sample.masks, folder, 360, 640).covered
         assert masks.any() == bool(sample.label)
+        ((source, _),) = read_said(sample.masks, folder)
+        assert source.knowledge == "drawn"
     hashes = {sample.content_hash for sample in manifest}
     assert len(hashes) == 14
 

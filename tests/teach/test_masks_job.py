@@ -220,8 +220,10 @@ def test_exemplars_reach_the_frame_and_the_tiles_that_hold_them(tmp_path: Path) 
         )
     )
     outside = {"01": [Exemplar("cone", (1.0, 2.0, 300.0, 40.0))]}
-    with pytest.raises(UsageError, match="'01' is outside its 130 x 90 pixels"):
-        job(path, Orange(), exemplars=outside).run()
+    unasked = Orange()
+    with pytest.raises(UsageError, match="is outside '01' of 130 x 90"):
+        job(path, unasked, exemplars=outside).run()
+    assert unasked.batches == []
     blind = Orange()
     blind.takes_exemplars = False
     with pytest.raises(UsageError, match="orange takes no exemplars"):
@@ -264,8 +266,8 @@ def slow_job(options: list[str]) -> None:
 
 
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Tiles and exemplars, killed without warning in the middle, then left to finish."""
-    path = images(tmp_path / "images", 12, size=(90, 130))
+    """Tiles and exemplars, killed by SIGKILL in the middle, then left to finish: the same store."""
+    path = images(tmp_path / "images", 8, size=(90, 130))
     weights = save(tiny_sam3(), tmp_path / "sam3")
     (tmp_path / "prompts.yaml").write_text(PROMPTS)
     (tmp_path / "boxes.csv").write_text(
@@ -275,11 +277,11 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
     options = [
         *("masks", path, "-o", tmp_path / "masked.parquet", "--weights", weights, "--tile", 64),
         *("--prompts", tmp_path / "prompts.yaml", "--exemplars", tmp_path / "boxes.csv"),
-        *("--semantic", "--batch", 3),
+        *("--semantic", "--batch", 1),  # what is looked at together rounds otherwise
     ]
     whole = invoke(*options, "--store", tmp_path / "whole", "--json")
     told = json.loads(whole.stdout)
-    assert told["images"] == 12 and sum(told["objects"].values()) > 50
+    assert told["images"] == 8 and sum(told["objects"].values()) > 50
     assert f"in {len(Tiling(64).windows(130, 90))} looks, with" in whole.stderr
 
     options += ["--store", tmp_path / "killed", "--json"]
@@ -293,19 +295,17 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
     process.kill()
     process.join()
     held = MaskStore(parts).ids()
-    assert 0 < len(held) < 12
+    assert 0 < len(held) < 8
     rest = json.loads(invoke(*options).stdout)
     assert rest["present"] == len(held)
-    assert rest["images"] == 12 - len(held)
+    assert rest["images"] == 8 - len(held)
     assert rest["source"] == told["source"]
     stores = [MaskStore(tmp_path / name) for name in ("whole", "killed")]
-    for sample in read_manifest(tmp_path / "masked.parquet"):
-        assert sample.masks == f"killed#{sample.id}"
-        ((_, one),), ((_, two),) = (store.image(sample.id) for store in stores)
-        assert one.looked == pytest.approx(two.looked, abs=1e-5)
-        assert len(one.objects) == len(two.objects)
-        areas = [np.array([rle.area(o.counts) for o in image.objects]) for image in (one, two)]
-        assert np.abs(areas[0] - areas[1]).max(initial=0) <= 20  # batches differ: rounding
+    unbroken, resumed = (list(store.images(told["source"])) for store in stores)
+    assert resumed == unbroken and len(unbroken) == 8
+    assert len(list(parts.glob("*/part-*.parquet"))) == 1  # those of each image were joined
+    masked = read_manifest(tmp_path / "masked.parquet")
+    assert [sample.masks for sample in masked] == [f"killed#{sample.id}" for sample in masked]
 
 
 def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:

@@ -3,12 +3,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from made_images import sample_of
+from workzone.data.manifest import Manifest
 from workzone.errors import UsageError
-from workzone.teach.exemplars import Exemplar, check_in_frame, read_exemplars, within
+from workzone.teach.exemplars import Exemplar, check_in_frames, read_exemplars, within
 from workzone.teach.prompts import ClassPrompt, Prompts, read_prompts
 
 HEADER = "id,class,left,top,right,bottom,kind\n"
+
+
+def pictures(folder: Path) -> Manifest:
+    """Two of 120 x 90 pixels, with the ids a and b."""
+    files = [folder / f"{name}.png" for name in "ab"]
+    for file in files:
+        Image.new("RGB", (120, 90)).save(file)
+    return Manifest([sample_of(file) for file in files], folder)
 
 
 def test_six_classes_are_asked_for_by_default() -> None:
@@ -53,7 +64,7 @@ def test_all_mistakes_of_a_file_at_once(tmp_path: Path) -> None:
 def test_exemplars_are_read_by_image(tmp_path: Path) -> None:
     file = tmp_path / "boxes.csv"
     file.write_text(HEADER + "a,cone,1,2,30,40,positive\na,sign,5,6,7.5,8,negative\n")
-    assert read_exemplars(file, ["a", "b"]) == {
+    assert read_exemplars(file, pictures(tmp_path)) == {
         "a": [Exemplar("cone", (1, 2, 30, 40)), Exemplar("sign", (5, 6, 7.5, 8), positive=False)]
     }
 
@@ -64,9 +75,10 @@ def test_all_mistakes_of_exemplars_at_once(tmp_path: Path) -> None:
         HEADER
         + "c,cone,1,2,3,4,positive\na,cones,1,2,3,4,positive\na,cone,5,2,3,4,positive\n"
         + "a,cone,1,2,nan,4,positive\na,cone,1,2,3,4,postive\na,cone,1,2,3\n"
+        + "b,sign,1,2,3,91,positive\n"
     )
     with pytest.raises(UsageError) as caught:
-        read_exemplars(file, ["a", "b"])
+        read_exemplars(file, pictures(tmp_path))
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{file}:"
     assert lines[1].endswith("line 2: the manifest has no image 'c'; allowed: a, b")
@@ -75,11 +87,12 @@ def test_all_mistakes_of_exemplars_at_once(tmp_path: Path) -> None:
     assert "line 5: 1,2,nan,4 are no four numbers" in lines[4]
     assert "line 6: kind 'postive'; did you mean 'positive'?" in lines[5]
     assert lines[6].startswith("  line 7: ")
+    assert "sign (1.0, 2.0, 3.0, 91.0) is outside 'b' of 120 x 90; boxes are left, to" in lines[7]
     file.write_text("id,class\n")
     with pytest.raises(UsageError, match="no column left, top, right, bottom, kind; its first"):
-        read_exemplars(file, ["a"])
+        read_exemplars(file, pictures(tmp_path))
     with pytest.raises(UsageError, match="cannot read the exemplars"):
-        read_exemplars(tmp_path / "none.csv", ["a"])
+        read_exemplars(tmp_path / "none.csv", pictures(tmp_path))
 
 
 def test_exemplars_go_to_the_tiles_that_hold_their_middle() -> None:
@@ -89,8 +102,15 @@ def test_exemplars_go_to_the_tiles_that_hold_their_middle() -> None:
     assert within(boxes, (96, 36, 160, 100)) == []
 
 
-def test_exemplars_outside_a_frame_are_refused() -> None:
-    check_in_frame([Exemplar("cone", (0, 0, 120, 90))], 120, 90, "a")
-    for box in [(100, 0, 121, 90), (-1, 0, 5, 5), (0, 80, 5, 91), (200, 200, 210, 210)]:
-        with pytest.raises(UsageError, match=r"of 'a' is outside its 120 x 90 pixels"):
-            check_in_frame([Exemplar("cone", box)], 120, 90, "a")
+def test_exemplars_outside_of_their_images_are_all_told(tmp_path: Path) -> None:
+    manifest = pictures(tmp_path)
+    check_in_frames({"a": [Exemplar("cone", (0, 0, 120, 90))]}, manifest)
+    boxes = [(100, 0, 121, 90), (-1, 0, 5, 5), (0, 80, 5, 91), (200, 200, 210, 210)]
+    shown = {"a": [Exemplar("cone", box) for box in boxes], "b": [Exemplar("sign", boxes[0])]}
+    with pytest.raises(UsageError) as caught:
+        check_in_frames(shown, manifest)
+    lines = str(caught.value).splitlines()[1:]
+    assert ["outside 'a' of 120 x 90" in line for line in lines] == [True] * 4 + [False]
+    assert "sign (100, 0, 121, 90) is outside 'b' of 120 x 90" in lines[4]
+    (tmp_path / "b.png").unlink()  # the job itself says that it cannot be read
+    check_in_frames({"b": [Exemplar("sign", boxes[0])]}, manifest)

@@ -43,17 +43,21 @@ def doubt(
     """Rank images whose label and evidence disagree: likely label errors.
 
     Evidence are masks (label 0 with sure cones, label 1 with nothing found) and scores of a model
-    that has not learned from these labels. Nothing is changed: look, and correct the labels.
+    that has not learned from these labels. Nothing is changed: look, and correct the labels. Masks
+    that cannot be read are told, and with -o listed in OUTPUT.quarantine.csv.
     """
     from workzone.data.doubt import draw_doubts, find_doubts, write_doubts
     from workzone.data.manifest import read_manifest
     from workzone.data.pseudo_labels import read_scores
+    from workzone.data.quarantine import write_quarantine
 
     listed = read_manifest(manifest)
     told = None if scores is None else read_scores(scores)
-    doubts = find_doubts(listed, told, masks=masks, least=least)
+    found = find_doubts(listed, told, masks=masks, least=least)
+    doubts = found.ranked
     if output is not None:
         write_doubts(doubts, output)
+        write_quarantine(found.unreadable, output.with_suffix(".csv.quarantine.csv"))
     if sheet is not None and doubts:
         draw_doubts(doubts, listed.root, sheet)
     if as_json:
@@ -62,15 +66,20 @@ def doubt(
             | {"score": one.score, "masks": None if one.masks is None else one.masks.score}
             for one in doubts
         ]
-        print_json({"rows": len(listed), "doubts": rows})
+        unreadable = {entry.id: entry.reason for entry in found.unreadable}
+        print_json({"rows": len(listed), "doubts": rows, "unreadable": unreadable})
         return
     for rank, one in enumerate(doubts[:_SHOWN], 1):
         _say(f"{rank:4d}. {one.doubt:.2f}  {one.sample.id}: {one.reason}")
     _say(f"{len(doubts)} of {len(listed)} labels are in doubt")
+    if found.unreadable:
+        _say(f"masks of {len(found.unreadable)} could not be read, and did not count:", "yellow")
+    for entry in found.unreadable[:_SHOWN]:
+        _say(f"  - {entry.id}: {entry.reason}", "yellow")
     for path in (output, sheet if doubts else None):
         if path is not None:
             _say(f"Written: {path}")
 
 
-def _say(text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say(text: str, style: str | None = None) -> None:
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -108,6 +108,8 @@ def evaluate(
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.evaluate import in_store, with_estimated_share
     from workzone.run.metadata import bundle_text_vectors
+    from workzone.run.predictor import Predictor
+    from workzone.run.programs import bundle_program
     from workzone.subnet.challenge import judge_challenge, write_challenge
 
     samples = read_manifest(manifest)
@@ -139,6 +141,9 @@ def evaluate(
         image_only=image_only,
         unsure=unsure.value,
     )
+    if isinstance(bundle, Bundle) and bundle.config.masks is not None:
+        predictor = Predictor(bundle_program(bundle, networks[0]))
+        evaluation = evaluation.with_objects(predictor, samples)
     if challenge:
         images = write_challenge(samples, output / "challenge", seed=challenge_seed)
         features = extract_for(bundle, networks, images, stores, copies=copies)

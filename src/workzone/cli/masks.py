@@ -112,8 +112,7 @@ def masks(
     folder = store or store_beside(output)
     samples = moved(read_manifest(manifest), output.parent)
     asked = read_prompts(prompts)
-    ids = [sample.id for sample in samples]
-    shown = None if exemplars is None else read_exemplars(exemplars, ids)
+    shown = None if exemplars is None else read_exemplars(exemplars, samples)
     fast = precision == PrecisionChoice.AUTO and has_fast_bfloat16(torch.device(device))
     model = load_teacher(
         teacher.value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +35,7 @@ from workzone.cli.options import (
 from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
+    from workzone.cli.results import Judged
     from workzone.errors import ImageError
     from workzone.run.predictor import Predictor
     from workzone.run.sources import Found
@@ -172,36 +173,31 @@ def predict(
             predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
-    explained = outlined = False
+    results: Iterable[tuple[str, Judged | ImageError]] = ()
     if output is not None:
         scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
-    else:
-        results: Iterable[tuple[str, Prediction | ImageError]]
-        if explain is not None and not auto:
-            explained = True
-            results = explain_each(predictor, found, explain, image_only=image_only)
-        elif masks is not None and not auto and isinstance(predictor, Predictor):
-            outlined = True
-            results = _outlined(predictor, found, masks, image_only)
+    elif auto or (explain is None and masks is None):
+        results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
+    if found_share is not None and isinstance(predictor, Predictor):
+        predictor = predictor.described(predictor.description.with_share(found_share))
+    if explain is not None:
+        explained = explain_each(predictor, found, explain, image_only=image_only)
+        if output is None and not auto and masks is None:
+            results = _judged(explained)
         else:
-            results, found_share = _scored(predictor, found, image_only=image_only, auto=auto)
+            _run(explained)
+    if masks is not None and isinstance(predictor, Predictor):
+        outlined = _outlined(predictor, found, masks, image_only)
+        if output is None:
+            results = outlined  # these have the objects too
+        else:
+            _run(outlined)
+    if output is None:
         scored, bad = _print_each(results, as_json=as_json, takes_metadata=predictor.takes_metadata)
     if found_share is not None:
         say_share(found_share, scored)
     if explain is not None:
-        if found_share is not None and isinstance(predictor, Predictor):
-            predictor = predictor.described(predictor.description.with_share(found_share))
-        if not explained:  # images that cannot be read were told by the scoring
-            for _ in explain_each(predictor, found, explain, image_only=image_only):
-                pass
         err.print(f"{counted(scored, 'overlay')} in {explain}", markup=False, soft_wrap=True)
-    if masks is not None and isinstance(predictor, Predictor):
-        if found_share is not None and explain is None:
-            predictor = predictor.described(predictor.description.with_share(found_share))
-        if not outlined:
-            for _ in _outlined(predictor, found, masks, image_only):
-                pass
-        err.print(f"objects and their outlines in {masks}", markup=False, soft_wrap=True)
     if bad and not scored:
         raise typer.Exit(FAILED)
 
@@ -225,21 +221,38 @@ def _remote(url: str, chosen: list[str]) -> RemotePredictor:
     return RemotePredictor(Client(url, token=os.environ.get("WORKZONE_TOKEN")))
 
 
+def _run(results: Iterable[object]) -> None:
+    for _ in results:
+        pass
+
+
+def _judged(
+    results: Iterable[tuple[str, Prediction | ImageError]],
+) -> Iterator[tuple[str, Judged | ImageError]]:
+    from workzone.cli.results import Judged
+    from workzone.errors import ImageError
+
+    for name, result in results:
+        yield name, result if isinstance(result, ImageError) else Judged(result)
+
+
 def _outlined(
     predictor: Predictor, found: Found, folder: Path, image_only: bool
-) -> Iterable[tuple[str, Prediction | ImageError]]:
-    """Decide and outline; what was found is said as it comes."""
+) -> Iterator[tuple[str, Judged | ImageError]]:
+    """Decide and outline; at the end say where everything is."""
+    from workzone.cli.results import Judged
     from workzone.errors import ImageError
-    from workzone.report.answer import evidence, printable
     from workzone.run.outlining import outline_each
 
+    kept = 0
     for name, result in outline_each(predictor, found, folder, image_only=image_only):
         if isinstance(result, ImageError):
             yield name, result
-            continue
-        said = evidence(result.objects) or "no object"
-        err.print(f"{printable(name)}: {said}", markup=False, soft_wrap=True)
-        yield name, result.prediction
+        else:
+            kept += result.kept
+            yield name, Judged(result.prediction, result.evidence)
+    there = f" ({counted(kept, 'image')} had them already)" if kept else ""
+    err.print(f"objects and their outlines in {folder}{there}", markup=False, soft_wrap=True)
 
 
 def _write(
@@ -277,23 +290,25 @@ def _write(
 
 def _scored(
     predictor: Predictor | RemotePredictor, found: Found, *, image_only: bool, auto: bool
-) -> tuple[Iterable[tuple[str, Prediction | ImageError]], float | None]:
+) -> tuple[Iterable[tuple[str, Judged | ImageError]], float | None]:
     """Results as they come, or, where the share of road work is to be found, once all are there."""
     from workzone.errors import ImageError
-    from workzone.run.bulk import Judged, Scorer, stream
+    from workzone.run import bulk
     from workzone.run.predictor import Predictor
     from workzone.run.share import at_estimated_share
 
-    scorer: Scorer[Judged] = predictor
-    results: Iterable[tuple[str, Judged | ImageError]]
-    results, share = stream(scorer, found, image_only=image_only), None
+    scorer: bulk.Scorer[bulk.Judged] = predictor
+    results: Iterable[tuple[str, bulk.Judged | ImageError]]
+    results, share = bulk.stream(scorer, found, image_only=image_only), None
     if auto:
         assert isinstance(predictor, Predictor)  # a service has its own share
-        results, share = at_estimated_share(list(stream(predictor, found, image_only=image_only)))
-    return (
+        scored = list(bulk.stream(predictor, found, image_only=image_only))
+        results, share = at_estimated_share(scored)
+    predictions = (
         (name, result if isinstance(result, ImageError) else result.prediction)
         for name, result in results
-    ), share
+    )
+    return _judged(predictions), share
 
 
 def _plain(value: object) -> object:
@@ -301,7 +316,7 @@ def _plain(value: object) -> object:
 
 
 def _print_each(
-    results: Iterable[tuple[str, Prediction | ImageError]], *, as_json: bool, takes_metadata: bool
+    results: Iterable[tuple[str, Judged | ImageError]], *, as_json: bool, takes_metadata: bool
 ) -> tuple[int, int]:
     """Print results: JSON lines as they come; else a sentence, or a table of several, at the end.
 
@@ -313,7 +328,7 @@ def _print_each(
     from workzone.report.answer import printable, sentence
     from workzone.run.bulk import flat, flat_error
 
-    shown: list[tuple[str, Prediction]] = []
+    shown: list[tuple[str, Judged]] = []
     good = bad = 0
     for name, result in results:
         if isinstance(result, ImageError):
@@ -325,13 +340,15 @@ def _print_each(
             continue
         good += 1
         if as_json:
-            sys.stdout.write(json.dumps(flat(result), allow_nan=False) + "\n")
+            row = flat(result.prediction)
+            row |= {} if result.objects is None else {"evidence": result.objects}
+            sys.stdout.write(json.dumps(row, allow_nan=False) + "\n")
         elif good <= TABLE_ROWS:
             shown.append((name, result))
     if good == 1 and not as_json:
-        ((name, prediction),) = shown
+        ((name, one),) = shown
         name = "standard input" if name == "-" else name
-        text = sentence(name, prediction, takes_metadata=takes_metadata)
+        text = sentence(name, one.prediction, takes_metadata=takes_metadata, objects=one.objects)
         out.print(text, markup=False, highlight=False, soft_wrap=True)
     elif shown:
         width = out.width if out.is_terminal else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from workzone.report.answer import printable, shortened, shown_probability, where
+from workzone.report.answer import NO_OBJECT, printable, shortened, shown_probability, where
 from workzone.types import Prediction
 
 WIDE = 10_000
@@ -18,32 +19,44 @@ _NAME = 24
 """Columns that a name should have; other columns go first."""
 _LEAST = 8
 
+
+@dataclass(frozen=True)
+class Judged:
+    """A prediction, and the objects in the image in words; None: nobody looked."""
+
+    prediction: Prediction
+    objects: str | None = None
+
+
 _SHOWN = {"roadwork": "yes", "none": "no", "unsure": "unsure"}
 
 
 def table_of(
-    results: Sequence[tuple[str, Prediction]], *, width: int | None, takes_metadata: bool = False
+    results: Sequence[tuple[str, Judged]], *, width: int | None, takes_metadata: bool = False
 ) -> Table:
     """One line for each image, its name being cut in the middle where there is no room.
 
     Args:
-        results: names and predictions.
+        results: names and predictions; objects have a column where anybody looked for some.
         width: of the terminal, in columns; None: names stay whole.
         takes_metadata: add what the model looked at.
     """
+    predictions = [one.prediction for _, one in results]
     columns = {
-        "road work": [_SHOWN[p.decision] for _, p in results],
-        "probability": [shown_probability(p.probability, digits=3) for _, p in results],
-        "strongest": [where(p.box) for _, p in results],
+        "road work": [_SHOWN[p.decision] for p in predictions],
+        "probability": [shown_probability(p.probability, digits=3) for p in predictions],
+        "strongest": [where(p.box) for p in predictions],
     }
-    if any(p.reason for _, p in results):
-        columns["in doubt"] = [p.reason for _, p in results]
+    if any(p.reason for p in predictions):
+        columns["in doubt"] = [p.reason for p in predictions]
     if takes_metadata:
-        columns["inputs"] = [p.inputs for _, p in results]
+        columns["inputs"] = [p.inputs for p in predictions]
+    if any(one.objects is not None for _, one in results):
+        columns["objects"] = [one.objects or NO_OBJECT for _, one in results]
     names = [printable(name) for name, _ in results]
     room = max(map(cell_len, names))
     if width is not None:
-        for column in ("strongest", "inputs", "in doubt"):
+        for column in ("strongest", "inputs", "in doubt", "objects"):
             if width - _taken(columns) < min(room, _NAME):
                 columns.pop(column, None)
         room = max(_LEAST, width - _taken(columns))

@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from workzone.data.manifest import Manifest
 from workzone.data.masks.merge import believed, in_words
 from workzone.data.masks.objects import MaskObject
 from workzone.data.masks.references import read_said
+from workzone.data.quarantine import QuarantineEntry
 from workzone.data.sheet import WORDS, Cell, check_sheet, draw_sheet
-from workzone.errors import UsageError
+from workzone.errors import ManifestError, StoreError, UsageError
 from workzone.files import write_text
 from workzone.progress import track
 from workzone.types import OBJECT_CLASSES, Sample
@@ -61,14 +63,24 @@ class Doubt:
         return f"label {self.sample.label}, {'; '.join(told)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Labelled images by falling doubt; ``unreadable``: those whose masks could not be weighed."""
+
+    ranked: list[Doubt]
+    unreadable: list[QuarantineEntry]
+
+
 def find_doubts(
     manifest: Manifest,
     scores: Mapping[str, float] | None = None,
     *,
     masks: bool = True,
     least: float = LEAST,
-) -> list[Doubt]:
+) -> Doubts:
     """Labelled images by falling doubt, from ``least`` on.
+
+    An image whose masks cannot be read is weighed by its score, if it has one, else left out.
 
     Args:
         manifest: labels, and references to masks.
@@ -78,7 +90,7 @@ def find_doubts(
 
     Raises:
         UsageError: a number out of range, scores of other images, or no evidence at all.
-        ManifestError, StoreError: masks that cannot be read.
+        ManifestError: no evidence but masks that cannot be read.
     """
     scores = scores or {}
     if not 0 <= least <= 1:
@@ -92,11 +104,15 @@ def find_doubts(
             "not one score is of a labelled row; score the manifest itself "
             "(workzone predict MANIFEST -o SCORES)"
         )
-    found = []
+    found: list[Doubt] = []
+    unreadable: list[QuarantineEntry] = []
     evident = 0
     for sample in track(labelled, "weighing evidence"):
-        seen = mask_evidence(sample, manifest.root) if masks else None
-        score = scores.get(sample.id)
+        score, seen = scores.get(sample.id), None
+        try:
+            seen = mask_evidence(sample, manifest.root) if masks else None
+        except (ManifestError, StoreError) as error:
+            unreadable.append(_unreadable(sample, str(error), scored=score is not None))
         signs = [
             value for value in (None if seen is None else seen.score, score) if value is not None
         ]
@@ -107,12 +123,23 @@ def find_doubts(
         doubt = evidence if sample.label == 0 else 1 - evidence
         if doubt >= least:
             found.append(Doubt(sample, doubt, seen, score))
+    if not evident and unreadable:
+        raise ManifestError(
+            f"no labelled row has evidence: masks of {len(unreadable)} cannot be read, the first "
+            f"of {unreadable[0].id!r}: {unreadable[0].reason}"
+        )
     if not evident:
         raise UsageError(
             "no labelled row has evidence; add masks (`workzone masks`, `workzone data masks "
             "import`) or give scores (`workzone predict MANIFEST -o SCORES`)"
         )
-    return sorted(found, key=lambda doubt: (-doubt.doubt, doubt.sample.id))
+    ranked = sorted(found, key=lambda doubt: (-doubt.doubt, doubt.sample.id))
+    return Doubts(ranked, unreadable)
+
+
+def _unreadable(sample: Sample, reason: str, *, scored: bool) -> QuarantineEntry:
+    action: Literal["field cleared", "row left out"] = "field cleared" if scored else "row left out"
+    return QuarantineEntry(sample.id, str(sample.image), action, "masks-unreadable", reason)
 
 
 def mask_evidence(sample: Sample, root: Path) -> MaskEvidence | None:

@@ -12,16 +12,25 @@ from workzone.types import OBJECT_CLASSES, Box, FoundObject, Prediction
 
 _WHOLE = 0.9
 """A box at least this long, as a fraction of the frame, says nothing of where along that side."""
+NO_OBJECT = "no object found"
+"""What is said where `evidence` has nothing to say."""
 _EDGE = 0.01
 """A box at most this far from the frame's edge, in fractions, touches it."""
 
 
-def sentence(name: str, prediction: Prediction, *, takes_metadata: bool = False) -> str:
+def sentence(
+    name: str,
+    prediction: Prediction,
+    *,
+    takes_metadata: bool = False,
+    objects: str | None = None,
+) -> str:
     """The answer for one image: ``street.jpg: road work, 0.93, strongest at the left edge``.
 
     Args:
         name: what to call the image.
         prediction: of the image.
+        objects: in it, see `evidence`, which then stand behind; None: nobody looked.
         takes_metadata: whether the model looks at metadata where there are some; then the sentence
             says what it looked at.
     """
@@ -38,7 +47,8 @@ def sentence(name: str, prediction: Prediction, *, takes_metadata: bool = False)
     if takes_metadata:
         both = prediction.inputs == "image+metadata"
         parts.append(f"from the image {'and its metadata' if both else 'alone'}")
-    return ", ".join(parts)
+    told = "" if objects is None else f"; {objects or NO_OBJECT}"
+    return ", ".join(parts) + told
 
 
 def decision(prediction: Prediction) -> str:

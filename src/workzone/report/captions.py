@@ -21,6 +21,8 @@ _OUTLINE: Colour = (86, 180, 233)  # sky blue of Okabe & Ito: not among the heat
 _LIGHT: Colour = (240, 240, 240)
 _ROADWORK: Colour = (230, 159, 0)
 _NONE: Colour = (86, 180, 233)
+_LEGIBLE, _SMALLEST = 12, 8
+"""Pixels of type that is read well, and of the smallest, which words get that fit no line."""
 _LEGEND = 15
 """The width of the legend with its margins, in heights of its type, rounded up."""
 
@@ -200,15 +202,45 @@ def _rows(blocks: Sequence[Image.Image], width: int, margin: int) -> list[list[I
 
 
 def written(text: str, size: int, colour: Colour, room: int) -> Image.Image:
-    """A text on the strip's ground, in the largest type up to ``size`` that fits the room."""
+    """A text on the strip's ground in type of ``size``, or a quarter smaller.
+
+    Where that does not fit the room, it goes on in further lines; where a single word does not, in
+    smaller type.
+    """
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    while size > 8 and draw.textlength(text, font=ImageFont.load_default(size)) > room:
+    lines = [text]
+    least = max(_LEGIBLE, round(size * 0.75))
+    while _length(draw, lines, size) > room and size > _SMALLEST:
+        if size <= least:
+            lines = _lines(draw, text, size, room)
+            if _length(draw, lines, size) <= room:
+                break
         size -= 1
+    length = round(_length(draw, lines, size)) + 1
+    height = round(size * 1.3)
+    block = Image.new("RGB", (min(length, room), height * len(lines)), DARK)
     font = ImageFont.load_default(size)
-    length = round(draw.textlength(text, font=font)) + 1
-    block = Image.new("RGB", (min(length, room), round(size * 1.3)), DARK)
-    ImageDraw.Draw(block).text((0, block.height / 2), text, font=font, fill=colour, anchor="lm")
+    for number, line in enumerate(lines):
+        middle = (0, (number + 0.5) * height)
+        ImageDraw.Draw(block).text(middle, line, font=font, fill=colour, anchor="lm")
     return block
+
+
+def _length(draw: ImageDraw.ImageDraw, lines: Sequence[str], size: int) -> float:
+    font = ImageFont.load_default(size)
+    return max(draw.textlength(line, font=font) for line in lines)
+
+
+def _lines(draw: ImageDraw.ImageDraw, text: str, size: int, room: int) -> list[str]:
+    """A text in lines that fit the room, as far as single words do."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _length(draw, [longer], size) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _legend(

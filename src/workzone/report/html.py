@@ -18,6 +18,7 @@ from workzone.files import write_text
 from workzone.report.challenge import ChallengeReport
 from workzone.report.charts import Chart, draw_charts, draw_risk
 from workzone.report.metrics import FIGURES, Metrics, Slice, format_value
+from workzone.report.outlines import COLOURS
 from workzone.report.overlay import heaviest
 from workzone.report.selective import Selective
 
@@ -54,6 +55,7 @@ class Mistake:
     view_weights: npt.NDArray[np.floating]  # [V], shares, sum 1
     boxes: npt.NDArray[np.floating]  # [V, 4] in fractions of the frame
     note: str = ""
+    objects: str | None = None  # outlined on the thumbnail, in words; None: nobody looked
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         coverage_charts=[] if report.chances is None else [draw_risk(report.chances.risks)],
         slices_shown=SLICES_SHOWN,
         mistakes=[_mistake_card(mistake) for mistake in report.mistakes],
+        class_colours={name: f"rgb{colour}" for name, colour in COLOURS.items()},
         manifest_facts=list(_flat(report.manifest_facts)),
         model_facts=list(_flat(report.model_facts)),
     )
@@ -168,17 +171,19 @@ def _mistake_card(mistake: Mistake) -> dict[str, Any]:
             f"{boxes.shape}; give [V] and [V, 4]"
         )
     outlined = heaviest(weights, OUTLINED_VIEWS)
+    drawn = outlined if mistake.objects is None else []
     largest = max(float(weights.max(initial=0)), 1e-9)
     return {
         "id": mistake.id,
         "note": mistake.note,
+        "objects": mistake.objects,
         "said": "road work" if mistake.probability > HALF else "none",
         "truth": "road work" if mistake.label == 1 else "none",
         "probability": mistake.probability,
         "picture": "data:image/jpeg;base64," + base64.b64encode(mistake.thumbnail).decode(),
         "outlines": [
             {"rank": rank, "x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
-            for rank, (x0, y0, x1, y1) in enumerate((boxes[outlined] * 1000).round(1).tolist())
+            for rank, (x0, y0, x1, y1) in enumerate((boxes[drawn] * 1000).round(1).tolist())
         ],
         "bars": [
             {"view": view, "share": share, "height": 100 * share / largest, "top": view in outlined}

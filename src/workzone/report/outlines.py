@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from workzone.report.answer import evidence
+from workzone.report.answer import NO_OBJECT, evidence
 from workzone.report.captions import (
     DARK,
     Colour,
@@ -18,7 +18,7 @@ from workzone.report.captions import (
     stacked,
     written,
 )
-from workzone.report.overlay import fitted
+from workzone.report.overlay import fitted, shrunk, small_jpeg
 from workzone.types import OBJECT_CLASSES, FoundObject
 
 COLOURS: dict[str, Colour] = {
@@ -30,6 +30,8 @@ COLOURS: dict[str, Colour] = {
     "equipment": (204, 121, 167),  # reddish purple
 }
 """Of Okabe & Ito (2008): told apart with any colour vision."""
+_LINES_ACROSS = 8
+"""How many widths of its outline an object is across at least, where that is a pixel or more."""
 
 
 def draw_outlines(
@@ -47,20 +49,37 @@ def draw_outlines(
         and the legend.
     """
     picture = fitted(frame)
-    draw = ImageDraw.Draw(picture)
-    line = max(1, round(max(picture.size) / 500))
-    for width, of_class in ((line + 2, False), (line, True)):  # dark beneath, so that all stand out
-        for one in objects:
-            colour = COLOURS[one.name] if of_class else DARK
-            for ring in one.rings:
-                corners = [(x * picture.width, y * picture.height) for x, y in ring]
-                draw.line(corners, fill=colour, width=width, joint="curve")
+    _outline(picture, objects)
     text_size = min(36, max(13, round(max(picture.size) / 40)))
     strip = legend_strip(picture.width, objects, probability, text_size=text_size)
     canvas = Image.new("RGB", (picture.width, picture.height + strip.height), DARK)
     canvas.paste(picture, (0, 0))
     canvas.paste(strip, (0, picture.height))
     return canvas
+
+
+def outlined_thumbnail(
+    frame: npt.NDArray[np.uint8], objects: Sequence[FoundObject], *, longest: int = 640
+) -> bytes:
+    """The frame ``[H, W, 3]`` with its objects outlined in the same way, as a small JPEG."""
+    picture = shrunk(frame, longest)
+    _outline(picture, objects)
+    return small_jpeg(picture)
+
+
+def _outline(picture: Image.Image, objects: Sequence[FoundObject]) -> None:
+    """Lines in the colours of classes, thin around small objects, which they are not to hide."""
+    draw = ImageDraw.Draw(picture)
+    widest = max(1, round(max(picture.size) / 500))
+    for dark in (2, 0):  # beneath, and so much wider, so that all stand out
+        for one in objects:
+            x0, y0, x1, y1 = one.box
+            shorter = min((x1 - x0) * picture.width, (y1 - y0) * picture.height)
+            line = max(1, min(widest, round(shorter / _LINES_ACROSS)))
+            for ring in one.rings:
+                corners = [(x * picture.width, y * picture.height) for x, y in ring]
+                colour = DARK if dark else COLOURS[one.name]
+                draw.line(corners, fill=colour, width=line + dark, joint="curve")
 
 
 def legend_strip(
@@ -70,7 +89,7 @@ def legend_strip(
     counts = Counter(one.name for one in objects)
     room = width - 2 * round(text_size * 0.8)
     blocks = [decision_block(probability, text_size, room)]
-    said = evidence(objects) or "no object found"
+    said = evidence(objects) or NO_OBJECT
     blocks.append(written(said, text_size, (240, 240, 240), room))
     for name in OBJECT_CLASSES:
         if counts[name]:

@@ -148,8 +148,18 @@ def fitted(frame: npt.NDArray[np.uint8]) -> Image.Image:
 
 def thumbnail(frame: npt.NDArray[np.uint8], *, longest: int = 360) -> bytes:
     """A frame ``[H, W, 3]`` as a small JPEG whose longer side is at most ``longest``."""
+    return small_jpeg(shrunk(frame, longest))
+
+
+def shrunk(frame: npt.NDArray[np.uint8], longest: int) -> Image.Image:
+    """A frame ``[H, W, 3]`` whose longer side is at most ``longest`` pixels."""
+    return _resized(_to_image(frame), shortest=1, longest=longest)
+
+
+def small_jpeg(picture: Image.Image) -> bytes:
+    """A picture as a JPEG for a page that holds many."""
     buffer = io.BytesIO()
-    _resized(_to_image(frame), shortest=1, longest=longest).save(buffer, "JPEG", quality=80)
+    picture.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 

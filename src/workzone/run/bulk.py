@@ -7,26 +7,23 @@ where its journal ends. One job at a time may write to an output.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError, nearest
-from workzone.files import check_folder, hold, writing
+from workzone.files import check_folder, writing
 from workzone.parallel import in_batches
 from workzone.progress import track
 from workzone.run.images import Encoded
-from workzone.run.metadata import mapping_of
+from workzone.run.journal import Identified, job_identity, journal_beside, open_journal
 from workzone.run.predictor import Predictor
 from workzone.run.share import decided
 from workzone.run.sources import Item, Sources, as_text, find_images
@@ -73,27 +70,8 @@ class Judged(Protocol):
 J_co = TypeVar("J_co", bound=Judged, covariant=True)
 
 
-class Scorer(Protocol[J_co]):
+class Scorer(Identified, Protocol[J_co]):
     """A `Predictor`, or what stands for one that is elsewhere."""
-
-    @property
-    def takes_metadata(self) -> bool:
-        """Whether the model was trained with metadata beside the image."""
-        ...
-
-    @property
-    def engine(self) -> str:
-        """Which engine computes."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """In which precision."""
-        ...
-
-    def identity(self) -> str:
-        """Changes with anything that changes a probability."""
-        ...
 
     def score(
         self,
@@ -148,15 +126,6 @@ def stream(
     return track(_score(predictor, found, image_only), "scoring", total=len(found))
 
 
-def _inputs(found: Sequence[tuple[str, Item]]) -> str:
-    """Changes with the metadata of any image."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, item in found:
-        metadata = None if item.sample is None else mapping_of(item.sample)
-        digest.update(f"{name} {metadata}\n".encode(errors="surrogateescape"))
-    return f"image+metadata {digest.hexdigest()}"
-
-
 def _score(
     predictor: Scorer[J_co], found: Iterable[tuple[str, Item]], image_only: bool
 ) -> Iterator[tuple[str, J_co | ImageError]]:
@@ -198,35 +167,27 @@ def predict_many(
         predictor = predictor.described(predictor.description.with_share(BALANCED))
     sources = find_images(source)
     found = sources.images
-    journal = output.with_name(f".{output.name}.journal")
-    identity = {
-        "model": predictor.identity(),
-        "engine": predictor.engine,
-        "precision": predictor.precision,
-        "source": "\n".join(sources.sources),
-        "inputs": _inputs(found) if predictor.takes_metadata and not image_only else "image",
-    }
+    identity = job_identity(predictor, sources, image_only=image_only)
     wanted = {name for name, _ in found}
     quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
-    with _journal(journal) as handle:
-        done = _resume(journal, identity) & wanted
+    with open_journal(journal_beside(output), identity) as journal:
+        done = {_id(record) for record in journal.records()} & wanted
         todo = [(name, item) for name, item in found if name not in done]
-        if journal.stat().st_size == 0:
-            _append(handle, [identity])
         scored = track(_score(predictor, todo, image_only), "scoring", total=len(todo))
         for batch in in_batches(scored, FLUSH_EVERY):
-            _append(handle, [_record(name, result) for name, result in batch])
+            journal.append([_record(name, result) for name, result in batch])
 
         def records() -> Iterator[dict[str, Any]]:  # an image may be gone since it was scored
-            return (r for r in _records(journal) if _id(r) in wanted)
+            return (r for r in journal.records() if _id(r) in wanted)
 
         entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
         judged = [(r["probability"], r["decision"]) for r in records() if "bad" not in r]
         good = [probability for probability, _ in judged]
         doubts = Counter(r["reason"] for r in records() if r.get("reason"))
-        if len(good) + len(entries) != len(found):
+        held = len(good) + len(entries)
+        if held != len(found):
             raise WorkzoneError(
-                f"{journal} holds {len(good) + len(entries)} results of {len(found)} images, so it "
+                f"{journal.path} holds {held} results of {len(found)} images, so it "
                 "was changed or copied together; delete it and run the same command again"
             )
         share = estimate_share(good) if find_share and good else None
@@ -238,7 +199,7 @@ def predict_many(
         decisions = Counter(decision for _, decision in judged)
         write_quarantine(entries, quarantine)
         _write(rows, output, kind)
-        journal.unlink()
+        journal.path.unlink()
     return BulkSummary(
         output=output,
         quarantine=quarantine,
@@ -261,30 +222,6 @@ def _frequent_reasons(entries: Iterable[QuarantineEntry]) -> dict[str, int]:
     return dict(reasons.most_common(_TOLD_REASONS))
 
 
-@contextlib.contextmanager
-def _journal(path: Path) -> Iterator[IO[str]]:
-    """The journal opened for appending, by one process at a time."""
-    alone = path.with_name(f"{path.name}.lock")
-    try:
-        try:
-            lock = hold(alone)
-        except TimeoutError as error:
-            raise WorkzoneError(
-                f"another process is writing to {path}; wait for it, or name another output"
-            ) from error
-        try:
-            with path.open("a", encoding="utf-8") as handle:
-                yield handle
-            alone.unlink()
-        finally:
-            lock.release()
-    except OSError as error:
-        raise WorkzoneError(
-            f"cannot write {path}: {error.strerror or error}. What was scored so far is safe: free "
-            "some space, or make the folder writable, and run the same command again"
-        ) from error
-
-
 def flat(prediction: Prediction) -> dict[str, Any]:
     """A prediction as one flat row: the columns of every output format."""
     row = asdict(prediction)
@@ -303,65 +240,9 @@ def _record(name: str, result: Judged | ImageError) -> dict[str, Any]:
     return {"bad": asdict(entry)}
 
 
-def _append(handle: IO[str], records: list[dict[str, Any]]) -> None:
-    handle.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
-    handle.flush()
-    os.fsync(handle.fileno())
-
-
 def _id(record: dict[str, Any]) -> str:
     name: str = record["bad"]["id"] if "bad" in record else record["id"]
     return name
-
-
-def _resume(journal: Path, identity: dict[str, str]) -> set[str]:
-    """Ids that a journal holds; what a stop or a power cut left torn is cut off.
-
-    Raises:
-        WorkzoneError: the journal belongs to another model, engine, precision or source, or to
-            other options.
-    """
-    ids: set[str] = set()
-    whole = 0
-    with journal.open("rb") as handle:
-        for line in handle:
-            try:
-                record = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                break
-            if whole == 0 and record != identity:
-                raise WorkzoneError(_other_job(journal, record, identity))
-            if whole:  # past the identity
-                ids.add(_id(record))
-            whole += len(line)
-    if whole < journal.stat().st_size:
-        os.truncate(journal, whole)
-    return ids
-
-
-def _other_job(journal: Path, begun: dict[str, Any], identity: dict[str, str]) -> str:
-    """Why a job does not go on with a journal."""
-    anew = "delete it to start anew, or name another output"
-    engine, precision = (str(begun.get(key)) for key in ("engine", "precision"))
-    ours = (identity["engine"], identity["precision"])
-    if "engine" in begun and (engine, precision) != ours:
-        return (
-            f"{journal} was begun by engine {engine} in {precision}, this is engine {ours[0]} in "
-            f"{ours[1]}, whose probabilities differ a little: go on with the same model, --engine "
-            f"and --precision, {anew}"
-        )
-    return (
-        f"{journal} is left from another model or source, or from another choice of "
-        f"--image-only, --unsure or --share; {anew}"
-    )
-
-
-def _records(journal: Path) -> Iterator[dict[str, Any]]:
-    with journal.open(encoding="utf-8") as handle:
-        next(handle)  # the identity
-        yield from (json.loads(line) for line in handle)
 
 
 def _write(rows: Iterator[dict[str, Any]], output: Path, kind: OutputKind) -> None:

@@ -39,7 +39,8 @@ from workzone.report.metrics import (
 from workzone.report.selective import Selective, selective
 from workzone.run.doubts import decided_images, doubtful_images
 from workzone.run.facts import manifest_facts, model_facts, warnings_of
-from workzone.run.mistakes import worst
+from workzone.run.mistakes import with_objects, worst
+from workzone.run.predictor import Predictor
 from workzone.run.stored_scores import raw_probabilities
 from workzone.types import Sample
 
@@ -60,6 +61,11 @@ class Evaluation:
     def with_challenge(self, challenge: ChallengeReport) -> Evaluation:
         """The same with the figures of challenge images beside its own."""
         return Evaluation(dataclasses.replace(self.report, challenge=challenge), self.samples)
+
+    def with_objects(self, predictor: Predictor, manifest: Manifest) -> Evaluation:
+        """The same with the objects on its mistakes outlined, see `with_objects`."""
+        mistakes = with_objects(self.report.mistakes, predictor, manifest)
+        return Evaluation(dataclasses.replace(self.report, mistakes=mistakes), self.samples)
 
     def to_json(self) -> dict[str, Any]:
         """Figures, slices, facts and warnings as plain values.

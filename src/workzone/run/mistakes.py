@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,9 +14,13 @@ from workzone.decide.bundle import Bundle
 from workzone.errors import ImageError
 from workzone.features.store import FeatureStore
 from workzone.model.inputs import DetectorInput
+from workzone.report.answer import NO_OBJECT, evidence
 from workzone.report.html import Mistake
 from workzone.report.metrics import worst_mistakes
+from workzone.report.outlines import outlined_thumbnail
 from workzone.report.overlay import thumbnail
+from workzone.run.predictor import Predictor
+from workzone.run.sources import Item
 from workzone.train.feed.examples import images_at_once
 from workzone.types import Sample
 
@@ -91,3 +96,29 @@ def worst(
             )
         )
     return mistakes
+
+
+def with_objects(
+    mistakes: Sequence[Mistake], predictor: Predictor, manifest: Manifest
+) -> list[Mistake]:
+    """The same with the objects in them found, outlined as `workzone predict --masks` does.
+
+    Args:
+        mistakes: of `worst`.
+        predictor: the model, which has a mask head.
+        manifest: for where the images are.
+    """
+    samples = {sample.id: sample for sample in manifest}
+    images = [(one.id, Item(samples[one.id].image, manifest.root)) for one in mistakes]
+    found = []
+    for mistake, (_, result) in zip(
+        mistakes, predictor.outline_stream(images, Item.load), strict=True
+    ):
+        if isinstance(result, ImageError):  # it is shown as such already
+            found.append(dataclasses.replace(mistake, objects=NO_OBJECT))
+            continue
+        frame = decode_pixels(read_bytes(samples[mistake.id].image, manifest.root))
+        picture = outlined_thumbnail(frame, result.objects)
+        told = evidence(result.objects) or NO_OBJECT
+        found.append(dataclasses.replace(mistake, thumbnail=picture, objects=told))
+    return found

@@ -12,29 +12,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workzone.data.find_files import OBJECTS_SUFFIX
 from workzone.errors import ImageError
-from workzone.files import write_text, writing
-from workzone.progress import track
+from workzone.files import check_folder, write_text, writing
+from workzone.progress import bar
 from workzone.report.answer import evidence
 from workzone.run.explaining import overlay_places
+from workzone.run.journal import Record, job_identity, journal_beside, open_journal
 from workzone.run.overlay import Outlined
 from workzone.run.predictor import Predictor
 from workzone.run.sources import Found, Item
-from workzone.types import OBJECT_CLASSES, FoundObject, Ring
+from workzone.types import OBJECT_CLASSES, FoundObject, Prediction, Ring
 
 DIGITS = 2
 """Of pixels."""
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """What was decided on an image, and the objects in it, which are outlined in its picture."""
+
+    prediction: Prediction
+    evidence: str  # the objects in words, see `workzone.report.answer.evidence`; "": none
+    kept: bool  # whether an earlier run had left them
+
+
 def outline_each(
     predictor: Predictor, found: Found, folder: Path, *, image_only: bool = False
-) -> Iterator[tuple[str, Outlined | ImageError]]:
+) -> Iterator[tuple[str, Outlines | ImageError]]:
     """Decide on all images and outline their objects; tables are written at the end.
+
+    What is done stands in ``.objects.jsonl.journal`` until then: a stopped job goes on with the
+    images that are not in it. Those that cannot be read are tried again.
 
     Args:
         predictor: the model, which has a mask head.
@@ -44,22 +58,61 @@ def outline_each(
 
     Raises:
         UsageError: the model has no mask head.
-        WorkzoneError: something cannot be written.
+        WorkzoneError: something cannot be written, or the journal is of another job.
     """
-    places = overlay_places([name for name, _ in found.images], OBJECTS_SUFFIX)
-    sample_of = None if image_only else Item.known
-    results = predictor.outline_stream(found.images, Item.load, sample_of=sample_of)
-    images: list[dict[str, Any]] = []
-    for (name, result), place in track(
-        zip(results, places, strict=True), "outlining", len(found.images)
-    ):
-        if isinstance(result, ImageError):
-            yield name, result
-            continue
-        with writing(folder / place) as aside:
-            result.picture.save(aside, format="JPEG", quality=90)
-        images.append(described(name, result))
-        yield name, result
+    predictor.description.check_masks()
+    table = folder / "objects.jsonl"
+    check_folder(table)
+    names = [name for name, _ in found.images]
+    places = dict(zip(names, overlay_places(names, OBJECTS_SUFFIX), strict=True))
+    identity = job_identity(predictor, found, image_only=image_only)
+    with open_journal(journal_beside(table), identity) as journal:
+        records = {record["id"]: record for record in journal.records()}
+        for name, place in places.items():
+            if name in records and not _is_whole(records[name], folder, place):
+                del records[name]
+        todo = [(name, item) for name, item in found.images if name not in records]
+        sample_of = None if image_only else Item.known
+        results = predictor.outline_stream(todo, Item.load, sample_of=sample_of)
+        with bar("outlining", len(todo)) as progress:
+            for name in names:
+                kept = name in records
+                if not kept:
+                    _, result = next(results)
+                    progress.advance()
+                    if isinstance(result, ImageError):
+                        yield name, result
+                        continue
+                    with writing(folder / places[name]) as aside:
+                        result.picture.save(aside, format="JPEG", quality=90)
+                    records[name] = _record(name, places[name], result)
+                    journal.append([records[name]])
+                yield name, _outlines(records[name], kept=kept)
+        _write_tables([records[name]["image"] for name in names if name in records], folder)
+        journal.path.unlink()
+
+
+def _record(name: str, place: PurePosixPath, result: Outlined) -> Record:
+    image = described(name, result)
+    return {
+        "id": name,
+        "picture": str(place),
+        "prediction": asdict(result.prediction),
+        "image": image,
+    }
+
+
+def _is_whole(record: Record, folder: Path, place: PurePosixPath) -> bool:
+    """Whether the picture that a record tells of is there, under the name that it has now."""
+    return bool(record["picture"] == str(place)) and (folder / place).exists()
+
+
+def _outlines(record: Record, *, kept: bool) -> Outlines:
+    prediction = Prediction(**{**record["prediction"], "box": tuple(record["prediction"]["box"])})
+    return Outlines(prediction, record["image"]["evidence"], kept)
+
+
+def _write_tables(images: list[dict[str, Any]], folder: Path) -> None:
     lines = "".join(json.dumps(image, allow_nan=False) + "\n" for image in images)
     write_text(folder / "objects.jsonl", lines)
     for file, table in (("coco.json", coco(images)), ("pixels.geojson", geojson(images))):

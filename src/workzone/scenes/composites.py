@@ -145,7 +145,7 @@ class _Work:
             }
             with writing(files[0]) as aside:
                 aside.write_bytes(made.jpeg)
-            write_bit_image(made.masks, files[1])
+            write_bit_image(made.masks, files[1], knowledge="drawn")
             text = json.dumps(known)
             write_text(self.folder / record, text + "\n")  # last: it says that the row is whole
         return Sample(

@@ -92,7 +92,7 @@ def _write_scene(folder: Path, name: str, shot: _Shot, seed: int) -> Sample:
     image, masks = f"images/{name}.jpg", f"masks/{name}.png"
     with writing(folder / image) as aside:
         aside.write_bytes(buffer.getvalue())
-    write_bit_image(scene.masks, folder / masks)
+    write_bit_image(scene.masks, folder / masks, knowledge="drawn")
     return Sample(
         id=name,
         image=ImageRef(image),

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workzone.errors import UsageError, nearest
+from workzone.data.images import read_bytes
+from workzone.data.manifest import Manifest
+from workzone.data.masks.fit import Frame, frame_of
+from workzone.errors import ImageError, UsageError, nearest
 from workzone.teach.findings import PixelBox, Window
-from workzone.types import OBJECT_CLASSES
+from workzone.types import OBJECT_CLASSES, Sample
 
 COLUMNS = ("id", "class", "left", "top", "right", "bottom", "kind")
 KINDS = ("positive", "negative")
@@ -46,28 +49,50 @@ def within(exemplars: Sequence[Exemplar], window: Window) -> list[Exemplar]:
     return found
 
 
-def check_in_frame(exemplars: Sequence[Exemplar], width: int, height: int, image: str) -> None:
-    """See that boxes are of a picture of this size.
+def check_in_frames(exemplars: ByImage, manifest: Manifest) -> None:
+    """See that boxes lie in their images, by the headers of these alone.
+
+    An image that cannot be read is not judged: whoever looks at it says so.
 
     Raises:
-        UsageError: one reaches beyond it.
+        UsageError: some reach beyond theirs; names all of them.
     """
-    for item in exemplars:
-        left, top, right, bottom = item.box
-        if left < 0 or top < 0 or right > width or bottom > height:
-            raise UsageError(
-                f"exemplar {item.box} of {image!r} is outside its {width} x {height} pixels; boxes "
-                "are left, top, right, bottom in pixels of the upright image"
-            )
+    outside = _outside(exemplars, manifest)
+    if outside:
+        raise UsageError("exemplars:\n  " + "\n  ".join(outside))
 
 
-def read_exemplars(path: Path, ids: Sequence[str]) -> ByImage:
+def _outside(exemplars: ByImage, manifest: Manifest) -> list[str]:
+    found = []
+    for sample in manifest:
+        shown = exemplars.get(sample.id)
+        frame = _frame(sample, manifest.root) if shown else None
+        if frame is None:
+            continue
+        for item in shown or ():
+            left, top, right, bottom = item.box
+            if left < 0 or top < 0 or right > frame.width or bottom > frame.height:
+                found.append(
+                    f"{item.name} {item.box} is outside {sample.id!r} of {frame.width} x "
+                    f"{frame.height}; boxes are left, top, right, bottom in upright pixels"
+                )
+    return found
+
+
+def _frame(sample: Sample, root: Path) -> Frame | None:
+    try:
+        return frame_of(read_bytes(sample.image, root), str(sample.image))
+    except ImageError:
+        return None
+
+
+def read_exemplars(path: Path, manifest: Manifest) -> ByImage:
     """The boxes of a CSV file with the columns `COLUMNS`.
 
     Args:
         path: the file; ``class`` is one of ``OBJECT_CLASSES``, ``kind`` one of `KINDS`, the others
             are pixels of the upright image.
-        ids: of the images that there are.
+        manifest: of the images that there are.
 
     Raises:
         UsageError: no such file, or mistakes in it, all of which are listed.
@@ -84,7 +109,7 @@ def read_exemplars(path: Path, ids: Sequence[str]) -> ByImage:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"cannot read the exemplars {path}: {error}") from error
-    present = set(ids)
+    present = {sample.id for sample in manifest}
     found: dict[str, list[Exemplar]] = {}
     mistakes: list[str] = []
     for number, row in enumerate(rows, start=2):
@@ -96,6 +121,7 @@ def read_exemplars(path: Path, ids: Sequence[str]) -> ByImage:
         box = (left, top, right, bottom)
         item = Exemplar(row["class"], box, row["kind"] == "positive")
         found.setdefault(row["id"], []).append(item)
+    mistakes += _outside(found, manifest)
     if mistakes:
         raise UsageError(f"{path}:\n  " + "\n  ".join(mistakes))
     return found

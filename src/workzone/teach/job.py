@@ -20,7 +20,7 @@ from workzone.data.masks.store import MaskStore, MaskWriter
 from workzone.errors import ImageError, TeacherError, UsageError
 from workzone.parallel import in_batches, map_ahead
 from workzone.progress import bar
-from workzone.teach.exemplars import ByImage, check_in_frame, within
+from workzone.teach.exemplars import ByImage, check_in_frames, within
 from workzone.teach.findings import Findings
 from workzone.teach.teacher import CONVERSION_VERSION, Picture, Teacher
 from workzone.teach.tiles import Tiling, merged
@@ -115,8 +115,9 @@ class MaskJob:
         Raises:
             StoreError: another process writes to this source, or the store is damaged.
             TeacherError: answers that cannot be used.
-            UsageError: an exemplar outside of its image.
+            UsageError: exemplars outside of their images; nothing was looked at then.
         """
+        check_in_frames(self._exemplars, self._manifest)
         objects = dict.fromkeys(self._teacher.prompts.classes, 0)
         failed: dict[str, str] = {}
         images = 0
@@ -155,7 +156,7 @@ class MaskJob:
         What other stores say of these rows is copied into this one.
         """
         known = {image.id for image in MaskStore(self._store).images(self.source.key)}
-        return refer_samples(self._manifest, self._store, known)
+        return refer_samples(self._manifest, self._store, known, self.source)
 
     def _frame(self, sample: Sample) -> Picture | str:
         """The upright frame of a sample, or why there is none."""
@@ -171,7 +172,6 @@ class MaskJob:
         for sample, frame in batch:
             height, width = frame.shape[:2]
             boxes = self._exemplars.get(sample.id, ())
-            check_in_frame(boxes, width, height, sample.id)
             windows.append(self._tiling.windows(width, height))
             for window in windows[-1]:
                 left, top, right, bottom = window

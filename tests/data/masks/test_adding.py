@@ -76,6 +76,55 @@ def test_masks_are_replaced_under_the_same_name_and_kept_beside_others(tmp_path)
     assert {source.teacher for source, _ in read_said("second#a", tmp_path)} == {"c", "other"}
 
 
+def test_a_second_person_is_passed_over_and_told(tmp_path):
+    manifest = pictures(tmp_path, "a", "b")
+    folder = tmp_path / "m.masks"
+    first = add(manifest, coco(tmp_path, outline(1, 1, 3, 3)), folder).manifest
+    images = [("a.jpg", 20, 12), ("b.jpg", 20, 12)]
+    second = coco(tmp_path, outline(4, 3, 8, 9), images=images, name="second.json")
+    for known in (first, manifest):  # by its reference, and by the store alone
+        added = add_masks(known, second, folder, name="second")
+        assert added.images == 1
+        (why,) = added.passed_over.values()
+        assert "masks of 'a': cone: by 'c' and by 'second', both people's outlines" in why
+    replaced = add(first, second, folder)  # under the name of the first
+    assert replaced.images == 1  # of b the second says something
+    np.testing.assert_array_equal(
+        load_masks("m.masks#a", tmp_path, 12, 20).covered[0], area(3, 9, 4, 8)
+    )
+
+
+def test_copies_in_the_store_are_those_of_the_last_run(tmp_path):
+    manifest = pictures(tmp_path, "a")
+    coco(tmp_path, outline(1, 1, 3, 3), name="people.json")
+    manifest = manifest.with_samples(
+        [dataclasses.replace(manifest.samples[0], masks="people.json#0")]
+    )
+    guesses = coco(tmp_path, outline(0, 0, 9, 9), name="model.json")
+
+    def covered():
+        add_masks(manifest, guesses, tmp_path / "s", name="model", knowledge="pseudo")
+        return load_masks("s#a", tmp_path, 12, 20).covered[0]
+
+    np.testing.assert_array_equal(covered(), area(1, 3, 1, 3))
+    coco(tmp_path, outline(4, 3, 8, 9), name="people.json")  # mended
+    np.testing.assert_array_equal(covered(), area(3, 9, 4, 8))
+
+
+def test_references_that_contradict_the_store_are_refused(tmp_path):
+    manifest = pictures(tmp_path, "a")
+    guesses = coco(tmp_path, outline(0, 0, 9, 9), name="model.json")
+    for name, left in (("ann.json", 1), ("bob.json", 2)):
+        coco(tmp_path, outline(left, 1, 5, 3), name=name)
+        referring = [dataclasses.replace(manifest.samples[0], masks=f"{name}#0")]
+        job = (manifest.with_samples(referring), guesses, tmp_path / "s")
+        if name == "ann.json":
+            add_masks(*job, name="model", knowledge="pseudo")
+        else:
+            with pytest.raises(ManifestError, match=r"by 'ann\.json' and by 'bob\.json', both peo"):
+                add_masks(*job, name="model", knowledge="pseudo")
+
+
 def test_what_does_not_fit_is_told_and_the_rest_is_used(tmp_path):
     manifest = pictures(tmp_path, "a", "b")
     images = [("a.jpg", 20, 12), ("b.jpg", 12, 20), ("gone.jpg", 20, 12), ("a.jpg", 20, 12)]
@@ -234,6 +283,38 @@ def test_bit_images_written_and_read_again_are_the_same(masked, tmp_path):
         np.testing.assert_array_equal(first.covered, second.covered)
 
 
+@pytest.mark.parametrize(
+    ("of_bits", "believed"),
+    [
+        (("drawn", "drawn"), "drawn"),
+        (("drawn", "polygon"), "polygon"),
+        (("drawn", None), "polygon"),
+        (("polygon", "pseudo"), "pseudo"),
+        ((None, None), "box"),  # as told
+    ],
+)
+def test_bit_images_tell_what_they_rest_on(tmp_path, of_bits, believed):
+    manifest = pictures(tmp_path, "a", "b")
+    for name, knowledge in zip("ab", of_bits, strict=True):
+        path = tmp_path / "bits" / f"{name}.png"
+        write_bit_image(np.ones((6, 12, 20), bool), path, knowledge=knowledge)
+        ((source, said),) = read_said(f"bits/{name}.png", tmp_path)  # in place, each by itself
+        assert source.knowledge == (knowledge or "polygon")
+        assert {item.knowledge for item in said.objects} == {source.knowledge}
+    given = read_annotations(tmp_path / "bits")
+    added = add_masks(manifest, given, tmp_path / "s", name="bits", knowledge="box")
+    assert added.images == 2
+    assert {one.knowledge for one in MaskStore(tmp_path / "s").sources.values()} == {believed}
+
+
+@pytest.mark.parametrize("least", ["drawn", "polygon", "box", "pseudo"])
+def test_exported_bits_are_believed_no_more_than_before(tmp_path, least):
+    manifest = build(tmp_path, {"a": [cone(area(3, 9, 4, 8))]}, knowledge=least)
+    export_bits(manifest, tmp_path / "bits")
+    ((source, _),) = read_said("bits/a.png", tmp_path)
+    assert source.knowledge == ("polygon" if least == "box" else least)
+
+
 def test_exports_that_cannot_be(masked, tmp_path):
     with pytest.raises(UsageError, match=r"a COCO file is a \.json file, got '.*out\.txt'"):
         export_coco(masked, tmp_path / "out.txt")
@@ -297,7 +378,8 @@ def test_bit_images_of_a_folder_are_one_source(tmp_path):
         [dataclasses.replace(s, masks=f"bits/{s.id}.png") for s in manifest]
     )
     images = [("a.jpg", 20, 12), ("b.jpg", 20, 12)]
-    add(manifest, coco(tmp_path, outline(1, 1, 3, 3), images=images), tmp_path / "s")
+    guesses = coco(tmp_path, outline(1, 1, 3, 3), images=images)
+    add(manifest, guesses, tmp_path / "s", knowledge="pseudo")
     assert {one.teacher for one in MaskStore(tmp_path / "s").sources.values()} == {"c", "bits"}
 
 

@@ -77,6 +77,51 @@ def test_parts_are_written_as_they_fill_and_the_last_word_counts(tmp_path):
     assert sorted(m.id for m in store.images(SOURCE.key)) == ["a", "b", "c"]
 
 
+def test_small_parts_are_joined_at_the_end_of_a_job(tmp_path):
+    def parts():
+        return sorted(tmp_path.rglob("part-*.parquet"))
+
+    words = [image(name, square(top=1)) for name in "abcdefg"]
+    with MaskWriter(tmp_path, SOURCE, part_images=4) as writer:
+        for one in words:
+            writer.add(one)
+            writer.flush()
+        writer.add(image("b", square(top=2)))  # replaces the first
+        assert len(parts()) == 7
+    assert len(parts()) == 2  # of four and of three
+    assert [masks.id for masks in MaskStore(tmp_path).images(SOURCE.key)] == list("acdefgb")
+    expected = [words[0], *words[2:], image("b", square(top=2))]
+    assert list(MaskStore(tmp_path).images(SOURCE.key)) == expected
+    before = parts()
+    with MaskWriter(tmp_path, SOURCE, part_images=4):
+        pass
+    assert parts() == before  # no fewer could hold them
+
+
+def test_a_stop_between_joined_and_deleted_parts_loses_nothing(tmp_path, monkeypatch):
+    words = [image(name, square()) for name in "abc"]
+    with pytest.raises(RuntimeError), MaskWriter(tmp_path, SOURCE) as writer:
+        for one in words:
+            writer.add(one)
+            writer.flush()
+        raise RuntimeError
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
+        patch.setattr("pathlib.Path.unlink", stopped)
+        with MaskWriter(tmp_path, SOURCE):
+            pass
+    assert len(list(tmp_path.rglob("part-*.parquet"))) == 4
+    assert list(MaskStore(tmp_path).images(SOURCE.key)) == words
+    with MaskWriter(tmp_path, SOURCE):
+        pass
+    assert len(list(tmp_path.rglob("part-*.parquet"))) == 1
+    assert list(MaskStore(tmp_path).images(SOURCE.key)) == words
+
+
+def stopped(path, **_):
+    if path.suffix == ".parquet":
+        raise OSError("stopped")
+
+
 def test_a_job_that_fails_keeps_what_it_has(tmp_path):
     with pytest.raises(RuntimeError), MaskWriter(tmp_path, SOURCE) as writer:
         writer.add(image("a"))

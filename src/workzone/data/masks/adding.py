@@ -15,6 +15,7 @@ from workzone.data.masks.categories import choose_classes
 from workzone.data.masks.fit import SIDEWAYS, Frame, fitting_orientation, frame_of
 from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations
 from workzone.data.masks.matching import SampleNames
+from workzone.data.masks.merge import check_rivals
 from workzone.data.masks.objects import ImageMasks, Knowledge, MaskSource
 from workzone.data.masks.references import (
     place_shapes,
@@ -23,7 +24,7 @@ from workzone.data.masks.references import (
     split_store,
     store_reference,
 )
-from workzone.data.masks.store import MaskWriter
+from workzone.data.masks.store import MaskStore, MaskWriter
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.progress import track
 from workzone.types import OBJECT_CLASSES, Sample
@@ -54,7 +55,9 @@ def add_masks(
 ) -> Added:
     """Write the masks that annotations give into a store, and refer the samples to it.
 
-    What other stores say of a sample is copied, so that each has one store.
+    What other stores say of a sample is copied, so that each has one store. Images of which
+    another source of the same knowledge says something of the same classes are passed over, see
+    `workzone.data.masks.merge`.
 
     Args:
         manifest: whose samples are annotated.
@@ -62,7 +65,8 @@ def add_masks(
         folder: of the store, made if need be.
         name: of the source; masks of the same name are replaced.
         mapping: category to class, beside what is known; "" leaves a category out.
-        knowledge: what the annotations rest on; mere boxes are told as such.
+        knowledge: what the annotations rest on, where they do not tell; mere boxes are told as
+            such.
         orientation: EXIF's, of the pixels that the annotations are of, where sizes do not tell.
 
     Raises:
@@ -72,7 +76,7 @@ def add_masks(
     own = annotations.source is not None
     bits = set(annotations.looked) == set(OBJECT_CLASSES) and annotations.categories is not None
     classes = choose_classes(annotations.looked, mapping, own=own or bits)
-    source = annotations.source or MaskSource(knowledge, name)
+    source = annotations.source or MaskSource(annotations.knowledge or knowledge, name)
     names = SampleNames(manifest.samples)
     owners = _owners(annotations, names)
     passed: dict[str, str] = {}
@@ -86,6 +90,9 @@ def add_masks(
                 turn = _turn(image, frame, orientation)
                 masks = place_shapes(
                     image, sample.id, frame, classes, turn=turn, knowledge=source.knowledge
+                )
+                check_rivals(
+                    source, masks, _said_before(sample, manifest.root, folder, annotations)
                 )
             except (ManifestError, ImageError) as error:
                 passed[image.where] = str(error)
@@ -103,7 +110,7 @@ def add_masks(
     warnings = list(annotations.warnings)
     if left_out:
         warnings.append(f"{annotations.path}: left out are the categories {', '.join(left_out)}")
-    referred = refer_samples(manifest, folder, set(done), annotations=annotations.path)
+    referred = refer_samples(manifest, folder, set(done), source, annotations=annotations.path)
     return Added(referred, len(done), objects, passed, tuple(warnings))
 
 
@@ -154,6 +161,16 @@ def _sample(
     return found[0]
 
 
+def _said_before(
+    sample: Sample, root: Path, folder: Path, annotations: Annotations
+) -> list[tuple[MaskSource, ImageMasks]]:
+    """What a sample's reference and the store say of it, but for the annotations themselves."""
+    said = MaskStore(folder).image(sample.id)
+    if sample.masks is not None and not _is_of(sample.masks, root.resolve(), annotations.path):
+        said += read_said(sample.masks, root)
+    return said
+
+
 def _turn(image: AnnotatedImage, frame: Frame, stated: int | None) -> int:
     if image.size is None:  # of fractions, which are of the frame as seen
         return stated or 1
@@ -162,16 +179,23 @@ def _turn(image: AnnotatedImage, frame: Frame, stated: int | None) -> int:
 
 
 def refer_samples(
-    manifest: Manifest, folder: Path, ids: set[str], *, annotations: Path | None = None
+    manifest: Manifest,
+    folder: Path,
+    ids: set[str],
+    own: MaskSource,
+    *,
+    annotations: Path | None = None,
 ) -> Manifest:
     """The manifest with references to a store in the rows of these ids.
 
-    What they refer to so far is copied into this one, but for ``annotations``, a file or
-    folder that is in it already.
+    What they refer to so far is copied into this one, over copies that an earlier run made, but
+    for what is in it already: the source ``own``, and ``annotations``, a file or folder.
 
     Raises:
-        ManifestError, StoreError: what they refer to so far cannot be read.
+        ManifestError, StoreError: what they refer to so far cannot be read, or contradicts what the
+            store holds, see `check_rivals`.
     """
+    store = MaskStore(folder)
     root = manifest.root.resolve()
     named = Path(os.path.relpath(folder.resolve(), root)).as_posix()
     samples = []
@@ -183,13 +207,16 @@ def refer_samples(
             continue
         known = sample.masks is None or _is_of(sample.masks, root, annotations)
         for source, masks in () if known else read_said(sample.masks or "", root):
+            if source.key == own.key:
+                continue
+            check_rivals(source, masks, store.image(sample.id))
             of_source = copied.setdefault(source.key, (source, []))
             of_source[1].append(dataclasses.replace(masks, id=sample.id))
         samples.append(dataclasses.replace(sample, masks=reference))
     for source, images in copied.values():
         with MaskWriter(folder, source) as writer:
             for masks in images:
-                if masks.id not in writer.done:
+                if store.said_by(source.key, masks.id) != masks:
                     writer.add(masks)
     return manifest.with_samples(samples)
 

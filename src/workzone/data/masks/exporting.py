@@ -8,8 +8,8 @@ from pathlib import Path
 from workzone.data.manifest import Manifest
 from workzone.data.masks.formats.bit_images import write_bit_image
 from workzone.data.masks.formats.coco_writer import write_coco
-from workzone.data.masks.merge import believed, frame_size, merge_masks
-from workzone.data.masks.objects import KNOWLEDGE, ImageMasks, MaskSource
+from workzone.data.masks.merge import Said, believed, frame_size, merge_masks
+from workzone.data.masks.objects import ImageMasks, Knowledge, MaskSource, weakest
 from workzone.data.masks.references import read_said
 from workzone.errors import UsageError, nearest
 from workzone.progress import track
@@ -46,8 +46,8 @@ def export_coco(manifest: Manifest, output: Path, source: str | None = None) -> 
     _check_any(sources)
     names = {s.id: _file_name(s) for s in manifest}
     if source is None:
-        weakest = max((one.knowledge for one in sources.values()), key=KNOWLEDGE.index)
-        merged = MaskSource(weakest, "merged")  # read again, it is believed no more than its parts
+        least = weakest(one.knowledge for one in sources.values())
+        merged = MaskSource(least, "merged")  # read again, it is believed no more than its parts
         return write_coco(output, _believed(manifest), merged, names)
     keys = [key for key, one in sources.items() if source in (key, one.teacher)]
     if len(keys) != 1:
@@ -75,8 +75,15 @@ def export_bits(manifest: Manifest, folder: Path) -> int:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"the id {sample.id!r} leads out of {folder}; export as COCO")
         said = read_said(sample.masks or "", manifest.root)
-        write_bit_image(merge_masks(said, *frame_size(said)).covered, path)
+        masks = merge_masks(said, *frame_size(said)).covered
+        write_bit_image(masks, path, knowledge=_of_bits(said))
     return len(masked)
+
+
+def _of_bits(said: Said) -> Knowledge:
+    """What merged bits rest on; what they cover within a person's box, a model outlined."""
+    least = weakest(source.knowledge for source, _ in said)
+    return "polygon" if least == "box" else least
 
 
 def _check_any(found: object) -> None:

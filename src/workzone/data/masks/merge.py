@@ -8,6 +8,9 @@ people, then models.
   class is believed, cut to the box; without one, the inside of the box is not known, and all
   around it is known to be empty. Where people drew outlines and others boxes, outlines count;
   boxes of those who outlined other objects are objects of their own.
+* Where two people both outlined a class in an image, or both boxed it, and do not say the same,
+  nobody can tell who is right: that is refused, with both names. It is for the user to choose one.
+* What several models found is taken together.
 * A class that nobody looked for is not known anywhere.
 """
 
@@ -22,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from workzone.data.masks import rle
-from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.objects import ImageMasks, Knowledge, MaskObject, MaskSource
 from workzone.errors import ManifestError
 from workzone.types import OBJECT_CLASSES
 
@@ -51,6 +54,10 @@ class BelievedObjects:
     looked: bool = True
 
 
+CERTAIN: tuple[Knowledge, ...] = ("drawn", "polygon", "box")
+"""Knowledge that is not a model's, the surest first."""
+_IN_WORDS = {"drawn": "drawn with the picture", "polygon": "people's outlines", "box": "boxes"}
+
 Said = Sequence[tuple[MaskSource, ImageMasks]]
 """What sources say of one image."""
 
@@ -75,18 +82,72 @@ def believed(name: str, said: Said) -> BelievedObjects:
     """What is believed of one class.
 
     Raises:
-        ManifestError: frames of different sizes.
+        ManifestError: frames of different sizes, or two who are believed alike.
     """
     height, width = frame_size(said)
-    by_knowledge: dict[str, list[MaskObject]] = {}
+    words: dict[str, list[tuple[MaskSource, list[MaskObject]]]] = {}
     for source, masks in said:
         if name in masks.looked:
-            own = [item for item in masks.objects if item.name == name]
-            by_knowledge.setdefault(source.knowledge, []).extend(own)
-    for knowledge in ("drawn", "polygon", "box"):
-        if knowledge in by_knowledge:
-            return _refined(by_knowledge[knowledge], by_knowledge.get("pseudo", []), height, width)
-    return BelievedObjects(tuple(by_knowledge.get("pseudo", ())), looked="pseudo" in by_knowledge)
+            words.setdefault(source.knowledge, []).append((source, _of_class(name, masks)))
+    guesses = [item for _, own in words.get("pseudo", []) for item in own]
+    for knowledge in CERTAIN:
+        if knowledge in words:
+            (source, objects), *others = words[knowledge]
+            for other, theirs in others:
+                if not _alike(objects, theirs):
+                    told = _rivalry(name, source, other)
+                    raise ManifestError(f"masks of {said[0][1].id!r}: {told}")
+            return _refined(objects, guesses, height, width)
+    return BelievedObjects(tuple(guesses), looked="pseudo" in words)
+
+
+def check_rivals(source: MaskSource, masks: ImageMasks, said: Said) -> None:
+    """See that nobody who is believed as much as a source says otherwise of the same classes.
+
+    Args:
+        source: that is to be added.
+        masks: what it says of an image.
+        said: what others say of the image; a word of the source itself is replaced.
+
+    Raises:
+        ManifestError: somebody does; names both.
+    """
+    if source.knowledge not in CERTAIN:
+        return
+    for other, theirs in said:
+        if other.key == source.key or other.knowledge != source.knowledge:
+            continue
+        contested = [
+            name
+            for name in theirs.looked
+            if name in masks.looked
+            and not _alike(_of_class(name, masks), _of_class(name, theirs))
+        ]
+        if contested:
+            told = _rivalry(", ".join(contested), other, source)
+            raise ManifestError(f"masks of {masks.id!r}: {told}")
+
+
+def _of_class(name: str, masks: ImageMasks) -> list[MaskObject]:
+    return [item for item in masks.objects if item.name == name]
+
+
+def _alike(one: Sequence[MaskObject], other: Sequence[MaskObject]) -> bool:
+    """Whether two say the same, as copies under two names do."""
+    first, second = (
+        sorted((item.counts, item.knowledge, item.crowd) for item in objects)
+        for objects in (one, other)
+    )
+    return first == second
+
+
+def _rivalry(names: str, first: MaskSource, second: MaskSource) -> str:
+    return (
+        f"{names}: by {first.teacher!r} and by {second.teacher!r}, both "
+        f"{_IN_WORDS[first.knowledge]}, and only one can be believed; import the right one under "
+        f"the other's --name, delete the other's folder in the store ({first.key}, {second.key}), "
+        "or clear the masks column where it names the other"
+    )
 
 
 def _refined(

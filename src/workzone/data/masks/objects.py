@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -33,6 +33,11 @@ def as_knowledge(word: str) -> Knowledge:
         if word == one:
             return one
     raise UsageError(f"knowledge {word!r} is unknown; {nearest(word, KNOWLEDGE)}")
+
+
+def weakest(several: Iterable[Knowledge]) -> Knowledge:
+    """The least sure of some kinds of knowledge, at least one."""
+    return max(several, key=KNOWLEDGE.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,9 @@ def read_said(reference: str, root: Path) -> Said:
         return said
     path, coco_id = split_reference(reference)
     if coco_id is None:
-        bits = MaskSource("polygon", PurePosixPath(path).parent.as_posix())
-        return [_of_image(bit_image_shapes(root / path), _TO_CLASS, reference, bits)]
+        image = bit_image_shapes(root / path)
+        bits = MaskSource(image.knowledge or "polygon", PurePosixPath(path).parent.as_posix())
+        return [_of_image(image, _TO_CLASS, reference, bits)]
     coco = read_coco(root / path)
     known = choose_classes(coco.categories, own=coco.source is not None, some=False)
     source = coco.source or MaskSource("polygon", path)

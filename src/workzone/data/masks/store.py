@@ -6,8 +6,10 @@
     KEY/part-00000.parquet    a row an image, see `SCHEMA`
 
 A part is written whole or not at all and never changed, so that a stopped job goes on with the
-images that no part has. Of an image that occurs twice in a source, the later part counts. A row of
-a manifest names its masks as ``FOLDER#ID``, the folder relative to the manifest's.
+images that no part has. Of an image that occurs twice in a source, the later part counts. A job
+that ends joins small parts to larger ones, which come after them, and then deletes the small ones:
+a stop between leaves every image. A row of a manifest names its masks as ``FOLDER#ID``, the folder
+relative to the manifest's.
 """
 
 from __future__ import annotations
@@ -108,11 +110,33 @@ class MaskWriter:
         """Write what waits as a part."""
         if not self._waiting:
             return
-        number = max((int(p.stem.removeprefix("part-")) for p in _parts(self._folder)), default=-1)
         rows = [_to_row(masks) for masks in self._waiting.values()]
-        with writing(self._folder / f"part-{number + 1:05d}.parquet") as aside:
-            pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), aside)
+        self._write(pa.Table.from_pylist(rows, schema=SCHEMA))
         self._waiting = {}
+
+    def _write(self, table: pa.Table) -> None:
+        number = max((int(p.stem.removeprefix("part-")) for p in _parts(self._folder)), default=-1)
+        with writing(self._folder / f"part-{number + 1:05d}.parquet") as aside:
+            pq.write_table(table, aside)
+
+    def _join_small_parts(self) -> None:
+        """Leave fewer parts with the same images; rows that a later part replaced are left out."""
+        counting: dict[Path, list[int]] = {part: [] for part in _parts(self._folder)}
+        for part, row in _rows(self._folder).values():
+            counting[part].append(row)
+        small = {part: rows for part, rows in counting.items() if len(rows) < self._part_images}
+        if len(small) < 2 or sum(map(len, small.values())) > (len(small) - 1) * self._part_images:
+            return
+        waiting: list[pa.Table] = []
+        for part, rows in small.items():
+            waiting.append(_current_table(part).take(pa.array(rows, pa.int64())))
+            if sum(map(len, waiting)) >= self._part_images:
+                self._write(pa.concat_tables(waiting))
+                waiting = []
+        if any(map(len, waiting)):
+            self._write(pa.concat_tables(waiting))
+        for part in small:
+            part.unlink()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -124,9 +148,11 @@ class MaskWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what waits, of a job that failed too, and let others write."""
+        """Write what waits, of a job that failed too; join small parts; and let others write."""
         try:
             self.flush()
+            if kind is None:
+                self._join_small_parts()
         finally:
             self._lock.release()
 
@@ -159,12 +185,17 @@ class MaskStore:
         Raises:
             StoreError: no store there, or damaged parts.
         """
-        found = []
-        for key, source in self.sources.items():
-            place = _rows(self.folder / key).get(image_id)
-            if place is not None:
-                found.append((source, _read_row(*place)))
-        return found
+        found = ((source, self.said_by(key, image_id)) for key, source in self.sources.items())
+        return [(source, masks) for source, masks in found if masks is not None]
+
+    def said_by(self, key: str, image_id: str) -> ImageMasks | None:
+        """What one source says of an image; None: nothing.
+
+        Raises:
+            StoreError: damaged parts.
+        """
+        place = _rows(self.folder / key).get(image_id)
+        return None if place is None else _read_row(*place)
 
     def images(self, key: str) -> Iterator[ImageMasks]:
         """All images of a source, in the order written.
@@ -214,9 +245,13 @@ def _table(path: Path, _modified: int, _size: int) -> pa.Table:
         ) from error
 
 
-def _read_row(path: Path, row: int) -> ImageMasks:
+def _current_table(path: Path) -> pa.Table:
     status = path.stat()
-    (cells,) = _table(path, status.st_mtime_ns, status.st_size).slice(row, 1).to_pylist()
+    return _table(path, status.st_mtime_ns, status.st_size)
+
+
+def _read_row(path: Path, row: int) -> ImageMasks:
+    (cells,) = _current_table(path).slice(row, 1).to_pylist()
     objects = tuple(MaskObject(**{**item, "box": tuple(item["box"])}) for item in cells["objects"])
     return ImageMasks(**{**cells, "looked": dict(cells["looked"]), "objects": objects})
 

@@ -111,7 +111,8 @@ def test_yolo_names_in_a_list_or_a_file(tmp_path):
         ("0 0.3 0.5 nan 0.5", "not all its numbers are finite"),
         ("0 0.3 0.5 x 0.5", "could not convert string to float"),
         ("0 0.3 0.5 -0.2 0.5", "no negative width or height"),
-        ("0 0.3 0.5 0.2 0.5 3", "confidence 3.0 is not within 0..1"),
+        ("0 0.3 0.5 0.2 0.5 1.5", "confidence 1.5 is not within 0..1"),
+        ("0 0.3 0.5 0.2 0.5 0.9 1", "a triangle, or a box with a confidence and the id 1"),
     ],
 )
 def test_wrong_lines_of_yolo_are_named(tmp_path, line, message):
@@ -119,6 +120,30 @@ def test_wrong_lines_of_yolo_are_named(tmp_path, line, message):
     assert category is None
     with pytest.raises(ManifestError, match=message):
         raise ManifestError(told)
+
+
+@pytest.mark.parametrize(
+    ("shape", "knowledge", "score"),
+    [
+        (YOLO_BOX, "box", None),
+        (f"{YOLO_BOX} 0.75", "box", 0.75),
+        (YOLO_OUTLINE, "polygon", None),
+        (f"{YOLO_OUTLINE} 0.75", "polygon", 0.75),
+    ],
+)
+def test_ids_of_yolo_tracks_are_no_corners(tmp_path, shape, knowledge, score):
+    found = yolo(tmp_path, f"{shape} 1\n{shape} 12\n")  # 12 is no fraction, so that 1 is an id too
+    assert found.images[0].wrong == ()
+    for _, mask, known in objects(found):
+        np.testing.assert_array_equal(mask, CONE)
+        assert known == knowledge
+    assert [one.score for one in found.images[0].shapes] == [score, score]
+
+
+def test_tracks_and_other_yolo_labels_are_not_mixed(tmp_path):
+    found = yolo(tmp_path, f"{YOLO_BOX} 7\n{YOLO_BOX}\n")
+    ((_, told),) = found.images[0].wrong
+    assert "a.txt line 2: it ends with 0.5 and not with the id of a track" in told
 
 
 def cvat(folder, shape, size='width="20" height="12"'):

@@ -1,4 +1,8 @@
-"""Bit images: 8-bit PNG files; bit ``k`` of a pixel is class ``k``, so that classes may overlap."""
+"""Bit images: 8-bit PNG files; bit ``k`` of a pixel is class ``k``, so that classes may overlap.
+
+What masks rest on stands in a text chunk `KNOWLEDGE_CHUNK`, as ``drawn`` of scenes; a file without
+one does not tell.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from workzone.data.masks import rle
 from workzone.data.masks.formats.shapes import AnnotatedImage, Annotations, Shape
+from workzone.data.masks.objects import KNOWLEDGE, Knowledge, as_knowledge, weakest
 from workzone.errors import ManifestError
 from workzone.files import writing
 from workzone.types import OBJECT_CLASSES
+
+KNOWLEDGE_CHUNK = "workzone-knowledge"
+"""Keyword of the text chunk that says what masks rest on, one of `KNOWLEDGE`."""
 
 _VALUES = ", ".join(f"{1 << bit} {name}" for bit, name in enumerate(OBJECT_CLASSES))
 _NO_BITS = (
@@ -38,7 +47,9 @@ def read_bit_images(path: Path) -> Annotations:
         )
         for file in files
     )
-    return Annotations(path, images, OBJECT_CLASSES)
+    told = [image.knowledge for image in images]
+    knowledge = weakest(one or "polygon" for one in told) if any(told) else None
+    return Annotations(path, images, OBJECT_CLASSES, knowledge=knowledge)
 
 
 def bit_image_shapes(file: Path) -> AnnotatedImage:
@@ -47,17 +58,18 @@ def bit_image_shapes(file: Path) -> AnnotatedImage:
     Raises:
         ManifestError: as `read_bit_image`.
     """
-    masks = read_bit_image(file)
+    masks, knowledge = read_bit_image(file)
     shapes = tuple(
         Shape(name, counts=rle.encode(mask), crowd=True)
         for name, mask in zip(OBJECT_CLASSES, masks, strict=True)
         if mask.any()
     )
-    return AnnotatedImage(file.stem, str(file), (masks.shape[1], masks.shape[2]), shapes)
+    size = masks.shape[1], masks.shape[2]
+    return AnnotatedImage(file.stem, str(file), size, shapes, knowledge=knowledge)
 
 
-def read_bit_image(path: Path) -> npt.NDArray[np.bool_]:
-    """A bit image as bool ``[6, H, W]``.
+def read_bit_image(path: Path) -> tuple[npt.NDArray[np.bool_], Knowledge | None]:
+    """A bit image as bool ``[6, H, W]``, and what it rests on, where the file tells.
 
     Raises:
         ManifestError: it is missing or damaged, or has values that no classes sum up to.
@@ -69,6 +81,7 @@ def read_bit_image(path: Path) -> npt.NDArray[np.bool_]:
                     f"{path} is no mask: it is of mode {image.mode}, but {_NO_BITS}"
                 )
             bits = np.asarray(image)
+            told = image.info.get(KNOWLEDGE_CHUNK)
     except FileNotFoundError as error:
         raise ManifestError(f"no mask file at {path}; add it, or name another") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -77,11 +90,14 @@ def read_bit_image(path: Path) -> npt.NDArray[np.bool_]:
     if largest >= 1 << len(OBJECT_CLASSES):
         raise ManifestError(f"{path} is no mask: it has the value {largest}, but {_NO_BITS}")
     channels = np.arange(len(OBJECT_CLASSES), dtype=np.uint8)[:, None, None]
-    return (bits[None] >> channels & 1).astype(bool)
+    masks = (bits[None] >> channels & 1).astype(bool)
+    return masks, as_knowledge(told) if told in KNOWLEDGE else None
 
 
-def write_bit_image(masks: npt.NDArray[np.bool_], path: Path) -> None:
-    """Write bool ``[6, H, W]`` as a bit image.
+def write_bit_image(
+    masks: npt.NDArray[np.bool_], path: Path, *, knowledge: Knowledge | None = None
+) -> None:
+    """Write bool ``[6, H, W]`` as a bit image, and what it rests on, where that is known.
 
     Raises:
         ValueError: another shape.
@@ -91,5 +107,8 @@ def write_bit_image(masks: npt.NDArray[np.bool_], path: Path) -> None:
     bits = np.zeros(masks.shape[1:], np.uint8)
     for channel, mask in enumerate(masks):
         bits |= mask.astype(np.uint8) << channel
+    chunks = PngInfo()
+    if knowledge is not None:
+        chunks.add_text(KNOWLEDGE_CHUNK, knowledge)
     with writing(path) as aside:
-        Image.fromarray(bits).save(aside, format="PNG")
+        Image.fromarray(bits).save(aside, format="PNG", pnginfo=chunks)

@@ -76,6 +76,7 @@ class AnnotatedImage:
     shapes: tuple[Shape, ...] = ()
     wrong: tuple[tuple[str | None, str], ...] = ()  # category and why, of what cannot be read
     looked: Mapping[str, float | None] | None = None  # as our own export tells it
+    knowledge: Knowledge | None = None  # as our own bit images tell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Annotations:
     categories: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     source: MaskSource | None = None  # as our own export tells it
+    knowledge: Knowledge | None = None  # as our own bit images tell it
 
     @property
     def looked(self) -> Sequence[str]:
