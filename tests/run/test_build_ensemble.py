@@ -12,22 +12,21 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-import workzone.run.build_ensemble as building
+import workzone.run.ensemble_members as building
 from cli_invoke import invoke
 from trained import Tiny
 from workzone.decide.bundle import read_bundle
 from workzone.decide.calibration import Calibration
 from workzone.decide.ensemble import Ensemble, make_ensemble
 from workzone.decide.mixture import Mixture
-from workzone.decide.models import read_model
+from workzone.decide.models import bundles_of, read_model
 from workzone.errors import UsageError
 from workzone.model.presets import preset
 from workzone.report.metrics import point_metrics
 from workzone.report.paired import paired_differences
 from workzone.run.build_ensemble import build_ensemble
-from workzone.run.ensemble_plan import EnsemblePlan, MemberPlan, read_plan, six_members
+from workzone.run.ensemble_plan import read_plan, six_members
 from workzone.run.predictor import load
-from workzone.train.settings import TrainConfig
 
 TRAINING = {
     "epochs": 3,
@@ -165,16 +164,9 @@ def test_it_is_judged_by_the_weights_that_members_were_trained_with(
         Calibration(),
         provenance={},
     )
-    plan = EnsemblePlan(
-        manifest="m",
-        output="o",
-        members={
-            name: MemberPlan(backbone="any", weights=weights, training=TrainConfig())
-            for name, weights in (("a", "one"), ("b", "one"), ("c", "other"))
-        },
-    )
     monkeypatch.setattr(building, "bundle_backbone", lambda *of, weights, device: weights)
-    assert building._backbones(plan, ensemble, "cpu") == ["one", "one", "other"]
+    found = building.trained_backbones(bundles_of(ensemble), ["one", "one", "other"], "cpu")
+    assert found == ["one", "one", "other"]
 
 
 def test_differences_are_paired() -> None:

@@ -65,8 +65,6 @@ def check_picture(data: bytes, *, most_pixels: int, most_scans: int) -> tuple[st
     return name, width, height
 
 
-
-
 def _format(data: bytes) -> str | None:
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
