@@ -116,8 +116,8 @@ def read_plan(path: Path) -> EnsemblePlan:
 
     ``training`` holds settings of all members, as `workzone train --config` takes; ``members``
     those of each by name, with ``backbone`` and ``weights`` of its own where they differ. Without
-    ``members`` there are those of `six_members`. In place of both, ``bundles`` names models that are
-    there: folders by name, or a list of folders. Paths start at the file's folder.
+    ``members`` there are those of `six_members`. In place of both, ``bundles`` names models that
+    are there: folders by name, or a list of folders. Paths start at the file's folder.
 
     Raises:
         UsageError: every mistake of all parts at once.
