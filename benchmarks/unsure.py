@@ -190,7 +190,8 @@ def faults_told(streets: Seen, sets: dict[str, Seen]) -> dict[str, Any]:
 
 def by_coverage(labels: npt.NDArray[np.int64], seen: Seen, doubtful: Any) -> list[dict[str, Any]]:
     """Figures by how many are decided."""
-    found = selective(labels, seen.probability, doubtful=doubtful)
+    doubts = None if doubtful is None else {"in doubt": doubtful}
+    found = selective(labels, seen.probability, doubts=doubts)
     return [dataclasses.asdict(part) for part in found.at]
 
 

@@ -48,7 +48,8 @@ class ImageError(WorkzoneError):
     """An image that cannot be used.
 
     ``code`` is a short stable word for tables: ``missing``, ``empty``, ``unreadable``,
-    ``truncated``, ``damaged``, ``too-small``, ``too-large``, ``denied``, ``changed``.
+    ``truncated``, ``damaged``, ``too-small``, ``too-large``, ``denied``, ``changed``; of a service
+    ``worker-died``.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -251,6 +251,16 @@ def preprocess(data: bytes, layout: ViewLayout, *, name: str = "image") -> Views
     return make_views(decode_pixels(data, enough_side=enough_side(layout), name=name), layout)
 
 
+def whole_view(data: bytes, layout: ViewLayout, *, name: str = "image") -> Views:
+    """The view of the whole frame alone, as `preprocess` makes it first of a layout that has one.
+
+    Raises:
+        ImageError: see :func:`workzone.data.images.decode`.
+    """
+    frame = decode_pixels(data, enough_side=enough_side(layout), name=name)
+    return make_views(frame, replace(layout, tiles=0, squares=(), boxes=()))
+
+
 def sample_bytes(sample: Sample, root: Path) -> bytes:
     """The encoded bytes of a manifest's sample.
 

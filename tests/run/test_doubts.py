@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,20 @@ from PIL import Image
 
 import workzone
 from cli_invoke import invoke
+from made_images import sample_of
 from trained import Tiny
+from workzone.backbones.base import Backbone
+from workzone.data.manifest import Manifest
+from workzone.data.quality import IN_WORDS
 from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.conformal import ConformalSets
 from workzone.decide.unsure import UNDECIDED, UNLIKE
 from workzone.engine.program import Program
 from workzone.errors import BundleError, UsageError
+from workzone.features.extract import Extraction
+from workzone.report.html import write_report
 from workzone.run.bulk import predict_many
+from workzone.run.evaluate import evaluate
 from workzone.run.familiarise import add_familiarity, familiarity_of
 from workzone.run.predictor import Predictor
 
@@ -90,6 +98,21 @@ def test_an_undecided_set_is_a_reason(tiny: Tiny) -> None:
     assert prediction.decision == "unsure"
     assert prediction.reason.endswith(UNDECIDED)
     assert UNLIKE not in prediction.reason
+
+
+def test_sets_of_one_look_are_not_used_for_several(tiny: Tiny, tmp_path: Path) -> None:
+    bundle = dataclasses.replace(read_bundle(tiny.bundle), conformal=ALL_UNDECIDED)
+    write_bundle(bundle, tmp_path / "model")
+    image, model = street(tiny), tmp_path / "model"
+    one = invoke("predict", image, "--model", model, "--unsure", "warn", "--json")
+    several = invoke("predict", image, "--model", model, "--unsure", "warn", "--tta", "1", "--json")
+    assert UNDECIDED in json.loads(one.stdout)["reason"]
+    assert UNDECIDED not in json.loads(several.stdout)["reason"]
+    assert "conformal sets hold for one look" in several.stderr
+    assert "conformal" not in one.stderr
+    looking = bundle.with_test_time(1)
+    assert looking.conformal_sets is None and "--tta 0" in looking.doubt_note()
+    assert looking.with_test_time(0).conformal_sets == ALL_UNDECIDED
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, None])
@@ -198,13 +221,45 @@ def test_an_evaluation_leaves_out_what_is_undecided(
         figures[unsure] = json.loads((folder / "metrics.json").read_text())
         page = (folder / "report.html").read_text()
         assert "If doubtful images are left undecided" in page
+        assert "left undecided, by daytime" in page and "at 95%" in page
     off, warn, abstain = figures.values()
     assert off["selective"]["in_doubt"] is None
     doubted = warn["selective"]["in_doubt"]
-    assert 12 < doubted < 20
+    told = [p.reason for p in workzone.load(tmp_path / "cut", unsure="warn").predict(train)]
+    assert 12 < doubted < 32
+    assert doubted == sum(map(bool, told))
+    reasons = Counter(words for reason in told if reason for words in reason.split("; "))
+    assert {k: v for k, v in warn["selective"]["reasons"].items() if v} == reasons
     assert warn["image_only"] == off["image_only"]
     assert abstain["image_only"]["rows"] == 32 - doubted
     assert abstain["selective"] == warn["selective"]
     assert any(f"{doubted} images of 32 left undecided" in w for w in abstain["warnings"])
     refused = [part for part in warn["selective"]["refused"] if part["field"] == "daytime"]
-    assert sum(part["refused"] for part in refused) == doubted
+    assert sum(part["in_doubt"] for part in refused) == doubted
+    assert sum(part["at"]["0.9"] for part in refused) == 32 - round(0.9 * 32)
+
+
+def test_an_evaluation_tells_of_pictures_that_show_too_little(
+    tiny: Tiny, bundle: Bundle, lite0: Backbone, tmp_path: Path
+) -> None:
+    """As predictions do; of one that is gone it says that it cannot."""
+    samples = [s for s in tiny.manifest if s.split == "test"][:6]
+    Image.new("RGB", (96, 64)).save(tmp_path / "black.png")
+    Image.new("RGB", (96, 64), (255, 255, 255)).save(tmp_path / "white.png")
+    pictures = [sample_of(tmp_path / f"{name}.png", label=0) for name in ("black", "white")]
+    for sample in samples:
+        shutil.copy(tiny.root / sample.image.path, tmp_path)
+    manifest = Manifest([*samples, *pictures], tmp_path)
+    store = Extraction(manifest, lite0, bundle.spec, tmp_path / "store").run()
+    (tmp_path / samples[0].image.path).unlink()
+    result = evaluate(bundle, manifest, store, unsure="warn")
+    plain = result.to_json()
+    reasons = plain["selective"]["reasons"]
+    assert reasons[IN_WORDS["black"]] == reasons[IN_WORDS["over-exposed"]] == 1
+    assert plain["image_only"]["rows"] == 8
+    assert any("1 image changed or gone since" in warning for warning in plain["warnings"])
+    write_report(tmp_path / "report.html", result.report)
+    page = (tmp_path / "report.html").read_text()
+    assert f'<th scope="row">{IN_WORDS["black"]}</th><td class="number-column">1</td>' in page
+    left = evaluate(bundle, manifest, store, unsure="abstain")
+    assert {s.id for s in left.samples}.isdisjoint({s.id for s in pictures})

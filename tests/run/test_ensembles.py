@@ -245,6 +245,43 @@ def test_it_is_told_what_it_learned_from(tiny: Tiny, folder: Path, tmp_path: Pat
     assert cut.doubt_identity() != read_model(known).doubt_identity()
 
 
+def test_weights_of_several_backbones_are_named_by_member(
+    ensemble: Ensemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which members stand on two, one of them twice."""
+    hashes = ("one", "one", "two")
+    local = dataclasses.replace(
+        ensemble,
+        members=tuple(
+            dataclasses.replace(
+                member,
+                model=dataclasses.replace(
+                    member.model,
+                    spec=dataclasses.replace(member.model.spec, backbone="dinov3", weight_hash=key),
+                ),
+            )
+            for member, key in zip(ensemble.members, hashes, strict=True)
+        ),
+    )
+    asked: list[Any] = []
+
+    def loaded(bundle: Bundle, *, weights: Any, **_: Any) -> str:
+        asked.append(weights)
+        return bundle.spec.weight_hash
+
+    monkeypatch.setattr("workzone.run.ensembles.bundle_backbone", loaded)
+    with pytest.raises(UsageError, match=r"2 different sets of weights: .*\(first and small;"):
+        backbones_of(local, weights=tmp_path)
+    assert asked == []
+    for name in ("second", "small"):
+        (tmp_path / name).mkdir()
+    assert backbones_of(local, weights=tmp_path) == ["one", "one", "two"]
+    assert asked == [tmp_path / "second", tmp_path / "small"]
+    asked.clear()
+    backbones_of(ensemble, weights=tmp_path)  # embedded ones need none
+    assert asked == [None]
+
+
 def test_what_is_damaged_is_named(folder: Path, tmp_path: Path, tiny: Tiny) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(folder, copied)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from serving import Running, form, picture, running
 from workzone.cli import app
-from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.errors import BundleError, ImageError, UsageError, WorkzoneError
 from workzone.run.images import Encoded
 from workzone.run.predictor import Predictor
 from workzone.serve.client import Client, ServerError
@@ -197,8 +197,7 @@ def test_it_asks_again_where_that_may_help(monkeypatch: pytest.MonkeyPatch) -> N
     pauses: list[float] = []
     monkeypatch.setattr("workzone.serve.client.time.sleep", pauses.append)
     busy = (429, {"Retry-After": "3"}, {"code": "overloaded", "detail": "full"})
-    died = (503, {}, {"code": "worker-died", "detail": "gone"})
-    with scripted(busy, died, (200, {}, GOOD)) as (url, asked):
+    with scripted(busy, DIED, (200, {}, GOOD)) as (url, asked):
         assert Client(url).predict(b"x", name="a b").prediction.probability == 0.25
     assert asked == ["/v1/predict?id=a%20b"] * 3
     assert len(pauses) == 2 and 2 < pauses[0] < 4
@@ -213,11 +212,49 @@ def test_it_asks_again_where_that_may_help(monkeypatch: pytest.MonkeyPatch) -> N
     assert told.value.code == "overloaded"
 
 
+BUSY = (429, {}, {"code": "overloaded", "detail": "full"})
+DIED = (503, {}, {"code": "worker-died", "detail": "gone"})
+ABOUT = {"identity": "one", "engine": "onnx", "precision": "float32", "takes_metadata": False}
+
+
+def test_an_image_that_workers_die_of_is_left_out_and_the_job_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workzone.serve.client.time.sleep", lambda _: None)
+    with scripted(DIED, BUSY, DIED, BUSY, DIED, (200, {}, GOOD)) as (url, asked):
+        client = Client(url)
+        client.model = lambda: ABOUT  # type: ignore[method-assign]
+        inputs = [(name, Encoded(b"x", name)) for name in ("poison", "street")]
+        results = list(RemotePredictor(client, concurrent=1).score(inputs, lambda file: file))
+    (_, bad), (_, good) = results
+    assert isinstance(bad, ImageError) and bad.code == "worker-died"
+    assert str(bad) == "poison: 3 workers of the service ended over it, one at each try"
+    assert not isinstance(good, ImageError) and good.prediction.probability == 0.25
+    assert len(asked) == 6
+    with scripted(DIED, DIED, *[BUSY] * 5, (200, {}, GOOD)) as (url, asked):
+        assert Client(url).predict(b"x").prediction.probability == 0.25
+    assert len(asked) == 8  # overload is waited for
+
+
+def test_a_model_that_fails_is_no_fault_of_the_image() -> None:
+    """The error is that of scoring here."""
+    said = "a.jpg: the model gave a probability that is not a finite number"
+    failed = (500, {}, {"code": "model-failed", "detail": said})
+    with scripted(failed) as (url, asked), pytest.raises(BundleError) as told:
+        Client(url).predict(b"x", name="a.jpg")
+    assert str(told.value) == said and len(asked) == 1
+
+
+def test_long_metadata_are_sent(service: Running) -> None:
+    client = Client(f"http://127.0.0.1:{service.port}")
+    said = client.predict(picture(1), name="a b", metadata={"text": "\u5de5" * 9_000})
+    assert said.prediction == client.predict(picture(1), name="a b").prediction
+
+
 def test_answers_of_another_model_are_no_part_of_a_job() -> None:
-    about = {"identity": "one", "engine": "onnx", "precision": "float32", "takes_metadata": False}
     with scripted((200, {}, GOOD), (200, {}, GOOD | {"model": "two"})) as (url, _):
         client = Client(url)
-        client.model = lambda: about  # type: ignore[method-assign]
+        client.model = lambda: ABOUT  # type: ignore[method-assign]
         service = RemotePredictor(client, concurrent=1)
         inputs = [(name, Encoded(b"x", name)) for name in ("a", "b", "c")]
         results = service.score(inputs, lambda file: file)

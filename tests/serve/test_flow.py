@@ -180,7 +180,8 @@ def test_clients_that_take_no_answer_are_cut_off() -> None:
 
 def test_headers_without_end_are_cut_off(service: Running) -> None:
     endless = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEADER_BYTES + 10)
-    assert service.send(endless) == b""
+    said = service.send(endless)
+    assert status_of(said) == 431 and b'"code": "headers-too-large"' in said
     assert service.ask("GET", "/livez").status == 200
 
 
@@ -211,6 +212,24 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
         assert ready.status == 200 and ready.json["workers"] == 1
         assert service.predict(data).json["probability"] == before
         assert service.service.workers.replaced == 1
+
+
+def test_images_beside_one_that_ends_a_worker_are_judged_one_by_one() -> None:
+    body, headers = form(*((f"{number}", picture(number)) for number in range(3)))
+    with running() as service, ThreadPoolExecutor(1) as threads:
+        workers = service.service.workers
+        workers.about["batch"] = 8  # as on a GPU
+        (pid,) = workers.pids
+        with service.halted():
+            asked = threads.submit(service.ask, "POST", "/v1/predict/batch", body, headers)
+            service.until(lambda: workers.queue.busy == 3)
+            os.kill(pid, signal.SIGKILL)
+            together = [item["answer"]["probability"] for item in asked.result().json["results"]]
+        alone = [service.predict(picture(number)).json["probability"] for number in range(3)]
+        assert together == pytest.approx(alone, abs=1e-5)
+        assert workers.replaced == 1
+        sizes = service.ask("GET", "/metrics").body.decode()
+        assert 'workzone_batch_size_bucket{le="1.0"} 6.0' in sizes  # none together
 
 
 def test_without_a_worker_it_is_not_ready() -> None:

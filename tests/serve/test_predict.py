@@ -141,6 +141,7 @@ def damaged(data: bytes) -> bytes:
         (picture(1), {}, "?metadata=%5B%5D", 422, "metadata", "list"),
         (picture(1), {}, "?metadata=%7B%22latitude%22%3A1e999%7D", 422, "metadata", "finite"),
         (picture(1), {}, "?metadata=%7B", 400, "bad-request", "no JSON"),
+        (picture(1), {}, f"?metadata={'x' * 16_000}", 414, "query-too-long", "field of a form"),
         (picture(1), {"X-Deadline-Ms": "soon"}, "", 422, "option", "milliseconds"),
         (b"{", JSON, "", 400, "bad-request", "no JSON"),
         (b"[" * 100_000, JSON, "", 400, "bad-request", "no JSON"),

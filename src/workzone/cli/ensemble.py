@@ -19,7 +19,7 @@ EXAMPLES_ENSEMBLE = examples(
 @command
 def ensemble(
     config: Annotated[
-        Path, typer.Argument(help="YAML file: manifest, output, preset, training, members.")
+        Path, typer.Argument(help="YAML file: manifest, output, and members or bundles.")
     ],
     device: DeviceOption = "cpu",
     as_json: JsonFlag = False,
@@ -29,7 +29,8 @@ def ensemble(
     The file names the manifest and the output, and may name more: docs/judge/decisions.md. Without
     `members` there are six: the preset, and it without pruning, deeper, wider, with more heads, on
     another backbone. After a stop the same command goes on where it was; members that are trained
-    are kept in OUTPUT.members.
+    are kept in OUTPUT.members. With `bundles` nothing is trained: models that are there are weighed
+    on the split `held_out`, on rows that none of them has seen.
 
     Rows of the test split tell whether the ensemble beats its best member, and decide nothing.
     """

@@ -103,7 +103,7 @@ def evaluate(
     from workzone.report.challenge import challenge_table
     from workzone.report.html import write_report
     from workzone.report.metrics import to_table
-    from workzone.report.selective import coverage_table
+    from workzone.report.selective import coverage_table, refused_table
     from workzone.run.ensembles import backbones_of, extract_for
     from workzone.run.evaluate import evaluate as evaluate_job
     from workzone.run.evaluate import in_store, with_estimated_share
@@ -164,6 +164,8 @@ def evaluate(
         out.print(to_table(evaluation.report.metadata_metrics, title="With metadata"))
     if evaluation.report.chances is not None:
         out.print(coverage_table(evaluation.report.chances))
+        if any(evaluation.report.chances.refused.values()):
+            out.print(refused_table(evaluation.report.chances))
     if evaluation.report.challenge is not None:
         out.print(challenge_table(evaluation.report.challenge))
     out.print(f"report: {output / 'report.html'}", markup=False, soft_wrap=True)

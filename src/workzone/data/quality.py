@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from workzone.types import Views
+
 FaultName = Literal["black", "over-exposed", "blurred", "covered", "dirty"]
 Grey = npt.NDArray[np.float32]
 
@@ -65,6 +67,22 @@ def fault(pixels: npt.NDArray[np.uint8]) -> FaultName | None:
         return "covered"
     smeared = flat | (_blur(seen, window=5, tiles=True) > SMEARED)
     return "dirty" if smeared.mean() > MOST_SMEARED else None
+
+
+def fault_in_view(views: Views) -> FaultName | None:
+    """What keeps an image from being judged, as the first of its views shows it, the whole frame.
+
+    The padding of that view is no part of the image.
+    """
+    pixels, (x0, y0, x1, y1) = views.pixels[0], views.boxes[0].tolist()
+    rows, columns = (
+        slice(
+            round(size * max(0.0, -low / (high - low))),
+            round(size * min(1.0, (1 - low) / (high - low))),
+        )
+        for size, low, high in ((pixels.shape[1], y0, y1), (pixels.shape[2], x0, x1))
+    )
+    return fault(pixels[:, rows, columns])
 
 
 def blur_effect(grey: Grey) -> float:

@@ -44,7 +44,7 @@ class Description:
     text_model: TextSpec | None = None  # whose vectors the detector takes; None: it takes no text
     test_time: TestTimeConfig | None = None  # several looks at an image; None: one
     familiarity: Familiarity | None = None  # of the image alone; None: not known
-    conformal: ConformalSets | None = None  # of the image alone; None: not known
+    conformal: ConformalSets | None = None  # of one look at the image alone; None: not known
 
     def __post_init__(self) -> None:
         metadata = self.config.metadata
@@ -96,10 +96,24 @@ class Description:
         """What the detector takes beside the image; None: nothing."""
         return self.config.metadata
 
+    @property
+    def conformal_sets(self) -> ConformalSets | None:
+        """Those that hold for what is run: none of several looks, as they were fitted on one."""
+        return self.conformal if self.test_time is None else None
+
     def doubt_note(self) -> str:
         """What an asker for doubts is to be told of a model that knows too little; "": nothing."""
-        if self.familiarity is not None:
-            return ""
+        notes = []
+        if self.familiarity is None:
+            notes.append(self._unfamiliar_note())
+        if self.conformal is not None and self.conformal_sets is None:
+            notes.append(
+                "its conformal sets hold for one look at an image, so with several it is not told "
+                "that both answers are likely enough: take one look (--tta 0) to be told"
+            )
+        return ". ".join(notes)
+
+    def _unfamiliar_note(self) -> str:
         return (
             "this model has no statistics of what it learned from (or none for views of another "
             "--size than its own), so it cannot tell an image that is unlike all of it; pictures "

@@ -34,6 +34,7 @@ from workzone.decide.bundle_json import (
     training_json,
 )
 from workzone.decide.calibration import Calibration
+from workzone.decide.conformal import ConformalSets
 from workzone.decide.description import Description
 from workzone.decide.familiarity import familiarity_json, write_familiarity
 from workzone.decide.mixture import Mixture
@@ -166,6 +167,14 @@ class Ensemble(Description):
     def _doubted_by(self) -> list[Any]:
         return [*super()._doubted_by(), self.disagreement_cut]
 
+    def _unfamiliar_note(self) -> str:
+        return (
+            f"this ensemble would tell what is unlike training by its member {self.lead.name}, "
+            "which weighs most and has no statistics of what it learned from (or none for views "
+            "of another --size than its own). Add them: workzone models familiarise ENSEMBLE "
+            "--data MANIFEST"
+        )
+
     def with_view_size(self, size: int | None) -> Self:
         """See `Description.with_view_size`; all members see views of that size."""
         if size is None:
@@ -201,8 +210,12 @@ def make_ensemble(
     *,
     provenance: Mapping[str, Any],
     disagreement_cut: float | None = None,
+    conformal: ConformalSets | None = None,
 ) -> Ensemble:
     """An ensemble of models, by name, in the order of the mixture's weights.
+
+    It is told what is unlike training by the statistics of the leading member; conformal sets are
+    those given, of the mixture's probabilities, never a member's.
 
     Raises:
         UsageError: see `Ensemble`.
@@ -213,6 +226,7 @@ def make_ensemble(
         spec=lead.spec,
         calibration=calibration,
         familiarity=lead.familiarity,
+        conformal=conformal,
         backbone_licence="; ".join(dict.fromkeys(model.backbone_licence for model in each)),
         provenance=provenance,
         training_images=frozenset(chain(*(model.training_images for model in each))),
@@ -229,6 +243,20 @@ def is_ensemble(folder: Path) -> bool:
         return "ensemble" in json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
+
+
+def check_ensemble_folder(folder: Path) -> None:
+    """Make sure that an ensemble may be written to a folder.
+
+    Raises:
+        BundleError: it exists and holds something else.
+    """
+    if (
+        folder.exists()
+        and not is_ensemble(folder)
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
+        raise BundleError(f"{folder} is not empty and not an ensemble; name another folder")
 
 
 def write_ensemble(
@@ -251,12 +279,7 @@ def write_ensemble(
         WorkzoneError: the disk is full or the folder cannot be written.
     """
     folder = folder.resolve()
-    if (
-        folder.exists()
-        and not is_ensemble(folder)
-        and (not folder.is_dir() or any(folder.iterdir()))
-    ):
-        raise BundleError(f"{folder} is not empty and not an ensemble; name another folder")
+    check_ensemble_folder(folder)
     training = training_json(ensemble)
     held = describe(ensemble) | {
         "ensemble": {

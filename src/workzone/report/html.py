@@ -20,7 +20,7 @@ from workzone.report.charts import Chart, draw_charts, draw_risk
 from workzone.report.metrics import FIGURES, Metrics, Slice, format_value
 from workzone.report.outlines import COLOURS
 from workzone.report.overlay import heaviest
-from workzone.report.selective import Selective
+from workzone.report.selective import REFUSING, Selective
 
 OUTLINED_VIEWS = 3
 """How many views are outlined on the thumbnail of a mistake."""
@@ -105,6 +105,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         charts=draw_charts(report.labels, report.probabilities, report.before),
         coverage_charts=[] if report.chances is None else [draw_risk(report.chances.risks)],
         slices_shown=SLICES_SHOWN,
+        refusing=REFUSING,
         mistakes=[_mistake_card(mistake) for mistake in report.mistakes],
         class_colours={name: f"rgb{colour}" for name, colour in COLOURS.items()},
         manifest_facts=list(_flat(report.manifest_facts)),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.markup import escape
 from rich.table import Table
 
 from workzone.decide.log_odds import logit
@@ -20,6 +21,10 @@ from workzone.decide.threshold import HALF, check_scores, matthews
 from workzone.errors import UsageError
 
 COVERAGES = (0.8, 0.9, 0.95, 1.0)
+REFUSING = COVERAGES[:-1]
+"""Those at which some images are left undecided."""
+SLICES_SHOWN = 8
+"""Rows of one field in the table of refusals; a line says how many more there are."""
 _CLOSEST_TO_CERTAIN = 1e-12
 
 
@@ -41,7 +46,8 @@ class Refused:
     field: str  # of the manifest, as "source"
     value: str | None  # None: not recorded
     rows: int
-    refused: int
+    in_doubt: int | None  # with a reason for doubt; None: nothing is known of that
+    at: tuple[int, ...]  # left undecided where so many of all images are decided, by `REFUSING`
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,19 @@ class Selective:
     risks: tuple[float, ...]  # share of mistakes among the first 1, 2, ... B images decided
     area: float  # mean of the risks: the area under the curve of risk against coverage
     at: tuple[AtCoverage, ...]
-    in_doubt: (
-        int | None
-    )  # images with a reason for doubt, see `run.doubts`; None: nothing is known of that
-    refused: tuple[Refused, ...] = field(default=())  # of these, by slice
+    in_doubt: int | None  # images with a reason for doubt; None: nothing is known of that
+    reasons: Mapping[str, int] = field(default_factory=dict)  # in words, and of how many images
+    refused: Mapping[str, tuple[Refused, ...]] = field(default_factory=dict)  # slices by field
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps(..., allow_nan=False)`, without the curve's points."""
         values = asdict(self)
         del values["risks"]
+        values["refused"] = [
+            asdict(part) | {"at": dict(zip(map(str, REFUSING), part.at, strict=True))}
+            for parts in self.refused.values()
+            for part in parts
+        ]
         return values
 
 
@@ -67,7 +77,7 @@ def selective(
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
     *,
-    doubtful: npt.NDArray[np.bool_] | None = None,
+    doubts: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     slices: Mapping[str, Sequence[str | None]] | None = None,
 ) -> Selective:
     """Figures by coverage.
@@ -77,7 +87,7 @@ def selective(
     Args:
         labels: ``[B]``, 1 road work, 0 none.
         probabilities: calibrated, ``[B]`` in 0..1.
-        doubtful: bool ``[B]``; None: nothing is known of that.
+        doubts: images by reason for doubt, bool ``[B]`` each; None: nothing is known of that.
         slices: values ``[B]`` by field, for what is refused in each.
 
     Raises:
@@ -85,28 +95,37 @@ def selective(
     """
     truth, scores = check_scores(labels, probabilities)
     rows = len(truth)
-    lengths = {name: len(values) for name, values in (slices or {}).items()}
-    if doubtful is not None:
-        lengths["doubtful"] = len(doubtful)
+    lengths = {
+        name: len(values) for part in (slices or {}, doubts or {}) for name, values in part.items()
+    }
     if rows == 0 or any(length != rows for length in lengths.values()):
         raise UsageError(f"{rows} rows to decide on, and values for them: {lengths or 'none'}")
     sure = np.abs(logit(np.clip(scores, _CLOSEST_TO_CERTAIN, 1 - _CLOSEST_TO_CERTAIN)))
-    last = np.zeros(rows, dtype=np.bool_) if doubtful is None else doubtful
-    order = np.lexsort((-sure, last))
+    doubtful = np.zeros(rows, dtype=np.bool_)
+    for images in (doubts or {}).values():
+        doubtful |= images
+    order = np.lexsort((-sure, doubtful))
     called, true = scores[order] > HALF, truth[order] == 1
     risks = np.cumsum(called != true) / np.arange(1, rows + 1)
     return Selective(
         risks=tuple(risks.tolist()),
         area=float(risks.mean()),
         at=tuple(_at(coverage, called, true) for coverage in COVERAGES),
-        in_doubt=None if doubtful is None else int(last.sum()),
-        refused=tuple(_refused(last, slices or {})),
+        in_doubt=None if doubts is None else int(doubtful.sum()),
+        reasons={words: int(images.sum()) for words, images in (doubts or {}).items()},
+        refused={
+            name: _refused(name, values, order, None if doubts is None else doubtful)
+            for name, values in (slices or {}).items()
+        },
     )
 
 
 def coverage_table(chances: Selective) -> Table:
     """A table for the terminal: a row per coverage."""
-    told = "" if chances.in_doubt is None else f"{chances.in_doubt:,} in doubt are left out first"
+    told = None
+    if chances.in_doubt is not None:
+        reasons = [f"{words}: {count:,}" for words, count in chances.reasons.items() if count]
+        told = "\n".join([f"{chances.in_doubt:,} in doubt are left out first", *reasons])
     table = Table(title="If doubtful images are left undecided", caption=told)
     table.add_column("coverage", justify="right")
     for name in ("decided", "mistakes", "accuracy", "MCC"):
@@ -123,8 +142,29 @@ def coverage_table(chances: Selective) -> Table:
     return table
 
 
+def refused_table(chances: Selective) -> Table:
+    """A table for the terminal: how many images of each slice are left undecided."""
+    parts = {name: of for name, of in chances.refused.items() if of}
+    shown = [part for of in parts.values() for part in of[:SLICES_SHOWN]]
+    more = sum(map(len, parts.values())) - len(shown)
+    table = Table(
+        title="Left undecided, by slice",
+        caption=f"and {more:,} more slices in metrics.json" if more else None,
+    )
+    for name in ("field", "slice"):
+        table.add_column(name)
+    doubts = [] if chances.in_doubt is None else ["in doubt"]
+    for name in ("images", *doubts, *(f"at {coverage:.0%}" for coverage in REFUSING)):
+        table.add_column(name, justify="right")
+    for part in shown:
+        counts = [part.rows, *([] if part.in_doubt is None else [part.in_doubt]), *part.at]
+        value = "not recorded" if part.value is None else escape(part.value)
+        table.add_row(part.field, value, *(f"{count:,}" for count in counts))
+    return table
+
+
 def _at(coverage: float, called: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_]) -> AtCoverage:
-    count = max(1, round(coverage * len(true)))
+    count = _count(coverage, len(true))
     said, is_so = called[:count], true[:count]
     both = 0 < is_so.sum() < count
     mcc = matthews(
@@ -137,17 +177,32 @@ def _at(coverage: float, called: npt.NDArray[np.bool_], true: npt.NDArray[np.boo
     return AtCoverage(coverage, count, mistakes, 1 - mistakes / count, float(mcc) if both else None)
 
 
+def _count(coverage: float, rows: int) -> int:
+    """How many images are decided."""
+    return max(1, round(coverage * rows))
+
+
 def _refused(
-    doubtful: npt.NDArray[np.bool_], slices: Mapping[str, Sequence[str | None]]
-) -> list[Refused]:
-    found = []
-    for name, values in slices.items():
-        rows_of: dict[str | None, list[int]] = {}
-        for row, value in enumerate(values):
-            rows_of.setdefault(value, []).append(row)
-        parts = [
-            Refused(name, value, len(rows), int(doubtful[rows].sum()))
-            for value, rows in rows_of.items()
-        ]
-        found += sorted((part for part in parts if part.refused), key=lambda part: -part.refused)
-    return found
+    name: str,
+    values: Sequence[str | None],
+    order: npt.NDArray[np.int64],
+    doubtful: npt.NDArray[np.bool_] | None,
+) -> tuple[Refused, ...]:
+    """Slices of a field with an image that is in doubt or left undecided, most of them first."""
+    place = np.argsort(order)
+    rows_of: dict[str | None, list[int]] = {}
+    for row, value in enumerate(values):
+        rows_of.setdefault(value, []).append(row)
+    decided = [_count(coverage, len(order)) for coverage in REFUSING]
+    parts = [
+        Refused(
+            field=name,
+            value=value,
+            rows=len(rows),
+            in_doubt=None if doubtful is None else int(doubtful[rows].sum()),
+            at=tuple(int((place[rows] >= count).sum()) for count in decided),
+        )
+        for value, rows in rows_of.items()
+    ]
+    told = (part for part in parts if part.in_doubt or any(part.at))
+    return tuple(sorted(told, key=lambda part: (-part.at[0], -(part.in_doubt or 0))))

@@ -1,4 +1,4 @@
-"""Members trained one after the other, weighed on validation rows, judged on rows left alone."""
+"""Members weighed on rows that they have not learned from, and judged on rows left alone."""
 
 from __future__ import annotations
 
@@ -13,29 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 import workzone
-from workzone.backbones.base import Backbone
-from workzone.backbones.registry import load_backbone
-from workzone.config import differences
 from workzone.data.manifest import Manifest, read_manifest
-from workzone.decide.bundle import Bundle, read_bundle, write_bundle
 from workzone.decide.calibration_fit import fit_calibration
-from workzone.decide.ensemble import Ensemble, make_ensemble
+from workzone.decide.conformal import fit_conformal
+from workzone.decide.ensemble import Ensemble, check_ensemble_folder, make_ensemble
 from workzone.decide.mixture import Mixture
 from workzone.decide.mixture_fit import diversity, fit_mixture, log_loss, select_greedily
-from workzone.decide.models import bundles_of, write_model
-from workzone.errors import TrainingError, UsageError
-from workzone.features.extract import make_spec
+from workzone.decide.models import write_model
 from workzone.files import write_text
 from workzone.report.metrics import Figure, Metrics, summarise
 from workzone.report.paired import paired_differences
-from workzone.run.backbone import bundle_backbone
-from workzone.run.ensemble_plan import EnsemblePlan, MemberPlan
+from workzone.run.ensemble_members import (
+    Members,
+    read_members,
+    train_members,
+    unseen_rows,
+)
+from workzone.run.ensemble_plan import EnsemblePlan
 from workzone.run.ensembles import extract_for
 from workzone.run.evaluate import in_store
 from workzone.run.stored_scores import member_probabilities
-from workzone.train.job import train, without_idle_masks
-from workzone.train.provenance import manifest_hash
-from workzone.views import ViewLayout
 
 Scores = npt.NDArray[np.float64]
 
@@ -86,11 +83,12 @@ class Judged:
 def build_ensemble(
     plan: EnsemblePlan, *, device: str = "cpu", say: Callable[[str], None]
 ) -> tuple[Ensemble, Judged | None]:
-    """Train what is not trained yet, and write the ensemble and ``ensemble.json`` in it.
+    """Make the members one, and write the ensemble and ``ensemble.json`` in it.
 
     Members that were trained before, by the same settings on the same rows, are taken as they are;
-    one whose training was stopped goes on. The weights and the calibration are found on validation
-    rows, each judged by models that had not seen it; test rows judge and decide nothing.
+    one whose training was stopped goes on. The weights and the calibration are found on rows that
+    members have not learned from: validation rows, each judged by models that had not seen it, or
+    the held-out rows of bundles that are there. Test rows judge and decide nothing.
 
     Args:
         plan: of the ensemble.
@@ -101,121 +99,66 @@ def build_ensemble(
         The ensemble, and how it compares; None: there are no labelled test rows.
 
     Raises:
-        TrainingError: members have no validation rows in common.
+        BundleError: the output is a folder with something else in it, what is kept of a member is
+            damaged, or a bundle cannot be read.
+        TrainingError: there are no rows to find the weights on.
         UsageError: a member was trained with other settings before.
         WorkzoneError: as of training; see :func:`workzone.train.job.train`.
     """
-    manifest, output = read_manifest(Path(plan.manifest)), Path(plan.output)
+    output = Path(plan.output).resolve()  # "." has no name to put another folder beside
+    check_ensemble_folder(output)
+    manifest = read_manifest(Path(plan.manifest))
     stores = Path(plan.store) if plan.store else Path(plan.manifest).parent / "features"
-    work = output.with_name(f"{output.name}.members")
-    bundles: dict[str, Bundle] = {}
-    told: dict[str, dict[str, float]] = {}
-    for name, member in plan.members.items():
-        done = (work / name / "validation.json").is_file()
-        told[name] = _trained(plan, name, member, manifest, stores, work / name, device)
-        bundles[name] = read_bundle(work / name / "model")
-        say(f"{name}: {'trained before' if done else 'trained'}, {len(told[name])} validation rows")
-    ids = sorted(set.intersection(*(set(of_member) for of_member in told.values())))
-    if not ids:
-        raise TrainingError("the members have no validation rows in common: train them anew")
-    samples = {sample.id: sample for sample in manifest}
-    labels = np.array([samples[row].label for row in ids])
-    given = np.array([[of_member[row] for of_member in told.values()] for row in ids])
+    if plan.bundles:
+        members = read_members(plan, manifest, stores, device, say)
+    else:
+        work = output.with_name(f"{output.name}.members")
+        members = train_members(plan, manifest, stores, work, device, say)
+    ensemble, losses = _joined(plan, members)
+    write_model(ensemble, output)
+    for member, weight in zip(ensemble.members, ensemble.mixture.weights, strict=True):
+        say(f"{member.name}: weight {weight:.2f}, log loss {losses[member.name]:.3f}")
+    say(_doubts_told(ensemble))
+    test = _test_rows(plan, ensemble, manifest, say)
+    judged = _judged(ensemble, members, test, stores, losses)
+    report = {"validation": ensemble.provenance["validation"], "test": judged and judged.to_json()}
+    write_text(output / "ensemble.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return ensemble, judged
+
+
+def _joined(plan: EnsemblePlan, members: Members) -> tuple[Ensemble, dict[str, float]]:
+    """The ensemble, and the log loss of each member on the rows that it was weighed on."""
+    bundles, given, rows = members.bundles, members.probabilities, members.samples
+    labels = np.array([sample.label for sample in rows])
     mixture = _weighed(plan, labels, given)
     mixed = mixture.apply(given)
     calibration, threshold = fit_calibration(
-        labels,
-        mixed,
-        choose_cut=all(member.training.choose_cut for member in plan.members.values()),
-        groups=[samples[row].group for row in ids],
+        labels, mixed, choose_cut=members.choose_cut, groups=[sample.group for sample in rows]
     )
     apart = np.sort(mixture.disagreement(given))
     rank = min(int(np.ceil((1 - ALARMS) * (len(apart) + 1))), len(apart)) - 1
     losses = {name: log_loss(labels, given[:, i]) for i, name in enumerate(bundles)}
-    validation = {
-        "rows": len(ids),
-        "log loss": losses | {"ensemble": log_loss(labels, mixed)},
-        "diversity": diversity(labels, given, mixture).to_json(),
+    warnings = (w for b in bundles.values() for w in b.provenance.get("warnings", ()))
+    provenance = {
+        "workzone": workzone.__version__,
+        "sources": sorted({s for b in bundles.values() for s in b.provenance.get("sources", ())}),
+        "threshold": dataclasses.asdict(threshold),
+        "validation": {
+            "rows": len(rows),
+            "log loss": losses | {"ensemble": log_loss(labels, mixed)},
+            "diversity": diversity(labels, given, mixture).to_json(),
+        },
+        "warnings": list(dict.fromkeys(warnings)),
     }
-    sources = {source for b in bundles.values() for source in b.provenance.get("sources", ())}
     ensemble = make_ensemble(
         bundles,
         mixture,
         calibration,
         disagreement_cut=float(apart[rank]),
-        provenance={
-            "workzone": workzone.__version__,
-            "sources": sorted(sources),
-            "threshold": dataclasses.asdict(threshold),
-            "validation": validation,
-            "warnings": list(
-                dict.fromkeys(w for b in bundles.values() for w in b.provenance.get("warnings", ()))
-            ),
-        },
+        conformal=fit_conformal(labels, mixed),
+        provenance=provenance,
     )
-    write_model(ensemble, output)
-    for name, weight in zip(bundles, mixture.weights, strict=True):
-        say(f"{name}: weight {weight:.2f}, log loss {losses[name]:.3f}")
-    judged = _judged(plan, ensemble, manifest, stores, min(losses, key=losses.__getitem__), device)
-    report = {"validation": validation, "test": judged and judged.to_json()}
-    write_text(output / "ensemble.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
-    return ensemble, judged
-
-
-def _trained(
-    plan: EnsemblePlan,
-    name: str,
-    member: MemberPlan,
-    manifest: Manifest,
-    stores: Path,
-    folder: Path,
-    device: str,
-) -> dict[str, float]:
-    """Train a member, unless that was done; its probabilities of validation rows, by id."""
-    network = load_backbone(member.backbone, weights=member.weights)
-    network.to(device)
-    config = without_idle_masks(member.training, manifest, test_split=plan.test)
-    layout = plan.layout or ViewLayout(size=network.default_size)
-    spec = make_spec(
-        network,
-        layout=layout,
-        pooling=plan.pooling,
-        grid_views=config.detector.grid_views(layout),
-    )
-    asked = json.loads(
-        json.dumps(
-            {
-                "training": dataclasses.asdict(config),
-                "features": spec.key(),
-                "copies": plan.copies,
-                "test": plan.test,
-                "manifest": manifest_hash(list(manifest)),
-            }
-        )
-    )
-    file = folder / "validation.json"
-    if file.is_file():
-        held = json.loads(file.read_text(encoding="utf-8"))
-        changed = list(differences(held["asked"], asked))
-        if changed:
-            raise UsageError(
-                f"member {name} was trained otherwise before ({'; '.join(changed[:3])}): delete "
-                f"{folder}, or name another output"
-            )
-        return dict(held["probabilities"])
-    trained = train(
-        *(manifest, network, spec, stores, config),
-        copies=plan.copies,
-        test_split=plan.test,
-        run_folder=folder / "run",
-    )
-    write_bundle(trained.bundle, folder / "model")
-    ids = [trained.samples[row].id for row in trained.fit.validation_rows]
-    probabilities = dict(zip(ids, map(float, trained.fit.validation_probabilities), strict=True))
-    write_text(file, json.dumps({"asked": asked, "probabilities": probabilities}) + "\n")
-    if trained.folder is not None:
-        trained.folder.finish()
-    return probabilities
+    return ensemble, losses
 
 
 def _weighed(plan: EnsemblePlan, labels: npt.NDArray[np.int64], given: Scores) -> Mixture:
@@ -227,39 +170,56 @@ def _weighed(plan: EnsemblePlan, labels: npt.NDArray[np.int64], given: Scores) -
     return Mixture(weights=(1 / count,) * count, average=plan.average)
 
 
-def _backbones(plan: EnsemblePlan, ensemble: Ensemble, device: str) -> list[Backbone]:
-    """Of each member, from the weights that it was trained with."""
-    found: dict[str, Backbone] = {}
-    for bundle, member in zip(bundles_of(ensemble), plan.members.values(), strict=True):
-        key = bundle.spec.weight_hash
-        if key not in found:
-            found[key] = bundle_backbone(bundle, weights=member.weights, device=device)
-    return [found[bundle.spec.weight_hash] for bundle in bundles_of(ensemble)]
+def _doubts_told(ensemble: Ensemble) -> str:
+    """What becomes of members' statistics and conformal sets, in one line."""
+    note, sets = ensemble.doubt_note(), ensemble.conformal
+    if not note:
+        note = f"what is unlike training is told by {ensemble.lead.name}, which weighs most"
+    own = "too few rows to say where both answers are likely enough"
+    if sets is not None:
+        own = f"both answers are likely by sets of the ensemble's own, of {sets.rows} rows"
+    return f"doubts: {note}; {own}; members' own sets are not used"
+
+
+def _test_rows(
+    plan: EnsemblePlan, ensemble: Ensemble, manifest: Manifest, say: Callable[[str], None]
+) -> Manifest:
+    """Labelled test rows; of bundles that are there, those that none of them has seen."""
+    rows = [s for s in manifest if s.split == plan.test and s.label is not None]
+    test = manifest.with_samples(rows)
+    if not plan.bundles:
+        return test
+    unseen = unseen_rows(ensemble, test)
+    if len(unseen) < len(rows):
+        say(f"test rows left out, as members have seen them: {len(rows) - len(unseen)}")
+    return manifest.with_samples(unseen)
 
 
 def _judged(
-    plan: EnsemblePlan, ensemble: Ensemble, manifest: Manifest, stores: Path, best: str, device: str
+    ensemble: Ensemble,
+    members: Members,
+    test: Manifest,
+    stores: Path,
+    losses: Mapping[str, float],
 ) -> Judged | None:
-    """Judge on labelled test rows, if there are some."""
-    test = manifest.in_split(plan.test)
-    test = test.with_samples([sample for sample in test if sample.label is not None])
+    """Judge on test rows, if there are some."""
     if not len(test):
         return None
-    store = extract_for(ensemble, _backbones(plan, ensemble, device), test, stores)
+    store = extract_for(ensemble, list(members.backbones()), test, stores)
     samples = in_store(store, test)
     if not samples:
         return None
-    members = member_probabilities(ensemble, store, samples)
+    given = member_probabilities(ensemble, store, samples)
     labels = np.array([sample.label for sample in samples])
     groups = [sample.group for sample in samples]
-    mixed = ensemble.calibration.apply(ensemble.mixture.apply(members))
-    names = [member.name for member in ensemble.members]
+    mixed = ensemble.calibration.apply(ensemble.mixture.apply(given))
+    names, best = list(losses), min(losses, key=losses.__getitem__)
     return Judged(
         rows=len(samples),
         metrics=summarise(labels, mixed, groups),
         members={
-            name: summarise(labels, members[:, number], groups) for number, name in enumerate(names)
+            name: summarise(labels, given[:, number], groups) for number, name in enumerate(names)
         },
         best=best,
-        differences=paired_differences(labels, mixed, members[:, names.index(best)], groups),
+        differences=paired_differences(labels, mixed, given[:, names.index(best)], groups),
     )

@@ -1,53 +1,92 @@
-"""Which of the images that a bundle is judged on are in doubt."""
+"""Which of the images that a bundle is judged on are in doubt, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from workzone.cores import core_count
+from workzone.data.manifest import Manifest
+from workzone.data.quality import IN_WORDS, FaultName, fault_in_view
 from workzone.decide.ensemble import Ensemble
 from workzone.decide.models import Model
-from workzone.errors import ManifestError
+from workzone.decide.unsure import CONTRADICTED, UNDECIDED, UNLIKE
+from workzone.errors import ImageError, ManifestError
 from workzone.features.store import FeatureStore
+from workzone.parallel import map_ahead
+from workzone.progress import track
 from workzone.run.stored_scores import member_probabilities, stored_vectors
 from workzone.types import Sample
+from workzone.views import ViewLayout, sample_bytes, whole_view
+
+Bools = npt.NDArray[np.bool_]
 
 
-def doubtful_images(
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """Images with a reason for doubt; each may have several."""
+
+    by_reason: Mapping[str, Bools]  # [B] each, in the words of a prediction's `reason`
+    unseen: int = 0  # images that are gone or changed since their features were stored
+
+
+def find_doubts(
     model: Model,
+    manifest: Manifest,
     store: FeatureStore,
-    samples: Sequence[Sample],
     raw: npt.NDArray[np.float64],
-) -> npt.NDArray[np.bool_] | None:
-    """Images that are unlike training, undecided, or that members judge differently, bool ``[B]``.
+) -> Doubts:
+    """The images that predictions would name a reason for doubt of.
 
     Args:
         model: a bundle or an ensemble.
+        manifest: ``B`` images of the store; each is read, to see whether it shows enough.
         store: from :func:`workzone.run.ensembles.extract_for`.
-        samples: ``B`` of its images.
         raw: their probabilities before calibration.
-
-    Returns:
-        None: the model cannot tell.
     """
-    found: npt.NDArray[np.bool_] = np.zeros(len(samples), dtype=np.bool_)
-    known = False
-    if model.conformal is not None:
-        found, known = found | model.conformal.undecided(raw), True
+    samples = list(manifest)
+    found: dict[str, Bools] = {}
+    unseen = 0
+    if model.spec.layout.global_view:
+        faults = list(_faults(samples, manifest.root, model.spec.layout))
+        unseen = sum(isinstance(one, ImageError) for one in faults)
+        for name, words in IN_WORDS.items():
+            found[words] = np.array([one == name for one in faults], dtype=np.bool_)
     if model.familiarity is not None:
-        vectors = stored_vectors(model, store, samples)
-        found, known = found | (model.familiarity.score(vectors) > 1), True
+        found[UNLIKE] = model.familiarity.score(stored_vectors(model, store, samples)) > 1
+    if model.conformal_sets is not None:
+        found[UNDECIDED] = model.conformal_sets.undecided(raw)
     if isinstance(model, Ensemble) and model.disagreement_cut is not None:
-        found, known = found | model.disagree(member_probabilities(model, store, samples)), True
-    return found if known else None
+        found[CONTRADICTED] = model.disagree(member_probabilities(model, store, samples))
+    return Doubts(found, unseen)
+
+
+def _faults(
+    samples: Sequence[Sample], root: Path, layout: ViewLayout
+) -> Iterator[FaultName | ImageError | None]:
+    """What is wrong with each picture; an error: it cannot be seen any more."""
+
+    def look(sample: Sample) -> FaultName | ImageError | None:
+        try:
+            data = sample_bytes(sample, root)
+            return fault_in_view(whole_view(data, layout, name=str(sample.image)))
+        except ImageError as error:
+            return error
+
+    with closing(map_ahead(look, samples, threads=core_count())) as results:
+        for _, found in track(results, "looking at pictures", total=len(samples)):
+            yield found
 
 
 def decided_images(
     samples: Sequence[Sample],
     probabilities: npt.NDArray[np.float64],
-    doubtful: npt.NDArray[np.bool_],
+    doubtful: Bools,
 ) -> tuple[list[Sample], npt.NDArray[np.float64]]:
     """What is left.
 

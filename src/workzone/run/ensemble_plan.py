@@ -21,6 +21,16 @@ WeighName = Literal["fitted", "greedy", "equal"]
 
 _TREES = ("training", "members")
 """Keys that hold settings of training."""
+_OF_MEMBERS = (
+    *_TREES,
+    "preset",
+    "backbone",
+    "other_backbone",
+    "other_weights",
+    "layout",
+    "pooling",
+)
+"""Keys that mean nothing to bundles that are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +61,8 @@ class EnsemblePlan:
     average: AverageName = "log-odds"
     weigh: WeighName = "fitted"  # by likelihood on validation rows; or one by one, or alike
     members: Mapping[str, MemberPlan] = field(default_factory=dict)
+    bundles: Mapping[str, str] = field(default_factory=dict)  # folders by name, in place of members
+    held_out: str = "val"  # the split that bundles are weighed on, which none has learned from
 
     def __post_init__(self) -> None:
         mistakes = [
@@ -104,14 +116,18 @@ def read_plan(path: Path) -> EnsemblePlan:
 
     ``training`` holds settings of all members, as `workzone train --config` takes; ``members``
     those of each by name, with ``backbone`` and ``weights`` of its own where they differ. Without
-    ``members`` there are those of `six_members`. Paths start at the file's folder.
+    ``members`` there are those of `six_members`. In place of both, ``bundles`` names models that
+    are there: folders by name, or a list of folders. Paths start at the file's folder.
 
     Raises:
         UsageError: every mistake of all parts at once.
     """
     tree = read_tree(path)
-    training, listed = (tree.pop(name, None) for name in _TREES)
     mistakes: list[str] = []
+    bundles = tree.pop("bundles", None)
+    if bundles is not None and (idle := [name for name in _OF_MEMBERS if name in tree]):
+        mistakes.append(f"{path}: bundles are taken as they are: leave out {', '.join(idle)}")
+    training, listed = (tree.pop(name, None) for name in _TREES)
     plan = EnsemblePlan(manifest="", output="")
     try:
         plan = from_mapping(EnsemblePlan, _below(path, tree), where=str(path))
@@ -120,8 +136,15 @@ def read_plan(path: Path) -> EnsemblePlan:
     for name, value in zip(_TREES, (training, listed), strict=True):
         if not isinstance(value, Mapping | None):
             mistakes.append(f"{path}: {name}: expected keys and values, got {value!r}")
+    if bundles is not None:
+        try:
+            plan = dataclasses.replace(plan, bundles=_bundles(path, bundles))
+        except UsageError as error:
+            mistakes.append(str(error))
     if mistakes:
         raise UsageError("\n".join(mistakes))
+    if bundles is not None:
+        return plan
     base = preset(plan.preset)
     shared = {**base.training, "detector": dataclasses.asdict(base.detector)}
     shared = merged(shared, training or {})
@@ -153,6 +176,34 @@ def read_plan(path: Path) -> EnsemblePlan:
         layout=plan.layout or (base.layout if own else None),
         pooling=plan.pooling or (base.pooling if own else None),
     )
+
+
+def _bundles(path: Path, listed: Any) -> dict[str, str]:
+    """Folders by name; of a list, each has its own name.
+
+    Raises:
+        UsageError: fewer than two, two of one name, or a name or folder that is none.
+    """
+    if isinstance(listed, list):
+        pairs = [(Path(str(folder)).name, folder) for folder in listed]
+    elif isinstance(listed, Mapping):
+        pairs = [(str(name), folder) for name, folder in listed.items()]
+    else:
+        raise UsageError(f"{path}: bundles: expected folders, got {listed!r}")
+    names = [name for name, _ in pairs]
+    check_member_names(names)
+    wrong = [folder for _, folder in pairs if not isinstance(folder, str)]
+    if wrong:
+        raise UsageError(f"{path}: bundles: expected folders, got {wrong[0]!r}")
+    if len(pairs) < 2:
+        raise UsageError(f"{path}: bundles: an ensemble has two or more, got {len(pairs)}")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(
+            f"{path}: bundles: two are called {twice[0]!r}: give each a name, as in "
+            "{first: a/model, second: b/model}"
+        )
+    return {name: str(path.parent / folder) for name, folder in pairs}
 
 
 def _below(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:

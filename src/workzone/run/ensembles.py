@@ -8,7 +8,9 @@ from workzone.backbones.base import Backbone
 from workzone.backbones.names import VARIANTS
 from workzone.data.manifest import Manifest
 from workzone.decide.bundle import Bundle
+from workzone.decide.ensemble import Ensemble
 from workzone.decide.models import Model, bundles_of
+from workzone.errors import UsageError
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.run.backbone import bundle_backbone
@@ -27,22 +29,51 @@ def backbones_of(
 
     Args:
         model: a bundle or an ensemble.
-        weights: of backbones that are neither embedded nor to be downloaded.
+        weights: of backbones that are neither embedded nor to be downloaded. Where members work on
+            several such, a folder that holds those of each in a folder of the member's name.
         device: such as ``cpu`` or ``cuda``.
         precision: see :func:`workzone.run.backbone.bundle_backbone`.
 
     Raises:
         BackboneError, BundleError, UsageError, MissingExtraError: see `bundle_backbone`.
+        UsageError: one set of weights is named, and members work on several.
     """
     each = bundles_of(model)
+    named = _weights_of_members(model, Path(weights)) if weights and len(each) > 1 else {}
     found: dict[str, Backbone] = {}
     for bundle in each:
-        if bundle.spec.weight_hash not in found:
-            embedded = len(each) > 1 and bundle.spec.backbone in _EMBEDDED
-            found[bundle.spec.weight_hash] = bundle_backbone(
-                bundle, weights=None if embedded else weights, device=device, precision=precision
-            )
+        key = bundle.spec.weight_hash
+        if key not in found:
+            own = named.get(key) if len(each) > 1 else weights
+            found[key] = bundle_backbone(bundle, weights=own, device=device, precision=precision)
     return [found[bundle.spec.weight_hash] for bundle in each]
+
+
+def _weights_of_members(model: Model, weights: Path) -> dict[str, Path]:
+    """By hash, where the weights of members' backbones are that are not embedded.
+
+    Raises:
+        UsageError: there are several such, and one set of weights.
+    """
+    assert isinstance(model, Ensemble)
+    members: dict[str, list[str]] = {}
+    for member in model.members:
+        if member.model.spec.backbone not in _EMBEDDED:
+            members.setdefault(member.model.spec.weight_hash, []).append(member.name)
+    own = {
+        key: weights / name
+        for key, names in members.items()
+        for name in reversed(names)
+        if (weights / name).exists()
+    }
+    if own or len(members) < 2:
+        return own or dict.fromkeys(members, weights)
+    apart = " and ".join(names[0] for names in members.values())
+    raise UsageError(
+        f"--weights {weights}: the members work on {len(members)} different sets of weights: name "
+        f"a folder that holds each of them in a folder of its member's name ({apart}; a link will "
+        "do)"
+    )
 
 
 def extract_for(

@@ -37,7 +37,7 @@ from workzone.report.metrics import (
     summarise_by,
 )
 from workzone.report.selective import Selective, selective
-from workzone.run.doubts import decided_images, doubtful_images
+from workzone.run.doubts import Bools, decided_images, find_doubts
 from workzone.run.facts import manifest_facts, model_facts, warnings_of
 from workzone.run.mistakes import with_objects, worst
 from workzone.run.predictor import Predictor
@@ -115,9 +115,9 @@ def evaluate(
         text_vectors: of the rows' texts, where the model takes text; see
             :func:`workzone.run.metadata.bundle_text_vectors`.
         image_only: leave out what the model says with metadata.
-        unsure: warn tells of images with a reason for doubt, and what they cost;
-            abstain leaves them out of all other figures as well. Pixels are not looked at, so what
-            is wrong with a picture is not told here.
+        unsure: warn tells of images with a reason for doubt, and what they cost; abstain leaves
+            them out of all other figures as well. Images are read once more for that, to tell of
+            pictures that show too little.
 
     Raises:
         ManifestError: no labelled row with features, or none that is decided.
@@ -138,12 +138,21 @@ def evaluate(
         metadata = encode_samples(samples, config, text_vectors)
     raw = raw_probabilities(bundle, store, samples)
     probabilities = bundle.calibration.apply(raw)
-    doubtful = None if unsure == "off" else doubtful_images(bundle, store, samples, raw)
-    chances = _selective(samples, probabilities, doubtful)
     warnings = warnings_of(bundle, samples, unreadable)
-    if unsure != "off" and bundle.doubt_note():
-        warnings.append(f"Doubts: {bundle.doubt_note()}.")
-    if unsure == "abstain" and doubtful is not None:
+    doubts = None
+    if unsure != "off":
+        judged = find_doubts(bundle, manifest.with_samples(samples), store, raw)
+        doubts = judged.by_reason or None
+        if judged.unseen:
+            warnings.append(
+                f"Doubts: {counted(judged.unseen, 'image')} changed or gone since features were "
+                "stored: whether these pictures show enough is not known."
+            )
+        if bundle.doubt_note():
+            warnings.append(f"Doubts: {bundle.doubt_note()}.")
+    chances = _selective(samples, probabilities, doubts)
+    if unsure == "abstain" and doubts:
+        doubtful = np.any(list(doubts.values()), axis=0)
         samples, probabilities = decided_images(samples, probabilities, doubtful)
         raw = raw[~doubtful]
         warnings.append(
@@ -184,14 +193,14 @@ def evaluate(
 def _selective(
     samples: Sequence[Sample],
     probabilities: npt.NDArray[np.float64],
-    doubtful: npt.NDArray[np.bool_] | None = None,
+    doubts: Mapping[str, Bools] | None = None,
 ) -> Selective:
     """Figures by coverage."""
     values = {name: [getattr(s, name) for s in samples] for name in SLICED_BY}
     return selective(
         np.array([s.label for s in samples]),
         probabilities,
-        doubtful=doubtful,
+        doubts=doubts,
         slices={name: of for name, of in values.items() if len(set(of)) > 1},
     )
 

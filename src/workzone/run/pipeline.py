@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from workzone.data.images import content_hash
-from workzone.data.quality import IN_WORDS, FaultName, fault
+from workzone.data.quality import IN_WORDS, FaultName, fault_in_view
 from workzone.decide.ensemble import Ensemble
 from workzone.decide.test_time import combine_looks, settled
 from workzone.decide.unsure import CONTRADICTED, UNDECIDED, UNLIKE, UnsureName, check_unsure, decide
@@ -144,21 +144,9 @@ class Pipeline:
         ]
 
     def _fault(self, views: Views) -> FaultName | None:
-        """What is wrong with an image, as its whole view shows it; None: nothing, or no such view.
-
-        The padding of a whole view is no part of the image.
-        """
-        if not self.program.description.spec.layout.global_view:
-            return None
-        pixels, (x0, y0, x1, y1) = views.pixels[0], views.boxes[0].tolist()
-        rows, columns = (
-            slice(
-                round(size * max(0.0, -low / (high - low))),
-                round(size * min(1.0, (1 - low) / (high - low))),
-            )
-            for size, low, high in ((pixels.shape[1], y0, y1), (pixels.shape[2], x0, x1))
-        )
-        return fault(pixels[:, rows, columns])
+        """What is wrong with an image, as its whole view shows it; None: nothing, or none such."""
+        whole = self.program.description.spec.layout.global_view
+        return fault_in_view(views) if whole else None
 
     def _judge(self, images: Sequence[_Prepared]) -> list[Result]:
         """Results of a batch, in order.
@@ -236,7 +224,7 @@ class Pipeline:
         if description.familiarity is not None:
             unlike = float(description.familiarity.score(answer.scene[None])[0])
             reasons += [UNLIKE] if unlike > 1 else []
-        conformal = description.conformal
+        conformal = description.conformal_sets
         if conformal is not None and conformal.undecided(raw):
             reasons.append(UNDECIDED)
         if isinstance(description, Ensemble) and description.disagree(answer.members):

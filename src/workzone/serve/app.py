@@ -36,7 +36,7 @@ _ROUTES = (
 )
 _GONE = 499
 """Status in the log of a request whose client hung up."""
-_REFUSED = (401, 408, 413, 415, 422, 429, 500, 503)
+_REFUSED = (401, 408, 413, 414, 415, 422, 429, 431, 500, 503)
 
 
 def create_app(service: Service) -> FastAPI:

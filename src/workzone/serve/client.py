@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import random
+import secrets
 import socket
 import ssl
 import threading
@@ -16,21 +17,23 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.errors import BundleError, ImageError, UsageError, WorkzoneError
 from workzone.types import Prediction
 
 _TO_BE_ASKED_AGAIN = (429, 502, 503, 504)
 """Statuses after which the same request may succeed; nothing is changed by asking twice."""
 _BROKEN = (http.client.HTTPException, OSError)
 _LONGEST_PAUSE = 10.0
+_MOST_DEATHS = 3
+"""Workers that an image may end; from then on it is held to be the image's doing."""
 _LONGEST_ID = 1_000
 """Characters that a service takes; paths may be longer."""
 _IMAGE_CODES = {
     "body-too-large": "too-large",
     "too-many-pixels": "too-large",
+    "too-many-scans": "too-large",
     "unsupported-format": "unreadable",
     "image-unusable": "unreadable",
-    "model-failed": "unreadable",
 }
 """Problems of one image, as codes of `ImageError` where the service names no reason."""
 
@@ -116,27 +119,31 @@ class Client:
             explain: whether to have an overlay drawn.
 
         Raises:
-            ImageError: the service cannot use the image.
+            ImageError: the service cannot use the image, or its workers ended over it, one after
+                the other (code ``worker-died``).
+            BundleError: the model fails on it.
             ServerError: it cannot be reached, or refuses.
         """
         asked = {"id": name[-_LONGEST_ID:] or "image"} | ({"explain": "true"} if explain else {})
-        if metadata:
-            asked["metadata"] = json.dumps(metadata)
         query = urlencode(asked, errors="replace", quote_via=quote)
-        said = self._ask("POST", f"/v1/predict?{query}", data, name=name)
+        body, kind = _form(data, metadata) if metadata else (data, "application/octet-stream")
+        said = self._ask("POST", f"/v1/predict?{query}", body, kind, name=name)
         values = {f.name: said[f.name] for f in fields(Prediction) if f.name in said}
         prediction = Prediction(**{**values, "box": tuple(said["box"])})
         overlay = said["explanation"]["overlay"]["data"] if explain else None
         drawn = None if overlay is None else base64.b64decode(overlay)
         return Remote(prediction, drawn, str(said["model"]))
 
-    def _ask(self, method: str, path: str, body: bytes = b"", name: str = "") -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", kind: str = "", name: str = ""
+    ) -> dict[str, Any]:
+        deaths = 0
         pause, error = 0.1, ServerError("unreachable", f"{self.url} was not asked")
         for attempt in range(self._tries):
             if attempt:
                 time.sleep(min(pause, _LONGEST_PAUSE) * random.uniform(0.7, 1.3))  # noqa: S311
             try:
-                status, wait, text = self._once(method, path, body)
+                status, wait, text = self._once(method, path, body, kind)
             except _BROKEN as broken:
                 self._drop()
                 why = str(broken) or type(broken).__name__
@@ -152,16 +159,24 @@ class Client:
             detail = str(said.get("detail", f"{self.url} answered with status {status}"))
             if code in _IMAGE_CODES:
                 raise ImageError(str(said.get("reason", _IMAGE_CODES[code])), _named(detail, name))
+            if code == "model-failed":
+                raise BundleError(_named(detail, name))
+            deaths += code == "worker-died"
+            if deaths == _MOST_DEATHS:
+                raise ImageError(
+                    code,
+                    _named(f"{deaths} workers of the service ended over it, one at each try", name),
+                )
             error = ServerError(code, f"{self.url}: {detail}")
             if status not in _TO_BE_ASKED_AGAIN:
                 break
             pause = max(2 * pause, wait)
         raise error
 
-    def _once(self, method: str, path: str, body: bytes) -> tuple[int, float, bytes]:
+    def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, float, bytes]:
         """Status, seconds of Retry-After, and the body of one answer."""
         connection = self._connection()
-        headers = self._headers | {"Content-Type": "application/octet-stream"}
+        headers = self._headers | ({"Content-Type": kind} if kind else {})
         connection.request(method, self._path + path, body or None, headers)
         answer = connection.getresponse()
         text = answer.read()
@@ -205,6 +220,21 @@ def _ended(connection: socket.socket) -> bool:
     finally:
         with contextlib.suppress(OSError):
             connection.settimeout(timeout)
+
+
+def _form(data: bytes, metadata: Mapping[str, Any]) -> tuple[bytes, str]:
+    """An image with its metadata, which may be longer than a query, and the type of that body."""
+    limit = secrets.token_hex(16)
+    field = json.dumps(metadata, ensure_ascii=False).encode(errors="replace")
+    head = f"--{limit}\r\nContent-Disposition: form-data; name="
+    body = (
+        f'{head}"metadata"\r\n\r\n'.encode()
+        + field
+        + f'\r\n{head}"image"; filename="image"\r\n\r\n'.encode()
+        + data
+        + f"\r\n--{limit}--\r\n".encode()
+    )
+    return body, f"multipart/form-data; boundary={limit}"
 
 
 def _json(text: bytes) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class Limits:
     batch_parts: int = 32
     pixels: int = 50 * MEGABYTE
     """Width times height, read in the header before anything is decoded."""
+    scans: int = 64
+    """Of a JPEG, counted before it is decoded: each is a pass over all of its pixels. Cameras and
+    programs that save pictures write 1 to 12."""
+    query_bytes: int = 16_000
+    """Of a request's query; longer metadata belong into a form or JSON."""
     queue: int = 64
     """Images that wait for a worker; one more is refused with 429."""
     held_bytes: int = 256 * MEGABYTE

@@ -41,7 +41,7 @@ class Reader:
         Raises:
             Problem: of a type that is not taken, or anything in it is wrong.
         """
-        asked = _known(body.request.query_params.multi_items())
+        asked = self._query(body)
         kind = _media_type(body)
         if kind == "multipart/form-data":
             form = await body.form(files=1)
@@ -63,7 +63,7 @@ class Reader:
         Raises:
             Problem: of the batch as a whole.
         """
-        common = _known(body.request.query_params.multi_items())
+        common = self._query(body)
         kind = _media_type(body)
         parts: list[tuple[bytes, dict[str, Any]] | tuple[str, Problem]] = []
         if kind == "multipart/form-data":
@@ -88,6 +88,22 @@ class Reader:
         else:
             raise _unsupported(kind, ("multipart/form-data", "application/json"))
         return [self._tried(number, part) for number, part in enumerate(parts)]
+
+    def _query(self, body: Body) -> dict[str, Any]:
+        """What the query asks for, by name.
+
+        Raises:
+            Problem: it is too long, or has a name that is none of a request's fields.
+        """
+        length, most = len(body.request.scope["query_string"]), self.limits.query_bytes
+        if length > most:
+            raise Problem(
+                "query-too-long",
+                f"the query has {length:,} bytes, at most {most:,} are taken: send metadata as a "
+                "field of a form, or in JSON",
+                limit=most,
+            )
+        return _known(body.request.query_params.multi_items())
 
     def _check_count(self, count: int) -> None:
         most = self.limits.batch_parts
@@ -142,7 +158,7 @@ class Reader:
                     options=list(self.options),
                 )
         metadata = _metadata(asked.get("metadata"))
-        check_picture(data, most_pixels=self.limits.pixels)
+        check_picture(data, most_pixels=self.limits.pixels, most_scans=self.limits.scans)
         return Order(name, data, metadata, **options)
 
 

@@ -1,4 +1,4 @@
-"""The format and size of a picture from its first bytes, before anything decodes it.
+"""The format, size and scans of a picture from its bytes, before anything decodes it.
 
 Sources: PNG (W3C, third edition) 11.2.1, RFC 9649 (WebP), ITU-T T.81 B.2.2 (JPEG), and Microsoft's
 BITMAPINFOHEADER.
@@ -6,6 +6,7 @@ BITMAPINFOHEADER.
 
 from __future__ import annotations
 
+import re
 import struct
 
 from workzone.serve.problems import Problem
@@ -14,16 +15,20 @@ FORMATS = ("JPEG", "PNG", "WebP", "BMP")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp")
 
 _MOST_SEGMENTS = 10_000
-"""Of a JPEG, before the one with its size."""
+"""Of a JPEG: before the one with its size, and in all where there may be too many scans."""
 _NO_FRAME = {0xC4, 0xC8, 0xCC}
 """Markers between the first and the last start of frame that are none."""
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""None of a scan's data: there 0 or a restart follows a byte of ones."""
 
 
-def check_picture(data: bytes, *, most_pixels: int) -> tuple[str, int, int]:
+def check_picture(data: bytes, *, most_pixels: int, most_scans: int) -> tuple[str, int, int]:
     """Its format of `FORMATS`, width and height as stored.
 
     Raises:
-        Problem: another format, a header that holds no size, or more pixels than ``most_pixels``.
+        Problem: another format, a header that holds no size, more pixels than ``most_pixels``, or
+            a JPEG with more scans than ``most_scans``.
     """
     if not data:
         raise Problem("image-unusable", "the image has zero bytes: send the file's bytes")
@@ -49,6 +54,13 @@ def check_picture(data: bytes, *, most_pixels: int) -> tuple[str, int, int]:
             f"the image has {width}x{height} pixels, at most {most_pixels:,} in all are taken: "
             "scale it down",
             limit=most_pixels,
+        )
+    if name == "JPEG" and _has_more_scans(data, most_scans):
+        raise Problem(
+            "too-many-scans",
+            f"this JPEG has more than {most_scans} scans, each a pass over all of its pixels: save "
+            "it anew, as a plain JPEG",
+            limit=most_scans,
         )
     return name, width, height
 
@@ -112,6 +124,24 @@ def _jpeg(data: bytes) -> tuple[int, int]:
             (length,) = struct.unpack_from(">H", data, place + 2)
             place += 2 + length
     raise ValueError("no frame")
+
+
+def _has_more_scans(data: bytes, most: int) -> bool:
+    """Whether a JPEG has more than ``most`` scans, or segments without end."""
+    if data.count(bytes([0xFF, _SCAN])) <= most:  # nearly always; previews have some too
+        return False
+    place = scans = 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, place)
+        if found is None or found[0][1] == _END:
+            return False
+        marker, place = found[0][1], found.end()
+        scans += marker == _SCAN
+        if scans > most:
+            return True
+        if marker not in (0x01, _START):  # they stand alone
+            place += int.from_bytes(data[place : place + 2], "big")
+    return True
 
 
 def _cut(data: bytes, start: int, length: int) -> bytes:

@@ -27,6 +27,7 @@ class Job:
     loop: asyncio.AbstractEventLoop
     put: float = field(default_factory=time.monotonic)
     waited: float = 0.0  # seconds in the queue
+    suspect: bool = False  # a worker died over it and others: it is judged by itself
 
     def resolve(self, result: Answer | Problem) -> None:
         """Give the answer, or why there is none; may be called in any thread."""
@@ -108,12 +109,25 @@ class JobQueue:
             jobs: list[Job] = []
             now = time.monotonic()
             while self._jobs and len(jobs) < most:
+                if jobs and (jobs[0].suspect or self._jobs[0].suspect):
+                    break
                 job = self._jobs.popleft()
                 job.waited = now - job.put
                 if job.deadline > now:
                     jobs.append(job)
             self.busy += len(jobs)
             return jobs, alone and not self._jobs
+
+    def put_back(self, jobs: Sequence[Job]) -> None:
+        """Have jobs of `take` judged before all others, one by one: one of them ended a worker."""
+        with self._changed:
+            for job in reversed(jobs):
+                job.suspect = True
+                if self._closed:
+                    job.resolve(stopped())
+                else:
+                    self._jobs.appendleft(job)
+            self._changed.notify(len(jobs))
 
     def finished(self, count: int, seconds: float | None, workers: int) -> None:
         """Count jobs of `take` as done; ``seconds``: of work for all of them, None: none was."""

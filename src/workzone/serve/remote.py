@@ -62,6 +62,7 @@ class RemotePredictor:
 
         Raises:
             ServerError: the service is gone, has no time for us for long, or has another model now.
+            BundleError: the model fails on an image.
         """
         yield from self._stream(inputs, load, sample_of, explain=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 from asyncio import TimerHandle
 from types import FrameType
@@ -16,6 +17,7 @@ from workzone.errors import UsageError
 from workzone.serve.app import create_app
 from workzone.serve.config import Limits, ServeConfig
 from workzone.serve.gate import log_json
+from workzone.serve.problems import Problem, problem_response
 from workzone.serve.service import Service
 
 log = logging.getLogger("workzone.serve")
@@ -23,6 +25,8 @@ log = logging.getLogger("workzone.serve")
 HEADER_BYTES = 64_000
 """Of a request's line and headers."""
 _KEEP_ALIVE = 5
+_LINGER = 1.0
+"""Seconds for which a client that was refused is listened to: it would miss the answer else."""
 
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:
@@ -35,6 +39,7 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
         _received = 0
         _answers = 0
         _in_headers = True
+        _refused = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -53,10 +58,12 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
             self._received += len(data)
             super().data_received(data)
             if self._received > (HEADER_BYTES if self._in_headers else most):
-                self.transport.abort()
+                self._refuse()
             elif self._timer is None and not self._at_work:
                 # uvicorn stops its timer for idle connections at any byte: a line's end, or what
                 # is left of a body that was refused, would keep the connection for ever.
@@ -90,6 +97,14 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
             """Whether a request is read or answered."""
             return self.cycle is not None and not self.cycle.response_complete
 
+        def _refuse(self) -> None:
+            if not self._in_headers or self._at_work:  # no place for an answer
+                self.transport.abort()
+                return
+            self._refused = True
+            self.transport.write(_headers_too_large())
+            self._expect(_LINGER)
+
         def _expect(self, seconds: float) -> None:
             self._stop_timer()
             self._timer = self.loop.call_later(seconds, self._give_up)
@@ -121,6 +136,20 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._timer = None
 
     return Patient
+
+
+def _headers_too_large() -> bytes:
+    """A whole answer, where no application has been asked yet."""
+    problem = Problem(
+        "headers-too-large",
+        f"the request's line and headers have more than {HEADER_BYTES:,} bytes: send metadata as "
+        "a field of a form, or in JSON",
+        limit=HEADER_BYTES,
+    )
+    answer = problem_response(problem, secrets.token_hex(8))
+    lines = [f"HTTP/1.1 {problem.status} {problem.title}".encode(), b"connection: close"]
+    lines += [name + b": " + value for name, value in answer.raw_headers]
+    return b"\r\n".join([*lines, b"", bytes(answer.body)])
 
 
 class Server(uvicorn.Server):

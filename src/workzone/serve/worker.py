@@ -134,8 +134,9 @@ class Judge:
         except Exception as error:  # whatever it is, the other images and the process go on
             if len(orders) > 1:
                 return [answer for order in orders for answer in self._judge([order])]
-            kind = "model-failed" if isinstance(error, BundleError) else "internal"
-            return [{"error": f"{type(error).__name__}: {error}", "code": kind}]
+            if isinstance(error, BundleError):  # as local scoring says it
+                return [{"error": str(error), "code": "model-failed"}]
+            return [{"error": f"{type(error).__name__}: {error}", "code": "internal"}]
         return [
             self._answer(order, result) for order, (_, result) in zip(orders, results, strict=True)
         ]

@@ -226,12 +226,15 @@ class Workers:
             if not isinstance(error, EOFError | OSError):
                 log.error("a worker's answer cannot be read: %s", error)
             process.process.kill()
-            results = [_died() for _ in jobs]
+            results = [_died()]
         finally:
             clock.cancel()
         self.queue.finished(len(jobs), seconds, self.alive)
         if seconds is not None:
             self._on_batch(jobs, seconds)
+        elif len(jobs) > 1:  # it died of one of them, which is to be found
+            self.queue.put_back(jobs)
+            return False
         for job, result in zip(jobs, results, strict=True):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 job.resolve(result)
@@ -241,8 +244,8 @@ class Workers:
 def _died() -> Problem:
     return Problem(
         "worker-died",
-        "the process that judged this image ended; it is being replaced. Ask again; if it happens "
-        "with this image alone, report the image",
+        "the process that judged this image ended over it, or was ended; it is being replaced. Ask "
+        "again; if that goes on, report the image",
         headers={"Retry-After": "1"},
     )
 
@@ -254,5 +257,6 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any] | Problem:
     members = {"reason": answer["reason"]} if "reason" in answer else {}
     if answer["code"] in ("internal", "model-failed"):
         log.error("an image was not judged: %s", answer["error"])
-        return Problem(answer["code"], "the image was not judged; the log says why")
+    if answer["code"] == "internal":
+        return Problem("internal", "the image was not judged; the log says why")
     return Problem(answer["code"], answer["error"], **members)
