@@ -7,9 +7,11 @@ import contextlib
 import logging
 import socket
 from asyncio import TimerHandle
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
+from fastapi import APIRouter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from workzone.errors import UsageError
@@ -170,7 +172,16 @@ def serve(config: ServeConfig) -> None:
         UsageError: the tokens cannot be read, or the address cannot be listened at.
         WorkzoneError: the model cannot be loaded.
     """
-    server = make_server(config)
+    run(make_server(config))
+
+
+def run(server: Server) -> None:
+    """The same with a server of `make_server`.
+
+    Raises:
+        UsageError, WorkzoneError: see `serve`.
+    """
+    config = server.service.config
     try:
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
@@ -187,15 +198,21 @@ def serve(config: ServeConfig) -> None:
         raise server.service.failure
 
 
-def make_server(config: ServeConfig) -> Server:
+def make_server(
+    config: ServeConfig, routers: Callable[[Service], Sequence[APIRouter]] | None = None
+) -> Server:
     """A server that has not started.
+
+    Args:
+        config: of the service.
+        routers: what of a service is answered, see `create_app`; None: all that `serve` answers.
 
     Raises:
         UsageError: the tokens cannot be read.
     """
     service = Service(config)
     settings = uvicorn.Config(
-        create_app(service),
+        create_app(service, None if routers is None else routers(service)),
         host=config.host,
         port=config.port,
         http=protocol(config.limits),
