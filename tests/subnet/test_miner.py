@@ -18,9 +18,9 @@ from mining import OPEN, Mining, as_json, at_once, in_base64, mining
 from serving import picture
 from workzone.run.predictor import load
 from workzone.subnet.keys import new_key
-from workzone.subnet.miner import NO_ANSWER
 from workzone.subnet.wire.asking import WIRES, Asked, synapse
 from workzone.subnet.wire.claim import SECOND
+from workzone.subnet.wire.posting import NO_ANSWER
 
 BOTH = pytest.mark.parametrize("wire", WIRES)
 

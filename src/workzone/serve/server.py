@@ -181,21 +181,29 @@ def run(server: Server) -> None:
     Raises:
         UsageError, WorkzoneError: see `serve`.
     """
-    config = server.service.config
-    try:
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
-            "another --host or --port"
-        ) from error
+    listener = listen(server.service.config)
     with log_json():
         host, port = listener.getsockname()[:2]
         log.info("listening", extra={"host": host, "port": port})
         server.run(sockets=[listener])
     if server.service.failure is not None:
         raise server.service.failure
+
+
+def listen(config: ServeConfig) -> socket.socket:
+    """A socket at the address of a service.
+
+    Raises:
+        UsageError: the address cannot be listened at.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
+            "another --host or --port"
+        ) from error
 
 
 def make_server(

@@ -30,12 +30,10 @@ from workzone.subnet.replays import Replays
 from workzone.subnet.wire import btauth, legacy
 from workzone.subnet.wire.asking import ADDRESSES
 from workzone.subnet.wire.claim import Claim, Refused
+from workzone.subnet.wire.posting import NO_ANSWER
 
 PORT = 8091
 """As bittensor's own axons have it."""
-NO_ANSWER = -1.0
-"""The prediction that costs nothing."""
-
 _IN_TIME = 0.9
 """Share of the time that a caller waits which an answer may take."""
 _PLAIN = (str, int, float, bool, type(None))
