@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import io
 import json
 import statistics
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,12 +17,10 @@ from rich.table import Table
 from workzone.errors import UsageError, WorkzoneError
 from workzone.serve.config import ServeConfig
 from workzone.serve.server import listen
-from workzone.subnet.callers import ListedCallers
 from workzone.subnet.chain import Chain
-from workzone.subnet.keys import WALLETS, Signer, hotkey_address, new_key
-from workzone.subnet.miner import MinerConfig, make_miner
+from workzone.subnet.desk import running
+from workzone.subnet.keys import WALLETS, hotkey_address, new_key
 from workzone.subnet.model_card import read_model_card
-from workzone.subnet.replays import Replays
 from workzone.subnet.wire.asking import WIRES, WireName
 from workzone.subnet.wire.posting import Poster
 
@@ -34,8 +29,6 @@ MOST_SKEW = 2.0
 _BLOCK = 12.0
 """Seconds between two blocks of the chain; the newest one may be as old."""
 _QUESTIONS = 5
-_LOADING = 300.0
-"""Seconds for a model to load."""
 
 State = Literal["ok", "failed", "unknown"]
 
@@ -152,7 +145,8 @@ def _answers(config: ServeConfig, address: str) -> Iterator[Finding]:
         yield Finding("port", "ok" if taken else "failed", taken or str(error))
     signer = new_key()
     try:
-        with _mining(replace(config, host="127.0.0.1", port=port), address, signer) as url:
+        config = replace(config, host="127.0.0.1", port=port)
+        with running(config, address, signer.ss58_address) as url:
             for wire in WIRES:
                 yield _asked(Poster(url, address, signer, wire=wire), wire)
     except WorkzoneError as error:
@@ -191,30 +185,3 @@ def _square(number: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize((224, 224)).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _mining(config: ServeConfig, address: str, signer: Signer) -> Iterator[str]:
-    """The address of a miner that runs meanwhile."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        allow = folder / "allow.txt"
-        allow.write_text(signer.ss58_address)
-        replays = stack.enter_context(contextlib.closing(Replays(folder / "accepted.sqlite")))
-        own = MinerConfig(hotkey=address)
-        server = make_miner(config, own, ListedCallers(allow), replays)
-        listener = stack.enter_context(listen(config))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            end = time.monotonic() + _LOADING
-            while not server.service.readiness()[0]:
-                if server.service.failure is not None:
-                    raise server.service.failure
-                if time.monotonic() > end:
-                    raise WorkzoneError(f"the model was not loaded in {_LOADING:.0f} s")
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
