@@ -14,7 +14,7 @@ from typing import Any
 from serving import Running, Said, picture, running
 from workzone.subnet.callers import Callers
 from workzone.subnet.keys import Signer, new_key
-from workzone.subnet.miner import MinerConfig, make_miner
+from workzone.subnet.miner import MinerConfig, make_miner, miner_limits
 from workzone.subnet.rates import Rates
 from workzone.subnet.replays import Replays
 from workzone.subnet.wire.asking import Asked, WireName, request, synapse
@@ -44,7 +44,7 @@ class Mining:
         """A right challenge, but for what is told otherwise."""
         fields = synapse(picture(1)) if fields is None else fields
         signer, receiver = how.pop("signer", self.validator), how.pop("receiver", self.hotkey)
-        return request(fields, signer, receiver, **how)
+        return request(fields, signer, receiver, **({"seconds": 600.0} | how))
 
     def post(self, asked: Asked) -> Said:
         return self.running.ask("POST", asked.target, asked.body, asked.headers)
@@ -70,6 +70,7 @@ def mining(
     who = callers or Known([validator.ss58_address])
     config = MinerConfig(hotkey=hotkey, model_url=model_url, rates=rates)
     with contextlib.closing(Replays(state / "accepted.sqlite")) as replays:
+        settings = {"pixels": miner_limits().pixels} | settings
         made = running(make=lambda c: make_miner(c, config, who, replays), **settings)
         with made as found:
             yield Mining(found, hotkey, validator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import io
@@ -186,7 +187,7 @@ def sized(side: int, kind: str = "JPEG") -> bytes:
         (as_json({"image": "A" * 9_000_000}), 413),
         (as_json({"image": in_base64(sized(224, "PNG"))}), 200),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:20],
 )
 def test_bodies(miner: Mining, wire: str, body: bytes, status: int) -> None:
     limited = dataclasses.replace(miner.signed(body, wire=wire))
@@ -211,7 +212,7 @@ def test_http_1_0_and_connections_that_stay(miner: Mining) -> None:
     raw = miner.running.send("\r\n".join([*lines, "", ""]).encode() + asked.body)
     assert raw.split(b"\r\n")[0].split()[1] == b"200"
     connection = http.client.HTTPConnection("127.0.0.1", miner.running.port, timeout=600)
-    with connection:  # type: ignore[attr-defined]
+    with contextlib.closing(connection):
         ports = set()
         for _ in range(3):
             again = miner.signed()

@@ -98,8 +98,9 @@ def challenge(
         from workzone.subnet.desk import started
         from workzone.subnet.draw import draw_challenges
         from workzone.subnet.keys import WALLETS, new_key, wallet_signer
-        from workzone.subnet.validator import Target, ask_miners, judge_miners
+        from workzone.subnet.validator import ask_miners, judge_miners
         from workzone.subnet.wire.asking import WIRES
+        from workzone.subnet.wire.posting import Target
 
     if miner and model:
         raise UsageError("--miner and --model: miners that run have their model; give one of them")

@@ -16,7 +16,7 @@ from workzone.subnet.keys import new_key
 from workzone.subnet.miner import MinerConfig, make_miner, miner_limits
 from workzone.subnet.rates import Rates
 from workzone.subnet.replays import Replays
-from workzone.subnet.validator import Target
+from workzone.subnet.wire.posting import Target
 
 LOADING = 300.0
 """Seconds for a model to load."""

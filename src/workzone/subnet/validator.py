@@ -10,40 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workzone.decide.threshold import HALF, matthews
-from workzone.errors import UsageError, WorkzoneError
+from workzone.errors import WorkzoneError
 from workzone.report.metrics import Figure
 from workzone.report.rewards import MinerFigures, RewardReport
 from workzone.subnet.challenge import reward_figure
 from workzone.subnet.draw import Challenge
-from workzone.subnet.keys import Signer, check_address
+from workzone.subnet.keys import Signer
 from workzone.subnet.reward import MCC_WINDOW, reward
 from workzone.subnet.wire.asking import WIRES, WireName
-from workzone.subnet.wire.posting import NO_ANSWER, SECONDS, Answered, Poster
+from workzone.subnet.wire.posting import NO_ANSWER, SECONDS, Answered, Poster, Target
 
 _RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Target:
-    """A miner to be asked."""
-
-    hotkey: str
-    url: str
-    name: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """One from ``HOTKEY@HOST:PORT``.
-
-        Raises:
-            UsageError: it is none.
-        """
-        hotkey, at, place = text.partition("@")
-        if not at or not place:
-            raise UsageError(f"--miner {text!r}: name its hotkey and address, as HOTKEY@HOST:PORT")
-        check_address(hotkey, where="--miner")
-        url = place if place.startswith("http://") else f"http://{place}"
-        return cls(hotkey, url, place.removeprefix("http://"))
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workzone.errors import UsageError
-from workzone.subnet.keys import Signer
+from workzone.subnet.keys import Signer, check_address
 from workzone.subnet.wire.asking import ADDRESSES, WireName, request, synapse
 
 NO_ANSWER = -1.0
@@ -29,6 +29,29 @@ class Answered:
     prediction: float  # `NO_ANSWER` where there is none
     seconds: float
     message: str  # why not
+
+
+@dataclass(frozen=True)
+class Target:
+    """A miner to be asked."""
+
+    hotkey: str
+    url: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """One from ``HOTKEY@HOST:PORT``.
+
+        Raises:
+            UsageError: it is none.
+        """
+        hotkey, at, place = text.partition("@")
+        if not at or not place:
+            raise UsageError(f"--miner {text!r}: name its hotkey and address, as HOTKEY@HOST:PORT")
+        check_address(hotkey, where="--miner")
+        url = place if place.startswith("http://") else f"http://{place}"
+        return cls(hotkey, url, place.removeprefix("http://"))
 
 
 class Poster:
