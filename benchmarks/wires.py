@@ -173,7 +173,7 @@ def miner() -> Iterator[Place]:
     )
     limits = miner_limits(deadline=60.0)
     limits = type(limits)(**{**vars(limits), "body_seconds": SLOW})
-    config = ServeConfig(port=0, model=ModelChoice(engine="onnx"), limits=limits)
+    config = ServeConfig(port=0, workers=1, model=ModelChoice(engine="onnx"), limits=limits)
     with running(config, hotkey, validator) as url:
         yield Place(int(url.rpartition(":")[2]), hotkey)
 
@@ -198,7 +198,8 @@ def ask_by_client(python: Path, script: str, place: Place) -> dict[str, Any]:
         )
     if done.returncode:
         raise RuntimeError(f"{script} by {python}: {done.stderr[-3000:]}")
-    outcomes: dict[str, Any] = json.loads(done.stdout)["outcomes"]
+    said = done.stdout.splitlines()[-1]  # bittensor logs to standard output too
+    outcomes: dict[str, Any] = json.loads(said)["outcomes"]
     return outcomes
 
 

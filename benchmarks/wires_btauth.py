@@ -22,7 +22,7 @@ HOUR = 3600 * 1_000_000_000
 def main() -> None:
     """All cases, one after the other."""
     given = json.load(sys.stdin)
-    json.dump({"version": bt.__version__, "outcomes": cases(given)}, sys.stdout)
+    print("\n" + json.dumps({"version": bt.__version__, "outcomes": cases(given)}), flush=True)
 
 
 def cases(given: dict[str, Any]) -> dict[str, Any]:

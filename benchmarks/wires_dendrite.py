@@ -68,7 +68,7 @@ def main() -> None:
     given = json.load(sys.stdin)
     with contextlib.redirect_stdout(sys.stderr):
         outcomes = asyncio.run(cases(given))
-    json.dump(outcomes, sys.stdout)
+    print("\n" + json.dumps(outcomes), flush=True)
 
 
 async def cases(given: dict[str, Any]) -> dict[str, Any]:
