@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -150,6 +151,13 @@ def test_a_card_in_a_file(tmp_path: Path) -> None:
     file.write_text(json.dumps(CARD))
     assert read_model_card(file) == CARD
     assert set(CARD) == set(KEYS)
+
+
+def test_the_documented_card_is_the_one_that_is_made(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mining.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    shown = check_model_card(json.loads(block))
+    assert made(tmp_path / "out", hotkey=shown["submitted_by"]).card == shown
 
 
 def test_the_command_shows_what_it_would_upload(tmp_path: Path) -> None:

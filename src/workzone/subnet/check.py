@@ -155,7 +155,7 @@ def _answers(config: ServeConfig, address: str) -> Iterator[Finding]:
 
 def _who_listens(port: int) -> str:
     """Words where a service of this package listens at a port of loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/livez")
         said = json.loads(connection.getresponse().read())
