@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from workzone.cli.options import (
     WalletsOption,
     WeightsOption,
 )
-
-if TYPE_CHECKING:
-    from workzone.serve.config import ServeConfig
 
 EXAMPLES_MINER = examples(
     "workzone miner --wallet mine --hotkey first --host 0.0.0.0",
@@ -137,7 +134,7 @@ def miner(
         from workzone.subnet.miner import MinerConfig, mine, miner_limits
         from workzone.subnet.rates import Rates
 
-    config: ServeConfig = ServeConfig(
+    config = ServeConfig(
         host=host,
         port=port,
         workers=workers,

@@ -61,7 +61,7 @@ class MinerFigures:
         return {
             "name": self.name,
             "mean_reward": self.mean_reward,
-            "expected_reward": vars_of(self.expected_reward),
+            "expected_reward": _plain(self.expected_reward),
             "mcc": self.mcc,
             "accuracy": self.accuracy,
             "milliseconds": {f"p{p}": self.milliseconds(p / 100) for p in (50, 90, 99)},
@@ -75,8 +75,7 @@ class MinerFigures:
         }
 
 
-def vars_of(figure: Figure) -> dict[str, float | None]:
-    """A figure and its interval as plain values."""
+def _plain(figure: Figure) -> dict[str, float | None]:
     return {"value": figure.value, "low": figure.low, "high": figure.high}
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -64,8 +65,8 @@ def ask_miners(
     histories = [History(target) for target in targets]
     with ThreadPoolExecutor(len(targets)) as threads:
         for number, challenge in enumerate(challenges):
-            turn = number % len(wires)
-            answers = threads.map(lambda one, c=challenge, t=turn: one[t].ask(c.jpeg), posters)  # type: ignore[misc]
+            these = [several[number % len(wires)] for several in posters]
+            answers = threads.map(Poster.ask, these, repeat(challenge.jpeg))
             for history, answer in zip(histories, answers, strict=True):
                 history.answers.append(answer)
             sent.append(challenge)
