@@ -55,7 +55,7 @@ def miner_limits(*, deadline: float = 8.0, queue: int = 128) -> Limits:
         batch_parts=1,
         pixels=4 * MEGABYTE,
         queue=queue,
-        held_bytes=128 * MEGABYTE,
+        held_bytes=256 * MEGABYTE,
         deadline_seconds=deadline,
         header_seconds=5.0,
         body_seconds=5.0,
