@@ -1,6 +1,6 @@
 """A miner asked by real clients: dendrites of bittensor 9 and 10, btauth/1 of 11, and raw sockets.
 
-    python benchmarks/wires.py -o benchmarks/results/wires.json
+    python benchmarks/wires.py --environments envs -o benchmarks/results/wires.json
 
 Each version of bittensor gets an environment of its own, made by uv or pip from the registry. The
 miner listens on loopback, with the default model, and allows one development key.

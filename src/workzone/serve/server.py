@@ -18,6 +18,7 @@ from workzone.errors import UsageError
 from workzone.serve.app import create_app
 from workzone.serve.config import Limits, ServeConfig
 from workzone.serve.gate import log_json
+from workzone.serve.reading import DRAIN_BYTES
 from workzone.serve.service import Service
 
 log = logging.getLogger("workzone.serve")
@@ -29,7 +30,8 @@ _KEEP_ALIVE = 5
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:
     """uvicorn's protocol that cuts off clients whose headers do not come, or do not end."""
-    most = 2 * max(limits.body_bytes, limits.batch_bytes) + HEADER_BYTES  # chunks have frames
+    taken = 2 * max(limits.body_bytes, limits.batch_bytes)  # chunks have frames
+    most = max(taken, 2 * DRAIN_BYTES) + HEADER_BYTES
 
     class Patient(HttpToolsProtocol):
         _timer: TimerHandle | None = None  # of what is to come in

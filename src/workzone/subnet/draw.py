@@ -95,6 +95,6 @@ def _by_label(manifest: Manifest) -> Sequence[list[Sample]]:
     for label, found in enumerate(rows):
         if not found:
             raise ManifestError(
-                f"{manifest.name}: no row with label {label}; a validator draws both classes"
+                f"{manifest.root}: no row with label {label}; a validator draws both classes"
             )
     return rows

@@ -19,7 +19,7 @@ class Rates:
     """Requests of a caller in the long run."""
     burst: int = 20
     """Requests of a caller at once after a pause."""
-    at_once: int = 8
+    at_once: int = 16
     """Requests of a caller without their answer."""
     unknown_at_once: int = 64
     """Requests from one address whose signature has not been checked."""
