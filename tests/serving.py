@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,12 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    *, workers: int = 1, ready: bool = True, model: ModelChoice = QUICK, **settings: Any
+    *,
+    workers: int = 1,
+    ready: bool = True,
+    model: ModelChoice = QUICK,
+    make: Callable[[ServeConfig], Server] = make_server,
+    **settings: Any,
 ) -> Iterator[Running]:
     """A service; what `ServeConfig` has no name for is a limit."""
     limits = {k: settings.pop(k) for k in list(settings) if k in Limits.__dataclass_fields__}
@@ -132,7 +137,7 @@ def running(
     if "queue" in limits:
         limits.setdefault("batch_parts", min(32, limits["queue"]))
     config = ServeConfig(port=0, workers=workers, model=model, limits=Limits(**limits), **settings)
-    server = make_server(config)
+    server = make(config)
     listener = socket.create_server(("127.0.0.1", 0))
     found = Running(server, listener.getsockname()[1])
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

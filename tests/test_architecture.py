@@ -39,7 +39,8 @@ LAYERS = (
     ("train", "teach"),
     ("report",),
     ("run",),
-    ("serve", "subnet"),
+    ("serve",),
+    ("subnet",),
     ("cli",),
     ("__main__",),
 )

@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[1]
         ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
         ("engines_table", "table", "engines", "score/engines.md"),
         ("masks_table", "table", "masks", "score/objects.md"),
+        ("wires", "table", "wires", "mining.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

@@ -108,9 +108,9 @@ def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
 
 
 @contextmanager
-def needing_serve(purpose: str) -> Iterator[None]:
+def needing_serve(purpose: str, *, extra: str = "serve") -> Iterator[None]:
     """The same of `SERVE_PACKAGES`."""
-    with _needing("serve", SERVE_PACKAGES, purpose):
+    with _needing(extra, SERVE_PACKAGES, purpose):
         yield
 
 

@@ -9,6 +9,7 @@ import typer
 import workzone
 from workzone.cli import (
     bench,
+    challenge,
     data,
     data_masks,
     demo,
@@ -18,9 +19,11 @@ from workzone.cli import (
     export,
     features,
     masks,
+    miner,
     models,
     predict,
     pseudo_label,
+    publish,
     scenes,
     serve,
     train,
@@ -72,6 +75,9 @@ app.command(epilog=ensemble.EXAMPLES_ENSEMBLE)(ensemble.ensemble)
 app.command(epilog=evaluate.EXAMPLES_EVALUATE)(evaluate.evaluate)
 app.command(epilog=export.EXAMPLES_EXPORT)(export.export)
 app.command(epilog=bench.EXAMPLES_BENCH)(bench.bench)
+app.command(epilog=miner.EXAMPLES_MINER)(miner.miner)
+app.command(epilog=challenge.EXAMPLES_CHALLENGE)(challenge.challenge)
+app.command(epilog=publish.EXAMPLES_PUBLISH)(publish.publish)
 
 
 def main() -> None:

@@ -55,6 +55,12 @@ class UnsureChoice(enum.StrEnum):
 
 DEFAULT_BACKBONE = "lite0"
 
+WalletOption = Annotated[str, typer.Option(help="Name of the bittensor wallet.")]
+HotkeyOption = Annotated[str, typer.Option(help="Name of its hotkey.")]
+WalletsOption = Annotated[
+    Path | None, typer.Option(help="Folder of wallets (default: ~/.bittensor/wallets).")
+]
+
 ManifestArgument = Annotated[
     Path, typer.Argument(help="A manifest, made by `workzone data import`.")
 ]

@@ -89,15 +89,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         UsageError: a thumbnail that is no JPEG, or weights and boxes that do not fit.
         WorkzoneError: the file cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("workzone", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": format_value, "percent": _percent}
-    page = environment.get_template("template.html.j2").render(
+    page = template("template.html.j2").render(
         report=report,
         headlines=headlines(report.metrics),
         figures=FIGURES,
@@ -112,6 +104,19 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         model_facts=list(_flat(report.model_facts)),
     )
     write_text(path, page)
+
+
+def template(name: str) -> jinja2.Template:
+    """A page of this folder, which escapes all that is put in."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("workzone", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": format_value, "percent": _percent}
+    return environment.get_template(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import Scope
 
 import workzone
@@ -24,23 +25,18 @@ from workzone.serve.service import GoneError, Service
 
 log = logging.getLogger("workzone.serve")
 
-_ROUTES = (
-    "/livez",
-    "/readyz",
-    "/metrics",
-    "/v1/predict",
-    "/v1/predict/batch",
-    "/v1/model",
-    "/openapi.json",
-    "/",
-)
 _GONE = 499
 """Status in the log of a request whose client hung up."""
 _REFUSED = (401, 408, 413, 414, 415, 422, 429, 431, 500, 503)
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application of a service, which it starts and stops; it answers while a model loads."""
+def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> FastAPI:
+    """The application of a service, which it starts and stops; it answers while a model loads.
+
+    Args:
+        service: what judges.
+        routers: what is answered beside `/livez` and `/readyz`; None: `api` and the page.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,8 +57,13 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
 
+    shown = [health(service), *([api(service)] if routers is None else routers)]
+    known = {"/", "/openapi.json"} | {
+        route.path for router in shown for route in router.routes if isinstance(route, Route)
+    }
+
     def on_answer(scope: Scope, status: int, seconds: float) -> None:
-        route = scope["path"] if scope["path"] in _ROUTES else "other"
+        route = scope["path"] if scope["path"] in known else "other"
         outcome = scope["workzone"].get("code") or ("gone" if status == _GONE else "ok")
         service.metrics.requests.labels(route, str(status), outcome).inc()
         service.metrics.request_seconds.labels(route).observe(seconds)
@@ -78,13 +79,16 @@ def create_app(service: Service) -> FastAPI:
         )
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.include_router(_health(service))
-    app.include_router(_v1(service))
-    add_page(app)
+    for router in shown:
+        app.include_router(router)
+    if routers is None:
+        add_page(app)
     return app
 
 
-def _health(service: Service) -> APIRouter:
+def health(service: Service) -> APIRouter:
+    """Whether it runs, and whether it takes requests."""
+
     async def quiet(request: Request) -> None:  # probes come every few seconds
         request.scope["workzone"]["quiet"] = True
 
@@ -102,7 +106,9 @@ def _health(service: Service) -> APIRouter:
     return router
 
 
-def _v1(service: Service) -> APIRouter:
+def api(service: Service) -> APIRouter:
+    """Images to answers, the loaded model, and the metrics; for holders of a token, if any."""
+
     async def allowed(authorization: Annotated[str | None, Header()] = None) -> None:
         service.check_token(authorization)
 
@@ -116,7 +122,7 @@ def _v1(service: Service) -> APIRouter:
         responses={200: {"model": schema.Answer}, **schema.problems(400, *_REFUSED)},
     )
     async def predict(request: Request) -> Response:
-        return await _answered(request, service, service.one)
+        return await answered(request, service, service.one)
 
     @router.post(
         "/v1/predict/batch",
@@ -126,7 +132,7 @@ def _v1(service: Service) -> APIRouter:
         responses={200: {"model": schema.BatchAnswer}, **schema.problems(400, *_REFUSED)},
     )
     async def predict_batch(request: Request) -> Response:
-        return await _answered(request, service, service.many)
+        return await answered(request, service, service.many)
 
     @router.get(
         "/v1/model",
@@ -145,14 +151,21 @@ def _v1(service: Service) -> APIRouter:
     return router
 
 
-async def _answered(
-    request: Request, service: Service, answer: Callable[[Request], Awaitable[dict[str, Any]]]
+async def answered(
+    request: Request,
+    service: Service,
+    answer: Callable[[Request], Awaitable[dict[str, Any] | Response]],
 ) -> Response:
-    """Whatever happens, an answer: a result, a problem, or nothing where nobody listens."""
+    """Whatever happens, an answer: a result, a problem, or nothing where nobody listens.
+
+    Raises:
+        Problem: what ``answer`` raises, and of a service that takes no requests now.
+    """
     service.admit()
     service.accepted += 1
     try:
-        return json_response(await answer(request))
+        result = await answer(request)
+        return result if isinstance(result, Response) else json_response(result)
     except (GoneError, ClientDisconnect):
         return Response(status_code=_GONE)
     except Problem:
@@ -168,9 +181,14 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     told = request.scope["workzone"]
     told["code"] = problem.code
+    await after_refusal(request, problem)
+    return problem_response(problem, told["id"])
+
+
+async def after_refusal(request: Request, problem: Problem) -> None:
+    """Take what a client still sends of a body that is too large: it would miss the answer."""
     if problem.status == 413 and "expect" not in request.headers:
         await drain(request)
-    return problem_response(problem, told["id"])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -96,6 +96,7 @@ class Gate:
             extra={
                 "request_id": told["id"],
                 "client": (scope.get("client") or ("", 0))[0],
+                "caller": told.get("caller"),
                 "method": scope["method"],
                 "path": scope["path"][:200],
                 "status": status,

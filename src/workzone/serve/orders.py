@@ -51,7 +51,7 @@ class Reader:
         elif kind in MEDIA_TYPES or kind == "application/octet-stream":
             data = await body.read()
         elif kind == "application/json":
-            value = _json(await body.read(), "the body")
+            value = read_json(await body.read(), "the body")
             data, asked = self._of_json(value, asked)
         else:
             raise _unsupported(kind, ("multipart/form-data", "application/json", *MEDIA_TYPES))
@@ -75,7 +75,7 @@ class Reader:
                 name = upload.filename or str(number)
                 parts.append((await upload.read(), {"id": name, **common, "metadata": metadata}))
         elif kind == "application/json":
-            value = _json(await body.read(), "the body")
+            value = read_json(await body.read(), "the body")
             images = value.get("images") if isinstance(value, dict) else None
             if not isinstance(images, list) or len(value) > 1:
                 raise Problem("bad-request", 'the body is no JSON like {"images": [{"image": ""}]}')
@@ -132,7 +132,7 @@ class Reader:
         if not isinstance(value, dict) or not isinstance(value.get("image"), str):
             raise Problem("bad-request", 'send JSON like {"image": "the file in base64"}')
         more = {key: part for key, part in value.items() if key != "image"}
-        return _bytes_of(value["image"]), asked | _known(more.items())
+        return image_bytes(value["image"]), asked | _known(more.items())
 
     def order(self, data: bytes, asked: Mapping[str, Any]) -> Order:
         """One order, checked.
@@ -205,7 +205,12 @@ def _flag(name: str, value: Any) -> bool:
     return found
 
 
-def _json(text: bytes | str, what: str) -> Any:
+def read_json(text: bytes | str, what: str) -> Any:
+    """A value from JSON, without NaN and not of very many parts.
+
+    Raises:
+        Problem: it is none.
+    """
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if sum(raw.count(mark) for mark in (b"[", b"{", b",")) > _MOST_VALUES:  # none is in base64
         raise Problem("bad-request", f"{what} holds more than {_MOST_VALUES:,} values")
@@ -219,8 +224,12 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _bytes_of(text: str) -> bytes:
-    """The bytes of base64, or of a ``data:`` address; nothing is fetched."""
+def image_bytes(text: str) -> bytes:
+    """The bytes of base64, or of a ``data:`` address; nothing is fetched.
+
+    Raises:
+        Problem: it is no base64.
+    """
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -238,7 +247,7 @@ def _metadata(value: Any) -> dict[str, Any]:
         Problem: not such as `workzone.run.metadata` takes.
     """
     if isinstance(value, str):
-        value = _json(value, "metadata")
+        value = read_json(value, "metadata")
     if value is None:
         return {}
     try:
@@ -263,7 +272,7 @@ def _finite(value: Any) -> bool:
 def _list_of_metadata(value: Any, count: int) -> list[Any]:
     if value is None:
         return [None] * count
-    values = _json(value, "metadata")
+    values = read_json(value, "metadata")
     if not isinstance(values, list) or len(values) != count:
         raise Problem(
             "metadata",

@@ -65,6 +65,19 @@ def check_picture(data: bytes, *, most_pixels: int, most_scans: int) -> tuple[st
     return name, width, height
 
 
+def check_still(data: bytes) -> None:
+    """Make sure that a file of one of `FORMATS` holds one picture.
+
+    Raises:
+        Problem: it moves: an animated PNG (chunk acTL) or WebP (the flag of its extended header).
+    """
+    name = _format(data)
+    png = name == "PNG" and b"acTL" in data[: data.find(b"IDAT") + 1 or None]
+    webp = name == "WebP" and data[12:16] == b"VP8X" and len(data) > 20 and data[20] & 2
+    if png or webp:
+        raise Problem("image-unusable", f"this {name} file is animated: send one picture")
+
+
 def _format(data: bytes) -> str | None:
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"

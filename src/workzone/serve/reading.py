@@ -15,7 +15,8 @@ from workzone.serve.problems import Problem
 
 _FIELD_BYTES = 64_000
 """Of a form's field that is no file."""
-_DRAIN_BYTES = 16_000_000
+DRAIN_BYTES = 16_000_000
+"""Of a body that was refused, taken so that its sender sees the answer."""
 _DRAIN_SECONDS = 2.0
 
 
@@ -142,7 +143,7 @@ class Body:
 
 async def drain(request: Request) -> None:
     """Read on for a moment after a refusal: a client that still sends would miss the answer."""
-    left = _DRAIN_BYTES
+    left = DRAIN_BYTES
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for chunk in request.stream():

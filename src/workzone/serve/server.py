@@ -8,9 +8,11 @@ import logging
 import secrets
 import socket
 from asyncio import TimerHandle
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
+from fastapi import APIRouter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from workzone.errors import UsageError
@@ -18,6 +20,7 @@ from workzone.serve.app import create_app
 from workzone.serve.config import Limits, ServeConfig
 from workzone.serve.gate import log_json
 from workzone.serve.problems import Problem, problem_response
+from workzone.serve.reading import DRAIN_BYTES
 from workzone.serve.service import Service
 
 log = logging.getLogger("workzone.serve")
@@ -31,7 +34,8 @@ _LINGER = 1.0
 
 def protocol(limits: Limits) -> type[asyncio.Protocol]:
     """uvicorn's protocol that cuts off clients whose headers do not come, or do not end."""
-    most = 2 * max(limits.body_bytes, limits.batch_bytes) + HEADER_BYTES  # chunks have frames
+    taken = 2 * max(limits.body_bytes, limits.batch_bytes)  # chunks have frames
+    most = max(taken, 2 * DRAIN_BYTES) + HEADER_BYTES
 
     class Patient(HttpToolsProtocol):
         _timer: TimerHandle | None = None  # of what is to come in
@@ -199,15 +203,16 @@ def serve(config: ServeConfig) -> None:
         UsageError: the tokens cannot be read, or the address cannot be listened at.
         WorkzoneError: the model cannot be loaded.
     """
-    server = make_server(config)
-    try:
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
-            "another --host or --port"
-        ) from error
+    run(make_server(config))
+
+
+def run(server: Server) -> None:
+    """The same with a server of `make_server`.
+
+    Raises:
+        UsageError, WorkzoneError: see `serve`.
+    """
+    listener = listen(server.service.config)
     with log_json():
         host, port = listener.getsockname()[:2]
         log.info("listening", extra={"host": host, "port": port})
@@ -216,15 +221,37 @@ def serve(config: ServeConfig) -> None:
         raise server.service.failure
 
 
-def make_server(config: ServeConfig) -> Server:
+def listen(config: ServeConfig) -> socket.socket:
+    """A socket at the address of a service.
+
+    Raises:
+        UsageError: the address cannot be listened at.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {config.host} port {config.port} ({error.strerror or error}): name "
+            "another --host or --port"
+        ) from error
+
+
+def make_server(
+    config: ServeConfig, routers: Callable[[Service], Sequence[APIRouter]] | None = None
+) -> Server:
     """A server that has not started.
+
+    Args:
+        config: of the service.
+        routers: what of a service is answered, see `create_app`; None: all that `serve` answers.
 
     Raises:
         UsageError: the tokens cannot be read.
     """
     service = Service(config)
     settings = uvicorn.Config(
-        create_app(service),
+        create_app(service, None if routers is None else routers(service)),
         host=config.host,
         port=config.port,
         http=protocol(config.limits),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.requests import Request
@@ -162,14 +163,42 @@ class Service:
             GoneError, ClientDisconnect: the client hung up.
         """
         deadline = self.deadline(request)
-        limits = self.config.limits
-        body = Body(request, self._held, limits, most=limits.body_bytes, deadline=deadline)
-        try:
+        with self.body(request, most=self.config.limits.body_bytes, deadline=deadline) as body:
             order = await self._reader().one(body)
-            ((result, waited),) = await self._judged(request, [order], deadline)
+            return await self.judged(request, order, deadline)
+
+    @contextmanager
+    def body(self, request: Request, *, most: int, deadline: float) -> Iterator[Body]:
+        """The body of a request, whose bytes count as in memory meanwhile.
+
+        Args:
+            request: that nothing has read from.
+            most: bytes that are taken.
+            deadline: of `time.monotonic`, by which all of it has to be there.
+
+        Raises:
+            Problem: see `Body`.
+        """
+        body = Body(request, self._held, self.config.limits, most=most, deadline=deadline)
+        try:
+            yield body
         finally:
             request.scope["workzone"]["bytes"] = body.taken
             body.close()
+
+    async def judged(self, request: Request, order: Order, deadline: float) -> Answer:
+        """The answer for an order.
+
+        Args:
+            request: whose body has been read.
+            order: what is to be judged.
+            deadline: of `time.monotonic`, by which the answer has to be there.
+
+        Raises:
+            Problem: there is none.
+            GoneError: the client hung up.
+        """
+        ((result, waited),) = await self._judged(request, [order], deadline)
         if isinstance(result, Problem):
             raise result
         return self._complete(request, result, waited)
@@ -182,15 +211,10 @@ class Service:
             GoneError, ClientDisconnect: the client hung up.
         """
         deadline = self.deadline(request)
-        limits = self.config.limits
-        body = Body(request, self._held, limits, most=limits.batch_bytes, deadline=deadline)
-        try:
+        with self.body(request, most=self.config.limits.batch_bytes, deadline=deadline) as body:
             items = await self._reader().many(body)
             orders = [item for item in items if isinstance(item, Order)]
             judged = iter(await self._judged(request, orders, deadline))
-        finally:
-            request.scope["workzone"]["bytes"] = body.taken
-            body.close()
         request_id = request.scope["workzone"]["id"]
         results: list[dict[str, Any]] = []
         for item in items:
