@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_tracks import START, mp4, gpmf5, gpx, place
+from made_tracks import START, gpmf5, gpx, mp4, place
 from workzone.data.track.files import write_tracks
 from workzone.data.track.fixes import Fix, Log
 from workzone.data.track.reading import read_track
