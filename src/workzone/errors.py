@@ -61,6 +61,14 @@ class ManifestError(WorkzoneError):
     """A manifest that is missing, not a manifest, or lacks what the job needs."""
 
 
+class TrackError(WorkzoneError):
+    """Positions that are missing or damaged, or whose times cannot be told."""
+
+
+class VideoError(WorkzoneError):
+    """A video that cannot be decoded."""
+
+
 class BackboneError(WorkzoneError):
     """A backbone that is unknown, whose weights cannot be had, or that refuses a size."""
 

@@ -79,7 +79,7 @@ def test_what_is_passed_over_is_counted_by_kind(tmp_path: Path) -> None:
 def test_known_kinds_come_with_advice_said_once(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg", "b.MP4", "c.mp4", "d.mov", "e.nef", "notes.txt")
     text = str(find_files(tmp_path).passed_over)
-    assert text.startswith("5 files passed over: 2 .mp4 (a video: extract frames first, for")
+    assert text.startswith("5 files passed over: 2 .mp4 (a video: extract frames first, with")
     assert ", 1 .mov, 1 .nef (a camera's raw file: develop it" in text
     assert text.endswith(", 1 other file")
 

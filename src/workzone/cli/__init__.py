@@ -12,6 +12,7 @@ from workzone.cli import (
     challenge,
     data,
     data_masks,
+    data_track,
     demo,
     doubt,
     ensemble,
@@ -61,6 +62,7 @@ app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
+data.app.command(epilog=data_track.EXAMPLES_TRACK)(data_track.track)
 data.app.add_typer(data_masks.app, name="masks")
 app.add_typer(data.app, name="data")
 app.command(epilog=scenes.EXAMPLES_SCENES)(scenes.scenes)

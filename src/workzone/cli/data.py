@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
-from workzone.errors import UsageError
+from workzone.cli.data_import import EXAMPLES_IMPORT, fill, import_, say
 
 if TYPE_CHECKING:
     from workzone.data.audit_report import AuditReport
-    from workzone.data.importing import ImportSummary
     from workzone.data.leaks import ColumnLeak
     from workzone.data.split_proof import SplitProof
 
@@ -43,55 +42,7 @@ NearOption = Annotated[
 _VERDICT_STYLES = {"leak": "bold red", "suspicious": "yellow", "fine": "green"}
 
 
-@app.command(
-    "import",
-    epilog=examples(
-        "workzone data import photos/ -o data/manifest.parquet",
-        "workzone data import rows.csv -o data/manifest.parquet --map image=file --map group=clip",
-        "workzone data import natix/ --kind natix -o data/manifest.parquet",
-        "workzone data import roadwork/ --kind roadwork --split gps_split -o data/manifest.parquet",
-    ),
-)
-@command
-def import_(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder, a .csv, .tsv, .parquet, .zip or .tar file, or a data set on the hub."
-        ),
-    ],
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="Which column fills a field; repeat."),
-    ] = None,
-    kind: Annotated[
-        str,
-        typer.Option(
-            help="auto, folder, table, parquet, natix, roadwork or huggingface; "
-            "auto looks at what is there."
-        ),
-    ] = "auto",
-    split: Annotated[
-        str | None,
-        typer.Option(help="For ROADWork: gps_split or pittsburgh_only, its published splits."),
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Read a data set, check every image and field, and write a manifest.
-
-    What cannot be used is never dropped in silence: it is listed, with the reason, in the
-    quarantine table beside the manifest.
-    """
-    from workzone.data.importing import import_source
-
-    columns = _columns(mapping or [])
-    summary = import_source(source, output, kind=kind, columns=columns or None, split=split)  # type: ignore[arg-type]  # checked there, with a better message
-    if as_json:
-        print_json(_import_json(summary))
-    else:
-        _show_import(summary)
+app.command("import", epilog=EXAMPLES_IMPORT)(import_)
 
 
 @app.command(
@@ -225,10 +176,10 @@ def join(
         print_json(told | {"copies": joined.copies, "outdone": joined.outdone})
         return
     for ids in joined.copies:
-        _say(f"the same image: {', '.join(ids)}", style="yellow")
+        say(f"the same image: {', '.join(ids)}", style="yellow")
     if joined.outdone:
-        _say(f"{joined.outdone} rows with a model's label left out: another row has a true one")
-    _say(f"{len(joined.manifest)} rows, {joined.renamed} of them renamed. Written: {output}")
+        say(f"{joined.outdone} rows with a model's label left out: another row has a true one")
+    say(f"{len(joined.manifest)} rows, {joined.renamed} of them renamed. Written: {output}")
 
 
 @app.command(
@@ -260,54 +211,14 @@ def preview(
     if as_json:
         print_json({"sheet": str(output), "shown": shown, "rows": len(listed)})
     else:
-        _say(f"{shown} of {len(listed)} images on {output}")
-
-
-def _columns(mapping: Sequence[str]) -> dict[str, str]:
-    columns = {}
-    for pair in mapping:
-        field, mark, column = pair.partition("=")
-        if not (field and mark and column):
-            raise UsageError(f"--map {pair!r} is not FIELD=COLUMN; for example --map image=file")
-        if field in columns:
-            raise UsageError(f"--map names the field {field!r} twice; keep one of them")
-        columns[field] = column
-    return columns
-
-
-def _import_json(summary: ImportSummary) -> dict[str, Any]:
-    from workzone.data.quarantine import count_by_code
-
-    return {
-        "manifest": str(summary.manifest),
-        "quarantine": str(summary.quarantine),
-        "rows_read": summary.rows_read,
-        "rows_kept": summary.rows_kept,
-        "labels": dict(summary.label_counts),
-        "quarantined": count_by_code(summary.entries),
-        "warnings": list(summary.warnings),
-    }
-
-
-def _show_import(summary: ImportSummary) -> None:
-    from workzone.data.quarantine import count_by_code
-
-    table = Table("label", "rows", title=f"{summary.rows_kept} of {summary.rows_read} rows kept")
-    _fill(table, [(name, count) for name, count in summary.label_counts.items()])
-    if summary.entries:
-        table = Table("quarantined because", "entries")
-        _fill(table, list(count_by_code(summary.entries).items()))
-        _say(f"Reasons, row by row: {summary.quarantine}")
-    for warning in summary.warnings:
-        _say(f"warning: {warning}", style="yellow")
-    _say(f"Written: {summary.manifest}")
+        say(f"{shown} of {len(listed)} images on {output}")
 
 
 def _show_audit(report: AuditReport) -> None:
     facts = report.facts
     table = Table("split", "road work", "none", "unlabelled", title=f"{facts.rows} rows")
     splits: Mapping[str, Mapping[str, int]] = {**facts.splits, "all": facts.labels}
-    _fill(table, [(name, *labels.values()) for name, labels in splits.items()])
+    fill(table, [(name, *labels.values()) for name, labels in splits.items()])
     table = Table(title="How well each column alone tells the label (AUC)")
     table.add_column("column", overflow="fold")
     for heading in ("by value", "by missing", "missing", "verdict"):
@@ -317,16 +228,16 @@ def _show_audit(report: AuditReport) -> None:
     out.print(table)
     for leak in report.leaks:
         if leak.verdict == "identity":
-            _say(f"{leak.column}: {leak.note}")
+            say(f"{leak.column}: {leak.note}")
     for style, title, sentences in (
         ("bold red", "Problems", report.problems),
         ("yellow", "Notes", report.notes),
     ):
         if sentences:
-            _say(title, style=style)
+            say(title, style=style)
         for sentence in sentences:
-            _say(f"  - {sentence}")
-    _say(report.verdict, style="bold red" if report.problems else "bold green")
+            say(f"  - {sentence}")
+    say(report.verdict, style="bold red" if report.problems else "bold green")
 
 
 def _add_leak(table: Table, leak: ColumnLeak) -> None:
@@ -345,26 +256,14 @@ def _add_leak(table: Table, leak: ColumnLeak) -> None:
 
 def _show_split(output: Path, proof: SplitProof) -> None:
     table = Table("split", "rows", "road work", "none", "unlabelled", "groups")
-    _fill(
+    fill(
         table,
         [(s.name, s.rows, s.positives, s.negatives, s.unlabelled, s.groups) for s in proof.splits],
     )
     if not any(s.positives + s.negatives for s in proof.splits):
-        _say("warning: no row has a label: the splits are even in rows only.", style="yellow")
+        say("warning: no row has a label: the splits are even in rows only.", style="yellow")
     for sentence in proof.sentences:
-        _say(sentence)
+        say(sentence)
     for sentence in proof.warnings:
-        _say(sentence, style="yellow")
-    _say(f"Written: {output}")
-
-
-def _fill(table: Table, rows: Sequence[Sequence[str | int]]) -> None:
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, *counts in rows:
-        table.add_row(escape(str(name)), *(f"{count:,}" for count in counts))
-    out.print(table)
-
-
-def _say(text: str, *, style: str | None = None) -> None:
-    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        say(sentence, style="yellow")
+    say(f"Written: {output}")

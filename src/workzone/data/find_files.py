@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workzone.data.kinds import IMAGE_SUFFIXES
+from workzone.data.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from workzone.data.passed_over import MASK, OVERLAY, SPECIAL, UPWARD, PassedOver, kind_of
 from workzone.errors import WorkzoneError
 
@@ -41,6 +41,7 @@ class FoundFiles:
     images: tuple[str, ...]  # sorted; empty folders named like images are among them
     unlisted: tuple[str, ...]  # sorted: folders that could not be listed
     passed_over: PassedOver
+    videos: tuple[str, ...] = ()  # sorted; they are among those passed over
 
     def holdings(self) -> str:
         """What there is beside images, in a few words."""
@@ -63,7 +64,8 @@ def find_files(root: Path) -> FoundFiles:
     names = list(_walk(root, passed_over, unlisted))
     listed = {mask for name in names for mask in _masks_of_manifest(root, name)}
     images = _sort(names, passed_over, masks=listed)
-    return FoundFiles(images, tuple(sorted(unlisted)), passed_over)
+    videos = sorted(name for name in names if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES)
+    return FoundFiles(images, tuple(sorted(unlisted)), passed_over, tuple(videos))
 
 
 def find_in_names(names: Iterable[str]) -> FoundFiles:

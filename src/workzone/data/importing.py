@@ -41,6 +41,7 @@ from workzone.data.sources.values import (
     parse_label,
     parse_split,
 )
+from workzone.data.video.choose import FrameSettings
 from workzone.errors import ImageError, ManifestError, UsageError
 from workzone.parallel import map_ahead
 from workzone.types import ImageRef, Sample
@@ -72,6 +73,7 @@ def import_source(
     kind: SourceKind = "auto",
     columns: Mapping[str, str] | None = None,
     split: str | None = None,
+    frames: FrameSettings | None = None,
 ) -> ImportSummary:
     """Read a data set, check every row, and write a manifest with its quarantine table.
 
@@ -79,18 +81,20 @@ def import_source(
     manifest's folder, so that the two can move together; else they are absolute.
 
     Args:
-        source: a folder, a ``.csv``, ``.tsv``, ``.parquet``, ``.zip`` or ``.tar`` file, or the id
-            of a data set on the Hugging Face hub.
+        source: a folder, a ``.csv``, ``.tsv``, ``.parquet``, ``.zip`` or ``.tar`` file, a video,
+            or the id of a data set on the Hugging Face hub.
         output: the manifest to write, ``.parquet``; the table is written beside it as
             ``.quarantine.csv``.
         kind: the kind of data set; ``auto`` tells it from what is on disk.
         columns: our field to the source's column, for tables and parquet.
         split: for ROADWork ``gps_split`` (default) or ``pittsburgh_only``.
+        frames: for videos, which frames; None: one a second.
 
     Raises:
         UsageError: nothing at ``source``, or options that do not fit it.
         ManifestError: a source that cannot be read as a whole, or not one usable row in it.
-        MissingExtraError: a Hugging Face data set without the package ``datasets``.
+        MissingExtraError: a Hugging Face data set without the package ``datasets``, a video
+            without PyAV.
         WorkzoneError: the output cannot be written.
     """
     output = Path(output)
@@ -101,7 +105,7 @@ def import_source(
     output.parent.mkdir(parents=True, exist_ok=True)  # `new/../images` opens only if it exists
     root = output.parent.resolve()
     store = root / f"{output.stem}.images"
-    found = open_source(source, kind=kind, columns=columns, split=split, store=store)
+    found = open_source(source, kind=kind, columns=columns, split=split, store=store, frames=frames)
 
     collected = Collected()
     rows_read = 0

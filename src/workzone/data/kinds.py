@@ -30,20 +30,22 @@ JPEG_2000: Final = (
 )
 RAW: Final = "a camera's raw file: develop it to JPEG or PNG first (for example with darktable)"
 _JPEG_XL = "a JPEG XL image: convert it to JPEG or PNG first (for example with `djxl`)"
-_VIDEO = "a video: extract frames first, for example with `ffmpeg -i VIDEO -vf fps=1 %06d.jpg`"
+_VIDEO = "a video: extract frames first, with `workzone data import VIDEO -o manifest.parquet`"
 _PHOTOSHOP = "a Photoshop file: export it as JPEG or PNG first"
 _DRAWING = "a drawing (SVG), not a photograph: export it as PNG first"
 _PDF = "a PDF document: extract its images first, for example with `pdfimages -all`"
 
+VIDEO_SUFFIXES: Final = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts"),
+        *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".lrv", ".insv", ".360", ".h264", ".h265"),
+        *(".hevc", ".mjpeg", ".mjpg", ".ogv"),
+    }
+)
+"""In lower case: files that are videos."""
+
 NOT_READ: Final = {
-    **dict.fromkeys(
-        (
-            *(".mp4", ".m4v", ".mov", ".qt", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts"),
-            *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".lrv", ".insv", ".360", ".h264", ".h265"),
-            *(".hevc", ".mjpeg", ".mjpg", ".ogv"),
-        ),
-        _VIDEO,
-    ),
+    **dict.fromkeys(VIDEO_SUFFIXES, _VIDEO),
     **dict.fromkeys(
         (
             *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf"),

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from workzone.data.find_files import find_files, nearest_name
-from workzone.data.kinds import IMAGE_SUFFIXES, address_advice, is_address, local_path
+from workzone.data.kinds import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    address_advice,
+    is_address,
+    local_path,
+)
 from workzone.data.sources.folder import ARCHIVE_SUFFIXES, open_archive, open_folder
 from workzone.data.sources.huggingface import is_saved_dataset, open_huggingface
 from workzone.data.sources.parquet import (
@@ -23,9 +29,13 @@ from workzone.data.sources.record import Source
 from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
 from workzone.data.sources.table import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
 from workzone.data.sources.text_files import WORKBOOK_SUFFIXES, workbook_advice
+from workzone.data.sources.video import is_frame, open_videos
+from workzone.data.video.choose import FrameSettings
 from workzone.errors import UsageError, nearest
 
-SourceKind = Literal["auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface"]
+SourceKind = Literal[
+    "auto", "folder", "table", "parquet", "natix", "roadwork", "huggingface", "video"
+]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILE_SUFFIXES = frozenset(
@@ -33,6 +43,7 @@ _FILE_SUFFIXES = frozenset(
     | ARCHIVE_SUFFIXES
     | WORKBOOK_SUFFIXES
     | IMAGE_SUFFIXES
+    | VIDEO_SUFFIXES
 )
 """Endings that no data set on the hub has: a missing file is mistyped, not to be fetched."""
 
@@ -44,6 +55,7 @@ def open_source(
     columns: Mapping[str, str] | None,
     split: str | None,
     store: Path,
+    frames: FrameSettings | None = None,
 ) -> Source:
     """Open a data set with the reader of its kind.
 
@@ -52,7 +64,8 @@ def open_source(
         kind: the kind, or ``auto``.
         columns: our fields to the source's columns, for kinds that have columns.
         split: the published split of ROADWork.
-        store: where images of a Hugging Face data set go.
+        store: where images of a Hugging Face data set go, and frames of videos.
+        frames: which frames of videos; None: one a second.
 
     Raises:
         UsageError: an unknown kind, nothing at ``source``, or options that do not fit the kind.
@@ -65,7 +78,9 @@ def open_source(
     found = detect_kind(source) if kind == "auto" else kind
     if split is not None and found != "roadwork":
         raise UsageError(f"split {split!r} is for kind roadwork, but {source} is of kind {found}")
-    if columns and found in ("folder", "roadwork"):
+    if frames is not None and found != "video":
+        raise UsageError(f"which frames is for videos, but {source} is of kind {found}")
+    if columns and found in ("folder", "roadwork", "video"):
         raise UsageError(f"columns are for tables and parquet, but {source} is of kind {found}")
     if found == "huggingface":
         return open_huggingface(source, store, columns)
@@ -73,6 +88,8 @@ def open_source(
         raise UsageError(f"nothing at {path}{nearest_name(path)}")
     if found == "table":
         return open_table(path, columns)
+    if found == "video":
+        return open_videos(path, store, frames or FrameSettings())
     if found == "roadwork":
         return open_roadwork(path, split)
     if found in ("parquet", "natix"):
@@ -121,6 +138,8 @@ def _kind_of_file(path: Path) -> SourceKind:
         return "natix" if is_natix(path) else "parquet"
     if suffix in ARCHIVE_SUFFIXES:
         return "folder"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
     if suffix == ".json":
         raise UsageError(f"{path}: give the folder of the ROADWork set, not one of its files")
     if suffix in IMAGE_SUFFIXES:
@@ -135,7 +154,7 @@ def _kind_of_file(path: Path) -> SourceKind:
         )
     raise UsageError(
         f"{path}: files of kind {suffix or 'no suffix'} are not read; give a folder, .csv, .tsv, "
-        ".parquet, .zip or .tar"
+        ".parquet, .zip, .tar or a video"
     )
 
 
@@ -157,6 +176,8 @@ def _kind_of_folder(path: Path) -> SourceKind:
             "kind folder to take the images alone"
         )
     found = find_files(path)
+    if found.videos and all(is_frame(path, name) for name in found.images):
+        return "video"
     if found.images:
         _refuse_listed(path)
         return "folder"

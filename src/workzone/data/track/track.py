@@ -1,0 +1,224 @@
+"""A track: positions that count, in order of time, with motion, and any moment between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.data.places import Floats
+from workzone.data.track.fixes import NO_TIME, Fix, Log
+from workzone.data.track.motion import Bools, Ints, parked, speed_and_heading, stretches, travelled
+from workzone.errors import TrackError
+
+MAX_GAP = 5.0
+"""Seconds; nothing is known between fixes farther apart: a tunnel, or the camera was off."""
+
+ROLLOVER = 1024
+"""Weeks after which the week numbers of GPS begin again (IS-GPS-200, 20.3.3.3.1.1)."""
+
+_WEEK, _DAY = 604_800, 86_400
+_NO_PLACE = 1e-6  # degrees: within about 10 cm of 0, 0
+
+Axis = Literal["offset", "utc"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the camera was at some moments; NaN (and False) where nothing is known.
+
+    All ``[M]``: degrees, seconds since 1970, metres of height, metres a second, degrees from north,
+    metres driven so far.
+    """
+
+    latitude: Floats
+    longitude: Floats
+    utc: Floats
+    altitude: Floats
+    speed: Floats
+    heading: Floats
+    metres: Floats
+    parked: Bools
+
+
+@dataclass(frozen=True)
+class Track:
+    """Fixes in order, all ``[T]``.
+
+    ``utc``: seconds since 1970, ``offset``: seconds since the video's first frame; NaN where not
+    known. ``speed``: metres a second, ``heading``: degrees from north, ``metres``: driven so far.
+    ``stretch``: the number of the stretch without gaps.
+    """
+
+    path: Path
+    log: Log
+    axis: Axis
+    utc: Floats
+    offset: Floats
+    latitude: Floats
+    longitude: Floats
+    altitude: Floats
+    speed: Floats
+    heading: Floats
+    parked: Bools
+    metres: Floats
+    stretch: Ints
+    images: tuple[str | None, ...]
+    max_gap: float
+
+    def __len__(self) -> int:
+        return len(self.latitude)
+
+    @property
+    def seconds(self) -> Floats:
+        """The times by which it is ordered, ``[T]``."""
+        return self.offset if self.axis == "offset" else self.utc
+
+    def at(self, seconds: npt.ArrayLike, axis: Axis | None = None) -> Places:
+        """Where the camera was, by straight lines between fixes; never across gaps or beyond.
+
+        Args:
+            seconds: ``[M]``, in the sense of ``axis``.
+            axis: what they count; None: as the track is ordered.
+
+        Raises:
+            TrackError: the track has no such times.
+        """
+        moments = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
+        known = self.offset if (axis or self.axis) == "offset" else self.utc
+        if not len(known) or np.isnan(known).any():
+            raise TrackError(f"{self.path} has no times of that kind: {self.log}")
+        before = np.clip(np.searchsorted(known, moments, side="right") - 1, 0, len(known) - 1)
+        after = np.minimum(before + 1, len(known) - 1)
+        exact = known[before] == moments
+        inside = (moments >= known[0]) & (moments <= known[-1])
+        inside &= exact | (self.stretch[before] == self.stretch[after])
+        span = known[after] - known[before]
+        share = np.where(
+            exact | (span <= 0), 0.0, (moments - known[before]) / np.where(span > 0, span, 1)
+        )
+
+        def between(values: Floats) -> Floats:
+            there = np.where(share > 0, values[after], values[before])
+            mixed = values[before] + share * (there - values[before])
+            return np.where(inside, mixed, np.nan)
+
+        longitude = between(np.unwrap(self.longitude, period=360))
+        nearest = np.where(share < 0.5, before, after)
+        return Places(
+            between(self.latitude),
+            (longitude + 180) % 360 - 180,
+            between(self.utc),
+            between(self.altitude),
+            between(self.speed),
+            np.where(inside, self.heading[nearest], np.nan),
+            between(self.metres),
+            self.parked[nearest] & inside,
+        )
+
+
+def build(path: Path, log: Log, *, weeks: int | None = None, max_gap: float = MAX_GAP) -> Track:
+    """Order what a reader found, and leave out what is no position.
+
+    Args:
+        path: for messages.
+        log: what was read; its counts grow by what is left out here.
+        weeks: to add to all times, `ROLLOVER` for a receiver whose weeks began again; 0 takes old
+            times as they are; None refuses times that such a receiver may have written.
+        max_gap: seconds between fixes up to which the camera's way is taken as known.
+
+    Raises:
+        TrackError: no position is left, or the times cannot be right.
+    """
+    log = dataclasses.replace(log, fixes=list(_sound(log)), dropped=+log.dropped)
+    if not log.fixes:
+        raise TrackError(f"{path} has no positions that can be used. {log}")
+    axis: Axis = "offset" if all(fix.offset is not None for fix in log.fixes) else "utc"
+    log.fixes = _ordered(log, axis, weeks or 0)
+    _check_times(path, log.fixes, weeks)
+    utc, offset, latitude, longitude, altitude = (
+        np.array([getattr(fix, name) for fix in log.fixes], dtype=np.float64)  # None becomes NaN
+        for name in ("utc", "offset", "latitude", "longitude", "altitude")
+    )
+    stretch = stretches(offset if axis == "offset" else utc, max_gap)
+    seconds = offset if axis == "offset" else utc
+    standing = parked(seconds, latitude, longitude, stretch)
+    speed, heading = speed_and_heading(seconds, latitude, longitude, stretch)
+    heading[standing] = np.nan
+    return Track(
+        path,
+        log,
+        axis,
+        utc,
+        offset,
+        latitude,
+        longitude,
+        altitude,
+        speed,
+        heading,
+        standing,
+        travelled(latitude, longitude, stretch, standing),
+        stretch,
+        tuple(fix.image for fix in log.fixes),
+        max_gap,
+    )
+
+
+def _sound(log: Log) -> Iterator[Fix]:
+    for fix in log.fixes:
+        if not (math.isfinite(fix.latitude) and math.isfinite(fix.longitude)):
+            log.dropped["not a number"] += 1
+        elif abs(fix.latitude) < _NO_PLACE and abs(fix.longitude) < _NO_PLACE:
+            log.dropped["at 0, 0"] += 1
+        elif abs(fix.latitude) > 90 or abs(fix.longitude) > 180:
+            log.dropped["outside the globe"] += 1
+        elif not any(when is not None and math.isfinite(when) for when in (fix.utc, fix.offset)):
+            log.dropped[NO_TIME] += 1
+        else:
+            yield fix
+
+
+def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:
+    """Fixes by time, one for each moment; several pictures may share one."""
+    fixes = [fix for fix in log.fixes if getattr(fix, axis) is not None]
+    if missing := len(log.fixes) - len(fixes):
+        log.dropped[NO_TIME] += missing
+    fixes.sort(key=lambda fix: getattr(fix, axis))
+    kept: list[Fix] = []
+    for fix in fixes:
+        if kept and getattr(fix, axis) == getattr(kept[-1], axis):
+            log.dropped["at the time of another"] += 1
+        else:
+            utc = None if fix.utc is None else fix.utc + weeks * _WEEK
+            kept.append(dataclasses.replace(fix, utc=utc))
+    return kept
+
+
+def _check_times(path: Path, fixes: list[Fix], weeks: int | None) -> None:
+    known = [fix.utc for fix in fixes if fix.utc is not None]
+    if not known:
+        return
+    now = time.time()
+    if max(known) > now + _DAY:
+        raise TrackError(
+            f"{path} has positions of {_day(max(known))}, which is to come; set the clock, or the "
+            "time zone that you stated, right"
+        )
+    if weeks is None and min(known) + ROLLOVER * _WEEK <= now:
+        raise TrackError(
+            f"{path} has positions of {_day(min(known))}: perhaps of a receiver that counts the "
+            f"weeks of GPS anew, and {_day(min(known) + ROLLOVER * _WEEK)} is meant. Say "
+            f"--add-weeks {ROLLOVER}, or --add-weeks 0 if the date is right."
+        )
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"

@@ -1,0 +1,122 @@
+"""The chosen frames of a video as JPEG files in a folder, and a list of them beside them.
+
+The list is written last. A second run with the same video, track and settings takes it as it is,
+so that an import that was stopped goes on at the video where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workzone.data.video.choose import FrameSettings, choose, windows
+from workzone.data.video.decode import Decoded, open_video
+from workzone.data.video.pictures import sharpness, to_rgb
+from workzone.data.video.places import Positions, positions_of
+from workzone.errors import VideoError
+from workzone.files import write_text
+
+LIST = "frames.json"
+QUALITY = 95
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What was taken of a video: file name and second of each frame, where it was, and remarks."""
+
+    folder: Path
+    frames: tuple[tuple[str, float], ...]
+    positions: Positions
+    remarks: tuple[str, ...]
+
+
+def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
+    """Write the chosen frames of one video.
+
+    Args:
+        video: the file.
+        folder: its frames' own; what was in it is replaced.
+        settings: which frames.
+
+    Raises:
+        VideoError: it cannot be decoded, or not one frame of it.
+        WorkzoneError: the folder cannot be written.
+    """
+    with open_video(video, keyframes=settings.keyframes) as opened:
+        positions = positions_of(video, opened.duration, settings)
+        key = _key(video, settings, positions)
+        listed = _listed(folder, key)
+        if listed is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            chosen = choose(
+                opened.frames(),
+                windows(settings, positions.metres if positions.known else None),
+                (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
+            )
+            frames = [_write(decoded, folder, opened.aspect) for decoded in chosen]
+            listed = {"frames": frames, "remarks": list(_remarks(video, opened))}
+            if frames:
+                write_text(folder / LIST, json.dumps({"key": key} | listed))
+    if not listed["frames"]:
+        raise VideoError(f"{video}: not one frame could be decoded. {' '.join(listed['remarks'])}")
+    return Frames(
+        folder,
+        tuple((str(name), float(seconds)) for name, seconds in listed["frames"]),
+        positions,
+        tuple(listed["remarks"]),
+    )
+
+
+def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
+    import simplejpeg
+
+    name = f"{round(decoded.seconds * 1000):09d}.jpg"
+    pixels = to_rgb(decoded.frame, aspect)
+    (folder / name).write_bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB"))
+    return name, decoded.seconds
+
+
+def _remarks(video: Path, opened: Any) -> list[str]:
+    said = []
+    if opened.damaged:
+        said.append(f"{video}: {opened.damaged:,} damaged packets or frames left out")
+    if opened.untimed:
+        said.append(f"{video}: {opened.untimed:,} frames without a time of their own left out")
+    if opened.ends_early:
+        said.append(f"{video}: its end cannot be read; the frames before it are taken")
+    return said
+
+
+def _key(video: Path, settings: FrameSettings, positions: Positions) -> dict[str, Any]:
+    """What the choice of frames depends on."""
+    stat = video.stat()
+    way = b""
+    if settings.metres is not None and positions.track is not None:
+        track = positions.track
+        way = b"".join(part.tobytes() for part in (track.seconds, track.metres, track.stretch))
+        way += repr(positions.start).encode()
+    chosen = dataclasses.asdict(settings)
+    return {
+        "version": _VERSION,
+        "size": stat.st_size,
+        "changed": stat.st_mtime_ns,
+        "way": hashlib.blake2b(way, digest_size=16).hexdigest(),
+    } | {name: chosen[name] for name in ("seconds", "metres", "keyframes", "sharpest")}
+
+
+def _listed(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        listed: dict[str, Any] = json.loads((folder / LIST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    complete = listed.get("key") == key and all(
+        (folder / name).is_file() for name, _ in listed["frames"]
+    )
+    return listed if complete else None
