@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import threading
 import time
@@ -48,6 +49,9 @@ def running(config: ServeConfig, address: str, validator: str) -> Iterator[str]:
         WorkzoneError: its model cannot be loaded, in time.
     """
     with contextlib.ExitStack() as stack:
+        log = logging.getLogger("workzone.serve")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.WARNING)  # a line for each request is nothing for a terminal
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         replays = stack.enter_context(contextlib.closing(Replays(folder / "accepted.sqlite")))
         own = MinerConfig(hotkey=address, rates=_FAST)
