@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from workzone.decide.bundle_json import DEFAULT_MODEL
 from workzone.errors import WorkzoneError
 from workzone.serve.config import ModelChoice, ServeConfig
 from workzone.serve.server import listen
@@ -103,5 +104,5 @@ def started(
             )
             address = new_key().ss58_address
             url = stack.enter_context(running(config, address, validator))
-            targets.append(Target(address, url, model or "the model within workzone"))
+            targets.append(Target(address, url, model or DEFAULT_MODEL))
         yield targets
