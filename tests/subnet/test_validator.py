@@ -183,6 +183,7 @@ def test_the_command_starts_a_miner_and_judges_it(photographs: Manifest, tmp_pat
     options = ["--count", "6", "--workers", "1", "--engine", "onnx", "-o", str(tmp_path)]
     result = CliRunner().invoke(app, ["challenge", str(manifest), *options, "--json"])
     assert result.exit_code == 0, result.output
+    assert "request" not in result.stderr
     said = json.loads(result.stdout)
     assert said == json.loads((tmp_path / "rewards.json").read_text())
     assert said["miners"][0]["unanswered"] == 0

@@ -17,13 +17,13 @@ from workzone.report.html import template
 from workzone.report.metrics import Figure, format_value
 
 TITLES = (
-    "mean reward",
-    "expected reward",
+    "reward",
+    "expected",
     "MCC",
     "accuracy",
-    "ms (median / p99)",
-    "unanswered",
-    "income share",
+    "ms p50/p99",
+    "silent",
+    "income",
 )
 _LINES = ((ROADWORK, "-"), (NONE, "-"), (INK, "-"), (ROADWORK, "--"), (NONE, "--"), (INK, "--"))
 
@@ -105,16 +105,14 @@ class RewardReport:
             table.add_column(title, justify="right")
         for miner in self.miners:
             expected = miner.expected_reward
-            interval = (
-                "" if expected.low is None else f"\n{expected.low:.3f} to {expected.high:.3f}"
-            )
+            interval = "" if expected.low is None else f"\n{expected.low:.2f}-{expected.high:.2f}"
             table.add_row(
                 miner.name,
                 format_value(miner.mean_reward),
                 format_value(expected.value) + interval,
                 format_value(miner.mcc),
                 format_value(miner.accuracy),
-                f"{miner.milliseconds(0.5)} / {miner.milliseconds(0.99)}",
+                f"{miner.milliseconds(0.5)}/{miner.milliseconds(0.99)}",
                 str(miner.unanswered),
                 f"{100 * miner.income_share:.2f} %",
             )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from workzone.decide.bundle_json import DEFAULT_MODEL
 from workzone.errors import WorkzoneError
 from workzone.serve.config import ModelChoice, ServeConfig
 from workzone.serve.server import listen
@@ -48,6 +50,9 @@ def running(config: ServeConfig, address: str, validator: str) -> Iterator[str]:
         WorkzoneError: its model cannot be loaded, in time.
     """
     with contextlib.ExitStack() as stack:
+        log = logging.getLogger("workzone.serve")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.WARNING)  # a line for each request is nothing for a terminal
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         replays = stack.enter_context(contextlib.closing(Replays(folder / "accepted.sqlite")))
         own = MinerConfig(hotkey=address, rates=_FAST)
@@ -99,5 +104,5 @@ def started(
             )
             address = new_key().ss58_address
             url = stack.enter_context(running(config, address, validator))
-            targets.append(Target(address, url, model or "the model within workzone"))
+            targets.append(Target(address, url, model or DEFAULT_MODEL))
         yield targets
