@@ -90,4 +90,4 @@ def test_outlines_of_small_objects_do_not_hide_them() -> None:
     assert (inside == 120).all()
     wide = square("cone", 0.5, 0.5, 100 / 1600)
     picture = np.asarray(draw_outlines(frame(1600, 1600), [wide], probability=0.9))
-    assert (picture[799:802, 850] == COLOURS["cone"]).all()  # three pixels thick
+    assert (picture[798:803, 850] == COLOURS["cone"]).all()  # five pixels thick

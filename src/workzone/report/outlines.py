@@ -30,8 +30,9 @@ COLOURS: dict[str, Colour] = {
     "equipment": (204, 121, 167),  # reddish purple
 }
 """Of Okabe & Ito (2008): told apart with any colour vision."""
-_LINES_ACROSS = 8
-"""How many widths of its outline an object is across at least, where that is a pixel or more."""
+_LINES_ALONG, _LINES_ACROSS = 320, 8
+"""How many widths of an outline the picture is long, and an object across at least, where that
+makes a pixel or more."""
 
 
 def draw_outlines(
@@ -70,7 +71,7 @@ def outlined_thumbnail(
 def _outline(picture: Image.Image, objects: Sequence[FoundObject]) -> None:
     """Lines in the colours of classes, thin around small objects, which they are not to hide."""
     draw = ImageDraw.Draw(picture)
-    widest = max(1, round(max(picture.size) / 500))
+    widest = max(1, round(max(picture.size) / _LINES_ALONG))
     for dark in (2, 0):  # beneath, and so much wider, so that all stand out
         for one in objects:
             x0, y0, x1, y1 = one.box

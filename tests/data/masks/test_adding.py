@@ -88,7 +88,7 @@ def test_a_second_person_is_passed_over_and_told(tmp_path):
         (why,) = added.passed_over.values()
         assert "masks of 'a': cone: by 'c' and by 'second', both people's outlines" in why
     replaced = add(first, second, folder)  # under the name of the first
-    assert replaced.images == 1  # of b the second says something
+    assert replaced.images == 2  # of b both say the same
     np.testing.assert_array_equal(
         load_masks("m.masks#a", tmp_path, 12, 20).covered[0], area(3, 9, 4, 8)
     )
