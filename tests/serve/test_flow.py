@@ -219,6 +219,7 @@ def test_images_beside_one_that_ends_a_worker_are_judged_one_by_one() -> None:
     with running() as service, ThreadPoolExecutor(1) as threads:
         workers = service.service.workers
         workers.about["batch"] = 8  # as on a GPU
+        service.predict(picture(4))  # what waited for one image at a time has come back
         (pid,) = workers.pids
         with service.halted():
             asked = threads.submit(service.ask, "POST", "/v1/predict/batch", body, headers)
@@ -229,7 +230,7 @@ def test_images_beside_one_that_ends_a_worker_are_judged_one_by_one() -> None:
         assert together == pytest.approx(alone, abs=1e-5)
         assert workers.replaced == 1
         sizes = service.ask("GET", "/metrics").body.decode()
-        assert 'workzone_batch_size_bucket{le="1.0"} 6.0' in sizes  # none together
+        assert 'workzone_batch_size_bucket{le="1.0"} 7.0' in sizes  # none together
 
 
 def test_without_a_worker_it_is_not_ready() -> None:
