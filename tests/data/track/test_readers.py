@@ -91,6 +91,20 @@ def test_gopro_of_newer_cameras_south_and_west(tmp_path: Path) -> None:
         read_track(unfixed)
 
 
+def test_gopro_places_of_poor_geometry_are_dropped(tmp_path: Path) -> None:
+    old = mp4(tmp_path / "a.mp4", [gpmf5(0, dop=99.99), gpmf5(1), gpmf5(2)])
+    assert str(read_track(old).log) == "GoPro GPMF: 36 fixes, 18 too uncertain dropped"
+    new = mp4(tmp_path / "b.mp4", [gpmf9(0, dop=99.99), gpmf9(1), gpmf9(2)])
+    assert str(read_track(new).log) == "GoPro GPMF: 20 fixes, 10 too uncertain dropped"
+
+
+def test_gopro_time_of_single_seconds_may_lag(tmp_path: Path) -> None:
+    """As the first of a GoPro Max's: the clock of most seconds counts."""
+    samples = [gpmf5(second) for second in range(5)]
+    samples[0] = samples[0].replace(b"250601100000.000", b"250601095958.600")
+    check(read_track(mp4(tmp_path / "a.mp4", samples)), fixes=90)
+
+
 def test_gopro_time_is_that_of_gps_not_of_the_file(tmp_path: Path) -> None:
     wrong = datetime(2016, 1, 1, tzinfo=UTC)
     track = read_track(mp4(tmp_path / "a.mp4", [gpmf5(s) for s in range(3)], created=wrong))

@@ -21,8 +21,10 @@ from workzone.data.passed_over import counted
 from workzone.data.places import Floats
 from workzone.data.sources.folder import Placed, place
 from workzone.data.sources.record import Record, Source
+from workzone.data.track.files import iso
 from workzone.data.video.choose import FrameSettings
 from workzone.data.video.extract import LIST, Frames, extract
+from workzone.data.video.places import Positions
 from workzone.errors import UsageError, VideoError
 from workzone.types import ImageRef
 
@@ -59,7 +61,10 @@ def open_videos(path: Path, store: Path, settings: FrameSettings) -> Source:
             continue
         warnings += [*frames.positions.warnings, *frames.remarks]
         _log.info("%s: %s%s", video, counted(len(frames.frames), "frame"), _found(frames))
-        records += _records(item, frames, drives.group(item, frames))
+        found = list(_records(item, frames, drives.group(item, frames)))
+        if frames.positions.known and not any("latitude" in record.values for record in found):
+            warnings.append(_apart(video, frames.positions))
+        records += found
     return Source(path.stem, len(records), lambda: iter(records), {}, tuple(warnings))
 
 
@@ -81,6 +86,17 @@ def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:
 def _found(frames: Frames) -> str:
     track = frames.positions.track
     return "" if track is None else f"; {track.log}"
+
+
+def _apart(video: Path, positions: Positions) -> str:
+    """That a track and its video are of different times."""
+    assert positions.track is not None
+    track = positions.track
+    begun = None if positions.start is None else iso(positions.start)
+    return (
+        f"{video}: no frame has a place: the positions of {track.path.name} are of other times"
+        + (f" (from {iso(track.utc[0])}, the video from {begun})" if begun else "")
+    )
 
 
 def _records(item: Placed, frames: Frames, group: str) -> Iterator[Record]:

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from workzone.data.video.choose import FrameSettings, choose, windows
 from workzone.data.video.decode import Decoded, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
 from workzone.data.video.places import Positions, positions_of
-from workzone.errors import VideoError
+from workzone.errors import VideoError, WorkzoneError
 from workzone.files import write_text
 
 LIST = "frames.json"
@@ -53,14 +54,12 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         key = _key(video, settings, positions)
         listed = _listed(folder, key)
         if listed is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
             chosen = choose(
                 opened.frames(),
                 windows(settings, positions.metres if positions.known else None),
                 (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
             )
-            frames = [_write(decoded, folder, opened.aspect) for decoded in chosen]
+            frames = _write_all(chosen, folder, opened.aspect)
             listed = {"frames": frames, "remarks": list(_remarks(video, opened))}
             if frames:
                 write_text(folder / LIST, json.dumps({"key": key} | listed))
@@ -72,6 +71,18 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         positions,
         tuple(listed["remarks"]),
     )
+
+
+def _write_all(chosen: Iterable[Decoded], folder: Path, aspect: float) -> list[tuple[str, float]]:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return [_write(decoded, folder, aspect) for decoded in chosen]
+    except OSError as error:
+        raise WorkzoneError(
+            f"cannot write frames into {folder}: {error.strerror or error}. Free some space, or "
+            "name a manifest elsewhere."
+        ) from error
 
 
 def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +79,8 @@ def sharpness(frame: VideoFrame) -> float:
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     from av.sidedata.sidedata import Type
 
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data  # a mapping by type, whatever its stub says
+    found = side_data.get(Type.DISPLAYMATRIX)
     if found is None:
         return None
     a, b, _, c, d = struct.unpack_from("=5i", bytes(found))
