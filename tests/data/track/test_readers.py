@@ -476,6 +476,47 @@ def test_films_with_damaged_tables_end_in_words(tmp_path: Path, name: str) -> No
     assert errors > 0
 
 
+@pytest.mark.parametrize("name", ["a.nmea", "a.gpx", "a.csv", "a.txt", "a.json", "a.jpg"])
+def test_logs_with_damage_end_in_words_or_count_it(tmp_path: Path, name: str) -> None:
+    """Bytes are changed, left out and doubled at random."""
+    file = tmp_path / name
+    rows = [f"{BEGUN + s:.0f},{place(s)[0]:.7f},{place(s)[1]:.7f}" for s in range(9)]
+    points = [[1000 * s, place(s)[1], place(s)[0], 35, None, BEGUN + s] for s in range(9)]
+    if name == "a.txt":
+        log_of_70mai(file)
+    elif name == "a.jpg":
+        photograph(file, 0)
+    else:
+        described = json.dumps([{"MAPGPSTrack": points, "filename": "a.mp4"}])
+        contents = {
+            "a.nmea": "\n".join(rmc(second) for second in range(9)),
+            "a.gpx": gpx(range(9)),
+            "a.csv": "\n".join(["time,lat,lon", *rows]),
+            "a.json": described,
+        }
+        file.write_text(contents[name])
+    data = file.read_bytes()
+    assert len(read_track(file, zone=BERLIN)) >= 1
+    rng = np.random.default_rng(7)
+    told = 0
+    for number in range(150):
+        damaged = bytearray(data)
+        for at in rng.integers(0, min(len(data), 900), 6):
+            damaged[at] = rng.integers(256)
+        start, length = rng.integers(0, len(data)), rng.integers(1, 40)
+        if number % 3 == 1:
+            del damaged[start : start + length]
+        elif number % 3 == 2:
+            damaged[start:start] = damaged[start : start + length]
+        file.write_bytes(damaged)
+        try:
+            told += bool(read_track(file, zone=BERLIN).log.dropped)
+        except TrackError as error:
+            assert file.name in str(error)
+            told += 1
+    assert told > 20
+
+
 def check_rough(track: Track) -> None:
     true = np.array([place(second) for second in track.utc - BEGUN])
     assert haversine(track.latitude, track.longitude, true[:, 0], true[:, 1]).max() < 1

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
 from workzone.data.video.decode import Decoded, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
@@ -97,9 +98,9 @@ def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
 def _remarks(video: Path, opened: Any) -> list[str]:
     said = []
     if opened.damaged:
-        said.append(f"{video}: {opened.damaged:,} damaged packets or frames left out")
+        said.append(f"{video}: {counted(opened.damaged, 'damaged frame')} left out")
     if opened.untimed:
-        said.append(f"{video}: {opened.untimed:,} frames without a time of their own left out")
+        said.append(f"{video}: {counted(opened.untimed, 'frame')} without an own time left out")
     if opened.ends_early:
         said.append(f"{video}: its end cannot be read; the frames before it are taken")
     return said
