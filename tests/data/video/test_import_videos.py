@@ -125,13 +125,15 @@ def test_metres_between_frames(drive: Path, tmp_path: Path) -> None:
 
 
 def test_clips_of_one_drive_are_one_group(drive: Path, tmp_path: Path) -> None:
-    for name, begin in (("a", 0), ("b", 8), ("c", 400)):
+    begins = {"a-front": 0, "a-rear": 0.5, "b-front": 8, "b-rear": 8.4, "c": 400}
+    for name, begin in begins.items():
         (tmp_path / f"{name}.mp4").write_bytes(drive.read_bytes())
         start = START + timedelta(seconds=begin)
         (tmp_path / f"{name}.gpx").write_text(gpx(np.arange(0, 9, 1.0), start=start))
     manifest, _ = imported(tmp_path, tmp_path / "out" / "m.parquet", seconds=4.0)
     groups = {sample.extra["video"]: sample.group for sample in manifest}
-    assert groups == {"a.mp4": "a.mp4", "b.mp4": "a.mp4", "c.mp4": "c.mp4"}
+    one = {f"{name}.mp4": "a-front.mp4" for name in begins if name != "c"}
+    assert groups == {**one, "c.mp4": "c.mp4"}
 
 
 def test_a_folder_with_classes_and_a_broken_video(drive: Path, tmp_path: Path) -> None:

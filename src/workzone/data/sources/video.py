@@ -2,7 +2,7 @@
 
 Frames become JPEG files beside the manifest, in a folder for each video. All frames of a video are
 one group, and so are videos of one folder that follow each other within `SAME_DRIVE` seconds, as
-dashcams part a drive.
+dashcams part a drive, or that are of one time, as those of front and rear.
 """
 
 from __future__ import annotations
@@ -133,17 +133,17 @@ class _Drives:
 
     folder: PurePosixPath | None = None
     name: str = ""
+    begun: float = math.nan
     ended: float = math.nan
 
     def group(self, item: Placed, frames: Frames) -> str:
-        """The drive of a video: its own, or the one that it goes on."""
+        """The drive of a video: its own, or the one that it goes on or shows from another side."""
         start = frames.positions.start
+        begun = math.nan if start is None else start
+        ended = begun + frames.frames[-1][1]
         folder = PurePosixPath(item.name).parent
-        follows = (
-            start is not None and folder == self.folder and abs(start - self.ended) <= SAME_DRIVE
-        )
-        if not follows:
-            self.name = item.name
-        self.folder = folder
-        self.ended = math.nan if start is None else start + frames.frames[-1][1]
+        if folder == self.folder and self.begun - 1 <= begun <= self.ended + SAME_DRIVE:
+            self.ended = max(self.ended, ended)
+        else:
+            self.folder, self.name, self.begun, self.ended = folder, item.name, begun, ended
         return self.name
