@@ -94,7 +94,12 @@ def klv(key: bytes, kind: str, size: int, *values: bytes) -> bytes:
 
 
 def gpmf5(
-    second: int, *, fix: int = 3, rate: int = 18, origin: tuple[float, float] = NORTH_EAST
+    second: int,
+    *,
+    fix: int = 3,
+    dop: float = 1.5,
+    rate: int = 18,
+    origin: tuple[float, float] = NORTH_EAST,
 ) -> bytes:
     """A second of GPS5, as of Hero 5 to 10."""
     moment = datetime.fromtimestamp(START.timestamp() + second, UTC)
@@ -108,6 +113,7 @@ def gpmf5(
         "",
         1,
         klv(b"GPSF", "L", 4, struct.pack(">I", fix)),
+        klv(b"GPSP", "S", 2, struct.pack(">H", round(dop * 100))),
         klv(b"GPSU", "U", 16, moment.strftime("%y%m%d%H%M%S.000").encode()),
         klv(b"SCAL", "l", 4, struct.pack(">5i", 10**7, 10**7, 1000, 1000, 100)),
         klv(b"GPS5", "l", 20, *points),
@@ -115,7 +121,7 @@ def gpmf5(
     return klv(b"DEVC", "", 1, klv(b"DVNM", "c", 1, b"Hero8 Black"), stream)
 
 
-def gpmf9(second: int, *, fix: int = 3, rate: int = 10) -> bytes:
+def gpmf9(second: int, *, fix: int = 3, dop: float = 1.5, rate: int = 10) -> bytes:
     """A second of GPS9, as of Hero 11."""
     days = (START.date() - datetime(2000, 1, 1).date()).days
     points = []
@@ -123,9 +129,16 @@ def gpmf9(second: int, *, fix: int = 3, rate: int = 10) -> bytes:
         latitude, longitude = place(second + index / rate)
         clock = round((10 * 3600 + second + index / rate) * 1000)
         values = (round(latitude * 1e7), round(longitude * 1e7), 35_000, 10_000, 1000, days, clock)
-        points.append(struct.pack(">7i2H", *values, 150, fix))
+        points.append(struct.pack(">7i2H", *values, round(dop * 100), fix))
     scale = struct.pack(">9i", 10**7, 10**7, 1000, 1000, 100, 1, 1000, 100, 1)
-    stream = klv(b"STRM", "", 1, klv(b"SCAL", "l", 4, scale), klv(b"GPS9", "?", 32, *points))
+    stream = klv(
+        b"STRM",
+        "",
+        1,
+        klv(b"TYPE", "c", 1, b"lllllllSS"),
+        klv(b"SCAL", "l", 4, scale),
+        klv(b"GPS9", "?", 32, *points),
+    )
     return klv(b"DEVC", "", 1, stream)
 
 

@@ -115,15 +115,16 @@ def parse_zone(name: str | None) -> tzinfo | None:
 def _show(tracks: list[Track]) -> None:
     from workzone.data.track.files import iso
 
-    table = Table("file", "from", "to", "seconds", "fixes", "gaps", "km", "parked")
-    for column in table.columns[3:]:
-        column.justify = "right"
+    table = Table()
+    table.add_column("file", overflow="fold")
+    table.add_column("from (UTC)", no_wrap=True)
+    for heading in ("seconds", "fixes", "gaps", "km", "parked"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in tracks:
-        seconds = one.seconds
+        seconds, begun = one.seconds, iso(one.utc[0])
         table.add_row(
             escape(one.path.name),
-            iso(one.utc[0]) or "-",
-            iso(one.utc[-1]) or "-",
+            "-" if begun is None else begun[:19].replace("T", " "),
             f"{seconds[-1] - seconds[0]:,.1f}",
             f"{len(one):,}",
             f"{one.stretch[-1]:,}",

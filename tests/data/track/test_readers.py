@@ -91,6 +91,20 @@ def test_gopro_of_newer_cameras_south_and_west(tmp_path: Path) -> None:
         read_track(unfixed)
 
 
+def test_gopro_places_of_poor_geometry_are_dropped(tmp_path: Path) -> None:
+    old = mp4(tmp_path / "a.mp4", [gpmf5(0, dop=99.99), gpmf5(1), gpmf5(2)])
+    assert str(read_track(old).log) == "GoPro GPMF: 36 fixes, 18 too uncertain dropped"
+    new = mp4(tmp_path / "b.mp4", [gpmf9(0, dop=99.99), gpmf9(1), gpmf9(2)])
+    assert str(read_track(new).log) == "GoPro GPMF: 20 fixes, 10 too uncertain dropped"
+
+
+def test_gopro_time_of_single_seconds_may_lag(tmp_path: Path) -> None:
+    """As the first of a GoPro Max's: the clock of most seconds counts."""
+    samples = [gpmf5(second) for second in range(5)]
+    samples[0] = samples[0].replace(b"250601100000.000", b"250601095958.600")
+    check(read_track(mp4(tmp_path / "a.mp4", samples)), fixes=90)
+
+
 def test_gopro_time_is_that_of_gps_not_of_the_file(tmp_path: Path) -> None:
     wrong = datetime(2016, 1, 1, tzinfo=UTC)
     track = read_track(mp4(tmp_path / "a.mp4", [gpmf5(s) for s in range(3)], created=wrong))
@@ -460,6 +474,47 @@ def test_films_with_damaged_tables_end_in_words(tmp_path: Path, name: str) -> No
             assert film.name in str(error)
             errors += 1
     assert errors > 0
+
+
+@pytest.mark.parametrize("name", ["a.nmea", "a.gpx", "a.csv", "a.txt", "a.json", "a.jpg"])
+def test_logs_with_damage_end_in_words_or_count_it(tmp_path: Path, name: str) -> None:
+    """Bytes are changed, left out and doubled at random."""
+    file = tmp_path / name
+    rows = [f"{BEGUN + s:.0f},{place(s)[0]:.7f},{place(s)[1]:.7f}" for s in range(9)]
+    points = [[1000 * s, place(s)[1], place(s)[0], 35, None, BEGUN + s] for s in range(9)]
+    if name == "a.txt":
+        log_of_70mai(file)
+    elif name == "a.jpg":
+        photograph(file, 0)
+    else:
+        described = json.dumps([{"MAPGPSTrack": points, "filename": "a.mp4"}])
+        contents = {
+            "a.nmea": "\n".join(rmc(second) for second in range(9)),
+            "a.gpx": gpx(range(9)),
+            "a.csv": "\n".join(["time,lat,lon", *rows]),
+            "a.json": described,
+        }
+        file.write_text(contents[name])
+    data = file.read_bytes()
+    assert len(read_track(file, zone=BERLIN)) >= 1
+    rng = np.random.default_rng(7)
+    told = 0
+    for number in range(150):
+        damaged = bytearray(data)
+        for at in rng.integers(0, min(len(data), 900), 6):
+            damaged[at] = rng.integers(256)
+        start, length = rng.integers(0, len(data)), rng.integers(1, 40)
+        if number % 3 == 1:
+            del damaged[start : start + length]
+        elif number % 3 == 2:
+            damaged[start:start] = damaged[start : start + length]
+        file.write_bytes(damaged)
+        try:
+            told += bool(read_track(file, zone=BERLIN).log.dropped)
+        except TrackError as error:
+            assert file.name in str(error)
+            told += 1
+    assert told > 20
 
 
 def check_rough(track: Track) -> None:

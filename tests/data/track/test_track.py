@@ -40,6 +40,9 @@ def test_what_is_no_position_is_dropped_and_counted() -> None:
         fix(3, 5_230.5, 13.4),
         fix(4, 52, math.inf),
         Fix(52.5, 13.4),
+        Fix(52.5, 13.4, 12.0),
+        Fix(52.5, 13.4, math.nan),
+        Fix(52.5, 13.4, BEGUN, math.inf),
         fix(5),
     ]
     found = track([fix(0), *bad, fix(5), fix(6)])
@@ -49,6 +52,7 @@ def test_what_is_no_position_is_dropped_and_counted() -> None:
             "at 0, 0": 1,
             "outside the globe": 1,
             "without a time": 1,
+            "at an impossible time": 3,
             "at the time of another": 1,
         }
     )

@@ -99,6 +99,41 @@ def test_codecs_and_depths(tmp_path: Path, codec: str, pix_fmt: str, suffix: str
         assert np.abs(pixels.astype(int) - grey_of(second)).max() <= 4
 
 
+@pytest.mark.parametrize(
+    ("space", "red", "blue", "lines"),
+    [
+        (1, 0.2126, 0.0722, 64),
+        (6, 0.299, 0.114, 64),
+        (2, 0.299, 0.114, 64),
+        (2, 0.2126, 0.0722, 720),
+    ],
+)
+def test_colours_are_those_that_a_video_names(
+    tmp_path: Path, space: int, red: float, blue: float, lines: int
+) -> None:
+    """A red stored by the matrix of BT.709 or BT.601 (their weights of red and blue)."""
+    r, g, b = 200 / 255, 40 / 255, 40 / 255
+    grey = red * r + (1 - red - blue) * g + blue * b
+    stored = (
+        16 + 219 * grey,
+        128 + 112 * (b - grey) / (1 - blue),
+        128 + 112 * (r - grey) / (1 - red),
+    )
+    frame = av.VideoFrame(SIDE, lines, "yuv420p")
+    for plane, value in zip(frame.planes, stored, strict=True):
+        plane.update(bytes([round(value)]) * plane.buffer_size)
+    frame.pts, frame.time_base = 0, Fraction(1, 5)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=5, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = SIDE, lines, "yuv420p"
+        stream.codec_context.colorspace = frame.colorspace = space
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_video(tmp_path / "a.mp4") as video:
+        pixels = to_rgb(next(video.frames()).frame)
+    assert np.abs(pixels.astype(int) - (200, 40, 40)).max() <= 4
+
+
 def corners(_: float = 0) -> Pixels:
     """96 x 64: red at the left top, green at the right top, blue at the left bottom."""
     pixels = np.full((SIDE, 96, 3), 128, dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.places import haversine
 from workzone.data.video import decode
 from workzone.data.video.choose import FrameSettings
-from workzone.errors import ManifestError, MissingExtraError, UsageError
+from workzone.errors import ManifestError, MissingExtraError, UsageError, WorkzoneError
 
 
 def imported(source: Path, output: Path, **settings: Any) -> tuple[Manifest, ImportSummary]:
@@ -82,6 +83,34 @@ def test_a_log_of_another_length_is_not_guessed_at(drive: Path, tmp_path: Path) 
     assert any("nothing tells when it began" in warning for warning in summary.warnings)
 
 
+def test_a_track_of_another_day_gives_no_places_and_says_so(drive: Path, tmp_path: Path) -> None:
+    start = START - timedelta(days=1)
+    manifest, summary = imported(drive, tmp_path / "m.parquet", start=start)
+    assert [sample.latitude for sample in manifest] == [None] * 8
+    assert manifest.samples[0].time == start
+    assert any("no frame has a place" in warning for warning in summary.warnings)
+
+
+def test_the_time_of_positions_within_a_video_is_taken(tmp_path: Path) -> None:
+    """A described track has offsets and times, as one in the video; --start says otherwise."""
+    make_video(tmp_path / "a.mp4", [0, 0.5, 1.0, 1.5])
+    points = [[500 * n, place(n / 2)[1], place(n / 2)[0], None, None] for n in range(4)]
+    timed = [[*point, START.timestamp() + point[0] / 1000] for point in points]
+    described = {"MAPGPSTrack": timed, "filename": "a.mp4", "filetype": "gopro"}
+    (tmp_path / "mapillary_image_description.json").write_text(json.dumps([described]))
+    late = START + timedelta(seconds=7)
+    manifest, summary = imported(tmp_path / "a.mp4", tmp_path / "m.parquet", start=late)
+    assert [sample.time for sample in manifest] == [START, START + timedelta(seconds=1)]
+    assert haversine(manifest.samples[1].latitude, manifest.samples[1].longitude, *place(1)) < 1
+    assert any("by its own positions it began at" in warning for warning in summary.warnings)
+
+
+def test_a_disk_that_cannot_be_written(drive: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.images").write_text("a file where the frames' folder should be")
+    with pytest.raises(WorkzoneError, match=r"cannot write frames into .*m\.images"):
+        imported(drive, tmp_path / "m.parquet")
+
+
 def test_creation_times_are_not_believed(tmp_path: Path) -> None:
     made = make_video(tmp_path / "a.mp4", [0, 1.0])
     manifest, summary = imported(made, tmp_path / "m.parquet")
@@ -96,13 +125,15 @@ def test_metres_between_frames(drive: Path, tmp_path: Path) -> None:
 
 
 def test_clips_of_one_drive_are_one_group(drive: Path, tmp_path: Path) -> None:
-    for name, begin in (("a", 0), ("b", 8), ("c", 400)):
+    begins = {"a-front": 0, "a-rear": 0.5, "b-front": 8, "b-rear": 8.4, "c": 400}
+    for name, begin in begins.items():
         (tmp_path / f"{name}.mp4").write_bytes(drive.read_bytes())
         start = START + timedelta(seconds=begin)
         (tmp_path / f"{name}.gpx").write_text(gpx(np.arange(0, 9, 1.0), start=start))
     manifest, _ = imported(tmp_path, tmp_path / "out" / "m.parquet", seconds=4.0)
     groups = {sample.extra["video"]: sample.group for sample in manifest}
-    assert groups == {"a.mp4": "a.mp4", "b.mp4": "a.mp4", "c.mp4": "c.mp4"}
+    one = {f"{name}.mp4": "a-front.mp4" for name in begins if name != "c"}
+    assert groups == {**one, "c.mp4": "c.mp4"}
 
 
 def test_a_folder_with_classes_and_a_broken_video(drive: Path, tmp_path: Path) -> None:

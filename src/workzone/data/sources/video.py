@@ -2,7 +2,7 @@
 
 Frames become JPEG files beside the manifest, in a folder for each video. All frames of a video are
 one group, and so are videos of one folder that follow each other within `SAME_DRIVE` seconds, as
-dashcams part a drive.
+dashcams part a drive, or that are of one time, as those of front and rear.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from workzone.data.passed_over import counted
 from workzone.data.places import Floats
 from workzone.data.sources.folder import Placed, place
 from workzone.data.sources.record import Record, Source
+from workzone.data.track.files import iso
 from workzone.data.video.choose import FrameSettings
 from workzone.data.video.extract import LIST, Frames, extract
+from workzone.data.video.places import Positions
 from workzone.errors import UsageError, VideoError
 from workzone.types import ImageRef
 
@@ -59,7 +61,10 @@ def open_videos(path: Path, store: Path, settings: FrameSettings) -> Source:
             continue
         warnings += [*frames.positions.warnings, *frames.remarks]
         _log.info("%s: %s%s", video, counted(len(frames.frames), "frame"), _found(frames))
-        records += _records(item, frames, drives.group(item, frames))
+        found = list(_records(item, frames, drives.group(item, frames)))
+        if frames.positions.known and not any("latitude" in record.values for record in found):
+            warnings.append(_apart(video, frames.positions))
+        records += found
     return Source(path.stem, len(records), lambda: iter(records), {}, tuple(warnings))
 
 
@@ -81,6 +86,17 @@ def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:
 def _found(frames: Frames) -> str:
     track = frames.positions.track
     return "" if track is None else f"; {track.log}"
+
+
+def _apart(video: Path, positions: Positions) -> str:
+    """That a track and its video are of different times."""
+    assert positions.track is not None
+    track = positions.track
+    begun = None if positions.start is None else iso(positions.start)
+    return (
+        f"{video}: no frame has a place: the positions of {track.path.name} are of other times"
+        + (f" (from {iso(track.utc[0])}, the video from {begun})" if begun else "")
+    )
 
 
 def _records(item: Placed, frames: Frames, group: str) -> Iterator[Record]:
@@ -117,17 +133,17 @@ class _Drives:
 
     folder: PurePosixPath | None = None
     name: str = ""
+    begun: float = math.nan
     ended: float = math.nan
 
     def group(self, item: Placed, frames: Frames) -> str:
-        """The drive of a video: its own, or the one that it goes on."""
+        """The drive of a video: its own, or the one that it goes on or shows from another side."""
         start = frames.positions.start
+        begun = math.nan if start is None else start
+        ended = begun + frames.frames[-1][1]
         folder = PurePosixPath(item.name).parent
-        follows = (
-            start is not None and folder == self.folder and abs(start - self.ended) <= SAME_DRIVE
-        )
-        if not follows:
-            self.name = item.name
-        self.folder = folder
-        self.ended = math.nan if start is None else start + frames.frames[-1][1]
+        if folder == self.folder and self.begun - 1 <= begun <= self.ended + SAME_DRIVE:
+            self.ended = max(self.ended, ended)
+        else:
+            self.folder, self.name, self.begun, self.ended = folder, item.name, begun, ended
         return self.name

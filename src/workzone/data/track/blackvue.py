@@ -28,9 +28,6 @@ def read(path: Path, head: bytes, clock: Clock) -> Log | None:
             if box.kind != b"free" or not 16 <= box.end - box.start <= _LARGEST:
                 continue
             handle.seek(box.start)
-            if handle.read(8)[4:] not in (b"cprt", b"gps ", b"3gf ", b"sttm", b"ptnm", b"thum"):
-                continue
-            handle.seek(box.start)
             content = dict(children(handle.read(box.end - box.start)))
             if b"gps " in content:
                 return read_sentences(NAME, _lines(content[b"gps "]))

@@ -174,13 +174,14 @@ def _track(data: bytes, movie_scale: int, limit: int) -> Mp4Track:
     edits = dict(children(parts.get(b"edts", b""))).get(b"elst", b"")
     wait, first = _edit(edits)
     start = wait / movie_scale
+    offsets = np.clip(_offsets(table, sizes), 0, limit)
     return Mp4Track(
         handler,
         table[b"stsd"][12:16],
         (decoded + shift - first) / scale + start,
         steps / scale,
-        _offsets(table, sizes),
-        sizes,
+        offsets,
+        np.minimum(sizes, limit - offsets),  # what is cut off is not there
         start,
     )
 

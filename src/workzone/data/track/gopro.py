@@ -21,6 +21,8 @@ NAME = "GoPro GPMF"
 _DAYS_FROM = datetime(2000, 1, 1, tzinfo=UTC)
 _NUMBERS = {"b": "b", "B": "B", "s": "h", "S": "H", "l": "i", "L": "I", "f": "f", "d": "d"}
 _GPS9 = ">7i2H"
+_UNSURE = "too uncertain"
+_WORST = 10.0  # dilution of precision above which places are kilometres off, whatever the fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ def _read_second(
             if b"GPSF" in stream and _values(stream[b"GPSF"])[0] < 2:
                 log.dropped[NO_FIX] += number
                 return
+            if b"GPSP" in stream and _values(stream[b"GPSP"])[0] > 100 * _WORST:
+                log.dropped[_UNSURE] += number
+                return
             if b"GPSU" in stream:
                 moments.append(_moment(stream[b"GPSU"].data) - offset)
             for index in range(number):
@@ -104,6 +109,9 @@ def _read_gps9(
         values = [value / divisor for value, divisor in zip(raw, scale, strict=True)]
         if values[8] < 2:
             log.dropped[NO_FIX] += 1
+            continue
+        if values[7] > _WORST:
+            log.dropped[_UNSURE] += 1
             continue
         utc = (_DAYS_FROM + timedelta(days=values[5], seconds=values[6])).timestamp()
         at = offset + duration * index / number

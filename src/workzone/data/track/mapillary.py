@@ -34,7 +34,7 @@ def read_video(path: Path, head: bytes, video: Path | None) -> Log | None:
         return None
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrackError(f"{path} is no whole JSON: {error}; write it again") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise TrackError(f"{path} is no list of descriptions; write it again by mapillary_tools")
@@ -47,7 +47,10 @@ def read_video(path: Path, head: bytes, video: Path | None) -> Log | None:
     elif len(tracks) > 1:
         raise TrackError(f"{path} describes {len(tracks)} videos; give one of them instead")
     if tracks:
-        for point in tracks[0]["MAPGPSTrack"]:
+        points = tracks[0]["MAPGPSTrack"]
+        if not isinstance(points, list):
+            raise TrackError(f"{path}: a track is no list of points; write it again")
+        for point in points:
             _add(log, _point, point)
         return log
     for entry in entries:
@@ -61,7 +64,7 @@ def read_video(path: Path, head: bytes, video: Path | None) -> Log | None:
 def _add(log: Log, make: Any, said: Any) -> None:
     try:
         log.fixes.append(make(said))
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, OverflowError):
         log.dropped[DAMAGED] += 1
 
 

@@ -6,6 +6,7 @@ by the zone that is stated. Photographs without place are counted as such.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,11 @@ from workzone.data.find_files import find_files, is_image_name
 from workzone.data.track.fixes import DAMAGED, NO_FIX, NO_TIME, Clock, Fix, Log
 
 NAME = "EXIF"
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, SyntaxError),
+    *(struct.error, Image.DecompressionBombError),
+)
+"""What Pillow raises for damaged files, and what their values make of a sum."""
 _GPS, _CAMERA = ExifTags.GPS, ExifTags.Base
 
 
@@ -34,7 +40,7 @@ def read(path: Path, head: bytes, clock: Clock) -> Log | None:
     for file in names:
         try:
             _add(log, file, clock)
-        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError):
+        except _DAMAGE:
             log.dropped[DAMAGED] += 1
     return log
 

@@ -26,6 +26,8 @@ ROLLOVER = 1024
 """Weeks after which the week numbers of GPS begin again (IS-GPS-200, 20.3.3.3.1.1)."""
 
 _WEEK, _DAY = 604_800, 86_400
+_GPS_YEARS = (315_964_800, 4_102_444_800)  # 1980-01-06, when GPS began, to 2100
+_LONGEST = 30 * 86_400  # seconds of a video
 _NO_PLACE = 1e-6  # degrees: within about 10 cm of 0, 0
 
 Axis = Literal["offset", "utc"]
@@ -180,10 +182,16 @@ def _sound(log: Log) -> Iterator[Fix]:
             log.dropped["at 0, 0"] += 1
         elif abs(fix.latitude) > 90 or abs(fix.longitude) > 180:
             log.dropped["outside the globe"] += 1
-        elif not any(when is not None and math.isfinite(when) for when in (fix.utc, fix.offset)):
+        elif fix.utc is None and fix.offset is None:
             log.dropped[NO_TIME] += 1
+        elif not (_is_time(fix.utc, *_GPS_YEARS) and _is_time(fix.offset, -_LONGEST, _LONGEST)):
+            log.dropped["at an impossible time"] += 1
         else:
             yield fix
+
+
+def _is_time(seconds: float | None, first: float, last: float) -> bool:
+    return seconds is None or first <= seconds <= last
 
 
 def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:

@@ -74,7 +74,7 @@ class Video:
                 f"for example with `ffmpeg -framerate 25 -i {self.path.name} -c copy out.mp4`"
             )
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Iterator[Any]:  # its types deny that times may be missing
         import av
 
         packets = self.container.demux(self.stream)
@@ -109,6 +109,7 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
     """
     try:
         import av
+        from av.stream import Disposition
     except ImportError as error:
         raise MissingExtraError("av", "video", f"reading {path}") from error
     try:
@@ -120,7 +121,11 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
             "broken off: copy it again, or repair it, for example with untrunc"
         ) from error
     with container:
-        streams = [stream for stream in container.streams.video if stream.codec_context.width]
+        streams = [
+            stream
+            for stream in container.streams.video
+            if stream.codec_context.width and not stream.disposition & Disposition.attached_pic
+        ]
         if not streams:
             raise VideoError(f"{path} holds no film that can be decoded")
         stream = max(streams, key=lambda one: one.codec_context.width * one.codec_context.height)

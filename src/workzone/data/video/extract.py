@@ -10,15 +10,17 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
 from workzone.data.video.decode import Decoded, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
 from workzone.data.video.places import Positions, positions_of
-from workzone.errors import VideoError
+from workzone.errors import VideoError, WorkzoneError
 from workzone.files import write_text
 
 LIST = "frames.json"
@@ -53,14 +55,12 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         key = _key(video, settings, positions)
         listed = _listed(folder, key)
         if listed is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
             chosen = choose(
                 opened.frames(),
                 windows(settings, positions.metres if positions.known else None),
                 (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
             )
-            frames = [_write(decoded, folder, opened.aspect) for decoded in chosen]
+            frames = _write_all(chosen, folder, opened.aspect)
             listed = {"frames": frames, "remarks": list(_remarks(video, opened))}
             if frames:
                 write_text(folder / LIST, json.dumps({"key": key} | listed))
@@ -72,6 +72,18 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         positions,
         tuple(listed["remarks"]),
     )
+
+
+def _write_all(chosen: Iterable[Decoded], folder: Path, aspect: float) -> list[tuple[str, float]]:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return [_write(decoded, folder, aspect) for decoded in chosen]
+    except OSError as error:
+        raise WorkzoneError(
+            f"cannot write frames into {folder}: {error.strerror or error}. Free some space, or "
+            "name a manifest elsewhere."
+        ) from error
 
 
 def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
@@ -86,9 +98,9 @@ def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
 def _remarks(video: Path, opened: Any) -> list[str]:
     said = []
     if opened.damaged:
-        said.append(f"{video}: {opened.damaged:,} damaged packets or frames left out")
+        said.append(f"{video}: {counted(opened.damaged, 'damaged frame')} left out")
     if opened.untimed:
-        said.append(f"{video}: {opened.untimed:,} frames without a time of their own left out")
+        said.append(f"{video}: {counted(opened.untimed, 'frame')} without an own time left out")
     if opened.ends_early:
         said.append(f"{video}: its end cannot be read; the frames before it are taken")
     return said

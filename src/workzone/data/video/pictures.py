@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+_UNTOLD = 2  # AVCOL_SPC_UNSPECIFIED
+_HIGH = 720  # lines
 _LOOKED_AT = 640  # pixels of width on which sharpness is measured
 
 
@@ -29,7 +31,10 @@ def to_rgb(frame: VideoFrame, aspect: float = 1.0) -> npt.NDArray[np.uint8]:
     """
     width = max(1, round(frame.width * aspect))
     pixels: npt.NDArray[np.uint8] = np.asarray(
-        frame.reformat(format="rgb24", dst_color_range="JPEG").to_ndarray(), dtype=np.uint8
+        frame.reformat(
+            format="rgb24", src_colorspace=_colours(frame), dst_color_range="JPEG"
+        ).to_ndarray(),
+        dtype=np.uint8,
     )
     if frame.interlaced_frame:
         pixels = pixels[0::2]
@@ -76,10 +81,17 @@ def sharpness(frame: VideoFrame) -> float:
     return float(edges.var()) if edges.size else 0.0
 
 
+def _colours(frame: VideoFrame) -> str | None:
+    """The colours of frames that name none: of high definition BT.709's, as players take it."""
+    untold = frame.colorspace == _UNTOLD and not frame.format.name.startswith("yuvj")
+    return "ITU709" if untold and frame.height >= _HIGH else None
+
+
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     from av.sidedata.sidedata import Type
 
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data  # a mapping by type, whatever its stub says
+    found = side_data.get(Type.DISPLAYMATRIX)
     if found is None:
         return None
     a, b, _, c, d = struct.unpack_from("=5i", bytes(found))

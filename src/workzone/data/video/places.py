@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from workzone.data.track.files import iso
 from workzone.data.track.reading import read_track
 from workzone.data.track.track import Places, Track
 from workzone.data.video.choose import FrameSettings
 from workzone.errors import TrackError
 
+_AGREES = 1.0  # seconds between a stated start and that of GPS
 _FITS = 2.0  # seconds by which a log that was made with a video may be longer or shorter
 
 
@@ -58,9 +60,7 @@ def positions_of(video: Path, duration: float | None, settings: FrameSettings) -
         duration: its seconds, if known.
         settings: zone, weeks and start.
     """
-    found = Positions()
-    if settings.start is not None:
-        found.start = settings.start.timestamp()
+    found = Positions(start=None if settings.start is None else settings.start.timestamp())
     try:
         track = read_track(video, zone=settings.zone, weeks=settings.weeks)
     except TrackError as error:
@@ -68,19 +68,37 @@ def positions_of(video: Path, duration: float | None, settings: FrameSettings) -
         return found
     found.track = track
     found.warnings += [f"{video}: {note}" for note in track.log.notes]
-    if found.start is None and track.axis == "offset" and not np.isnan(track.utc).any():
-        found.start = float(np.median(track.utc - track.offset))
-    elif found.start is None and track.axis == "utc":
-        span = float(track.utc[-1] - track.utc[0])
-        if duration is not None and abs(span - duration) <= _FITS:
-            found.start = float(track.utc[0])
-            found.warnings.append(
-                f"{video}: {track.path.name} lasts as long as the video, and is taken to begin "
-                "with it; --start says otherwise"
-            )
-        else:
-            found.warnings.append(
-                f"{video}: nothing tells when it began, so its frames have no place and time from "
-                f"{track.path.name}; say it by --start, such as --start 2026-05-01T10:00:00Z"
-            )
+    if track.axis == "offset":
+        _take_own_time(found, track, video)
+    elif found.start is None:
+        _take_begin_of(found, track, video, duration)
     return found
+
+
+def _take_own_time(found: Positions, track: Track, video: Path) -> None:
+    """The moment of the first frame by the positions within the video, which are surer."""
+    if np.isnan(track.utc).any():
+        return
+    own = float(np.median(track.utc - track.offset))
+    if found.start is not None and abs(found.start - own) > _AGREES:
+        found.warnings.append(
+            f"{video}: by its own positions it began at {iso(own)}, and not when --start says; "
+            "their time is taken"
+        )
+    found.start = own
+
+
+def _take_begin_of(found: Positions, track: Track, video: Path, duration: float | None) -> None:
+    """The begin of a log that lasts as long as the video."""
+    span = float(track.utc[-1] - track.utc[0])
+    if duration is not None and abs(span - duration) <= _FITS:
+        found.start = float(track.utc[0])
+        found.warnings.append(
+            f"{video}: {track.path.name} lasts as long as the video, and is taken to begin with "
+            "it; --start says otherwise"
+        )
+    else:
+        found.warnings.append(
+            f"{video}: nothing tells when it began, so its frames have no place and time from "
+            f"{track.path.name}; say it by --start, such as --start 2026-05-01T10:00:00Z"
+        )
