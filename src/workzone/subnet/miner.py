@@ -129,7 +129,7 @@ class Miner:
             if not await asyncio.to_thread(self._replays.accept, claim.once, claim.nonce):
                 raise Refused(401, "replay", "this request was accepted before: sign a new nonce")
             with self._admission.known(claim.hotkey):
-                order = _order(fields, most_pixels=limits.pixels)
+                order = _order(fields, limits)
                 fields |= await self._judged(request, order, deadline)
         return json_response(fields, headers=_headers(request, 200, "Success"))
 
@@ -180,14 +180,14 @@ def _is_plain(part: Any) -> bool:
     return isinstance(part, _PLAIN)
 
 
-def _order(fields: Mapping[str, Any], *, most_pixels: int) -> Order:
+def _order(fields: Mapping[str, Any], limits: Limits) -> Order:
     """What a worker is asked.
 
     Raises:
         Problem: the image is none.
     """
     data = image_bytes(fields["image"])
-    check_picture(data, most_pixels=most_pixels)
+    check_picture(data, most_pixels=limits.pixels, most_scans=limits.scans)
     check_still(data)
     return Order("challenge", data)
 
