@@ -50,8 +50,8 @@ class Miner:
     def memory(self) -> int:
         """Bytes that its processes hold for themselves alone."""
         pids = [self.process.pid]
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids += [int(pid) for pid in children.read_text().split()]
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            pids += [int(pid) for pid in (task / "children").read_text().split()]
         total = 0
         for pid in pids:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -96,7 +96,7 @@ def key(number: int) -> Any:
 
 
 def post(port: int, asked: Asked) -> tuple[int, Any, float]:
-    """Status, prediction and seconds."""
+    """Status, prediction (or why there is none) and seconds."""
     begin = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     with contextlib.closing(connection):
@@ -106,7 +106,8 @@ def post(port: int, asked: Asked) -> tuple[int, Any, float]:
             said = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError):
             return 0, None, time.perf_counter() - begin
-        return answer.status, said.get("prediction"), time.perf_counter() - begin
+        word = said.get("prediction", said.get("message"))
+        return answer.status, word, time.perf_counter() - begin
 
 
 def hostile(draw: random.Random, signer: Any, hotkey: str, before: Asked | None) -> Asked:
@@ -175,20 +176,22 @@ def ask_much(found: Miner, answers: int, seed: int) -> dict[str, Any]:
 def killed(folder: Path) -> dict[str, Any]:
     """Replays after kill -9, and what lies in the folder of its state."""
     with miner(folder) as first:
+        ahead = time.time_ns() + 12 * 10**9  # so that they are fresh after the restart too
         asked = [
-            request(synapse(picture(n)), key(n), first.hotkey, wire=WIRES[n % 2], seconds=PATIENCE)
+            request(synapse(picture(n)), key(n), first.hotkey, nonce=ahead, seconds=PATIENCE)
             for n in range(10)
         ]
         before = [post(first.port, one)[0] for one in asked]
+        begin = time.monotonic()
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait()
-    begin = time.monotonic()
     with miner(folder) as second:
-        after = [post(second.port, one)[0] for one in asked]
+        between = time.monotonic() - begin
+        after = [post(second.port, one)[:2] for one in asked]
     return {
         "before": dict(Counter(before)),
-        "the same again after the restart": dict(Counter(after)),
-        "seconds between": time.monotonic() - begin,
+        "the same again after the restart": dict(Counter(f"{s}: {words}" for s, words in after)),
+        "seconds between": between,
         "files of its state": sorted(path.name for path in (folder / "state").iterdir()),
     }
 

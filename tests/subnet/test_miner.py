@@ -285,8 +285,9 @@ def test_a_caller_spends_its_own_share_alone(tmp_path: Path) -> None:
 
 def test_after_a_restart_no_replay_is_accepted(tmp_path: Path) -> None:
     with mining(tmp_path) as found:
-        asked = found.signed()
+        asked = found.signed(nonce=time.time_ns() + 12 * SECOND)  # fresh for a while
         assert found.post(asked).status == 200
     with mining(tmp_path, validator=found.validator, hotkey=found.hotkey) as again:
-        assert again.post(asked).status == 401
+        said = again.post(asked)
+        assert (said.status, "accepted before" in said.json["message"]) == (401, True)
         assert again.ask().status == 200

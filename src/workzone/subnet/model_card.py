@@ -1,7 +1,8 @@
 """`model_card.json`: what the subnet wants to read in a model's repository.
 
-Keys and types as the subnet's guide for miners and its registry of models have them (natix 2.0.4:
-docs/Mining.md, `natix/utils/model_format.py`, `natix/validator/model_registry.py`).
+Keys and types as the guide for miners and the registry of models in the subnet's repository have
+them (natixnetwork/streetvision-subnet:
+its guide "Mining", `natix/utils/model_format.py`, `natix/validator/model_registry.py`).
 """
 
 from __future__ import annotations
