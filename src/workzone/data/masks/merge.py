@@ -120,8 +120,7 @@ def check_rivals(source: MaskSource, masks: ImageMasks, said: Said) -> None:
         contested = [
             name
             for name in theirs.looked
-            if name in masks.looked
-            and not _alike(_of_class(name, masks), _of_class(name, theirs))
+            if name in masks.looked and not _alike(_of_class(name, masks), _of_class(name, theirs))
         ]
         if contested:
             told = _rivalry(", ".join(contested), other, source)
