@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from workzone.report.outlines import COLOURS, draw_outlines, legend_strip
+from workzone.report.outlines import COLOURS, draw_outlines, legend_strip, outlined_thumbnail
 from workzone.types import OBJECT_CLASSES, FoundObject
 
 
@@ -33,6 +35,20 @@ def test_each_class_is_outlined_in_its_colour_and_its_inside_stays_as_it_is() ->
         assert (picture[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4] == 120).all()
 
 
+def test_thumbnails_are_outlined_in_the_same_way() -> None:
+    small = outlined_thumbnail(frame(1280, 640), ALL)
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.size == (640, 320)
+        picture = np.asarray(image).astype(int)
+    for one in ALL:
+        x0, y0, x1, y1 = (
+            round(edge * side) for edge, side in zip(one.box, (640, 320) * 2, strict=True)
+        )
+        edge = picture[y0 - 2 : y0 + 3, x0 + 8 : x1 - 8]
+        assert np.abs(edge - 120).max() > 60  # the outline's colours, as far as a JPEG keeps them
+        assert np.abs(picture[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8] - 120).max() < 30
+
+
 def test_the_legend_lies_below_the_frame() -> None:
     bare = np.asarray(draw_outlines(frame(800, 400), [], probability=0.2))
     picture = np.asarray(draw_outlines(frame(800, 400), ALL, probability=0.2))
@@ -47,8 +63,6 @@ def test_blocks_of_the_legend_do_not_run_into_each_other(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each block is pasted where no other one is, and within the strip."""
-    from PIL import Image
-
     pasted: list[tuple[int, int, int, int]] = []
     paste = Image.Image.paste
 
