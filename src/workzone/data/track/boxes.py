@@ -125,8 +125,8 @@ def read_movie(handle: BinaryIO, path: Path) -> Movie:
     index = next((box for box in file_boxes(handle, path) if box.kind == b"moov"), None)
     if index is None or not index.whole:
         raise TrackError(
-            f"{path} has no whole index (moov): the recording or the copy broke off; copy it again, or "
-            "repair it, for example with untrunc"
+            f"{path} has no whole index (moov): the recording or the copy broke off; copy it "
+            "again, or repair it, for example with untrunc"
         )
     if index.end - index.start > _LARGEST:
         raise TrackError(f"{path} has an index of {index.end - index.start:,} bytes: damaged")
