@@ -522,12 +522,30 @@ def check_rough(track: Track) -> None:
     assert haversine(track.latitude, track.longitude, true[:, 0], true[:, 1]).max() < 1
 
 
+def test_a_log_beside_a_damaged_film_is_taken_and_the_damage_told(tmp_path: Path) -> None:
+    film = mp4(tmp_path / "a.mp4", [gpmf5(second) for second in range(3)])
+    film.write_bytes(film.read_bytes()[:-200])
+    (tmp_path / "a.gpx").write_text(gpx(range(5)))
+    track = read_track(film)
+    check(track, fixes=5, offset=None)
+    assert "a.mp4 has no whole index" in track.log.notes[0]
+
+
+def test_what_follows_a_film_does_no_harm(tmp_path: Path) -> None:
+    film = mp4(tmp_path / "a.mp4", [gpmf5(s) for s in range(3)], top=[bytes([0, 0, 0, 3] * 9)])
+    check(read_track(film), fixes=54)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("a.mp4", b"", r"a\.mp4 has no positions in it that are known"),
         ("a.mp4", b"not a film at all, but words", r"a\.mp4 has no positions in it"),
-        ("a.mp4", box(b"ftyp", b"isom") + box(b"mdat", bytes(99)), r"a\.mp4 has no index \(moov\)"),
+        (
+            "a.mp4",
+            box(b"ftyp", b"isom") + box(b"mdat", bytes(99)),
+            r"a\.mp4 has no whole index \(moov\)",
+        ),
         ("a.gpx", b'<gpx version="1.1"><trk>', r"a\.gpx is no whole XML"),
         ("a.gpx", b"<!DOCTYPE x><gpx/>", r"a\.gpx defines entities"),
         ("a.gpx", b"<gpx></gpx>", r"a\.gpx has no positions that can be used. GPX: 0 fixes"),

@@ -31,6 +31,7 @@ class Box:
     kind: bytes
     start: int
     end: int
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def file_boxes(handle: BinaryIO, path: Path) -> list[Box]:
     """The boxes of the file itself; the last one may be cut off.
 
     Raises:
-        TrackError: what should be a box is none.
+        TrackError: what should be a box is none, before the index.
     """
     size = handle.seek(0, 2)
     found: list[Box] = []
@@ -89,11 +90,13 @@ def file_boxes(handle: BinaryIO, path: Path) -> list[Box]:
         if length == 1 and len(head) == 16:
             length, start = struct.unpack_from(">Q", head, 8)[0], at + 16
         end = size if length == 0 else at + length
+        if end < start and any(box.kind == b"moov" for box in found):
+            break  # what follows the film is none of it
         if end < start:
             raise TrackError(
                 f"{path} is damaged at byte {at:,}: no MP4 box has {length} bytes; copy it again"
             )
-        found.append(Box(kind, start, min(end, size)))
+        found.append(Box(kind, start, min(end, size), end <= size))
         at = end
     return found
 
@@ -120,10 +123,10 @@ def read_movie(handle: BinaryIO, path: Path) -> Movie:
         TrackError: it broke off before they were written, or they contradict each other.
     """
     index = next((box for box in file_boxes(handle, path) if box.kind == b"moov"), None)
-    if index is None:
+    if index is None or not index.whole:
         raise TrackError(
-            f"{path} has no index (moov): the recording or the copy broke off; copy it again, or "
-            "repair it, for example with untrunc"
+            f"{path} has no whole index (moov): the recording or the copy broke off; copy it "
+            "again, or repair it, for example with untrunc"
         )
     if index.end - index.start > _LARGEST:
         raise TrackError(f"{path} has an index of {index.end - index.start:,} bytes: damaged")

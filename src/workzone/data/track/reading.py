@@ -89,16 +89,30 @@ def _found(path: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
     if not is_video(path):
         yield from _read(path, LOGS, clock)
         return
-    yield from _read(path, IN_VIDEOS, clock)
-    for beside in _logs_beside(path):
+    refused = None
+    try:
+        yield from _read(path, IN_VIDEOS, clock)
+    except TrackError as error:  # a sound log beside it may do
+        refused = error
+    for found, log in _outside(path, clock):
+        if refused is not None:
+            log.note(str(refused))
+        yield found, log
+    if refused is not None:
+        raise refused
+
+
+def _outside(video: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
+    """What logs beside a video, and on its card, hold of it."""
+    for beside in _logs_beside(video):
         yield from _read(beside, LOGS, clock)
-    description = path.parent / mapillary.FILE
+    description = video.parent / mapillary.FILE
     if description.is_file():
-        log = mapillary.read_video(description, _head(description), path)
+        log = mapillary.read_video(description, _head(description), video)
         if log is not None:
             yield description, log
-    for card in _cards(path):
-        log = seventy_mai.read_video(card, _head(card), clock, path)
+    for card in _cards(video):
+        log = seventy_mai.read_video(card, _head(card), clock, video)
         if log is not None:
             yield card, log
 
