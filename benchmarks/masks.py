@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ def peer_detector(config: DetectorConfig, *, backbone: str) -> AnyDetector:
     return detector
 
 
+HEADS: dict[str, Callable[..., AnyDetector]] = {"pyramid": make_detector, "LR-ASPP": peer_detector}
+
+
 def settings(recipe: Preset, *, epochs: int, seed: int = 0, **changes: Any) -> TrainConfig:
     """Those of the preset, so many epochs long."""
     tree = {**recipe.training, "seed": seed, "detector": dataclasses.asdict(recipe.detector)}
@@ -103,6 +106,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--scenes", type=int, default=len(TRAIN), help="seeds to learn from")
     parser.add_argument("--judged", type=int, default=len(TEST), help="seeds to judge on")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     options = parser.parse_args()
     progress.enabled = False
     recipe = preset("masks")
@@ -125,7 +129,8 @@ def main() -> None:
         "epochs": config.epochs,
         "heads": {},
     }
-    for name, make in (("pyramid", make_detector), ("LR-ASPP", peer_detector)):
+    for name in options.heads:
+        make = HEADS[name]
         start = time.perf_counter()
         detector = learn(data, recipe, config, make, options.work / f"{name}.run")
         keep(detector, options.work / f"{name}.safetensors")
