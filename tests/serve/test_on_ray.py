@@ -107,10 +107,12 @@ def test_a_cluster_is_taken_down_again(ray: Recorded, monkeypatch: pytest.Monkey
 
 def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
     ray.failing = {"init": ConnectionError("no GCS there")}
-    with pytest.raises(WorkzoneError, match="Ray at 'head:1' does not start.*no GCS there"):
+    with pytest.raises(WorkzoneError, match=r"Ray at 'head:1' does not start.*no GCS there"):
         on_ray.serve_on_ray(ServeConfig(), "head:1", replicas=(1, 1))
     assert ray.asked == ["init"]
     ray.failing = {"run": RuntimeError("Deploying application workzone failed.")}
-    with pytest.raises(WorkzoneError, match="could not deploy: Deploying .*What its replicas said"):
+    with pytest.raises(
+        WorkzoneError, match=r"could not deploy: Deploying .*What its replicas said"
+    ):
         on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
     assert ray.asked[-3:] == ["run", "delete", "shutdown"]
