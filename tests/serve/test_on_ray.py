@@ -30,10 +30,21 @@ def test_replicas_that_cannot_be(replicas: str) -> None:
 
 
 class Recorded:
-    """Stands for `ray.serve`: keeps what a deployment is made of."""
+    """Stands for `ray` and `ray.serve`: keeps what is asked of them, and fails where it is told."""
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.failing: dict[str, Exception] = {}
+
+    def called(self, name: str) -> Any:
+        def call(*_: Any, **settings: Any) -> None:
+            self.asked.append(name)
+            self.settings |= {name: settings}
+            if name in self.failing:
+                raise self.failing[name]
+
+        return call
 
     def deployment(self, **settings: Any) -> Any:
         self.settings = settings
@@ -46,6 +57,10 @@ class Recorded:
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     module, found = ModuleType("ray"), Recorded()
+    for name in ("init", "shutdown"):
+        setattr(module, name, found.called(name))
+    for name in ("start", "run", "delete"):
+        setattr(found, name, found.called(name))
     module.serve = found  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ray", module)
     monkeypatch.setitem(sys.modules, "ray.serve", found)
@@ -77,3 +92,27 @@ def test_a_replica_without_its_model_fails(ray: Recorded) -> None:
     with pytest.raises(WorkzoneError, match="no model bundle at") as told:
         build()
     assert not isinstance(told.value, UsageError | BundleError)
+
+
+def test_a_cluster_is_taken_down_again(ray: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "_wait_for_signal", lambda: ray.asked.append("served"))
+    config = ServeConfig(port=8123)
+    on_ray.serve_on_ray(config, "local", replicas=(2, 2))
+    assert ray.asked == ["init", "start", "run", "served", "delete", "shutdown"]
+    assert ray.settings["start"] == {"http_options": {"host": "127.0.0.1", "port": 8123}}
+    assert ray.settings["init"]["num_cpus"] >= 3
+    on_ray.serve_on_ray(config, "head:6379", replicas=(2, 2))
+    assert ray.settings["init"] == {"address": "head:6379"}
+
+
+def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
+    ray.failing = {"init": ConnectionError("no GCS there")}
+    with pytest.raises(WorkzoneError, match=r"Ray at 'head:1' does not start.*no GCS there"):
+        on_ray.serve_on_ray(ServeConfig(), "head:1", replicas=(1, 1))
+    assert ray.asked == ["init"]
+    ray.failing = {"run": RuntimeError("Deploying application workzone failed.")}
+    with pytest.raises(
+        WorkzoneError, match=r"could not deploy: Deploying .*What its replicas said"
+    ):
+        on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
+    assert ray.asked[-3:] == ["run", "delete", "shutdown"]

@@ -12,14 +12,16 @@ import threading
 from typing import Any
 
 from workzone.cores import core_count
-from workzone.errors import MissingExtraError, UsageError
+from workzone.errors import MissingExtraError, UsageError, WorkzoneError
 from workzone.serve.app import create_app
-from workzone.serve.config import ServeConfig
+from workzone.serve.config import MEGABYTE, ServeConfig
 from workzone.serve.service import Service
 
 NAME = "workzone"
 _ONGOING = 4
 """Requests that a replica has at a time: one is judged, the next ones are read meanwhile."""
+_OBJECT_STORE = 100 * MEGABYTE
+"""Of a cluster that is started for this alone: requests do not pass through it."""
 
 
 def deployment(config: ServeConfig, *, replicas: tuple[int, int]) -> Any:
@@ -79,21 +81,43 @@ def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]
     Raises:
         MissingExtraError: Ray Serve is not installed.
         UsageError: see `deployment`.
+        WorkzoneError: the cluster does not start or cannot be reached, or no replica comes up.
     """
     application = deployment(config, replicas=replicas)
     import ray
     from ray import serve
 
+    own: dict[str, Any] = {"address": address}
     if address == "local":
-        ray.init(num_cpus=max(core_count(), replicas[0] + 1), include_dashboard=False)
-    else:
-        ray.init(address=address)
-    serve.start(http_options={"host": config.host, "port": config.port})
-    serve.run(application, name=NAME, route_prefix="/")
+        own = {
+            "num_cpus": max(core_count(), replicas[0] + 1),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE,
+        }
+    try:
+        ray.init(**own)
+    except Exception as error:  # Ray has no class for it
+        raise WorkzoneError(
+            f"Ray at {address!r} does not start, or cannot be reached: {error}. It gives its own "
+            "processes few seconds to start: on a busy machine wait, and try again"
+        ) from error
+    try:
+        serve.start(http_options={"host": config.host, "port": config.port})
+        try:
+            serve.run(application, name=NAME, route_prefix="/")
+        except RuntimeError as error:
+            raise WorkzoneError(
+                f"Ray could not deploy: {error} What its replicas said stands above"
+            ) from error
+        _wait_for_signal()
+    finally:
+        serve.delete(NAME)
+        ray.shutdown()
+
+
+def _wait_for_signal() -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     while not stopped.wait(1):
         pass
-    serve.delete(NAME)
-    ray.shutdown()
