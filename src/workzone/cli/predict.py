@@ -35,7 +35,7 @@ from workzone.cli.options import (
 from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
-    from workzone.cli.results import Judged
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
     from workzone.run.predictor import Predictor
     from workzone.run.sources import Found
@@ -229,7 +229,7 @@ def _run(results: Iterable[object]) -> None:
 def _shown(
     results: Iterable[tuple[str, Prediction | ImageError]],
 ) -> Iterator[tuple[str, Shown | ImageError]]:
-    from workzone.cli.results import Judged
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
 
     for name, result in results:
@@ -240,7 +240,7 @@ def _outlined(
     predictor: Predictor, found: Found, folder: Path, image_only: bool
 ) -> Iterator[tuple[str, Shown | ImageError]]:
     """Decide and outline; at the end say where everything is."""
-    from workzone.cli.results import Judged
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
     from workzone.run.outlining import outline_each
 
