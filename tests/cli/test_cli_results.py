@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from workzone.cli.results import Judged, table_of
+from workzone.cli.results import Shown, table_of
 from workzone.types import InputsName, Prediction
 
 LONG = "dashcam/2024-05-01/berlin/kreuzberg/frames/frame_000123_front_left_camera.jpg"
@@ -22,7 +22,7 @@ def printed(
     inputs: InputsName = "image+metadata" if takes_metadata else "image"
     box = (0.7, 0.7, 0.9, 0.9)
     results = [
-        (n, Judged(Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs, "torch", "float32"), said))
+        (n, Shown(Prediction(n, 0.93, "roadwork", 0, 1.0, box, inputs, "torch", "float32"), said))
         for n, said in zip(names, objects or [None] * len(names), strict=True)
     ]
     file = io.StringIO()

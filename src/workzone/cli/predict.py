@@ -35,7 +35,7 @@ from workzone.cli.options import (
 from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
-    from workzone.cli.results import Judged
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
     from workzone.run.predictor import Predictor
     from workzone.run.sources import Found
@@ -173,7 +173,7 @@ def predict(
             predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE
     found_share: float | None = None
-    results: Iterable[tuple[str, Judged | ImageError]] = ()
+    results: Iterable[tuple[str, Shown | ImageError]] = ()
     if output is not None:
         scored, bad, found_share = _write(predictor, found, output, image_only, auto, as_json)
     elif auto or (explain is None and masks is None):
@@ -183,7 +183,7 @@ def predict(
     if explain is not None:
         explained = explain_each(predictor, found, explain, image_only=image_only)
         if output is None and not auto and masks is None:
-            results = _judged(explained)
+            results = _shown(explained)
         else:
             _run(explained)
     if masks is not None and isinstance(predictor, Predictor):
@@ -226,21 +226,21 @@ def _run(results: Iterable[object]) -> None:
         pass
 
 
-def _judged(
+def _shown(
     results: Iterable[tuple[str, Prediction | ImageError]],
-) -> Iterator[tuple[str, Judged | ImageError]]:
-    from workzone.cli.results import Judged
+) -> Iterator[tuple[str, Shown | ImageError]]:
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
 
     for name, result in results:
-        yield name, result if isinstance(result, ImageError) else Judged(result)
+        yield name, result if isinstance(result, ImageError) else Shown(result)
 
 
 def _outlined(
     predictor: Predictor, found: Found, folder: Path, image_only: bool
-) -> Iterator[tuple[str, Judged | ImageError]]:
+) -> Iterator[tuple[str, Shown | ImageError]]:
     """Decide and outline; at the end say where everything is."""
-    from workzone.cli.results import Judged
+    from workzone.cli.results import Shown
     from workzone.errors import ImageError
     from workzone.run.outlining import outline_each
 
@@ -250,7 +250,7 @@ def _outlined(
             yield name, result
         else:
             kept += result.kept
-            yield name, Judged(result.prediction, result.evidence)
+            yield name, Shown(result.prediction, result.evidence)
     there = f" ({counted(kept, 'image')} had them already)" if kept else ""
     err.print(f"objects and their outlines in {folder}{there}", markup=False, soft_wrap=True)
 
@@ -290,25 +290,25 @@ def _write(
 
 def _scored(
     predictor: Predictor | RemotePredictor, found: Found, *, image_only: bool, auto: bool
-) -> tuple[Iterable[tuple[str, Judged | ImageError]], float | None]:
+) -> tuple[Iterable[tuple[str, Shown | ImageError]], float | None]:
     """Results as they come, or, where the share of road work is to be found, once all are there."""
     from workzone.errors import ImageError
-    from workzone.run import bulk
+    from workzone.run.bulk import Judged, Scorer, stream
     from workzone.run.predictor import Predictor
     from workzone.run.share import at_estimated_share
 
-    scorer: bulk.Scorer[bulk.Judged] = predictor
-    results: Iterable[tuple[str, bulk.Judged | ImageError]]
-    results, share = bulk.stream(scorer, found, image_only=image_only), None
+    scorer: Scorer[Judged] = predictor
+    results: Iterable[tuple[str, Judged | ImageError]]
+    results, share = stream(scorer, found, image_only=image_only), None
     if auto:
         assert isinstance(predictor, Predictor)  # a service has its own share
-        scored = list(bulk.stream(predictor, found, image_only=image_only))
+        scored = list(stream(predictor, found, image_only=image_only))
         results, share = at_estimated_share(scored)
     predictions = (
         (name, result if isinstance(result, ImageError) else result.prediction)
         for name, result in results
     )
-    return _judged(predictions), share
+    return _shown(predictions), share
 
 
 def _plain(value: object) -> object:
@@ -316,7 +316,7 @@ def _plain(value: object) -> object:
 
 
 def _print_each(
-    results: Iterable[tuple[str, Judged | ImageError]], *, as_json: bool, takes_metadata: bool
+    results: Iterable[tuple[str, Shown | ImageError]], *, as_json: bool, takes_metadata: bool
 ) -> tuple[int, int]:
     """Print results: JSON lines as they come; else a sentence, or a table of several, at the end.
 
@@ -328,7 +328,7 @@ def _print_each(
     from workzone.report.answer import printable, sentence
     from workzone.run.bulk import flat, flat_error
 
-    shown: list[tuple[str, Judged]] = []
+    shown: list[tuple[str, Shown]] = []
     good = bad = 0
     for name, result in results:
         if isinstance(result, ImageError):

@@ -21,7 +21,7 @@ _LEAST = 8
 
 
 @dataclass(frozen=True)
-class Judged:
+class Shown:
     """A prediction, and the objects in the image in words; None: nobody looked."""
 
     prediction: Prediction
@@ -32,7 +32,7 @@ _SHOWN = {"roadwork": "yes", "none": "no", "unsure": "unsure"}
 
 
 def table_of(
-    results: Sequence[tuple[str, Judged]], *, width: int | None, takes_metadata: bool = False
+    results: Sequence[tuple[str, Shown]], *, width: int | None, takes_metadata: bool = False
 ) -> Table:
     """One line for each image, its name being cut in the middle where there is no room.
 
