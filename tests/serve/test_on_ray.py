@@ -112,7 +112,7 @@ def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
     assert ray.asked == ["init"]
     ray.failing = {"run": RuntimeError("Deploying application workzone failed.")}
     with pytest.raises(
-        WorkzoneError, match=r"could not deploy: Deploying .*What its replicas said"
+        WorkzoneError, match=r"not deploy: Deploying .*What its replicas said"
     ):
         on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
     assert ray.asked[-3:] == ["run", "delete", "shutdown"]
