@@ -2,7 +2,8 @@
 
 Leave one source out: everything else is learned from, photographs whose licence forbids passing on
 weights among it, as nothing of this ships. Photographs of the sources left out are seen as they
-are, as the subnet would send them (each at one of the four levels), and some in augmented copies.
+are, as the subnet would send them (at each of four levels), and some in augmented copies (of
+challenges, each at one level).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SCENES = 200
 LOOKS = 15
 """Copies of each image that is looked at several times, beside the image itself."""
 LOOKED_AT = 50
-"""Photographs of each source left out that are looked at so: with road work, then without."""
+"""Photographs of each source left out looked at so: half with road work, or all there are."""
 LEVELS = range(4)
 PHASES = ("once", "often")
 """Of extraction: all images as they are and as they are learned from, then further looks."""
@@ -61,10 +62,11 @@ class Material:
         self.tested = [s for s in real if (s.group or "").startswith(THREE)]
         sent = write_challenge(Manifest(self.tested, work), work / "challenge")
         each = [absolute(s, sent.root) for s in sent]
-        self.challenge = [s for s in each if int(s.extra[LEVEL]) == level_of(s)]
+        self.challenge = each
         chosen = {s.id for s in looked_at(self.tested)}
         self.seen_often = [s for s in self.tested if s.id in chosen]
-        self.sent_often = [s for s in self.challenge if named(s) in chosen]
+        once = [s for s in each if int(s.extra[LEVEL]) == level_of(s)]
+        self.sent_often = [s for s in once if named(s) in chosen]
         self.stores: dict[str, FeatureStore] = {}
         for backbone, phase in needed:
             self.stores[backbone] = self.extract(backbone, phase)
@@ -101,12 +103,13 @@ class Material:
 
 
 def looked_at(tested: Sequence[Sample]) -> list[Sample]:
-    """Some photographs of each source, with road work first, in an order that is by chance."""
+    """Some photographs of each source, in an order that is by chance, of both labels."""
     found: list[Sample] = []
     for starts in LEFT_OUT.values():
         own = [s for s in tested if (s.group or "").startswith(starts)]
-        own.sort(key=lambda s: (1 - (s.label or 0), zlib.crc32(s.id.encode())))
-        found += own[:LOOKED_AT]
+        own.sort(key=lambda s: zlib.crc32(s.id.encode()))
+        shown = [s for s in own if s.label == 1][: LOOKED_AT // 2]
+        found += shown + [s for s in own if s.label == 0][: LOOKED_AT - len(shown)]
     return found
 
 
@@ -116,7 +119,7 @@ def named(sample: Sample) -> str:
 
 
 def level_of(sample: Sample) -> int:
-    """The challenge's level at which a photograph is judged: by chance, one of four."""
+    """The challenge's level at which a photograph is looked at several times: by chance."""
     return zlib.crc32(b"level " + named(sample).encode()) % len(LEVELS)
 
 

@@ -41,7 +41,7 @@ from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import OBJECT_CLASSES
 
-TRAIN, VALIDATION, TEST = range(100, 110), (800,), (900, 901)
+TRAIN, VALIDATION, TEST = range(100, 120), (800,), (900, 901)
 """Seeds of drawn scenes."""
 LOW = 8
 """The level that LR-ASPP takes beside the grid, as it does of MobileNetV3."""
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder with labels.csv and boxes.csv")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--work", type=Path, default=Path("runs/masks"))
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--scenes", type=int, default=len(TRAIN), help="seeds to learn from")
     parser.add_argument("--judged", type=int, default=len(TEST), help="seeds to judge on")
     options = parser.parse_args()

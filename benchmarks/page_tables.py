@@ -291,6 +291,7 @@ TABLES = {
     "extraction": extraction_table,
     "layout": layout_table,
     "quantisation": quantisation_table,
+    "unsure_fresh": unlike_table,
     "unsure": unsure_tables,
 }
 """By the record that each is made from."""

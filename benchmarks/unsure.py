@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--ship", type=Path, nargs="*", default=[], help="models to add them to")
     parser.add_argument("--work", type=Path, default=Path("runs/unsure"))
+    parser.add_argument("--no-made", action="store_true", help="judge the sets of --sets alone")
     options = parser.parse_args()
     progress.enabled = False
     options.work.mkdir(parents=True, exist_ok=True)
@@ -251,7 +252,7 @@ def main() -> None:
     pictures = {
         folder.name: [path.read_bytes() for path in sorted(folder.iterdir())]
         for folder in sorted(options.sets.iterdir())
-    } | dict(made(bases))
+    } | ({} if options.no_made else dict(made(bases)))
     sets = {
         name: look(
             model, [(str(n), data) for n, data in enumerate(of)], options.work / f"{name}.npz"

@@ -170,6 +170,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
         ("unsure", "docs/judge/unsure.md"),
+        ("unsure_fresh", "docs/judge/unsure.md"),
     ],
 )
 def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:
@@ -177,6 +178,17 @@ def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:
     shown = (ROOT / page).read_text(encoding="utf-8")
     rows = tables[name](record(name)).splitlines()
     assert len(rows) > 1
+    assert [row for row in rows if row not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("decisions", "docs/judge/decisions.md"), ("serving", "docs/serving.md")]
+)
+def test_a_page_shows_the_rows_of_its_own_table(name: str, page: str) -> None:
+    shown = (ROOT / page).read_text(encoding="utf-8")
+    script = runpy.run_path(str(BENCHMARKS / f"{name}_table.py"))
+    rows = "\n".join(script["tables"](record(name)).values()).splitlines()
+    assert len(rows) > 10
     assert [row for row in rows if row not in shown] == []
 
 
