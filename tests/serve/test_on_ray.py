@@ -111,8 +111,6 @@ def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
         on_ray.serve_on_ray(ServeConfig(), "head:1", replicas=(1, 1))
     assert ray.asked == ["init"]
     ray.failing = {"run": RuntimeError("Deploying application workzone failed.")}
-    with pytest.raises(
-        WorkzoneError, match=r"not deploy: Deploying .*What its replicas said"
-    ):
+    with pytest.raises(WorkzoneError, match=r"not deploy: Deploying .*What its replicas said"):
         on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
     assert ray.asked[-3:] == ["run", "delete", "shutdown"]
