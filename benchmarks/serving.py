@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -75,7 +77,10 @@ def serving(contender: str, port: int, litserve: Path | None) -> Iterator[int]:
         command = [str(HERE / f"serving_{kind}.py"), str(port), str(litserve)]
         path = "/health"
     process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         for _ in range(1200):
@@ -93,6 +98,8 @@ def serving(contender: str, port: int, litserve: Path | None) -> Iterator[int]:
             process.wait(40)
         except subprocess.TimeoutExpired:
             process.kill()
+        with contextlib.suppress(ProcessLookupError):  # LitServe leaves processes behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def processor_seconds(pid: int) -> float:

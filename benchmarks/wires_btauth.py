@@ -15,6 +15,7 @@ from typing import Any
 import bittensor as bt
 from bittensor import http_auth
 from bittensor.keyfiles import Keypair
+from wires_together import together
 
 HOUR = 3600 * 1_000_000_000
 
@@ -84,17 +85,6 @@ def cases(given: dict[str, Any]) -> dict[str, Any]:
         many = list(threads.map(lambda n: ask(f"parallel {n}"), range(16)))
     found["16 in parallel"] = together(many)
     return {name: one for name, one in found.items() if not name.startswith("parallel ")}
-
-
-def together(each: list[dict[str, Any]]) -> dict[str, Any]:
-    """The outcome of several that should be alike; None: they are not."""
-    statuses = {one["status"] for one in each}
-    predictions = {one["prediction"] for one in each}
-    return {
-        "status": statuses.pop() if len(statuses) == 1 else None,
-        "prediction": predictions.pop() if len(predictions) == 1 else None,
-        "message": "",
-    }
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import bittensor as bt
 from bittensor.core.chain_data import AxonInfo
 from bittensor.utils import networking
 from bittensor_wallet import Keypair
+from wires_together import together
 
 networking.get_external_ip = lambda: "192.0.2.1"  # it asks strangers for it
 HOUR = 3600 * 1_000_000_000
@@ -126,8 +127,8 @@ async def cases(given: dict[str, Any]) -> dict[str, Any]:
         many = await dendrite.forward(
             [axon] * 16, ImageSynapse(image=good), timeout=60, deserialize=False
         )
-    found["keep-alive, three"] = together(stays)
-    found["16 in parallel"] = together(many)
+    found["keep-alive, three"] = together([outcome(answer) for answer in stays])
+    found["16 in parallel"] = together([outcome(answer) for answer in many])
     return {"version": bt.__version__, "outcomes": found}
 
 
@@ -146,18 +147,6 @@ def outcome(answer: Any) -> dict[str, Any]:
         "status": None if status is None else int(status),
         "prediction": answer.prediction,
         "message": answer.dendrite.status_message,
-    }
-
-
-def together(answers: list[Any]) -> dict[str, Any]:
-    """The outcome of several that should be alike; None: they are not."""
-    each = [outcome(answer) for answer in answers]
-    statuses = {one["status"] for one in each}
-    predictions = {one["prediction"] for one in each}
-    return {
-        "status": statuses.pop() if len(statuses) == 1 else None,
-        "prediction": predictions.pop() if len(predictions) == 1 else None,
-        "message": "",
     }
 
 

@@ -18,6 +18,7 @@ from workzone.cli.options import (
     WalletOption,
     WalletsOption,
     WeightsOption,
+    WorkersOption,
 )
 
 EXAMPLES_MINER = examples(
@@ -87,10 +88,7 @@ def miner(
             min=1, help="Seconds between two looks at the metagraph.", rich_help_panel=_WHERE
         ),
     ] = 600.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Processes that judge (default: one per core, on a GPU one)."),
-    ] = None,
+    workers: WorkersOption = None,
     queue: Annotated[
         int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")
     ] = 128,

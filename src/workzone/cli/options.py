@@ -70,6 +70,9 @@ BackboneOption = Annotated[
         help="Backbone by name, see `workzone backbones`, or a folder with DINOv3 weights."
     ),
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Processes that judge (default: one per core, on a GPU one).")
+]
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Local file or folder with the backbone's weights.")
 ]

@@ -16,6 +16,7 @@ from workzone.cli.options import (
     TestTimeOption,
     ViewSizeOption,
     WeightsOption,
+    WorkersOption,
 )
 
 EXAMPLES_SERVE = examples(
@@ -36,10 +37,7 @@ def serve(
     port: Annotated[
         int, typer.Option(help="Port; 0 takes any free one, which the log names.")
     ] = 8080,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Processes that judge (default: one per core, on a GPU one)."),
-    ] = None,
+    workers: WorkersOption = None,
     queue: Annotated[
         int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")
     ] = 64,

@@ -152,7 +152,7 @@ class Client:
                 )
                 pause *= 2
                 continue
-            said = _json(text)
+            said = json_object(text)
             if status == 200 and said:
                 return said
             code = str(said.get("code", f"status-{status}"))
@@ -237,7 +237,8 @@ def _form(data: bytes, metadata: Mapping[str, Any]) -> tuple[bytes, str]:
     return body, f"multipart/form-data; boundary={limit}"
 
 
-def _json(text: bytes) -> dict[str, Any]:
+def json_object(text: bytes) -> dict[str, Any]:
+    """The object that a body of JSON is; empty where it is anything else."""
     try:
         said = json.loads(text)
     except ValueError:

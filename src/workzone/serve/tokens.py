@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 
 from workzone.errors import UsageError
+from workzone.serve.listed import FileState, read_if_changed
 from workzone.serve.problems import Problem
 
 SHORTEST = 16
@@ -23,7 +24,7 @@ class Tokens:
             UsageError: it cannot be read, holds no token, or one that is too short.
         """
         self._path = path
-        self._state: tuple[int, ...] | None = None
+        self._state: FileState | None = None
         self._digests: list[bytes] = []
         self.reload()
 
@@ -33,16 +34,10 @@ class Tokens:
         Raises:
             UsageError: see the constructor; the tokens from before stay.
         """
-        try:
-            found = self._path.stat()
-            state = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if state == self._state:
-                return
-            lines = self._path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"tokens {self._path} cannot be read: {error}") from error
-        stripped = [line.strip() for line in lines]
-        tokens = [line for line in stripped if line and not line.startswith("#")]
+        changed = read_if_changed(self._path, "tokens", self._state)
+        if changed is None:
+            return
+        tokens, state = changed
         short = sum(len(token) < SHORTEST for token in tokens)
         if not tokens or short:
             why = f"{short} shorter than {SHORTEST} characters" if short else "none in it"

@@ -14,6 +14,7 @@ from typing import Protocol
 from workzone.config import from_mapping
 from workzone.errors import UsageError, WorkzoneError
 from workzone.files import write_text
+from workzone.serve.listed import FileState, read_if_changed
 from workzone.subnet.chain import Chain, Neuron
 from workzone.subnet.keys import check_address
 
@@ -42,7 +43,7 @@ class ListedCallers:
             UsageError: it cannot be read, or holds none, or what is no address.
         """
         self._path = path
-        self._state: tuple[int, ...] | None = None
+        self._state: FileState | None = None
         self._next_look = 0.0
         self._hotkeys: frozenset[str] = frozenset()
         self._reload()
@@ -58,16 +59,13 @@ class ListedCallers:
 
     def _reload(self) -> None:
         self._next_look = time.monotonic() + 1
-        try:
-            found = self._path.stat()
-            state = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if state == self._state:
-                return
-            lines = self._path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"callers {self._path} cannot be read: {error}") from error
-        stripped = (line.partition("#")[0].strip() for line in lines)
-        hotkeys = [check_address(line, where=str(self._path)) for line in stripped if line]
+        changed = read_if_changed(self._path, "callers", self._state)
+        if changed is None:
+            return
+        lines, state = changed
+        hotkeys = [
+            check_address(line.partition("#")[0].strip(), where=str(self._path)) for line in lines
+        ]
         if not hotkeys:
             raise UsageError(f"callers {self._path}: none in it; write the hotkeys one a line")
         self._hotkeys, self._state = frozenset(hotkeys), state

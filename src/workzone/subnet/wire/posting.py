@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from workzone.errors import UsageError
+from workzone.serve.client import json_object
 from workzone.subnet.keys import Signer, check_address
 from workzone.subnet.wire.asking import ADDRESSES, WireName, request, synapse
 
@@ -108,7 +107,7 @@ class Poster:
             took = time.perf_counter() - begin
             return Answered(0, NO_ANSWER, took, str(error) or type(error).__name__)
         took = time.perf_counter() - begin
-        said = _json(text)
+        said = json_object(text)
         if answer.status != 200:
             return Answered(answer.status, NO_ANSWER, took, str(said.get("message", "")))
         if self._wire == "legacy" and answer.headers.get("bt_header_axon_status_code") != "200":
@@ -122,11 +121,3 @@ class Poster:
         """Hang up; the next question connects again."""
         with contextlib.suppress(OSError):
             self._connection.close()
-
-
-def _json(text: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
