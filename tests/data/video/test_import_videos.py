@@ -17,7 +17,7 @@ from made_videos import cut, make_video, second_of
 from workzone.data.importing import ImportSummary, import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.places import haversine
-from workzone.data.video import decode
+from workzone.data.video import decode, extract
 from workzone.data.video.choose import FrameSettings
 from workzone.errors import ManifestError, MissingExtraError, UsageError, WorkzoneError
 
@@ -107,7 +107,7 @@ def test_the_time_of_positions_within_a_video_is_taken(tmp_path: Path) -> None:
 
 def test_a_disk_that_cannot_be_written(drive: Path, tmp_path: Path) -> None:
     (tmp_path / "m.images").write_text("a file where the frames' folder should be")
-    with pytest.raises(WorkzoneError, match=r"cannot write frames into .*m\.images"):
+    with pytest.raises(WorkzoneError, match=r"cannot write .*m\.images"):
         imported(drive, tmp_path / "m.parquet")
 
 
@@ -172,6 +172,31 @@ def test_a_second_import_decodes_nothing(
     other, _ = imported(tmp_path / "in", output, seconds=2.0)
     assert (len(other), len(decoded)) == (4, 1)
     assert len(list((tmp_path / "in" / "m.images" / "a.mp4").glob("*.jpg"))) == 4
+
+
+def test_a_stopped_import_leaves_no_photographs(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(drive.read_bytes())
+    killed = tmp_path / "m.images" / f".a.mp4.{2**22 + 1}.part"  # of a process that cannot be
+    killed.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(killed / "000000000.jpg")
+    written = []
+
+    def failing(decoded: decode.Decoded, folder: Path, aspect: float) -> tuple[str, float]:
+        if len(written) == 2:
+            raise RuntimeError("stopped")
+        written.append(write(decoded, folder, aspect))
+        return written[-1]
+
+    write = extract._write
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "_write", failing)
+        with pytest.raises(RuntimeError, match="stopped"):
+            imported(tmp_path, tmp_path / "m.parquet")
+    assert not killed.exists()
+    manifest, _ = imported(tmp_path, tmp_path / "m.parquet")
+    assert [sample.extra["offset"] for sample in manifest] == [f"{n}.000" for n in range(8)]
 
 
 def test_the_sharpest_frame_of_each_second(tmp_path: Path) -> None:
