@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -432,6 +432,7 @@ def films(folder: Path) -> dict[str, Path]:
     lines = "\n".join(f"[{1_600_000_000_000 + 1000 * s}]{rmc(s)}" for s in range(9))
     return {
         "gopro": mp4(folder / "gopro.mp4", [gpmf5(s) for s in range(9)]),
+        "gopro 11": mp4(folder / "gopro11.mp4", [gpmf9(s) for s in range(9)]),
         "camm": mp4(folder / "camm.mp4", [camm6(s) for s in range(9)], b"camm", b"camm"),
         "blackvue": mp4(folder / "blackvue.mp4", top=[box(b"free", box(b"gps ", lines.encode()))]),
         "novatek": novatek(folder / "novatek.mp4", [free_gps(s) for s in range(9)]),
@@ -474,6 +475,44 @@ def test_films_with_damaged_tables_end_in_words(tmp_path: Path, name: str) -> No
             assert film.name in str(error)
             errors += 1
     assert errors > 0
+
+
+@pytest.mark.parametrize("name", ["gopro", "gopro 11", "camm", "blackvue", "novatek"])
+def test_films_with_damaged_samples_end_in_words_or_count_them(tmp_path: Path, name: str) -> None:
+    """Bytes within the positions are changed at random."""
+    film = films(tmp_path)[name]
+    data = film.read_bytes()
+    starts = {"gopro": b"DEVC", "gopro 11": b"DEVC", "blackvue": b"gps ", "novatek": b"freeGPS"}
+    first = data.index(starts.get(name, struct.pack("<HHd", 0, 6, GPS_START)))
+    end = len(data) if name == "blackvue" else data.index(b"moov")
+    rng = np.random.default_rng(6)
+    told = 0
+    for _ in range(40):
+        damaged = bytearray(data)
+        for at in rng.integers(first, min(end, first + 2000), 12):
+            damaged[at] = rng.integers(256)
+        film.write_bytes(damaged)
+        try:
+            told += bool(read_track(film, zone=UTC).log.dropped)
+        except TrackError as error:
+            assert film.name in str(error)
+            told += 1
+    assert told > 5
+
+
+def test_dates_beyond_all_calendars_are_damage(tmp_path: Path) -> None:
+    sentences = [nmea("GPZDA,235960,31,12,9999,00,00"), nmea(f"GPZDA,100000,01,06,{10**12},00,00")]
+    late = gga(60).replace("GPGGA,100100", "GPGGA,000100").split("*")[0].removeprefix("$")
+    sentences += [nmea("GPZDA,235959,31,12,9999,00,00"), nmea(late)]  # the day after the last
+    (tmp_path / "a.nmea").write_text("\n".join([*sentences, rmc(0), rmc(1)]))
+    track = read_track(tmp_path / "a.nmea")
+    assert str(track.log) == "NMEA: 2 fixes, 3 damaged dropped"
+    for date in ("0001-01-01T00:00:00", "9999-12-31T23:59:59"):
+        zone = timezone(timedelta(hours=2 if date < "2" else -2))
+        points = gpx(range(3), zone="").replace("2025-06-01T10:00:00.000", date)
+        (tmp_path / "a.gpx").write_text(points)
+        track = read_track(tmp_path / "a.gpx", zone=zone)
+        assert str(track.log) == "GPX: 2 fixes, 1 damaged dropped"
 
 
 @pytest.mark.parametrize("name", ["a.nmea", "a.gpx", "a.csv", "a.txt", "a.json", "a.jpg"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -18,7 +18,7 @@ from workzone.data.track.boxes import is_mp4, read_movie, read_samples
 from workzone.data.track.fixes import DAMAGED, NO_FIX, Clock, Fix, Log, of_day
 
 NAME = "GoPro GPMF"
-_DAYS_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+_2000 = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _NUMBERS = {"b": "b", "B": "B", "s": "h", "S": "H", "l": "i", "L": "I", "f": "f", "d": "d"}
 _GPS9 = ">7i2H"
 _UNSURE = "too uncertain"
@@ -113,7 +113,7 @@ def _read_gps9(
         if values[7] > _WORST:
             log.dropped[_UNSURE] += 1
             continue
-        utc = (_DAYS_FROM + timedelta(days=values[5], seconds=values[6])).timestamp()
+        utc = _2000 + 86_400 * values[5] + values[6]  # no date at all: `build` drops it
         at = offset + duration * index / number
         rows.append((at, Fix(values[0], values[1], utc, altitude=values[2])))
 

@@ -14,7 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workzone.data.track.fixes import DAMAGED, NO_FIX, NO_TIME, Clock, Fix, Log, degrees, of_day
+from workzone.data.track.fixes import (
+    DAMAGED,
+    NO_FIX,
+    NO_TIME,
+    Clock,
+    Fix,
+    Log,
+    after,
+    degrees,
+    of_day,
+)
 
 NAME = "NMEA"
 SENTENCE = re.compile(rb"\$([A-Z]{2})(RMC|GGA|ZDA),([^*$\r\n]*)(?:\*([0-9A-Fa-f]{2}))?")
@@ -71,8 +81,8 @@ class _Sentences:
 
     def take(self, kind: bytes, fields: list[str], offset: float | None) -> None:
         if kind == b"ZDA":
-            date = datetime(int(fields[3]), int(fields[2]), int(fields[1]), tzinfo=UTC)
-            self.last = of_day(date, fields[0])
+            date = datetime.strptime(" ".join(fields[1:4]), "%d %m %Y")
+            self.last = of_day(date.replace(tzinfo=UTC), fields[0])
         elif kind == b"RMC":
             self._take_rmc(fields, offset)
         else:
@@ -103,9 +113,9 @@ class _Sentences:
             return
         moment = of_day(self.last, fields[0])
         if self.last - moment > _HALF_DAY:  # just after midnight
-            moment += timedelta(days=1)
+            moment = after(moment, timedelta(days=1))
         elif moment - self.last > _HALF_DAY:
-            moment -= timedelta(days=1)
+            moment = after(moment, timedelta(days=-1))
         utc = moment.timestamp()
         altitude = _number(fields[8]) if fields[8] else None
         before = self.fixes.get(utc)
