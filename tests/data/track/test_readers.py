@@ -189,6 +189,13 @@ def test_novatek(tmp_path: Path, at: int, origin: tuple[float, float]) -> None:
     check(track, fixes=6, origin=origin)
 
 
+def test_novatek_seconds_without_a_block_keep_their_place(tmp_path: Path) -> None:
+    blocks = [b"" if second in (0, 3) else free_gps(second) for second in range(6)]
+    track = read_track(novatek(tmp_path / "a.mp4", blocks), zone=UTC)
+    assert track.offset.tolist() == [1, 2, 4, 5]
+    check(track, fixes=4)
+
+
 def test_novatek_blocks_without_an_index(tmp_path: Path) -> None:
     film = mp4(tmp_path / "a.mp4", top=[free_gps(second) for second in range(4)])
     check(read_track(film, zone=UTC), fixes=4)

@@ -11,10 +11,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 
-from workzone.data.track.boxes import is_mp4, read_movie, read_samples
+from workzone.data.track.film import Film
 from workzone.data.track.fixes import DAMAGED, NO_FIX, Clock, Fix, Log, of_day
 
 NAME = "GoPro GPMF"
@@ -33,24 +32,19 @@ class _Item:
     data: bytes
 
 
-def read(path: Path, head: bytes, clock: Clock) -> Log | None:
-    """The positions in the track ``gpmd``; see `workzone.data.track.fixes.Reader`."""
-    if not is_mp4(head):
+def read(film: Film, clock: Clock) -> Log | None:
+    """The positions in the track ``gpmd``; see `workzone.data.track.film.FilmReader`."""
+    samples = film.samples(b"gpmd")
+    if samples is None:
         return None
-    with path.open("rb") as handle:
-        movie = read_movie(handle, path)
-        track = next((track for track in movie.tracks if track.format == b"gpmd"), None)
-        if track is None:
-            return None
-        log = Log(NAME)
-        rows: list[tuple[float, Fix]] = []
-        moments: list[float] = []  # by how much UTC is ahead of the video's time
-        for time, duration, data in read_samples(handle, track):
-            offset = time - movie.first_frame
-            try:
-                _read_second(data, offset, duration, rows, moments, log)
-            except (struct.error, ValueError, IndexError, ZeroDivisionError):
-                log.dropped[DAMAGED] += 1
+    log = Log(NAME)
+    rows: list[tuple[float, Fix]] = []
+    moments: list[float] = []  # by how much UTC is ahead of the video's time
+    for sample in samples:
+        try:
+            _read_second(sample.data, sample.seconds, sample.duration, rows, moments, log)
+        except (struct.error, ValueError, IndexError, ZeroDivisionError):
+            log.dropped[DAMAGED] += 1
     ahead = median(moments) if moments else None
     for offset, fix in rows:
         utc = fix.utc if fix.utc is not None or ahead is None else offset + ahead
