@@ -140,6 +140,23 @@ def test_parked_stretches_are_marked_and_add_no_way() -> None:
     assert not short.parked.any()  # a red light of 15 s
 
 
+@pytest.mark.parametrize("stop", [(37.8, -122.4), (10.0, 179.99999), (-60.0, -180.0), (0.0, 0.5)])
+def test_a_camera_is_parked_wherever_it_stands(stop: tuple[float, float]) -> None:
+    """It wanders by up to 6.5 m to each side; then it drives on, by 10 m/s to the east."""
+    rng = np.random.default_rng(4)
+    metre = math.degrees(1 / EARTH_RADIUS)
+    narrowing = math.cos(math.radians(stop[0]))
+    fixes = []
+    for second in range(90):
+        east, north = rng.uniform(-6.5, 6.5, 2) if second else (0, 0)
+        east += 10 * max(0, second - 59)
+        longitude = (stop[1] + east * metre / narrowing + 180) % 360 - 180
+        fixes.append(fix(second, stop[0] + north * metre, longitude))
+    found = track(fixes)
+    assert found.parked[:59].all()
+    assert not found.parked[61:].any()
+
+
 def test_gaps_add_no_way() -> None:
     assert track([fix(0), fix(1), fix(100), fix(101)]).metres[-1] == pytest.approx(20, rel=1e-4)
 
