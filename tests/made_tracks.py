@@ -214,6 +214,7 @@ def rmc(
     second: float,
     *,
     valid: str = "A",
+    mode: str = "A",
     origin: tuple[float, float] = NORTH_EAST,
     start: datetime = START,
 ) -> str:
@@ -221,7 +222,7 @@ def rmc(
     latitude, longitude = place(second, origin)
     clock = moment.strftime("%H%M%S.") + f"{moment.microsecond // 10_000:02}"
     where = f"{angle(latitude, 'NS')},{angle(longitude, 'EW', wide=3)}"
-    return nmea(f"GPRMC,{clock},{valid},{where},19.4,0.0,{moment:%d%m%y},,,A")
+    return nmea(f"GPRMC,{clock},{valid},{where},19.4,0.0,{moment:%d%m%y},,,{mode}")
 
 
 def gga(second: float, *, quality: int = 1) -> str:

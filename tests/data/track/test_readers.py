@@ -273,6 +273,18 @@ def test_nmea_beside_a_video(tmp_path: Path) -> None:
     assert track.altitude[1] == 35
 
 
+def test_nmea_moments_without_a_true_position_have_none(tmp_path: Path) -> None:
+    """Void by RMC before or after GGA, without a date too; estimated, typed in, simulated."""
+    undated = nmea(rmc(2, valid="V").split("*")[0].removeprefix("$").replace("010625", ""))
+    lines = [rmc(0), gga(0), rmc(1, valid="V"), gga(1), gga(2), undated]
+    lines += [rmc(3), gga(3, quality=6), gga(4, quality=7), gga(5, quality=8), rmc(5)]
+    lines += [gga(6), rmc(6, mode="E"), rmc(7, mode="S"), gga(8, quality=2), gga(9), rmc(9)]
+    (tmp_path / "a.nmea").write_text("\n".join(lines))
+    track = read_track(tmp_path / "a.nmea")
+    assert str(track.log) == "NMEA: 3 fixes, 7 without fix dropped"
+    assert (track.utc - BEGUN).tolist() == [0, 8, 9]
+
+
 def test_nmea_over_midnight_and_a_leap_second(tmp_path: Path) -> None:
     start = datetime(2016, 12, 31, 23, 59, 58, tzinfo=UTC)
     where = "5230.00000,N,01324.00000,E"
