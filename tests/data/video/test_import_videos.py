@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,36 @@ def test_a_folder_with_classes_and_a_broken_video(drive: Path, tmp_path: Path) -
     ]
     assert [entry.code for entry in summary.entries] == ["unreadable"]
     assert "broken.mp4 cannot be opened as a video" in summary.entries[0].reason
+
+
+def test_a_drive_s_folder_below_the_class_is_its_group(drive: Path, tmp_path: Path) -> None:
+    """Even where the videos have no times by which they could be joined."""
+    names = ["roadwork/drive7/a.mp4", "none/drive7/b.mp4", "none/drive8/c.mp4", "none/d.mp4"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(drive.read_bytes())
+    manifest, _ = imported(tmp_path, tmp_path / "m.parquet", seconds=4.0)
+    groups = {sample.extra["video"]: sample.group for sample in manifest}
+    assert groups == dict(zip(names, ["drive7", "drive7", "drive8", "none/d.mp4"], strict=True))
+
+
+def test_what_is_said_of_a_folder_is_of_videos(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def scan(path: str | Path) -> Any:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    (tmp_path / "in" / "secret").mkdir(parents=True)
+    (tmp_path / "in" / "a.mp4").write_bytes(drive.read_bytes())
+    _, summary = imported(tmp_path / "in", tmp_path / "m.parquet", seconds=8.0)
+    assert any("its videos are unlabelled" in warning for warning in summary.warnings)
+    secret = "the folder secret cannot be listed: its videos are left out"
+    assert any(secret in warning for warning in summary.warnings)
 
 
 def test_a_second_import_decodes_nothing(
