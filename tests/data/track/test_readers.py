@@ -273,6 +273,18 @@ def test_nmea_beside_a_video(tmp_path: Path) -> None:
     assert track.altitude[1] == 35
 
 
+def test_logs_beside_a_video_are_found_without_going_through_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder of 10,000 videos, each would list 10,000 names."""
+    for name in ("a.b.mkv", "a.mkv", "a.b.txt", "a.GPX"):
+        (tmp_path / name).write_bytes(b"\x1aE\xdf\xa3")
+    (tmp_path / "a.b.GPX").write_text(gpx(range(3)))
+    monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is gone through"))
+    track = read_track(tmp_path / "a.b.mkv")
+    assert (track.path.name, len(track)) == ("a.b.GPX", 3)
+
+
 def test_nmea_moments_without_a_true_position_have_none(tmp_path: Path) -> None:
     """Void by RMC before or after GGA, without a date too; estimated, typed in, simulated."""
     undated = nmea(rmc(2, valid="V").split("*")[0].removeprefix("$").replace("010625", ""))
@@ -411,6 +423,14 @@ def test_photographs(tmp_path: Path, origin: tuple[float, float]) -> None:
     assert str(track.log) == "EXIF: 4 fixes, 1 damaged dropped, 1 without fix dropped"
     check(track, fixes=4, offset=None, origin=origin)
     assert track.images == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
+
+
+def test_photographs_of_one_second_are_all_kept(tmp_path: Path) -> None:
+    for number, second in enumerate((0, 0, 0, 1)):
+        photograph(tmp_path / f"{number}.jpg", second)
+    track = read_track(tmp_path)
+    assert track.images == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
+    assert (track.utc - BEGUN).tolist() == [0, 0, 0, 1]
 
 
 def test_photographs_by_the_camera_s_clock_need_a_zone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_nothing_is_known_in_gaps_and_beyond_the_ends() -> None:
     moments = np.array([-0.5, 0, 1.5, 2, 2.5, 7, 11.9, 12, 12.5, 13, 13.5])
     places = found.at(BEGUN + moments)
     inside = np.isin(moments, [0, 1.5, 2, 12, 12.5, 13])
-    for values in (places.latitude, places.longitude, places.utc, places.speed, places.metres):
+    for values in (places.latitude, places.longitude, places.speed, places.metres):
         assert (np.isfinite(values) == inside).all()
     true = np.array([place(moment) for moment in moments[inside]])
     found_there = places.latitude[inside], places.longitude[inside]
@@ -92,12 +93,30 @@ def test_places_between_on_the_date_line() -> None:
     assert found.heading[0] == pytest.approx(90, abs=0.01)
 
 
-def test_a_track_knows_only_its_own_times() -> None:
+def test_what_all_moments_need_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame of a video asks for its place, so an hour's way may not be gone through anew."""
+    found = track([fix(second) for second in range(5)])
+    calls = []
+    unwrap = np.unwrap
+    monkeypatch.setattr(np, "unwrap", lambda *a, **k: calls.append(1) or unwrap(*a, **k))
+    for second in range(4):
+        assert found.at(BEGUN + second).latitude[0] == pytest.approx(place(second)[0])
+    assert len(calls) == 1
+
+
+def test_a_track_without_times_is_ordered_by_the_video_s() -> None:
     found = track([Fix(52.5, 13.4, offset=second) for second in (0.0, 1.0)])
     assert found.axis == "offset"
     assert found.at(0.5).latitude[0] == 52.5
-    with pytest.raises(TrackError, match="no times of that kind"):
-        found.at(BEGUN, "utc")
+
+
+def test_pictures_of_one_moment_are_all_kept() -> None:
+    shown = [("a.jpg", 0), ("b.jpg", 0), ("b.jpg", 0), (None, 0), ("c.jpg", 1), ("d.jpg", 1)]
+    found = track([dataclasses.replace(fix(second), image=image) for image, second in shown])
+    assert found.images == ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    assert found.log.dropped == {"at the time of another": 2}
+    assert found.speed == pytest.approx([10, 10, 10, 10])
+    assert found.at(BEGUN + 0.5).metres[0] == pytest.approx(5)
 
 
 @pytest.mark.parametrize(

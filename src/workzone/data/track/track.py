@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -37,14 +38,11 @@ Axis = Literal["offset", "utc"]
 class Places:
     """Where the camera was at some moments; NaN (and False) where nothing is known.
 
-    All ``[M]``: degrees, seconds since 1970, metres of height, metres a second, degrees from north,
-    metres driven so far.
+    All ``[M]``: degrees, metres a second, degrees from north, metres driven so far.
     """
 
     latitude: Floats
     longitude: Floats
-    utc: Floats
-    altitude: Floats
     speed: Floats
     heading: Floats
     metres: Floats
@@ -74,7 +72,6 @@ class Track:
     metres: Floats
     stretch: Ints
     images: tuple[str | None, ...]
-    max_gap: float
 
     def __len__(self) -> int:
         return len(self.latitude)
@@ -84,20 +81,19 @@ class Track:
         """The times by which it is ordered, ``[T]``."""
         return self.offset if self.axis == "offset" else self.utc
 
-    def at(self, seconds: npt.ArrayLike, axis: Axis | None = None) -> Places:
+    @cached_property
+    def _steady_longitude(self) -> Floats:
+        """Longitude without the step at the date line, ``[T]``."""
+        return np.unwrap(self.longitude, period=360)
+
+    def at(self, seconds: npt.ArrayLike) -> Places:
         """Where the camera was, by straight lines between fixes; never across gaps or beyond.
 
         Args:
             seconds: ``[M]``, in the sense of ``axis``.
-            axis: what they count; None: as the track is ordered.
-
-        Raises:
-            TrackError: the track has no such times.
         """
         moments = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
-        known = self.offset if (axis or self.axis) == "offset" else self.utc
-        if not len(known) or np.isnan(known).any():
-            raise TrackError(f"{self.path} has no times of that kind: {self.log}")
+        known = self.seconds
         before = np.clip(np.searchsorted(known, moments, side="right") - 1, 0, len(known) - 1)
         after = np.minimum(before + 1, len(known) - 1)
         exact = known[before] == moments
@@ -113,13 +109,11 @@ class Track:
             mixed = values[before] + share * (there - values[before])
             return np.where(inside, mixed, np.nan)
 
-        longitude = between(np.unwrap(self.longitude, period=360))
+        longitude = between(self._steady_longitude)
         nearest = np.where(share < 0.5, before, after)
         return Places(
             between(self.latitude),
             (longitude + 180) % 360 - 180,
-            between(self.utc),
-            between(self.altitude),
             between(self.speed),
             np.where(inside, self.heading[nearest], np.nan),
             between(self.metres),
@@ -170,7 +164,6 @@ def build(path: Path, log: Log, *, weeks: int | None = None, max_gap: float = MA
         travelled(latitude, longitude, stretch, standing),
         stretch,
         tuple(fix.image for fix in log.fixes),
-        max_gap,
     )
 
 
@@ -195,14 +188,15 @@ def _is_time(seconds: float | None, first: float, last: float) -> bool:
 
 
 def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:
-    """Fixes by time, one for each moment; several pictures may share one."""
+    """Fixes by time, one for each moment; but pictures of one moment, as of a burst, stay."""
     fixes = [fix for fix in log.fixes if getattr(fix, axis) is not None]
     if missing := len(log.fixes) - len(fixes):
         log.dropped[NO_TIME] += missing
     fixes.sort(key=lambda fix: getattr(fix, axis))
     kept: list[Fix] = []
     for fix in fixes:
-        if kept and getattr(fix, axis) == getattr(kept[-1], axis):
+        again = bool(kept) and getattr(fix, axis) == getattr(kept[-1], axis)
+        if again and fix.image in (None, kept[-1].image):
             log.dropped["at the time of another"] += 1
         else:
             utc = None if fix.utc is None else fix.utc + weeks * _WEEK
