@@ -246,6 +246,16 @@ def test_70mai(tmp_path: Path, behind: int) -> None:
     check(track, fixes=8, offset=None)
 
 
+def test_70mai_lines_of_other_times_cost_only_themselves(tmp_path: Path) -> None:
+    log = log_of_70mai(tmp_path / "GPSData000001.txt")
+    rows = log.read_text().splitlines()
+    late = [rows[1].replace(rows[1][:10], number) for number in ("1748900000", "9" * 12)]
+    log.write_text("\n".join([*rows[:3], *late, *rows[3:]]))
+    track = read_track(log, zone=BERLIN)
+    assert track.log.dropped["of other times than their video"] == 2
+    check(track, fixes=8, offset=None)
+
+
 def test_70mai_of_one_video(tmp_path: Path) -> None:
     (tmp_path / "Normal" / "Back").mkdir(parents=True)
     film = mp4(tmp_path / "Normal" / "Back" / CLIP.replace("F", "B"))
