@@ -62,6 +62,17 @@ def test_what_is_no_position_is_dropped_and_counted() -> None:
         track([fix(0, 0.0, 0.0)])
 
 
+def test_a_few_times_to_come_cost_only_themselves() -> None:
+    late = [dataclasses.replace(fix(second), utc=4_000_000_000.0 + second) for second in range(2)]
+    found = track([fix(0), fix(1), *late])
+    assert (found.utc - BEGUN).tolist() == [0, 1]
+    assert found.log.dropped == {"at a time to come": 2}
+    with pytest.raises(
+        TrackError, match=r"drive\.gpx has positions of 2096-10-02, which is to come"
+    ):
+        track([fix(0), *late])
+
+
 def test_the_equator_and_greenwich_are_places() -> None:
     assert len(track([fix(0, 0.0, 13.4), fix(1, 51.5, 0.0)])) == 2
 

@@ -254,6 +254,8 @@ def test_what_is_refused(tmp_path: Path, drive: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "c" / "1.png")
     with pytest.raises(UsageError, match=r"which frames is for videos, but .* of kind folder"):
         imported(tmp_path / "c", tmp_path / "m.parquet", seconds=2.0)
+    with pytest.raises(UsageError, match=r"holds no videos: 1 image; nothing else is there"):
+        import_source(str(tmp_path / "c"), tmp_path / "m.parquet", kind="video")
 
 
 def test_without_the_extra(tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

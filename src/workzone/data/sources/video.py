@@ -80,7 +80,8 @@ def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:
         return path.parent, [Placed(path.name, None, None, None)], []
     found = find_files(path)
     if not found.videos:
-        raise UsageError(f"{path} holds no videos: {found.holdings()}")
+        images = [counted(len(found.images), "image")] if found.images else []
+        raise UsageError(f"{path} holds no videos: {'; '.join([*images, found.holdings()])}")
     placed, warnings = place(found.videos, where=str(path), noun="video")
     return path, placed, [*warnings, *left_out(path, found, "videos")]
 

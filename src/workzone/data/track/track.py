@@ -139,7 +139,8 @@ def build(path: Path, log: Log, *, weeks: int | None = None, max_gap: float = MA
         raise TrackError(f"{path} has no positions that can be used. {log}")
     axis: Axis = "offset" if all(fix.offset is not None for fix in log.fixes) else "utc"
     log.fixes = _ordered(log, axis, weeks or 0)
-    _check_times(path, log.fixes, weeks)
+    log.fixes = _not_to_come(path, log)
+    _check_rollover(path, log.fixes, weeks)
     utc, offset, latitude, longitude, altitude = (
         np.array([getattr(fix, name) for fix in log.fixes], dtype=np.float64)  # None becomes NaN
         for name in ("utc", "offset", "latitude", "longitude", "altitude")
@@ -204,20 +205,28 @@ def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:
     return kept
 
 
-def _check_times(path: Path, fixes: list[Fix], weeks: int | None) -> None:
-    known = [fix.utc for fix in fixes if fix.utc is not None]
-    if not known:
-        return
-    now = time.time()
-    if max(known) > now + _DAY:
+def _not_to_come(path: Path, log: Log) -> list[Fix]:
+    """Without the few at times to come, which are damaged; many show a clock that is wrong."""
+    end = time.time() + _DAY
+    passed = [fix for fix in log.fixes if fix.utc is None or fix.utc <= end]
+    count = len(log.fixes) - len(passed)
+    if 2 * count > len(log.fixes):
+        latest = max(fix.utc for fix in log.fixes if fix.utc is not None)
         raise TrackError(
-            f"{path} has positions of {_day(max(known))}, which is to come; set the clock, or the "
+            f"{path} has positions of {_day(latest)}, which is to come; set the clock, or the "
             "time zone that you stated, right"
         )
-    if weeks is None and min(known) + ROLLOVER * _WEEK <= now:
+    if count:
+        log.dropped["at a time to come"] += count
+    return passed
+
+
+def _check_rollover(path: Path, fixes: list[Fix], weeks: int | None) -> None:
+    first = min((fix.utc for fix in fixes if fix.utc is not None), default=math.inf)
+    if weeks is None and first + ROLLOVER * _WEEK <= time.time():
         raise TrackError(
-            f"{path} has positions of {_day(min(known))}: perhaps of a receiver that counts the "
-            f"weeks of GPS anew, and {_day(min(known) + ROLLOVER * _WEEK)} is meant. Say "
+            f"{path} has positions of {_day(first)}: perhaps of a receiver that counts the "
+            f"weeks of GPS anew, and {_day(first + ROLLOVER * _WEEK)} is meant. Say "
             f"--add-weeks {ROLLOVER}, or --add-weeks 0 if the date is right."
         )
 
