@@ -42,7 +42,6 @@ def miner(*lines: Line, seconds: float = 600.0) -> Iterator[tuple[Poster, list[b
     """A miner that treats its connections so, one after the other; its client, and what it read."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-
         server.settimeout(30)  # where nobody comes, the test ends nevertheless
 
         def accept() -> None:
