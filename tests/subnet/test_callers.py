@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,13 @@ class FakeChain:
 
 
 NEURONS = (Neuron(A, True, 100.0, 0), Neuron(B, False, 100.0, 1), Neuron(C, True, 5.0, 2))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
 
 
 def test_a_list_is_read_again_when_it_changes(tmp_path: Path, monkeypatch) -> None:
@@ -118,9 +125,44 @@ def test_the_metagraph_is_asked_again(tmp_path: Path) -> None:
             chain.said = said
             chain.asked.clear()
             assert chain.asked.wait(600)
-        while callers.why_not(D):
-            time.sleep(0.01)
+        wait_until(lambda: callers.why_not(D) == "")
     assert callers.why_not(A)
+
+
+def test_no_answer_of_the_chain_ends_the_looks_at_it(tmp_path: Path, caplog) -> None:
+    class Odd(FakeChain):
+        def neurons(self) -> Sequence[Neuron]:
+            if self.said is None and self.asked.is_set():
+                self.said = (Neuron(D, True, 1.0, 3),)
+                raise RuntimeError("no chain says this")
+            return super().neurons()
+
+    chain = Odd(*NEURONS)
+    callers = RegisteredCallers(chain, tmp_path / "copy.json")
+    callers.load()
+    chain.said = None
+    with callers.refreshed(0.01):
+        wait_until(lambda: callers.why_not(D) == "")
+    (record,) = [r for r in caplog.records if "no chain says this" in r.message]
+    assert record.exc_info
+
+
+def test_an_answer_that_cannot_be_written_down_is_one(tmp_path: Path, caplog) -> None:
+    (tmp_path / "state").touch()
+    callers = RegisteredCallers(FakeChain(*NEURONS), tmp_path / "state" / "copy.json")
+    callers.load()
+    assert callers.why_not(A) == ""
+    assert "state" in caplog.text and "the chain's answer holds" in caplog.text
+
+
+def test_stakes_and_pauses_that_are_none(tmp_path: Path) -> None:
+    for stake in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(UsageError, match="--stake"):
+            RegisteredCallers(FakeChain(), tmp_path / "copy.json", stake=stake)
+    callers = RegisteredCallers(FakeChain(), tmp_path / "copy.json")
+    for seconds in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(UsageError, match="--refresh"), callers.refreshed(seconds):
+            pass
 
 
 # Rates
