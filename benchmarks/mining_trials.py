@@ -3,8 +3,8 @@
     python benchmarks/mining_trials.py -o benchmarks/results/mining_trials.json
 
 `workzone miner` runs in a process of its own, with the default model and two workers. Each caller
-has a key of its own and asks one thing after the other. Memory is that of all its processes. Where a
-request gets another status than its kind must get, it is printed, and the exit code is 1.
+has a key of its own and asks one thing after the other. Memory is that of all its processes.
+Statuses other than those that a kind of request must get are printed, and the exit code is 1.
 """
 
 from __future__ import annotations
