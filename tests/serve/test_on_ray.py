@@ -114,7 +114,7 @@ def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
     with pytest.raises(WorkzoneError, match=r"not deploy: Deploying .*What its replicas said"):
         on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
     assert ray.asked[-3:] == ["run", "delete", "shutdown"]
-    ray.failing = {"start": ValueError("address in use")}
+    ray.failing = {"start": ValueError("a trace\nof lines\naddress in use.")}
     with pytest.raises(
         WorkzoneError, match=r"127\.0\.0\.1 port 8080: address in use\. Name another"
     ):

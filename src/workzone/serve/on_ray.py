@@ -107,9 +107,10 @@ def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]
     try:
         try:
             serve.start(http_options={"host": config.host, "port": config.port})
-        except Exception as error:  # as above
+        except Exception as error:  # as above; its text is a whole trace, with the cause below
+            cause = (str(error).splitlines() or [type(error).__name__])[-1].rstrip(".")
             raise WorkzoneError(
-                f"Ray's proxy does not start at {config.host} port {config.port}: {error}. Name "
+                f"Ray's proxy does not start at {config.host} port {config.port}: {cause}. Name "
                 "another --host or --port"
             ) from error
         try:
