@@ -4,6 +4,7 @@
 
 `workzone miner` runs in a process of its own, with the default model and two workers. Each caller
 has a key of its own and asks one thing after the other. Memory is that of all its processes.
+Statuses other than those that a kind of request must get are printed, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ from workzone.subnet.wire.asking import WIRES, Asked, request, synapse
 
 CALLERS = 32
 HOSTILE = 0.1
+KINDS = {
+    "stranger": 403,
+    "signature": 401,
+    "receiver": 401,
+    "old": 401,
+    "body": 422,
+    "animated": 422,
+    "none": 401,
+    "large": 413,
+    "replay": 401,
+}
+"""Of hostile requests, and the status that each must get."""
 PATIENCE = 600.0
 """Seconds that callers wait: how busy the machine is shall not decide what is answered."""
 
@@ -110,11 +123,10 @@ def post(port: int, asked: Asked) -> tuple[int, Any, float]:
         return answer.status, word, time.perf_counter() - begin
 
 
-def hostile(draw: random.Random, signer: Any, hotkey: str, before: Asked | None) -> Asked:
-    """A request that must not get an answer."""
+def hostile(kind: str, draw: random.Random, signer: Any, hotkey: str, before: Asked) -> Asked:
+    """A request of one of `KINDS`; ``before``: one that was answered."""
     right = request(synapse(picture(1)), signer, hotkey, wire=draw.choice(WIRES))
-    kinds = ["stranger", "signature", "receiver", "old", "body", "animated", "none", "large"]
-    match draw.choice([*kinds, *(["replay"] if before else [])]):
+    match kind:
         case "stranger":
             return request(synapse(picture(1)), key(1000), hotkey)
         case "signature":
@@ -133,23 +145,30 @@ def hostile(draw: random.Random, signer: Any, hotkey: str, before: Asked | None)
         case "large":
             return request(synapse(bytes(4_000_000)), signer, hotkey)
         case "replay":
-            assert before is not None
             return before
         case _:
             return replace(right, headers={})
+
+
+def is_answer(status: int, word: Any) -> bool:
+    """Whether it is what a right request must get."""
+    return status == 200 and isinstance(word, float) and 0 <= word <= 1
 
 
 def ask_much(found: Miner, answers: int, seed: int) -> dict[str, Any]:
     """So many right requests by all callers at once, a tenth hostile ones among them."""
     each = math.ceil(answers / CALLERS)
 
-    def one(number: int) -> tuple[list[tuple[int, Any, float]], list[int]]:
-        draw, signer, before = random.Random(f"{seed} {number}"), key(number), None
+    def one(number: int) -> tuple[list[tuple[int, Any, float]], list[tuple[str, int]]]:
+        draw, signer = random.Random(f"{seed} {number}"), key(number)
+        before: Asked | None = None
         good: list[tuple[int, Any, float]] = []
-        bad: list[int] = []
+        bad: list[tuple[str, int]] = []
         while len(good) < each:
-            if draw.random() < HOSTILE:
-                bad.append(post(found.port, hostile(draw, signer, found.hotkey, before))[0])
+            if before is not None and draw.random() < HOSTILE:
+                kind = draw.choice(list(KINDS))
+                asked = hostile(kind, draw, signer, found.hotkey, before)
+                bad.append((kind, post(found.port, asked)[0]))
                 continue
             wire = draw.choice(WIRES)
             image = picture(draw.randrange(10_000))
@@ -160,14 +179,22 @@ def ask_much(found: Miner, answers: int, seed: int) -> dict[str, Any]:
     with ThreadPoolExecutor(CALLERS) as threads:
         by_caller = list(threads.map(one, range(CALLERS)))
     good = [answer for caller, _ in by_caller for answer in caller]
-    bad = Counter(status for _, statuses in by_caller for status in statuses)
+    bad = [one for _, several in by_caller for one in several]
     medians = [statistics.median(seconds for *_, seconds in caller) for caller, _ in by_caller]
-    finite = [p for _, p, _ in good if isinstance(p, float) and 0 <= p <= 1]
+    finite = [word for status, word, _ in good if is_answer(status, word)]
     return {
         "right requests": len(good),
         "statuses of right requests": dict(Counter(status for status, *_ in good)),
         "finite in 0..1": len(finite),
-        "statuses of hostile requests": dict(bad),
+        "statuses of hostile requests": dict(Counter(status for _, status in bad)),
+        "not as they must be": [
+            *(
+                f"right: {status}, {word}"
+                for status, word, _ in good
+                if not is_answer(status, word)
+            ),
+            *(f"{kind}: {status}" for kind, status in bad if status != KINDS[kind]),
+        ],
         "slowest caller's median over the fastest's": max(medians) / min(medians),
         "median seconds": statistics.median(seconds for *_, seconds in good),
     }
@@ -191,6 +218,10 @@ def killed(folder: Path) -> dict[str, Any]:
     return {
         "before": dict(Counter(before)),
         "the same again after the restart": dict(Counter(f"{s}: {words}" for s, words in after)),
+        "not as they must be": [
+            *(f"before: {status}" for status in before if status != 200),
+            *(f"replay: {status}" for status, _ in after if status != KINDS["replay"]),
+        ],
         "seconds between": between,
         "files of its state": sorted(path.name for path in (folder / "state").iterdir()),
     }
@@ -214,6 +245,9 @@ def main() -> None:
     from record import write_record
 
     write_record(options.output, {"rounds": rounds, "restart": restart})
+    wrong = [line for trial in (*rounds, restart) for line in trial["not as they must be"]]
+    if wrong:
+        sys.exit("not as they must be:\n" + "\n".join(wrong))
 
 
 if __name__ == "__main__":

@@ -178,6 +178,22 @@ def test_clients_that_take_no_answer_are_cut_off() -> None:
         service.until(lambda: not service.server.server_state.tasks, seconds=60)
 
 
+def test_who_waits_before_it_sends_is_refused_at_once(service: Running) -> None:
+    """And hung up on: what comes next could be the body or another request."""
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    for path, length, status in ((b"/none", 9, 404), (b"/v1/predict", 10**9, 413)):
+        said = service.send(head % (path, length))
+        assert status_of(said) == status and b"\r\nconnection: close\r\n" in said.lower()
+    data = picture(1)
+    head = head.replace(b"Host: x", b"Host: x\r\nContent-Type: image/jpeg")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=600) as client:
+        client.sendall(head % (b"/v1/predict", len(data)))
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 Continue")
+        client.sendall(data)
+        said = client.recv(65536)
+        assert status_of(said) == 200 and b"\r\nconnection: close\r\n" not in said.lower()
+
+
 def test_headers_without_end_are_cut_off(service: Running) -> None:
     endless = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEADER_BYTES + 10)
     said = service.send(endless)

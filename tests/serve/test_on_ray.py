@@ -114,3 +114,27 @@ def test_what_ray_cannot_do_is_told(ray: Recorded) -> None:
     with pytest.raises(WorkzoneError, match=r"not deploy: Deploying .*What its replicas said"):
         on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
     assert ray.asked[-3:] == ["run", "delete", "shutdown"]
+    ray.failing = {"start": ValueError("a trace\nof lines\naddress in use.")}
+    with pytest.raises(
+        WorkzoneError, match=r"127\.0\.0\.1 port 8080: address in use\. Name another"
+    ):
+        on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
+    assert ray.asked[-3:] == ["start", "delete", "shutdown"]
+
+
+def test_what_went_wrong_first_is_told(
+    ray: Recorded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And not what the clearing up says of it."""
+    ray.failing = {
+        "run": RuntimeError("no replica"),
+        "delete": RuntimeError("no such application"),
+        "shutdown": OSError("no cluster"),
+    }
+    with pytest.raises(WorkzoneError, match="no replica"):
+        on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))
+    assert ray.asked[-3:] == ["run", "delete", "shutdown"]
+    assert "no such application" in caplog.text and "no cluster" in caplog.text
+    del ray.failing["run"]
+    monkeypatch.setattr(on_ray, "_wait_for_signal", lambda: None)
+    on_ray.serve_on_ray(ServeConfig(), "local", replicas=(1, 1))

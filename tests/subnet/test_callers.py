@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from workzone.cli import app
 from workzone.errors import UsageError, WorkzoneError
 from workzone.subnet import replays as replays_module
 from workzone.subnet.callers import ListedCallers, RegisteredCallers
@@ -43,6 +46,13 @@ class FakeChain:
 
 
 NEURONS = (Neuron(A, True, 100.0, 0), Neuron(B, False, 100.0, 1), Neuron(C, True, 5.0, 2))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
 
 
 def test_a_list_is_read_again_when_it_changes(tmp_path: Path, monkeypatch) -> None:
@@ -115,9 +125,44 @@ def test_the_metagraph_is_asked_again(tmp_path: Path) -> None:
             chain.said = said
             chain.asked.clear()
             assert chain.asked.wait(600)
-        while callers.why_not(D):
-            time.sleep(0.01)
+        wait_until(lambda: callers.why_not(D) == "")
     assert callers.why_not(A)
+
+
+def test_no_answer_of_the_chain_ends_the_looks_at_it(tmp_path: Path, caplog) -> None:
+    class Odd(FakeChain):
+        def neurons(self) -> Sequence[Neuron]:
+            if self.said is None and self.asked.is_set():
+                self.said = (Neuron(D, True, 1.0, 3),)
+                raise RuntimeError("no chain says this")
+            return super().neurons()
+
+    chain = Odd(*NEURONS)
+    callers = RegisteredCallers(chain, tmp_path / "copy.json")
+    callers.load()
+    chain.said = None
+    with callers.refreshed(0.01):
+        wait_until(lambda: callers.why_not(D) == "")
+    (record,) = [r for r in caplog.records if "no chain says this" in r.message]
+    assert record.exc_info
+
+
+def test_an_answer_that_cannot_be_written_down_is_one(tmp_path: Path, caplog) -> None:
+    (tmp_path / "state").touch()
+    callers = RegisteredCallers(FakeChain(*NEURONS), tmp_path / "state" / "copy.json")
+    callers.load()
+    assert callers.why_not(A) == ""
+    assert "state" in caplog.text and "the chain's answer holds" in caplog.text
+
+
+def test_stakes_and_pauses_that_are_none(tmp_path: Path) -> None:
+    for stake in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(UsageError, match="--stake"):
+            RegisteredCallers(FakeChain(), tmp_path / "copy.json", stake=stake)
+    callers = RegisteredCallers(FakeChain(), tmp_path / "copy.json")
+    for seconds in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(UsageError, match="--refresh"), callers.refreshed(seconds):
+            pass
 
 
 # Rates
@@ -145,16 +190,78 @@ def test_a_caller_spends_its_own_share(monkeypatch) -> None:
 
 
 def test_so_many_at_once_and_no_more() -> None:
-    admission = Admission(Rates(at_once=2, unknown_at_once=1))
+    admission = Admission(Rates(at_once=2))
     with admission.known("a"), admission.known("a"):
         with pytest.raises(Refused, match="2 requests without their answer"), admission.known("a"):
             pass
-        with admission.known("b"), admission.unknown("address"):
-            with pytest.raises(Refused, match="this address"), admission.unknown("address"):
-                pass
-            with admission.unknown("another"):
-                pass
-    with admission.known("a"), admission.unknown("address"):
+        with admission.known("b"):
+            pass
+    with admission.known("a"):
+        pass
+
+
+def test_of_unknown_callers_some_are_read_and_the_others_wait() -> None:
+    admission = Admission(Rates(unknown_at_once=3, unknown_reading=2))
+    later = time.monotonic() + 600
+    reading: list[str] = []
+
+    async def one(name: str, ready: asyncio.Event, *, deadline: float = later) -> None:
+        async with admission.unknown("address", deadline):
+            reading.append(name)
+            await ready.wait()
+
+    async def several() -> None:
+        first, others = asyncio.Event(), asyncio.Event()
+        tasks = [asyncio.create_task(one("a", first)), asyncio.create_task(one("b", others))]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="this address has 2 requests"):
+            await one("late", others, deadline=time.monotonic() + 0.01)
+        tasks.append(asyncio.create_task(one("c", others)))
+        await asyncio.sleep(0)
+        assert reading == ["a", "b"]
+        with pytest.raises(Refused, match="this address has 3 requests"):
+            await one("surplus", others)
+        async with admission.unknown("another", later):
+            first.set()
+            await tasks[0]
+        await asyncio.sleep(0)
+        assert reading == ["a", "b", "c"]
+        others.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(several())
+    assert not admission._turns and not admission._unknown
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e-320, float("nan"), float("inf")])
+def test_rates_that_cannot_be(rate: float, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--rate .*: of requests a second at least 0\.000001"):
+        Rates.of(rate)
+    hotkeys = tmp_path / "default" / "hotkeys"
+    hotkeys.mkdir(parents=True)
+    (hotkeys / "defaultpub.txt").write_text(json.dumps({"ss58Address": A}))
+    options = ["miner", "--wallets", str(tmp_path), f"--rate={rate}", "--state", str(tmp_path)]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 2 and "--rate" in result.stderr
+
+
+def test_limits_that_let_nobody_in() -> None:
+    with pytest.raises(UsageError, match=r"burst 0, unknown_reading -1; each must be above 0"):
+        Rates(burst=0, unknown_reading=-1)
+    assert (Rates.of(0.1).burst, Rates.of(5).burst) == (1, 20)
+
+
+def test_who_waits_as_long_as_it_is_told_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    admission = Admission(Rates(per_second=0.4, burst=1))
+    with admission.known("a"):
+        pass
+    with pytest.raises(Refused) as told, admission.known("a"):
+        pass
+    assert told.value.headers["Retry-After"] == "3"  # 2.5 seconds
+    now += 3
+    with admission.known("a"):
         pass
 
 

@@ -38,7 +38,8 @@ class Subtensor:
 
     def metagraph(self, netuid: int, *, commitments: bool) -> Any:
         assert not commitments  # they are large, and nobody asks for them
-        return SimpleNamespace(neurons=[NODE]) if netuid == 72 else None
+        graphs = {72: [NODE], 73: [SimpleNamespace(hotkey="5abc")]}
+        return SimpleNamespace(neurons=graphs[netuid]) if netuid in graphs else None
 
 
 @pytest.fixture
@@ -59,6 +60,8 @@ def test_a_chain_that_cannot_be_asked() -> None:
         Bittensor().neurons()
     with pytest.raises(ChainError, match="there is no subnet 5 on test"):
         Bittensor("test", 5).neurons()
+    with pytest.raises(ChainError, match=r"of subnet 73 cannot be read .*'validator_permit'"):
+        Bittensor("test", 73).neurons()
 
 
 def test_versions_that_read_the_command_line_are_not_imported(

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -197,6 +198,17 @@ def test_bodies(miner: Mining, wire: str, body: bytes, status: int) -> None:
         assert list(said.json) == ["message"]
 
 
+@BOTH
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 400 + ".0"])
+def test_numbers_that_no_float_can_hold(miner: Mining, wire: str, number: str) -> None:
+    right = as_json(synapse(picture(1), prediction=0))
+    for field in ("prediction", "testnet_label", "dendrite"):
+        body = right[:-1] + f', "{field}": {{"timeout": {number}}}}}'.encode()
+        said = miner.post(miner.signed(body, wire=wire))
+        assert (said.status, list(said.json)) == (422, ["message"])
+        assert "no finite number" in said.json["message"]
+
+
 def test_what_comes_back_is_json_that_everybody_reads(miner: Mining) -> None:
     odd = synapse(picture(1), dendrite={"a": 1, "b": None}, axon={"c": []}, deep=[[1]])
     said = miner.ask(odd).json
@@ -231,6 +243,9 @@ def test_other_addresses_are_closed(miner: Mining) -> None:
     for method, path in (("POST", "/v1/predict"), ("GET", "/metrics"), ("GET", "/v1/model")):
         assert miner.running.ask(method, path).status == 404
     assert miner.running.ask("GET", "/ImageSynapse").status == 405
+    for path in ("/openapi.json", "/docs", "/redoc", "/"):
+        said = miner.running.ask("GET", path)
+        assert said.status == 404 and "see /" not in said.json["detail"]
     assert miner.running.ask("GET", "/livez").status == 200
     assert miner.running.ask("GET", "/readyz").status == 200
 
@@ -263,11 +278,63 @@ def test_a_caller_that_waits_less_has_its_answer_before(tmp_path: Path) -> None:
 def test_a_slow_body_is_cut_off(tmp_path: Path) -> None:
     with mining(tmp_path, body_seconds=0.5) as found:
         asked = found.signed()
-        head = [f"POST {asked.target} HTTP/1.1", "Host: a", f"Content-Length: {len(asked.body)}"]
-        head += [f"{name}: {value}" for name, value in asked.headers.items()]
-        raw = found.running.send("\r\n".join([*head, "", ""]).encode() + asked.body[:100])
+        raw = found.running.send(lines_of(asked, len(asked.body)) + asked.body[:100])
     assert raw.split(b"\r\n")[0].split()[1] == b"408"
     assert b"bt_header_axon_status_code: 408" in raw
+
+
+def lines_of(asked: Asked, length: int, **more: str) -> bytes:
+    """The head of a request, as it goes over the wire."""
+    head = [f"POST {asked.target} HTTP/1.1", "Host: a", f"Content-Length: {length}"]
+    head += [f"{name}: {value}" for name, value in (asked.headers | more).items()]
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+def test_strangers_are_not_listened_to(miner: Mining) -> None:
+    """Neither is their body asked for, nor is all of a long one taken."""
+    stranger = miner.signed(signer=new_key())
+    waiting = miner.running.send(lines_of(stranger, 1_000_000, Expect="100-continue"))
+    talking = miner.running.send(lines_of(stranger, 10_000_000) + bytes(300_000))
+    for raw in (waiting, talking):
+        head = raw.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+        assert head[0].split()[1] == b"403" and b"connection: close" in head
+    known = miner.signed()
+    raw = miner.running.send(lines_of(known, 9_000_000, Expect="100-continue"))
+    assert raw.split(b"\r\n")[0].split()[1] == b"413"
+
+
+def test_a_refusal_leaves_the_connection_open(miner: Mining) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", miner.running.port, timeout=600)
+    with contextlib.closing(connection):
+        ports = []
+        forged = dataclasses.replace(miner.signed(wire="btauth/1"), body=b"other")
+        for asked in (miner.signed(signer=new_key()), forged, miner.signed()):
+            connection.request("POST", asked.target, asked.body, asked.headers)
+            answer = connection.getresponse()
+            answer.read()
+            ports.append((answer.status, connection.sock and connection.sock.getsockname()[1]))
+    assert [status for status, _ in ports] == [403, 401, 200]
+    assert len({port for _, port in ports}) == 1
+
+
+def test_unproven_bodies_have_half_of_the_memory(tmp_path: Path) -> None:
+    length = len(miner_body := as_json(synapse(picture(1))))
+    with mining(tmp_path, held_bytes=4 * length) as found:
+        held = found.running.service._held
+        address = ("127.0.0.1", found.running.port)
+        with socket.create_connection(address) as stranger:  # who names a caller, and signs nothing
+            stranger.sendall(lines_of(found.signed(), 10 * length) + bytes(length * 3 // 2))
+            found.running.until(lambda: held.bytes == length * 3 // 2)
+            assert found.ask(miner_body).status == 429
+        found.running.until(lambda: held.bytes == 0)
+        with found.running.halted():  # what is proven counts with all others
+            asked = [threading.Thread(target=found.ask, args=(miner_body,)) for _ in range(3)]
+            for one in asked:
+                one.start()
+            found.running.until(lambda: held.bytes == 3 * length)
+        for one in asked:
+            one.join()
+        assert found.running.service._unproven.bytes == held.bytes == 0
 
 
 def test_a_caller_spends_its_own_share_alone(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
 
 from workzone.cli import app
 from workzone.decide.bundle_json import shipped_bundle, shipped_program
-from workzone.errors import UsageError, WorkzoneError
+from workzone.errors import MissingExtraError, UsageError, WorkzoneError
 from workzone.subnet.keys import new_key
 from workzone.subnet.model_card import KEYS, ModelCardError, check_model_card, read_model_card
-from workzone.subnet.publish import Publication, prepare
+from workzone.subnet.publish import Publication, prepare, upload
 
 HOTKEY = new_key().ss58_address
 CARD = {
@@ -72,11 +75,26 @@ def test_the_model_within_workzone(tmp_path: Path) -> None:
     ).read_text()
 
 
-def test_what_was_there_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.bin").touch()
-    made(tmp_path / "out")
-    assert not (tmp_path / "out" / "old.bin").exists()
+def test_an_older_publication_is_replaced_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.bin").touch()
+    monkeypatch.chdir(out)
+    for folder in (out, Path(), out / "old.bin"):
+        with pytest.raises(UsageError, match=r"--output .*out.* name a"):
+            made(folder)
+    (out / "model_card.json").touch()
+    with pytest.raises(UsageError, match=r"old\.bin is in it"):  # a clone of something, perhaps
+        made(out)
+    (out / "model_card.json").unlink()
+    assert (out / "old.bin").exists()
+    (out / "old.bin").unlink()
+    assert made(Path()).folder == out
+    (out / "NOTICE.txt").write_text("old")
+    made(out)
+    assert (out / "NOTICE.txt").read_text() != "old"
 
 
 def test_data_that_may_perhaps_not_be_passed_on(tmp_path: Path) -> None:
@@ -118,8 +136,61 @@ def test_what_is_no_model_of_the_kind(tmp_path: Path) -> None:
     held = json.loads((bundle / "bundle.json").read_text())
     held["features"]["weight_hash"] = "0" * 32
     (bundle / "bundle.json").write_text(json.dumps(held))
-    with pytest.raises(UsageError, match="of another backbone"):
+    with pytest.raises(UsageError, match="of another model"):
         made(tmp_path / "out", model=bundle, programs=[shipped_program()])
+
+
+def test_a_program_of_other_data_is_not_published_unseen(tmp_path: Path) -> None:
+    """On the same backbone: only what a bundle learned from is asked for."""
+    bundle = other_bundle(tmp_path / "model", sources=["drawn"])
+    with pytest.raises(UsageError, match=r"--program .* of another model than .*model: export it"):
+        made(tmp_path / "out", model=bundle, programs=[shipped_program()])
+    program = tmp_path / "program"
+    shutil.copytree(shipped_program(), program)
+    held = json.loads((program / "bundle.json").read_text())
+    (program / "bundle.json").write_text(json.dumps(held | {"provenance": {"sources": ["drawn"]}}))
+    found = made(tmp_path / "out", model=bundle, programs=[program])
+    assert "program/judge.onnx" in {part.path for part in found.parts}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict]]:
+    """Stands for `huggingface_hub`: what it was asked."""
+    module, asked = ModuleType("huggingface_hub"), []
+    for name in ("create_repo", "upload_folder"):
+
+        def call(*given, _name=name, **more) -> str:
+            asked.append((_name, {"given": given, **more}))
+            return "https://huggingface.co/me/street-work/commit/1"
+
+        setattr(module, name, call)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return asked
+
+
+def test_an_upload_is_what_was_shown(tmp_path: Path, hub: list[tuple[str, dict]]) -> None:
+    found = made(tmp_path / "out")
+    assert not hub
+    assert upload(found).endswith("/commit/1")
+    (created, repository), (uploaded, told) = hub
+    assert (created, uploaded) == ("create_repo", "upload_folder")
+    assert repository == {"given": ("me/street-work",), "exist_ok": True}
+    assert (told["repo_id"], told["folder_path"]) == ("me/street-work", tmp_path / "out")
+    assert told["delete_patterns"] == found.to_json()["replaced"]
+    assert told["commit_message"] == "street-work 1.0.0"
+
+
+def test_an_upload_that_fails_is_told(
+    tmp_path: Path, hub: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made(tmp_path / "out")
+    error = {"side_effect": OSError("no such token")}
+    monkeypatch.setattr(sys.modules["huggingface_hub"], "upload_folder", Mock(**error))
+    with pytest.raises(WorkzoneError, match=r"me/street-work was not written: no such token"):
+        upload(found)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match="huggingface"):
+        upload(found)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +246,8 @@ def test_the_command_shows_what_it_would_upload(tmp_path: Path) -> None:
         for path in (tmp_path / "out").rglob("*")
         if path.is_file()
     }
+    plain = CliRunner().invoke(app, command[:-1])  # in place of the publication before
+    assert plain.exit_code == 0, plain.output
+    assert "deletes what else the repository has in bundle/*, program*/*" in " ".join(
+        plain.stdout.split()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -62,6 +63,25 @@ def test_what_btauth_signs() -> None:
 
 def test_the_hash_of_no_field_is_that_of_an_empty_text() -> None:
     assert hashlib.sha3_256(b"").hexdigest() == legacy.NOTHING_HASHED == legacy_claim().hashed
+
+
+def test_each_field_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever subset of them the sender has hashed."""
+    fields = synapse(b"jpeg", model_url="a", explanation="b")
+    texts: list[str] = []
+    right = legacy._sha3
+
+    def counted(text: str) -> str:
+        texts.append(text)
+        return right(text)
+
+    claim = dataclasses.replace(legacy_claim(), hashed="0" * 64)
+    monkeypatch.setattr(legacy, "_sha3", counted)
+    with pytest.raises(Refused, match="not the one that was hashed"):
+        claim.check_fields(fields)
+    assert texts.count(fields["image"]) == 1
+    for names in (("explanation",), ("testnet_label", "prediction"), tuple(fields)):
+        dataclasses.replace(claim, hashed=legacy.body_hash(fields, names)).check_fields(fields)
 
 
 def test_ed25519_signs_on_the_new_wire() -> None:

@@ -160,6 +160,6 @@ def miner(
     own = MinerConfig(
         hotkey=hotkey_address(wallet, hotkey, wallets or WALLETS),
         model_url=model_url,
-        rates=Rates(per_second=rate, burst=max(1, round(4 * rate))),
+        rates=Rates.of(rate),
     )
     mine(config, own, chain, state=state, allow=allow, stake=stake, permit=permit, refresh=refresh)

@@ -56,7 +56,7 @@ def publish(
     each source is named. Nothing leaves this machine without --upload.
     """
     from workzone.subnet.keys import WALLETS, hotkey_address
-    from workzone.subnet.publish import prepare
+    from workzone.subnet.publish import REPLACED, prepare
     from workzone.subnet.publish import upload as upload_publication
 
     made = prepare(
@@ -80,6 +80,10 @@ def publish(
         for part in made.parts:
             table.add_row(part.path, f"{part.bytes:,}", part.sha256[:16])
         out.print(table)
+        out.print(
+            f"An upload deletes what else the repository has in {', '.join(REPLACED)}",
+            markup=False,
+        )
         out.print_json(data=made.card)
     if upload:
         address = upload_publication(made)

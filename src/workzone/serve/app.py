@@ -35,7 +35,8 @@ def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> 
 
     Args:
         service: what judges.
-        routers: what is answered beside `/livez` and `/readyz`; None: `api` and the page.
+        routers: what is answered beside `/livez` and `/readyz`, with no description of it; None:
+            `api` and the page.
     """
 
     @asynccontextmanager
@@ -52,6 +53,7 @@ def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> 
         version=workzone.__version__,
         summary="Whether there is road work in a street image, how sure, and where.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if routers is None else None,
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
@@ -187,12 +189,14 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
 
 async def after_refusal(request: Request, problem: Problem) -> None:
     """Take what a client still sends of a body that is too large: it would miss the answer."""
-    if problem.status == 413 and "expect" not in request.headers:
+    if problem.status == 413:
         await drain(request)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-    detail = f"{request.method} {request.url.path[:200]}: see /openapi.json for what there is"
+    detail = f"{request.method} {request.url.path[:200]} is not answered here"
+    if described := request.app.openapi_url:
+        detail += f": see {described} for what is"
     return await _on_problem(request, Problem(code, detail, headers=error.headers))

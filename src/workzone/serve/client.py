@@ -188,7 +188,7 @@ class Client:
     def _connection(self) -> http.client.HTTPConnection:
         kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
         # A service hangs up after some idle seconds: what can be read then is its end.
-        if kept is not None and kept.sock is not None and _ended(kept.sock):
+        if kept is not None and kept.sock is not None and ended(kept.sock):
             self._drop()
             kept = None
         if kept is None:
@@ -208,7 +208,8 @@ class Client:
             self._kept.connection = None
 
 
-def _ended(connection: socket.socket) -> bool:
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side of an idle connection has hung up."""
     timeout = connection.gettimeout()
     connection.settimeout(0)
     try:
@@ -241,7 +242,7 @@ def json_object(text: bytes) -> dict[str, Any]:
     """The object that a body of JSON is; empty where it is anything else."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

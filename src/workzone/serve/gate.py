@@ -65,8 +65,14 @@ class Gate:
         begin = time.monotonic()
         asked = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = asked if _GOOD_ID.fullmatch(asked) else secrets.token_hex(8)
-        scope["workzone"] = {"id": request_id, "begin": begin}
+        # A client that expects "100 Continue" gets it, from uvicorn, when its body is asked for.
+        expects = "expect" in Headers(scope=scope)
+        told = scope["workzone"] = {"id": request_id, "begin": begin, "expects": expects}
         status = 499
+
+        async def receive_on() -> Message:
+            told["expects"] = False
+            return await receive()
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -76,11 +82,13 @@ class Gate:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers[REQUEST_ID] = request_id
+                if told["expects"]:  # what it sends next could be a body or a request
+                    headers["Connection"] = "close"
             async with asyncio.timeout(self._send_seconds):
                 await send(message)
 
         try:
-            await self._app(scope, receive, send_on)
+            await self._app(scope, receive_on, send_on)
         except TimeoutError:  # of sending: the client does not read
             status = 499
         finally:

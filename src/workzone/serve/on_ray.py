@@ -7,6 +7,7 @@ how many may wait is Ray's business.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import signal
 import threading
 from typing import Any
@@ -16,6 +17,8 @@ from workzone.errors import MissingExtraError, UsageError, WorkzoneError
 from workzone.serve.app import create_app
 from workzone.serve.config import MEGABYTE, ServeConfig
 from workzone.serve.service import Service
+
+log = logging.getLogger("workzone.serve")
 
 NAME = "workzone"
 _ONGOING = 4
@@ -102,7 +105,14 @@ def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]
             "processes few seconds to start: on a busy machine wait, and try again"
         ) from error
     try:
-        serve.start(http_options={"host": config.host, "port": config.port})
+        try:
+            serve.start(http_options={"host": config.host, "port": config.port})
+        except Exception as error:  # as above; its text is a whole trace, with the cause below
+            cause = (str(error).splitlines() or [type(error).__name__])[-1].rstrip(".")
+            raise WorkzoneError(
+                f"Ray's proxy does not start at {config.host} port {config.port}: {cause}. Name "
+                "another --host or --port"
+            ) from error
         try:
             serve.run(application, name=NAME, route_prefix="/")
         except RuntimeError as error:
@@ -111,8 +121,11 @@ def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]
             ) from error
         _wait_for_signal()
     finally:
-        serve.delete(NAME)
-        ray.shutdown()
+        for end in (lambda: serve.delete(NAME), ray.shutdown):
+            try:
+                end()
+            except Exception as error:  # what came before it says more
+                log.warning("Ray was not taken down as a whole: %s", error)
 
 
 def _wait_for_signal() -> None:

@@ -206,7 +206,7 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def read_json(text: bytes | str, what: str) -> Any:
-    """A value from JSON, without NaN and not of very many parts.
+    """A value from JSON, with finite numbers alone and not of very many parts.
 
     Raises:
         Problem: it is none.
@@ -215,13 +215,19 @@ def read_json(text: bytes | str, what: str) -> Any:
     if sum(raw.count(mark) for mark in (b"[", b"{", b",")) > _MOST_VALUES:  # none is in base64
         raise Problem("bad-request", f"{what} holds more than {_MOST_VALUES:,} values")
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise Problem("bad-request", f"{what} is no JSON: {str(error)[:200]}") from error
 
 
+def _number(text: str) -> float:
+    """A float; what is too large for one would become infinite."""
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name[:40]} is no finite number")
 
 
 def image_bytes(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 import time
@@ -31,7 +32,12 @@ class Job:
 
     def resolve(self, result: Answer | Problem) -> None:
         """Give the answer, or why there is none; may be called in any thread."""
-        self.loop.call_soon_threadsafe(self._resolve, result)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._resolve, result)
+
+    def waits(self, now: float) -> bool:
+        """Whether somebody may still want the answer at ``now``, of time.monotonic()."""
+        return self.deadline > now and not self.future.done()
 
     def _resolve(self, result: Answer | Problem) -> None:
         if self.future.done():  # nobody waits any more
@@ -113,15 +119,19 @@ class JobQueue:
                     break
                 job = self._jobs.popleft()
                 job.waited = now - job.put
-                if job.deadline > now:
+                if job.waits(now):
                     jobs.append(job)
             self.busy += len(jobs)
             return jobs, alone and not self._jobs
 
     def put_back(self, jobs: Sequence[Job]) -> None:
-        """Have jobs of `take` judged before all others, one by one: one of them ended a worker."""
+        """Have jobs of `take` judged before all others, one by one: one of them ended a worker.
+
+        Those that nobody waits for any more are forgotten.
+        """
         with self._changed:
-            for job in reversed(jobs):
+            now = time.monotonic()
+            for job in reversed([job for job in jobs if job.waits(now)]):
                 job.suspect = True
                 if self._closed:
                     job.resolve(stopped())

@@ -21,10 +21,10 @@ _DRAIN_SECONDS = 2.0
 
 
 class Held:
-    """Counts the bytes of all bodies in memory."""
+    """Counts the bytes of all bodies in memory, or of some ``within`` all of them."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.bytes = most, 0
+    def __init__(self, most: int, within: Held | None = None) -> None:
+        self.most, self.within, self.bytes = most, within, 0
 
     def take(self, count: int) -> None:
         """Count some more.
@@ -40,11 +40,15 @@ class Held:
                 headers={"Retry-After": "1"},
                 limit=self.most,
             )
+        if self.within is not None:
+            self.within.take(count)
         self.bytes += count
 
     def free(self, count: int) -> None:
         """Count some as gone."""
         self.bytes -= count
+        if self.within is not None:
+            self.within.free(count)
 
 
 class Body:
@@ -75,7 +79,7 @@ class Body:
             )
         self.request = request
         self._held, self._most = held, most
-        self._seconds = max(0.0, min(limits.body_seconds, deadline - time.monotonic()))
+        self._longest, self._deadline = limits.body_seconds, deadline
         self.taken = 0  # bytes
         told = request.headers.get("content-length", "")
         if told.isdecimal() and len(told) < 20 and int(told) > most:
@@ -88,8 +92,9 @@ class Body:
             Problem: too large, too slow, or too much is in memory.
             ClientDisconnect: the client is gone.
         """
+        seconds = max(0.0, min(self._longest, self._deadline - time.monotonic()))
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 async for chunk in self.request.stream():
                     if self.taken + len(chunk) > self._most:
                         raise self._too_large()
@@ -99,10 +104,9 @@ class Body:
         except TimeoutError as error:
             raise Problem(
                 "slow-body",
-                f"the body was not there after {self._seconds:.1f} s: send it faster, or a smaller "
-                "image",
+                f"the body was not there after {seconds:.1f} s: send it faster, or a smaller image",
                 headers={"Connection": "close"},
-                limit=round(self._seconds, 3),
+                limit=round(seconds, 3),
             ) from error
 
     async def read(self) -> bytes:
@@ -128,6 +132,12 @@ class Body:
             detail = error.message if isinstance(error, MultiPartException) else str(error)
             raise Problem("bad-request", f"the form cannot be read: {detail}") from error
 
+    def prove(self) -> None:
+        """Count what came as of a sender that is known, where it counted as of one that is not."""
+        if self._held.within is not None:
+            self._held.bytes -= self.taken
+            self._held = self._held.within
+
     def close(self) -> None:
         """Its bytes are no longer in memory."""
         self._held.free(self.taken)
@@ -141,17 +151,31 @@ class Body:
         )
 
 
-async def drain(request: Request) -> None:
-    """Read on for a moment after a refusal: a client that still sends would miss the answer."""
-    left = DRAIN_BYTES
+async def drain(request: Request, most: int = DRAIN_BYTES) -> bool:
+    """Read on for a moment before a refusal: a client that still sends would miss the answer.
+
+    Nothing is read from a client that waits for a word before it sends.
+
+    Args:
+        request: that is refused.
+        most: bytes that are taken.
+
+    Returns:
+        Whether its body has ended.
+    """
+    if request.scope["workzone"]["expects"]:
+        return False
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for chunk in request.stream():
-                left -= len(chunk)
-                if left < 0:
-                    return
-    except (TimeoutError, ClientDisconnect, RuntimeError):
-        return
+                most -= len(chunk)
+                if most < 0:
+                    return False
+    except (TimeoutError, ClientDisconnect):
+        return False
+    except RuntimeError:  # all of it was read before
+        return True
+    return True
 
 
 class _InMemory(MultiPartParser):

@@ -46,6 +46,7 @@ class Service:
         self.metrics = Metrics()
         self.workers = Workers(config, on_batch=self._note_batch)
         self._held = Held(config.limits.held_bytes)
+        self._unproven = Held(config.limits.held_bytes // 2, self._held)
         self._tokens = None if config.tokens is None else Tokens(config.tokens)
         self._next_look = 0.0
         self._jobs: set[Job] = set()  # of images without an answer
@@ -168,18 +169,23 @@ class Service:
             return await self.judged(request, order, deadline)
 
     @contextmanager
-    def body(self, request: Request, *, most: int, deadline: float) -> Iterator[Body]:
+    def body(
+        self, request: Request, *, most: int, deadline: float, proven: bool = True
+    ) -> Iterator[Body]:
         """The body of a request, whose bytes count as in memory meanwhile.
 
         Args:
             request: that nothing has read from.
             most: bytes that are taken.
             deadline: of `time.monotonic`, by which all of it has to be there.
+            proven: whether its sender is known; all bodies of which that is not so have half of
+                the memory, until `Body.prove`.
 
         Raises:
             Problem: see `Body`.
         """
-        body = Body(request, self._held, self.config.limits, most=most, deadline=deadline)
+        held = self._held if proven else self._unproven
+        body = Body(request, held, self.config.limits, most=most, deadline=deadline)
         try:
             yield body
         finally:

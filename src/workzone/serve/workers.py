@@ -6,7 +6,6 @@ decoder brings down one of them and not the service.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import subprocess
@@ -236,8 +235,7 @@ class Workers:
             self.queue.put_back(jobs)
             return False
         for job, result in zip(jobs, results, strict=True):
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                job.resolve(result)
+            job.resolve(result)
         return seconds is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -87,7 +88,12 @@ class RegisteredCallers:
             copy: file of the last good answer.
             stake: the least that a caller must have.
             permit: whether a caller needs a validator's permit.
+
+        Raises:
+            UsageError: a stake that is none.
         """
+        if not 0 <= stake < math.inf:  # nothing is below NaN
+            raise UsageError(f"--stake {stake}: give a number from 0 up")
         self._chain, self._copy, self._stake, self._permit = chain, copy, stake, permit
         self._neurons: dict[str, Neuron] = {}
         self._end = threading.Event()
@@ -120,7 +126,10 @@ class RegisteredCallers:
             raise WorkzoneError(f"of {len(neurons)} registered hotkeys none may ask")
         self._neurons = {neuron.hotkey: neuron for neuron in neurons}
         rows = [vars(neuron) for neuron in neurons]
-        write_text(self._copy, json.dumps({"time": time.time(), "neurons": rows}) + "\n")
+        try:
+            write_text(self._copy, json.dumps({"time": time.time(), "neurons": rows}) + "\n")
+        except WorkzoneError as error:
+            log.error("%s; the chain's answer holds, and would be lost with this process", error)
 
     def _takes(self, neuron: Neuron) -> bool:
         return (neuron.permit or not self._permit) and neuron.stake >= self._stake
@@ -140,7 +149,13 @@ class RegisteredCallers:
 
     @contextmanager
     def refreshed(self, seconds: float = REFRESH) -> Iterator[None]:
-        """Ask again and again meanwhile; an answer that does not come changes nothing."""
+        """Ask again and again meanwhile; an answer that does not come changes nothing.
+
+        Raises:
+            UsageError: seconds that nobody can wait.
+        """
+        if not 0 < seconds <= threading.TIMEOUT_MAX:
+            raise UsageError(f"--refresh {seconds}: give seconds above 0, such as {REFRESH:.0f}")
 
         def ask() -> None:
             pause = seconds
@@ -148,8 +163,9 @@ class RegisteredCallers:
                 try:
                     self._refresh()
                     pause = seconds
-                except WorkzoneError as error:
-                    log.error("%s; the answer from before goes on", error)
+                except Exception as error:  # whatever it is, the next answer may be right
+                    unexpected = None if isinstance(error, WorkzoneError) else error
+                    log.error("%s; the answer from before goes on", error, exc_info=unexpected)
                     pause = min(seconds, _SOONER)
 
         thread = threading.Thread(target=ask, name="metagraph", daemon=True)

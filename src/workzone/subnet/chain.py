@@ -70,10 +70,18 @@ class Bittensor:
         graph = self._ask(lambda chain: chain.subnets.metagraph(self._netuid, commitments=False))
         if graph is None:
             raise ChainError(f"there is no subnet {self._netuid} on {self._network}")
-        return [
-            Neuron(str(n.hotkey), bool(n.validator_permit), float(n.total_stake.amount), int(n.uid))
-            for n in graph.neurons
-        ]
+        try:
+            return [
+                Neuron(
+                    str(n.hotkey), bool(n.validator_permit), float(n.total_stake.amount), int(n.uid)
+                )
+                for n in graph.neurons
+            ]
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ChainError(
+                f"the metagraph of subnet {self._netuid} cannot be read ({error}): this bittensor "
+                "has it otherwise; pip install -U 'workzone[subnet]'"
+            ) from error
 
     def time(self) -> float:
         """See `Chain`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from workzone.errors import UsageError, WorkzoneError
 from workzone.serve.config import ServeConfig
@@ -64,7 +65,7 @@ class Findings:
         table.add_column("state")
         table.add_column("", overflow="fold")
         for finding in self.findings:
-            table.add_row(finding.name, finding.state, finding.words)
+            table.add_row(finding.name, finding.state, Text(finding.words))
         return table
 
 
@@ -82,7 +83,7 @@ def check_miner(
     A miner is started on loopback, with a key made for the purpose as the only one that may ask.
 
     Args:
-        config: of the service; its port is tried.
+        config: of the service; its host and port are tried.
         chain: that is asked whether the hotkey is registered, and what time it is.
         wallet: name of the wallet.
         hotkey: name of its hotkey.
@@ -136,16 +137,15 @@ def _of_chain(chain: Chain, address: str) -> Iterator[Finding]:
 
 def _answers(config: ServeConfig, address: str) -> Iterator[Finding]:
     try:
-        with listen(replace(config, host="127.0.0.1")) as listener:
+        with listen(config) as listener:
             port = listener.getsockname()[1]
         yield Finding("port", "ok", f"{port} is free")
     except UsageError as error:
-        port = 0
-        taken = _who_listens(config.port)
+        taken = _who_listens(config.host, config.port)
         yield Finding("port", "ok" if taken else "failed", taken or str(error))
     signer = new_key()
     try:
-        config = replace(config, host="127.0.0.1", port=port)
+        config = replace(config, host="127.0.0.1", port=0)
         with running(config, address, signer.ss58_address) as url:
             for wire in WIRES:
                 yield _asked(Poster(url, address, signer, wire=wire), wire)
@@ -153,9 +153,9 @@ def _answers(config: ServeConfig, address: str) -> Iterator[Finding]:
         yield Finding("answers", "failed", str(error))
 
 
-def _who_listens(port: int) -> str:
-    """Words where a service of this package listens at a port of loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+def _who_listens(host: str, port: int) -> str:
+    """Words where a service of this package listens at an address of this machine."""
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/livez")
         said = json.loads(connection.getresponse().read())

@@ -36,6 +36,8 @@ PORT = 8091
 """As bittensor's own axons have it."""
 _IN_TIME = 0.9
 """Share of the time that a caller waits which an answer may take."""
+_DRAIN_BYTES = 256_000
+"""Of a body that is refused unread; a square's is smaller."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -106,7 +108,8 @@ class Miner:
         try:
             return await self._prediction(request)
         except Refused as refused:
-            await drain(request)
+            if not await drain(request, _DRAIN_BYTES):
+                refused.headers["Connection"] = "close"
             return _refusal(request, refused)
 
     async def _prediction(self, request: Request) -> Response:
@@ -119,10 +122,12 @@ class Miner:
         claim.check_fresh(time.time_ns())
         waits = _IN_TIME * (claim.seconds or float("inf"))
         deadline = told["begin"] + min(limits.deadline_seconds, waits)
-        with self._service.body(request, most=limits.body_bytes, deadline=deadline) as body:
-            with self._admission.unknown(request.client.host if request.client else ""):
+        most, address = limits.body_bytes, request.client.host if request.client else ""
+        with self._service.body(request, most=most, deadline=deadline, proven=False) as body:
+            async with self._admission.unknown(address, deadline):
                 data = await body.read()
                 claim.check_signature(data, self._config.hotkey)
+                body.prove()
             told["caller"] = claim.hotkey
             fields = _fields(data)
             claim.check_fields(fields)

@@ -8,9 +8,11 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from workzone.config import from_mapping
 from workzone.decide.bundle_json import (
     check_model,
     is_program,
@@ -21,12 +23,18 @@ from workzone.decide.bundle_json import (
 )
 from workzone.decide.ensemble import is_ensemble
 from workzone.errors import MissingExtraError, UsageError, WorkzoneError
+from workzone.features.spec import FeatureSpec
 from workzone.files import replacing_folder, write_text
+from workzone.model.config import DetectorConfig
 from workzone.subnet.model_card import NAME, check_model_card
 
 OWN_SOURCES = frozenset({"drawn"})
 """Sources in manifests whose images workzone makes from nothing: anybody may have them."""
-_CARD, _NOTICE = "MODEL_CARD.md", "NOTICE.txt"
+REPLACED = ("bundle/*", "program*/*")
+"""What an upload deletes of the repository where the new publication has it not."""
+_CARD, _NOTICE, _PAGE = "MODEL_CARD.md", "NOTICE.txt", "README.md"
+_WRITTEN = (NAME, _NOTICE, _PAGE, "bundle", "program*")
+"""What is in a publication's folder, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Publication:
             "url": self.url,
             "model_card": self.card,
             "files": [asdict(part) for part in self.parts],
+            "replaced": list(REPLACED),
         }
 
 
@@ -78,7 +87,7 @@ def prepare(
     """Write the folder of a repository.
 
     Args:
-        folder: that is written, in place of what is there.
+        folder: that is written; an older publication in it is replaced.
         repository: on the hub, as ``owner/name``.
         hotkey: address of the miner that submits the model.
         name: of the model.
@@ -90,13 +99,16 @@ def prepare(
         now: seconds since 1970.
 
     Raises:
-        UsageError: no such repository, or a folder that is none of the kind.
+        UsageError: no such repository, a model or program that is none of the kind, or ``folder``
+            holds something else than a publication.
         WorkzoneError: of some of its data it is not known that they may be passed on; the card is
             none that the subnet takes; or the folder cannot be written.
     """
     owner, slash, short = repository.partition("/")
     if not (owner and slash and short) or "/" in short:
         raise UsageError(f"--repository {repository!r}: name it as owner/name")
+    folder = folder.resolve()  # "." has no name to put another folder beside
+    _check_output(folder)
     shipped = shipped_name(model)
     bundle = model if shipped is None else shipped_bundle(shipped)
     assert bundle is not None
@@ -119,10 +131,29 @@ def prepare(
         for number, program in enumerate(programs):
             _copy(program, aside / (f"program-{number + 1}" if number else "program"))
         write_text(aside / NAME, json.dumps(card, indent=2) + "\n")
-        write_text(aside / "README.md", _read_me(bundle, held, card))
+        write_text(aside / _PAGE, _read_me(bundle, held, card))
         write_text(aside / _NOTICE, _notice(bundle))
         parts = tuple(_parts(aside))
     return Publication(folder, repository, parts, card)
+
+
+def _check_output(folder: Path) -> None:
+    """Make sure that nothing is there, or nothing but what a publication has.
+
+    Raises:
+        UsageError: something else is.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"--output {folder} is a file: name a folder to write")
+    there = sorted(path.name for path in folder.iterdir())
+    foreign = [name for name in there if not any(fnmatch(name, own) for own in _WRITTEN)]
+    if foreign or (there and NAME not in there):
+        raise UsageError(
+            f"--output {folder} is no publication ({foreign[0] if foreign else there[0]} is in "
+            "it): name another folder, or an empty one"
+        )
 
 
 def _check_kinds(bundle: Path, programs: Sequence[Path]) -> None:
@@ -135,12 +166,19 @@ def _check_kinds(bundle: Path, programs: Sequence[Path]) -> None:
         check_model(program)
         if not is_program(program):
             raise UsageError(f"--program {program}: write one first: workzone export {bundle}")
-        if read_json(program)["features"]["weight_hash"] != _weight_hash(bundle):
-            raise UsageError(f"--program {program} is of another backbone than {bundle}")
+        if _origin(program) != _origin(bundle):
+            raise UsageError(
+                f"--program {program} was exported of another model than {bundle}: export it of "
+                f"this one: workzone export {bundle}"
+            )
 
 
-def _weight_hash(bundle: Path) -> str:
-    return str(read_json(bundle)["features"]["weight_hash"])
+def _origin(folder: Path) -> tuple[Any, ...]:
+    """What an export keeps of its bundle, and which data it learned from among it."""
+    held = read_json(folder)
+    features = FeatureSpec.from_json(held["features"])  # those that were left out have defaults
+    detector = from_mapping(DetectorConfig, held["detector"], where="detector")
+    return features, detector, held["provenance"]
 
 
 def _check_sources(bundle: Path, held: dict[str, Any], may_pass_on: Sequence[str]) -> None:
@@ -231,7 +269,7 @@ def upload(publication: Publication) -> str:
             repo_id=publication.repository,
             folder_path=publication.folder,
             commit_message=f"{card['model_name']} {card['version']}",
-            delete_patterns=["bundle/*", "program*/*"],
+            delete_patterns=list(REPLACED),
         )
     except Exception as error:  # of many kinds, those of its transport too
         raise WorkzoneError(f"{publication.url} was not written: {error}") from error

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 
+from workzone.errors import UsageError
 from workzone.subnet.wire.claim import Refused
+
+_SLOWEST = 1e-6
+"""Requests a second; one in eleven days."""
+_BURST = 4.0
+"""Seconds whose requests a caller may send at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Limits of one caller, and of one address."""
+    """Limits of one caller, and of one address.
+
+    Raises:
+        UsageError: one out of range.
+    """
 
     per_second: float = 5.0
     """Requests of a caller in the long run."""
@@ -23,6 +35,28 @@ class Rates:
     """Requests of a caller without their answer."""
     unknown_at_once: int = 64
     """Requests from one address whose signature has not been checked."""
+    unknown_reading: int = 8
+    """Of these so many are read at a time; the others wait for their turn."""
+
+    def __post_init__(self) -> None:
+        if not _SLOWEST <= self.per_second < math.inf:
+            raise UsageError(
+                f"--rate {self.per_second:g}: of requests a second at least {_SLOWEST:f} are "
+                "allowed; give a number such as 5"
+            )
+        wrong = [f"{name} {value}" for name, value in vars(self).items() if not value > 0]
+        if wrong:
+            raise UsageError(f"rates out of range: {', '.join(wrong)}; each must be above 0")
+
+    @classmethod
+    def of(cls, per_second: float) -> Rates:
+        """Those of callers that may ask so often.
+
+        Raises:
+            UsageError: out of range.
+        """
+        rates = cls(per_second=per_second)
+        return replace(rates, burst=max(1, round(_BURST * per_second)))
 
 
 class Admission:
@@ -37,17 +71,35 @@ class Admission:
         self._left: dict[str, tuple[float, float]] = {}  # requests that are left, and when
         self._working: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
+        self._turns: dict[str, asyncio.Semaphore] = {}
 
-    @contextmanager
-    def unknown(self, address: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def unknown(self, address: str, deadline: float) -> AsyncIterator[None]:
         """Count a request from an address while its body is read and its signature checked.
+
+        Args:
+            address: that it comes from.
+            deadline: of `time.monotonic`, until which it waits for its turn.
 
         Raises:
             Refused: 429.
         """
-        most = self._rates.unknown_at_once
-        with _counted(self._unknown, address, most, "this address"):
-            yield
+        rates = self._rates
+        try:
+            with _counted(self._unknown, address, rates.unknown_at_once, "this address"):
+                turn = self._turns.setdefault(address, asyncio.Semaphore(rates.unknown_reading))
+                try:
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        await turn.acquire()
+                except TimeoutError:
+                    raise _too_many("this address", rates.unknown_reading) from None
+                try:
+                    yield
+                finally:
+                    turn.release()
+        finally:
+            if address not in self._unknown:
+                self._turns.pop(address, None)
 
     @contextmanager
     def known(self, hotkey: str) -> Iterator[None]:
@@ -71,7 +123,7 @@ class Admission:
                 "rate",
                 f"this hotkey asks more than {self._rates.per_second:g} times a second: ask again "
                 f"in {wait:.1f} s",
-                {"Retry-After": str(max(1, round(wait)))},
+                {"Retry-After": str(math.ceil(wait))},
             )
         self._left[hotkey] = (left - 1, now)
         if len(self._left) > 4096:  # those who are gone have all of it again
@@ -85,12 +137,7 @@ class Admission:
 @contextmanager
 def _counted(counts: Counter[str], key: str, most: int, who: str) -> Iterator[None]:
     if counts[key] >= most:
-        raise Refused(
-            429,
-            "too-many-at-once",
-            f"{who} has {most} requests without their answer: wait for one",
-            {"Retry-After": "1"},
-        )
+        raise _too_many(who, most)
     counts[key] += 1
     try:
         yield
@@ -98,3 +145,12 @@ def _counted(counts: Counter[str], key: str, most: int, who: str) -> Iterator[No
         counts[key] -= 1
         if not counts[key]:
             del counts[key]
+
+
+def _too_many(who: str, most: int) -> Refused:
+    return Refused(
+        429,
+        "too-many-at-once",
+        f"{who} has {most} requests without their answer: wait for one",
+        {"Retry-After": "1"},
+    )
