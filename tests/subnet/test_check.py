@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from serving import QUICK
-from workzone.serve.config import ModelChoice, ServeConfig
+from workzone.run.model_choice import ModelChoice
+from workzone.serve.config import ServeConfig
 from workzone.subnet.chain import ChainError, Neuron
 from workzone.subnet.check import Findings, check_miner
 from workzone.subnet.keys import new_key

@@ -326,7 +326,7 @@ def _print_each(
     from workzone.cli.results import WIDE, table_of
     from workzone.errors import ImageError
     from workzone.report.answer import printable, sentence
-    from workzone.run.bulk import flat, flat_error
+    from workzone.run.tables import flat, flat_error
 
     shown: list[tuple[str, Shown]] = []
     good = bad = 0

@@ -35,7 +35,7 @@ class Item:
     """One image that was found."""
 
     ref: ImageRef
-    root: Path
+    root: Path  # absolute: other processes read it too
     sample: Sample | None = None  # what a manifest says of the image
     data: bytes | None = None  # of standard input
 
@@ -149,13 +149,17 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
         from workzone.data.manifest import read_manifest  # pyarrow, for manifests alone
 
         manifest = read_manifest(path)
-        return Found([(s.id, Item(s.image, manifest.root, s)) for s in manifest], sources=named)
+        return Found(
+            [(s.id, Item(s.image, manifest.root.absolute(), s)) for s in manifest], sources=named
+        )
     if not path.is_dir():
-        return Found([(as_text(path.as_posix()), Item(ImageRef(str(path)), Path()))], sources=named)
+        return Found(
+            [(as_text(path.as_posix()), Item(ImageRef(str(path)), Path.cwd()))], sources=named
+        )
     files = find_files(path)
     lead = "" if alone or path == Path() else f"{path.as_posix().rstrip('/')}/"
     images = [
-        (as_text(f"{lead}{name}"), Item(ImageRef(name), path))
+        (as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute()))
         for name in sorted((*files.images, *files.unlisted))
     ]
     return Found(images, files.passed_over, named)
