@@ -22,8 +22,17 @@ from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.files import check_folder
 from workzone.parallel import in_batches
 from workzone.progress import bar, track
+from workzone.run.fetching import fetched_ahead, load_fetched
 from workzone.run.images import Encoded
-from workzone.run.journal import Identified, Journal, job_identity, journal_beside, open_journal
+from workzone.run.journal import (
+    Identified,
+    Journal,
+    job_identity,
+    journal_beside,
+    open_journal,
+    read_records,
+)
+from workzone.run.on_ray import RayScorer
 from workzone.run.parts import QUARANTINE, Parts
 from workzone.run.predictor import Predictor
 from workzone.run.share import decided
@@ -93,15 +102,36 @@ def stream(
 
     A manifest's metadata are used if the model was trained with such, unless ``image_only``.
     """
-    found = find_images(source).images
-    return track(_score(predictor, found, image_only), "scoring", total=len(found))
+    found = find_images(source)
+    scored = _score(predictor, found.images, image_only, remote=found.remote)
+    return track(scored, "scoring", total=len(found.images))
 
 
 def _score(
-    predictor: Scorer[J_co], found: Iterable[tuple[str, Item]], image_only: bool
+    predictor: Scorer[J_co], images: Iterable[tuple[str, Item]], image_only: bool, *, remote: bool
 ) -> Iterator[tuple[str, J_co | ImageError]]:
-    sample_of = None if image_only else Item.known
-    return predictor.score(found, Item.load, sample_of=sample_of)
+    if not remote:
+        return predictor.score(images, Item.load, sample_of=None if image_only else Item.known)
+    return predictor.score(
+        fetched_ahead(images, Item.load),
+        load_fetched,
+        sample_of=None if image_only else lambda fetched: fetched[0].known(),
+    )
+
+
+def images_left(sources: Found, output: Path, *, retry: bool = False) -> int:
+    """How many images a job would score now; of :func:`predict_many`."""
+    parts = Parts(output) if is_folder(output) else None
+    done = set() if parts is None else set(parts.ids())
+    journal = journal_beside(output) if parts is None else parts.ledger
+    if journal.exists():
+        done |= {_id(r) for r in read_records(journal) if not (retry and "bad" in r)}
+    return sum(name not in done for name, _ in sources.images)
+
+
+def is_folder(output: Path) -> bool:
+    """Whether results go into a folder of parts, not a file."""
+    return not output.suffix or output.is_dir()
 
 
 def predict_many(
@@ -137,7 +167,7 @@ def predict_many(
         WorkzoneError: a journal of another model, engine or precision, or of other inputs lies
             there, another process writes to the same output, or the disk is full.
     """
-    parts = Parts(output) if not output.suffix or output.is_dir() else None
+    parts = Parts(output) if is_folder(output) else None
     check_folder(output)
     if parts is None:
         output_kind(output)
@@ -184,7 +214,9 @@ class _Job:
         samples = {n: i.sample for n, i in todo if i.sample is not None} if self.known else {}
         refused: Counter[str] = Counter()
         with bar("scoring", len(todo)) as progress:
-            scored = _score(self._predictor, todo, self._image_only)
+            far = isinstance(self._predictor, RayScorer)  # its actors fetch ahead themselves
+            remote = self.sources.remote and not far
+            scored = _score(self._predictor, todo, self._image_only, remote=remote)
             for batch in in_batches(scored, FLUSH_EVERY):
                 records = [_record(name, result) for name, result in batch]
                 if self.known:
@@ -320,6 +352,6 @@ def _record(name: str, result: Judged | ImageError) -> Row:
     return {"id": name, "bad": asdict(entry)}  # an entry's own id may be cut
 
 
-def _id(record: Row) -> str | None:
-    name: str | None = record.get("id")
+def _id(record: Row) -> str:
+    name: str = record.get("id", "")
     return name

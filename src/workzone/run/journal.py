@@ -59,9 +59,7 @@ class Journal:
 
     def records(self) -> Iterator[Record]:
         """What was written so far, in order."""
-        with self.path.open(encoding="utf-8") as handle:
-            next(handle)  # the identity
-            yield from (json.loads(line) for line in handle)
+        return read_records(self.path)
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write some more, down to the disk."""
@@ -78,6 +76,16 @@ class Journal:
                 other.append(records)
         self._handle.close()
         self._handle = self.path.open("a", encoding="utf-8")
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a journal, without a line at its end that is torn."""
+    with path.open(encoding="utf-8") as handle:
+        next(handle, None)  # the identity
+        for line in handle:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
 
 
 def journal_beside(output: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ class ModelChoice:
     looks: str | None = None
     share: float | None = None
     unsure: str = "off"
+
+    def absolute(self) -> ModelChoice:
+        """The same for processes that run in another folder."""
+        paths = {
+            name: str(Path(value).absolute())
+            for name in ("model", "weights")
+            if (value := getattr(self, name)) is not None and Path(value).exists()
+        }
+        return replace(self, **paths)  # type: ignore[arg-type]
 
     def load(self) -> Predictor:
         """Load it.

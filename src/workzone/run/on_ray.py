@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from workzone.cores import core_count
 from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
 from workzone.parallel import in_batches
+from workzone.run.fetching import fetched_ahead, load_fetched
 from workzone.run.images import Encoded
 from workzone.run.model_choice import ModelChoice
 from workzone.run.predictor import Predictor
@@ -73,6 +74,7 @@ class RayScorer:
         actors: Actors,
         *,
         seconds_each: float,
+        remote: bool = False,
         folders: Sequence[str] = (),
     ) -> None:
         """Start nothing yet.
@@ -82,6 +84,7 @@ class RayScorer:
             predictor: the same, loaded here.
             actors: where, and how many.
             seconds_each: that an image is expected to take one actor.
+            remote: whether images are read over a network, and fetched ahead.
             folders: and files that every machine must see.
 
         Raises:
@@ -93,6 +96,8 @@ class RayScorer:
         if not 1 <= few <= most:
             raise UsageError(f"--workers {few}:{most}: at least 1, the most not the smaller one")
         self._choice, self._actors, self._folders = choice, actors, tuple(folders)
+        self._remote = remote
+        self._size: tuple[int, int, int] | None = None
         self._chunk = max(1, min(256, round(_CHUNK_SECONDS / max(seconds_each, 1e-6))))
         self.engine, self.precision = predictor.engine, predictor.precision
         self.takes_metadata, self._identity = predictor.takes_metadata, predictor.identity()
@@ -121,13 +126,32 @@ class RayScorer:
         first = next(inputs, None)
         if first is None:
             return
-        with self._cluster() as (few, most):
+        with self.running() as (few, most, _):
             for some in in_batches(chain([first], inputs), _AT_ONCE * min(most, 1000)):
                 yield from self._judged(some, load, sample_of, (few, most))
 
     @contextmanager
-    def _cluster(self) -> Iterator[tuple[int, int]]:
-        """A cluster, and how many actors it shall have."""
+    def running(self) -> Iterator[tuple[int, int, int]]:
+        """Ray, as long as this lasts; `score` starts it itself where it does not run.
+
+        Yields:
+            The fewest and the most actors, and the machines that Ray has.
+
+        Raises:
+            WorkzoneError: Ray cannot be reached, or has too little room.
+        """
+        if self._size is not None:
+            yield self._size
+            return
+        with self._cluster() as size:
+            self._size = size
+            try:
+                yield size
+            finally:
+                self._size = None
+
+    @contextmanager
+    def _cluster(self) -> Iterator[tuple[int, int, int]]:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it writes to standard error
         ray = _ray()
         address, few, most = self._actors.address, self._actors.fewest, self._actors.most
@@ -155,7 +179,7 @@ class RayScorer:
                 raise WorkzoneError(
                     f"the cluster at {address!r} has {room} {kind}, {least} workers were asked for"
                 )
-            yield least, top
+            yield least, top, sum(node["Alive"] for node in ray.nodes())
         finally:
             ray.shutdown()
 
@@ -215,6 +239,7 @@ class RayScorer:
             "folders": self._folders,
             "load": load,
             "sample_of": sample_of,
+            "remote": self._remote,
         }
         rows = data.from_items(
             [{"chunk": dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks)
@@ -293,10 +318,7 @@ class _Judge:
             return [("", {"failure": self._failure})]
         results: list[tuple[str, dict[str, Any]]] = []
         try:
-            scored = self._predictor.score(
-                loads(chunk), self._job["load"], sample_of=self._job["sample_of"]
-            )
-            for name, result in scored:
+            for name, result in self._scored(loads(chunk)):
                 if isinstance(result, ImageError):
                     results.append((name, {"code": result.code, "message": str(result)}))
                 else:
@@ -304,6 +326,16 @@ class _Judge:
         except WorkzoneError as error:
             return [("", {"failure": str(error)})]
         return results
+
+    def _scored(self, chunk: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        load, sample_of = self._job["load"], self._job["sample_of"]
+        if not self._job["remote"]:
+            return self._predictor.score(chunk, load, sample_of=sample_of)
+        return self._predictor.score(
+            fetched_ahead(chunk, load),
+            load_fetched,
+            sample_of=None if sample_of is None else lambda fetched: sample_of(fetched[0]),
+        )
 
 
 def _ray() -> Any:
