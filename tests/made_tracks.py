@@ -36,29 +36,62 @@ def trak(
     handler: bytes,
     form: bytes,
     samples: Sequence[bytes],
-    at: int,
+    chunks: Sequence[int],
     *,
+    wide: bool = False,
+    scale: int = 1000,
     duration: int = 1000,
     shift: int = 0,
     edits: Sequence[tuple[int, int]] = (),
 ) -> bytes:
-    """A track of one chunk at byte ``at``; its scale is 1000, as the movie's."""
-    count = len(samples)
+    """A track whose chunks begin at bytes ``chunks``; ``wide``: told as 64-bit numbers.
+
+    All chunks but the last have the same number of samples, and sound tells their size once.
+    """
+    count, each = len(samples), per_chunk(samples, len(chunks))
+    rest = count - each * (len(chunks) - 1)
+    runs = [(1, each, 1), (len(chunks), rest, 1)] if rest != each else [(1, each, 1)]
+    sizes = [struct.pack(">I", len(sample)) for sample in samples]
+    same = len(samples[0]) if handler == b"soun" else 0
     ctts = [full(b"ctts", struct.pack(">III", 1, count, shift))] if shift else []
     table = box(
         b"stbl",
         full(b"stsd", struct.pack(">I", 1), box(form, bytes(8))),
         full(b"stts", struct.pack(">III", 1, count, duration)),
         *ctts,
-        full(b"stsc", struct.pack(">IIII", 1, 1, count, 1)),
-        full(b"stsz", struct.pack(">II", 0, count), *(struct.pack(">I", len(s)) for s in samples)),
-        full(b"stco", struct.pack(">II", 1, at)),
+        full(b"stsc", struct.pack(">I", len(runs)), *(struct.pack(">III", *run) for run in runs)),
+        full(b"stsz", struct.pack(">II", same, count), *([] if same else sizes)),
+        full(
+            b"co64" if wide else b"stco",
+            struct.pack(f">I{len(chunks)}{'Q' if wide else 'I'}", len(chunks), *chunks),
+        ),
     )
-    header = full(b"mdhd", struct.pack(">IIIII", 0, 0, 1000, count * duration, 0))
+    header = full(b"mdhd", struct.pack(">IIIII", 0, 0, scale, count * duration, 0))
     hdlr = full(b"hdlr", bytes(4), handler, bytes(12), b"\0")
     rows = b"".join(struct.pack(">Iii", length, start, 0x10000) for length, start in edits)
     edts = [box(b"edts", full(b"elst", struct.pack(">I", len(edits)), rows))] if edits else []
     return box(b"trak", *edts, box(b"mdia", header, hdlr, box(b"minf", table)))
+
+
+def per_chunk(samples: Sequence[bytes], chunks: int) -> int:
+    """How many samples all chunks but the last have."""
+    return -(-len(samples) // chunks)
+
+
+def woven(
+    tracks: Sequence[Sequence[bytes]], chunks: int, start: int
+) -> tuple[bytes, list[list[int]]]:
+    """The samples of tracks, chunk by chunk in turn, and where each track's chunks begin."""
+    content = bytearray()
+    begins: list[list[int]] = [[] for _ in tracks]
+    for number in range(chunks):
+        for samples, begun in zip(tracks, begins, strict=True):
+            each = per_chunk(samples, chunks)
+            part = samples[each * number : each * (number + 1)]
+            if part:
+                begun.append(start + len(content))
+                content += b"".join(part)
+    return bytes(content), begins
 
 
 def mp4(
@@ -71,19 +104,27 @@ def mp4(
     moov: Sequence[bytes] = (),
     top: Sequence[bytes] = (),
     video: dict[str, Any] | None = None,
+    sound: int = 0,
+    chunks: int = 1,
     **data: Any,
 ) -> Path:
-    """A film of a second for each sample, without pictures, with a track of ``samples``."""
+    """A film of a second for each sample, without pictures, with a track of ``samples``.
+
+    ``sound``: samples of a track of PCM between the two; ``chunks``: of each track, in turn.
+    """
     start = box(b"ftyp", b"isom", bytes(4))
     frames = [b"frame"] * (25 * max(1, len(samples)))
-    content = box(b"mdat", *frames, *samples)
-    at = len(start) + 8
-    tracks = [trak(b"vide", b"avc1", frames, at, duration=40, **(video or {}))]
+    pcm = [b"\0\0"] * sound
+    content, begins = woven([frames, pcm, samples], chunks, len(start) + 8)
+    tracks = [trak(b"vide", b"avc1", frames, begins[0], duration=40, **(video or {}))]
+    if sound:
+        tracks.append(trak(b"soun", b"sowt", pcm, begins[1], scale=48_000, duration=1))
     if samples:
-        tracks.append(trak(handler, form, samples, at + 5 * len(frames), **data))
+        tracks.append(trak(handler, form, samples, begins[2], **data))
     clock = 0 if created is None else int(created.timestamp()) + 2_082_844_800
     header = full(b"mvhd", struct.pack(">IIII", clock, clock, 1000, 0), bytes(80))
-    path.write_bytes(start + content + box(b"moov", header, *tracks, *moov) + b"".join(top))
+    index = box(b"moov", header, *tracks, *moov)
+    path.write_bytes(start + box(b"mdat", content) + index + b"".join(top))
     return path
 
 
@@ -173,6 +214,7 @@ def rmc(
     second: float,
     *,
     valid: str = "A",
+    mode: str = "A",
     origin: tuple[float, float] = NORTH_EAST,
     start: datetime = START,
 ) -> str:
@@ -180,7 +222,7 @@ def rmc(
     latitude, longitude = place(second, origin)
     clock = moment.strftime("%H%M%S.") + f"{moment.microsecond // 10_000:02}"
     where = f"{angle(latitude, 'NS')},{angle(longitude, 'EW', wide=3)}"
-    return nmea(f"GPRMC,{clock},{valid},{where},19.4,0.0,{moment:%d%m%y},,,A")
+    return nmea(f"GPRMC,{clock},{valid},{where},19.4,0.0,{moment:%d%m%y},,,{mode}")
 
 
 def gga(second: float, *, quality: int = 1) -> str:
@@ -212,15 +254,15 @@ def free_gps(
 
 
 def novatek(path: Path, blocks: Sequence[bytes]) -> Path:
-    """A film whose blocks are listed in ``moov``."""
+    """A film whose blocks are listed in ``moov``; of one without bytes, the row is empty."""
     start = box(b"ftyp", b"isom", bytes(4))
     listed, at = [], len(start)
     for block in blocks:
-        listed.append(struct.pack(">II", at, len(block)))
+        listed.append(struct.pack(">II", at, len(block)) if block else bytes(8))
         at += len(block)
     frames = [b"frame"] * 25 * len(blocks)
     header = full(b"mvhd", struct.pack(">IIII", 0, 0, 1000, 0), bytes(80))
-    video = trak(b"vide", b"avc1", frames, at + 8, duration=40)
+    video = trak(b"vide", b"avc1", frames, [at + 8], duration=40)
     index = box(b"gps ", struct.pack(">II", 0x101, len(blocks)), *listed)
     content = box(b"mdat", *frames)
     path.write_bytes(start + b"".join(blocks) + content + box(b"moov", header, video, index))

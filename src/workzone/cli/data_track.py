@@ -36,6 +36,8 @@ WeeksOption = Annotated[
     int | None,
     typer.Option(
         metavar="WEEKS",
+        min=0,
+        max=5120,
         help="Add weeks to all times: 1024 for a receiver that counts GPS's weeks anew; 0 takes "
         "old times as they are.",
     ),

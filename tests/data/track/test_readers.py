@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -189,6 +189,13 @@ def test_novatek(tmp_path: Path, at: int, origin: tuple[float, float]) -> None:
     check(track, fixes=6, origin=origin)
 
 
+def test_novatek_seconds_without_a_block_keep_their_place(tmp_path: Path) -> None:
+    blocks = [b"" if second in (0, 3) else free_gps(second) for second in range(6)]
+    track = read_track(novatek(tmp_path / "a.mp4", blocks), zone=UTC)
+    assert track.offset.tolist() == [1, 2, 4, 5]
+    check(track, fixes=4)
+
+
 def test_novatek_blocks_without_an_index(tmp_path: Path) -> None:
     film = mp4(tmp_path / "a.mp4", top=[free_gps(second) for second in range(4)])
     check(read_track(film, zone=UTC), fixes=4)
@@ -239,6 +246,16 @@ def test_70mai(tmp_path: Path, behind: int) -> None:
     check(track, fixes=8, offset=None)
 
 
+def test_70mai_lines_of_other_times_cost_only_themselves(tmp_path: Path) -> None:
+    log = log_of_70mai(tmp_path / "GPSData000001.txt")
+    rows = log.read_text().splitlines()
+    late = [rows[1].replace(rows[1][:10], number) for number in ("1748900000", "9" * 12)]
+    log.write_text("\n".join([*rows[:3], *late, *rows[3:]]))
+    track = read_track(log, zone=BERLIN)
+    assert track.log.dropped["of other times than their video"] == 2
+    check(track, fixes=8, offset=None)
+
+
 def test_70mai_of_one_video(tmp_path: Path) -> None:
     (tmp_path / "Normal" / "Back").mkdir(parents=True)
     film = mp4(tmp_path / "Normal" / "Back" / CLIP.replace("F", "B"))
@@ -264,6 +281,30 @@ def test_nmea_beside_a_video(tmp_path: Path) -> None:
     assert str(track.log) == "NMEA: 8 fixes, 1 damaged dropped, 1 without fix dropped"
     check(track, fixes=8, offset=None)
     assert track.altitude[1] == 35
+
+
+def test_logs_beside_a_video_are_found_without_going_through_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder of 10,000 videos, each would list 10,000 names."""
+    for name in ("a.b.mkv", "a.mkv", "a.b.txt", "a.GPX"):
+        (tmp_path / name).write_bytes(b"\x1aE\xdf\xa3")
+    (tmp_path / "a.b.GPX").write_text(gpx(range(3)))
+    monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is gone through"))
+    track = read_track(tmp_path / "a.b.mkv")
+    assert (track.path.name, len(track)) == ("a.b.GPX", 3)
+
+
+def test_nmea_moments_without_a_true_position_have_none(tmp_path: Path) -> None:
+    """Void by RMC before or after GGA, without a date too; estimated, typed in, simulated."""
+    undated = nmea(rmc(2, valid="V").split("*")[0].removeprefix("$").replace("010625", ""))
+    lines = [rmc(0), gga(0), rmc(1, valid="V"), gga(1), gga(2), undated]
+    lines += [rmc(3), gga(3, quality=6), gga(4, quality=7), gga(5, quality=8), rmc(5)]
+    lines += [gga(6), rmc(6, mode="E"), rmc(7, mode="S"), gga(8, quality=2), gga(9), rmc(9)]
+    (tmp_path / "a.nmea").write_text("\n".join(lines))
+    track = read_track(tmp_path / "a.nmea")
+    assert str(track.log) == "NMEA: 3 fixes, 7 without fix dropped"
+    assert (track.utc - BEGUN).tolist() == [0, 8, 9]
 
 
 def test_nmea_over_midnight_and_a_leap_second(tmp_path: Path) -> None:
@@ -394,6 +435,14 @@ def test_photographs(tmp_path: Path, origin: tuple[float, float]) -> None:
     assert track.images == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
 
 
+def test_photographs_of_one_second_are_all_kept(tmp_path: Path) -> None:
+    for number, second in enumerate((0, 0, 0, 1)):
+        photograph(tmp_path / f"{number}.jpg", second)
+    track = read_track(tmp_path)
+    assert track.images == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
+    assert (track.utc - BEGUN).tolist() == [0, 0, 0, 1]
+
+
 def test_photographs_by_the_camera_s_clock_need_a_zone(tmp_path: Path) -> None:
     photograph(tmp_path / "a.jpg", 0, gps_time=False)
     with pytest.raises(TrackError, match=r"a\.jpg has no positions.*1 without a time dropped"):
@@ -432,6 +481,7 @@ def films(folder: Path) -> dict[str, Path]:
     lines = "\n".join(f"[{1_600_000_000_000 + 1000 * s}]{rmc(s)}" for s in range(9))
     return {
         "gopro": mp4(folder / "gopro.mp4", [gpmf5(s) for s in range(9)]),
+        "gopro 11": mp4(folder / "gopro11.mp4", [gpmf9(s) for s in range(9)]),
         "camm": mp4(folder / "camm.mp4", [camm6(s) for s in range(9)], b"camm", b"camm"),
         "blackvue": mp4(folder / "blackvue.mp4", top=[box(b"free", box(b"gps ", lines.encode()))]),
         "novatek": novatek(folder / "novatek.mp4", [free_gps(s) for s in range(9)]),
@@ -474,6 +524,44 @@ def test_films_with_damaged_tables_end_in_words(tmp_path: Path, name: str) -> No
             assert film.name in str(error)
             errors += 1
     assert errors > 0
+
+
+@pytest.mark.parametrize("name", ["gopro", "gopro 11", "camm", "blackvue", "novatek"])
+def test_films_with_damaged_samples_end_in_words_or_count_them(tmp_path: Path, name: str) -> None:
+    """Bytes within the positions are changed at random."""
+    film = films(tmp_path)[name]
+    data = film.read_bytes()
+    starts = {"gopro": b"DEVC", "gopro 11": b"DEVC", "blackvue": b"gps ", "novatek": b"freeGPS"}
+    first = data.index(starts.get(name, struct.pack("<HHd", 0, 6, GPS_START)))
+    end = len(data) if name == "blackvue" else data.index(b"moov")
+    rng = np.random.default_rng(6)
+    told = 0
+    for _ in range(40):
+        damaged = bytearray(data)
+        for at in rng.integers(first, min(end, first + 2000), 12):
+            damaged[at] = rng.integers(256)
+        film.write_bytes(damaged)
+        try:
+            told += bool(read_track(film, zone=UTC).log.dropped)
+        except TrackError as error:
+            assert film.name in str(error)
+            told += 1
+    assert told > 5
+
+
+def test_dates_beyond_all_calendars_are_damage(tmp_path: Path) -> None:
+    sentences = [nmea("GPZDA,235960,31,12,9999,00,00"), nmea(f"GPZDA,100000,01,06,{10**12},00,00")]
+    late = gga(60).replace("GPGGA,100100", "GPGGA,000100").split("*")[0].removeprefix("$")
+    sentences += [nmea("GPZDA,235959,31,12,9999,00,00"), nmea(late)]  # the day after the last
+    (tmp_path / "a.nmea").write_text("\n".join([*sentences, rmc(0), rmc(1)]))
+    track = read_track(tmp_path / "a.nmea")
+    assert str(track.log) == "NMEA: 2 fixes, 3 damaged dropped"
+    for date in ("0001-01-01T00:00:00", "9999-12-31T23:59:59"):
+        zone = timezone(timedelta(hours=2 if date < "2" else -2))
+        points = gpx(range(3), zone="").replace("2025-06-01T10:00:00.000", date)
+        (tmp_path / "a.gpx").write_text(points)
+        track = read_track(tmp_path / "a.gpx", zone=zone)
+        assert str(track.log) == "GPX: 2 fixes, 1 damaged dropped"
 
 
 @pytest.mark.parametrize("name", ["a.nmea", "a.gpx", "a.csv", "a.txt", "a.json", "a.jpg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_what_is_no_position_is_dropped_and_counted() -> None:
         track([fix(0, 0.0, 0.0)])
 
 
+def test_a_few_times_to_come_cost_only_themselves() -> None:
+    late = [dataclasses.replace(fix(second), utc=4_000_000_000.0 + second) for second in range(2)]
+    found = track([fix(0), fix(1), *late])
+    assert (found.utc - BEGUN).tolist() == [0, 1]
+    assert found.log.dropped == {"at a time to come": 2}
+    with pytest.raises(
+        TrackError, match=r"drive\.gpx has positions of 2096-10-02, which is to come"
+    ):
+        track([fix(0), *late])
+
+
 def test_the_equator_and_greenwich_are_places() -> None:
     assert len(track([fix(0, 0.0, 13.4), fix(1, 51.5, 0.0)])) == 2
 
@@ -76,7 +88,7 @@ def test_nothing_is_known_in_gaps_and_beyond_the_ends() -> None:
     moments = np.array([-0.5, 0, 1.5, 2, 2.5, 7, 11.9, 12, 12.5, 13, 13.5])
     places = found.at(BEGUN + moments)
     inside = np.isin(moments, [0, 1.5, 2, 12, 12.5, 13])
-    for values in (places.latitude, places.longitude, places.utc, places.speed, places.metres):
+    for values in (places.latitude, places.longitude, places.speed, places.metres):
         assert (np.isfinite(values) == inside).all()
     true = np.array([place(moment) for moment in moments[inside]])
     found_there = places.latitude[inside], places.longitude[inside]
@@ -92,12 +104,30 @@ def test_places_between_on_the_date_line() -> None:
     assert found.heading[0] == pytest.approx(90, abs=0.01)
 
 
-def test_a_track_knows_only_its_own_times() -> None:
+def test_what_all_moments_need_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame of a video asks for its place, so an hour's way may not be gone through anew."""
+    found = track([fix(second) for second in range(5)])
+    calls = []
+    unwrap = np.unwrap
+    monkeypatch.setattr(np, "unwrap", lambda *a, **k: calls.append(1) or unwrap(*a, **k))
+    for second in range(4):
+        assert found.at(BEGUN + second).latitude[0] == pytest.approx(place(second)[0])
+    assert len(calls) == 1
+
+
+def test_a_track_without_times_is_ordered_by_the_video_s() -> None:
     found = track([Fix(52.5, 13.4, offset=second) for second in (0.0, 1.0)])
     assert found.axis == "offset"
     assert found.at(0.5).latitude[0] == 52.5
-    with pytest.raises(TrackError, match="no times of that kind"):
-        found.at(BEGUN, "utc")
+
+
+def test_pictures_of_one_moment_are_all_kept() -> None:
+    shown = [("a.jpg", 0), ("b.jpg", 0), ("b.jpg", 0), (None, 0), ("c.jpg", 1), ("d.jpg", 1)]
+    found = track([dataclasses.replace(fix(second), image=image) for image, second in shown])
+    assert found.images == ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    assert found.log.dropped == {"at the time of another": 2}
+    assert found.speed == pytest.approx([10, 10, 10, 10])
+    assert found.at(BEGUN + 0.5).metres[0] == pytest.approx(5)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +168,23 @@ def test_parked_stretches_are_marked_and_add_no_way() -> None:
     assert found.metres[-1] == pytest.approx(590, abs=20)
     short = track([*fixes[:30], *(fix(second, *stop) for second in range(30, 45)), *fixes[95:]])
     assert not short.parked.any()  # a red light of 15 s
+
+
+@pytest.mark.parametrize("stop", [(37.8, -122.4), (10.0, 179.99999), (-60.0, -180.0), (0.0, 0.5)])
+def test_a_camera_is_parked_wherever_it_stands(stop: tuple[float, float]) -> None:
+    """It wanders by up to 6.5 m to each side; then it drives on, by 10 m/s to the east."""
+    rng = np.random.default_rng(4)
+    metre = math.degrees(1 / EARTH_RADIUS)
+    narrowing = math.cos(math.radians(stop[0]))
+    fixes = []
+    for second in range(90):
+        east, north = rng.uniform(-6.5, 6.5, 2) if second else (0, 0)
+        east += 10 * max(0, second - 59)
+        longitude = (stop[1] + east * metre / narrowing + 180) % 360 - 180
+        fixes.append(fix(second, stop[0] + north * metre, longitude))
+    found = track(fixes)
+    assert found.parked[:59].all()
+    assert not found.parked[61:].any()
 
 
 def test_gaps_add_no_way() -> None:

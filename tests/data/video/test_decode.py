@@ -228,6 +228,25 @@ def test_a_tail_that_broke_off_costs_only_itself(drive: Path, tmp_path: Path, su
     assert found == pytest.approx([n / 5 for n in range(len(found))], abs=1e-3)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_damaged_beginning_moves_no_frame(drive: Path, tmp_path: Path, suffix: str) -> None:
+    """The first second's key frame is gone, so no frame is seen before the next one."""
+    made = tmp_path / f"a{suffix}"
+    with av.open(str(drive)) as read, av.open(str(made), "w") as write:
+        film = read.streams.video[0]
+        out = write.add_stream_from_template(film)
+        for number, packet in enumerate(read.demux(film)):
+            if packet.dts is None:
+                continue
+            if number == 0:
+                packet.update(bytes(packet.size))
+            packet.stream = out
+            write.mux(packet)
+    told = seconds_told(made)
+    assert 30 <= len(told) < 40
+    assert all(shown == int(second + 1e-3) for second, shown in told[-30:])
+
+
 def test_damage_in_the_middle_is_counted_and_passed(tmp_path: Path) -> None:
     noisy = np.random.default_rng(0).integers(0, 30, (SIDE, SIDE, 3), dtype=np.uint8)
     made = make_video(

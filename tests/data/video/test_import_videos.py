@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from made_videos import cut, make_video, second_of
 from workzone.data.importing import ImportSummary, import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.places import haversine
-from workzone.data.video import decode
+from workzone.data.video import decode, extract
 from workzone.data.video.choose import FrameSettings
 from workzone.errors import ManifestError, MissingExtraError, UsageError, WorkzoneError
 
@@ -107,7 +109,7 @@ def test_the_time_of_positions_within_a_video_is_taken(tmp_path: Path) -> None:
 
 def test_a_disk_that_cannot_be_written(drive: Path, tmp_path: Path) -> None:
     (tmp_path / "m.images").write_text("a file where the frames' folder should be")
-    with pytest.raises(WorkzoneError, match=r"cannot write frames into .*m\.images"):
+    with pytest.raises(WorkzoneError, match=r"cannot write .*m\.images"):
         imported(drive, tmp_path / "m.parquet")
 
 
@@ -152,6 +154,36 @@ def test_a_folder_with_classes_and_a_broken_video(drive: Path, tmp_path: Path) -
     assert "broken.mp4 cannot be opened as a video" in summary.entries[0].reason
 
 
+def test_a_drive_s_folder_below_the_class_is_its_group(drive: Path, tmp_path: Path) -> None:
+    """Even where the videos have no times by which they could be joined."""
+    names = ["roadwork/drive7/a.mp4", "none/drive7/b.mp4", "none/drive8/c.mp4", "none/d.mp4"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(drive.read_bytes())
+    manifest, _ = imported(tmp_path, tmp_path / "m.parquet", seconds=4.0)
+    groups = {sample.extra["video"]: sample.group for sample in manifest}
+    assert groups == dict(zip(names, ["drive7", "drive7", "drive8", "none/d.mp4"], strict=True))
+
+
+def test_what_is_said_of_a_folder_is_of_videos(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def scan(path: str | Path) -> Any:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    (tmp_path / "in" / "secret").mkdir(parents=True)
+    (tmp_path / "in" / "a.mp4").write_bytes(drive.read_bytes())
+    _, summary = imported(tmp_path / "in", tmp_path / "m.parquet", seconds=8.0)
+    assert any("its videos are unlabelled" in warning for warning in summary.warnings)
+    secret = "the folder secret cannot be listed: its videos are left out"
+    assert any(secret in warning for warning in summary.warnings)
+
+
 def test_a_second_import_decodes_nothing(
     drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +204,31 @@ def test_a_second_import_decodes_nothing(
     other, _ = imported(tmp_path / "in", output, seconds=2.0)
     assert (len(other), len(decoded)) == (4, 1)
     assert len(list((tmp_path / "in" / "m.images" / "a.mp4").glob("*.jpg"))) == 4
+
+
+def test_a_stopped_import_leaves_no_photographs(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(drive.read_bytes())
+    killed = tmp_path / "m.images" / f".a.mp4.{2**22 + 1}.part"  # of a process that cannot be
+    killed.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(killed / "000000000.jpg")
+    written = []
+
+    def failing(decoded: decode.Decoded, folder: Path, aspect: float) -> tuple[str, float]:
+        if len(written) == 2:
+            raise RuntimeError("stopped")
+        written.append(write(decoded, folder, aspect))
+        return written[-1]
+
+    write = extract._write
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "_write", failing)
+        with pytest.raises(RuntimeError, match="stopped"):
+            imported(tmp_path, tmp_path / "m.parquet")
+    assert not killed.exists()
+    manifest, _ = imported(tmp_path, tmp_path / "m.parquet")
+    assert [sample.extra["offset"] for sample in manifest] == [f"{n}.000" for n in range(8)]
 
 
 def test_the_sharpest_frame_of_each_second(tmp_path: Path) -> None:
@@ -197,6 +254,8 @@ def test_what_is_refused(tmp_path: Path, drive: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "c" / "1.png")
     with pytest.raises(UsageError, match=r"which frames is for videos, but .* of kind folder"):
         imported(tmp_path / "c", tmp_path / "m.parquet", seconds=2.0)
+    with pytest.raises(UsageError, match=r"holds no videos: 1 image; nothing else is there"):
+        import_source(str(tmp_path / "c"), tmp_path / "m.parquet", kind="video")
 
 
 def test_without_the_extra(tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,15 @@ def open_archive(path: Path) -> Source:
     return _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
 
 
-def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]:
+def place(
+    names: Sequence[str], *, where: str, noun: str = "image"
+) -> tuple[list[Placed], list[str]]:
     """Read label, group and split off paths below a source.
+
+    Args:
+        names: paths.
+        where: the source, for messages.
+        noun: what lies at the paths, for messages.
 
     Returns:
         One `Placed` per name, and warnings.
@@ -74,7 +81,7 @@ def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]
     depth = _class_depth(names)
     if depth is None:
         warning = (
-            f"{where} has no class folders (such as roadwork and none); its images are unlabelled"
+            f"{where} has no class folders (such as roadwork and none); its {noun}s are unlabelled"
         )
         return [Placed(name, None, _folder_below(name, 0), None) for name in names], [warning]
     placed = []
@@ -96,10 +103,16 @@ def place(names: Sequence[str], *, where: str) -> tuple[list[Placed], list[str]]
         group = _folder_below(name, depth + 1)
         known_split = split if split in _SPLIT_NAMES else None
         placed.append(Placed(name, LABEL_WORDS[word], group, known_split))
-    warnings = (
-        [f"{where}: {counted(loose, 'image')} in no class folder: unlabelled"] if loose else []
-    )
+    warnings = [f"{where}: {counted(loose, noun)} in no class folder: unlabelled"] if loose else []
     return placed, warnings
+
+
+def left_out(path: Path, found: FoundFiles, nouns: str) -> list[str]:
+    """Warnings of the folders that could not be listed, and of what may lie in them."""
+    return [
+        f"{path}: the folder {name} cannot be listed: its {nouns} are left out"
+        for name in found.unlisted
+    ]
 
 
 def _class_depth(names: Sequence[str]) -> int | None:
@@ -129,10 +142,7 @@ def _source(path: Path, found: FoundFiles, image: Callable[[str], ImageRef]) -> 
     placed, warnings = place(found.images, where=str(path))
     if found.passed_over.total:
         warnings.append(f"{path}: {found.passed_over}")
-    warnings += [
-        f"{path}: the folder {name} cannot be listed: its images are left out"
-        for name in found.unlisted
-    ]
+    warnings += left_out(path, found, "images")
 
     def records() -> Iterator[Record]:
         for item in placed:

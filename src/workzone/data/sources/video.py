@@ -1,8 +1,9 @@
 """Videos as a source of samples: one of each chosen frame, with its place and time.
 
-Frames become JPEG files beside the manifest, in a folder for each video. All frames of a video are
-one group, and so are videos of one folder that follow each other within `SAME_DRIVE` seconds, as
-dashcams part a drive, or that are of one time, as those of front and rear.
+Frames become JPEG files beside the manifest, in a folder for each video. The group is the folder
+between the class and the video, as for images. Without one, all frames of a video are a group, and
+so are videos of one folder that follow each other within `SAME_DRIVE` seconds, as dashcams part a
+drive, or that are of one time, as those of front and rear.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from workzone import progress
 from workzone.data.find_files import find_files
 from workzone.data.passed_over import counted
 from workzone.data.places import Floats
-from workzone.data.sources.folder import Placed, place
+from workzone.data.sources.folder import Placed, left_out, place
 from workzone.data.sources.record import Record, Source
 from workzone.data.track.files import iso
 from workzone.data.video.choose import FrameSettings
@@ -79,8 +80,10 @@ def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:
         return path.parent, [Placed(path.name, None, None, None)], []
     found = find_files(path)
     if not found.videos:
-        raise UsageError(f"{path} holds no videos: {found.holdings()}")
-    return path, *place(found.videos, where=str(path))
+        images = [counted(len(found.images), "image")] if found.images else []
+        raise UsageError(f"{path} holds no videos: {'; '.join([*images, found.holdings()])}")
+    placed, warnings = place(found.videos, where=str(path), noun="video")
+    return path, placed, [*warnings, *left_out(path, found, "videos")]
 
 
 def _found(frames: Frames) -> str:
@@ -137,7 +140,11 @@ class _Drives:
     ended: float = math.nan
 
     def group(self, item: Placed, frames: Frames) -> str:
-        """The drive of a video: its own, or the one that it goes on or shows from another side."""
+        """The drive of a video: its folder below the class, where there is one; else its own, or
+        the one that it goes on or shows from another side.
+        """
+        if item.group is not None:
+            return item.group
         start = frames.positions.start
         begun = math.nan if start is None else start
         ended = begun + frames.frames[-1][1]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from workzone.data.track.boxes import children, file_boxes, is_mp4
+from workzone.data.track.boxes import children
+from workzone.data.track.film import Film
 from workzone.data.track.fixes import Clock, Log
 from workzone.data.track.nmea import read_sentences
 
@@ -19,22 +19,19 @@ _LINE = re.compile(rb"\[(\d{10,16})\]\s*(\$[^\r\n\[]*)")
 _LARGEST = 64 * 2**20  # bytes; an hour has about one MB
 
 
-def read(path: Path, head: bytes, clock: Clock) -> Log | None:
-    """The sentences of the first such box; see `workzone.data.track.fixes.Reader`."""
-    if not is_mp4(head):
-        return None
-    with path.open("rb") as handle:
-        for box in file_boxes(handle, path):
-            if box.kind != b"free" or not 16 <= box.end - box.start <= _LARGEST:
-                continue
-            handle.seek(box.start)
-            content = dict(children(handle.read(box.end - box.start)))
-            if b"gps " in content:
-                return read_sentences(NAME, _lines(content[b"gps "]))
+def read(film: Film, clock: Clock) -> Log | None:
+    """The sentences of the first such box; see `workzone.data.track.film.FilmReader`."""
+    for box in film.boxes:
+        if box.kind != b"free" or not 16 <= box.end - box.start <= _LARGEST:
+            continue
+        film.handle.seek(box.start)
+        content = dict(children(film.handle.read(box.end - box.start)))
+        if b"gps " in content:
+            return read_sentences(NAME, _lines(content[b"gps "]))
     return None
 
 
-def _lines(text: bytes) -> Iterator[tuple[float, bytes]]:
+def _lines(text: memoryview) -> Iterator[tuple[float, bytes]]:
     start = None
     for found in _LINE.finditer(text):
         clock = int(found[1]) / 1000

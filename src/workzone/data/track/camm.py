@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
-from workzone.data.track.boxes import is_mp4, read_movie, read_samples
+from workzone.data.track.film import Film
 from workzone.data.track.fixes import DAMAGED, NO_FIX, Clock, Fix, Log
 
 NAME = "CAMM"
@@ -34,38 +33,34 @@ _PLACE, _TIMED = 5, 6
 _DAY = 86_400
 
 
-def read(path: Path, head: bytes, clock: Clock) -> Log | None:
-    """The positions in the track ``camm``; see `workzone.data.track.fixes.Reader`."""
-    if not is_mp4(head):
+def read(film: Film, clock: Clock) -> Log | None:
+    """The positions in the track ``camm``; see `workzone.data.track.film.FilmReader`."""
+    samples = film.samples(b"camm")
+    if samples is None:
         return None
-    with path.open("rb") as handle:
-        movie = read_movie(handle, path)
-        track = next((track for track in movie.tracks if track.format == b"camm"), None)
-        if track is None:
-            return None
-        log = Log(NAME)
-        rows: list[tuple[float, float | None, tuple[float, float, float]]] = []
-        for at, _, data in read_samples(handle, track):
-            try:
-                kind = struct.unpack_from("<H", data, 2)[0]
-                if kind == _PLACE:
-                    rows.append((at, None, struct.unpack_from("<3d", data, 4)))
-                elif kind == _TIMED:
-                    gps, fix, latitude, longitude, height = struct.unpack_from("<di2df", data, 4)
-                    if fix < 2:
-                        log.dropped[NO_FIX] += 1
-                    else:
-                        rows.append((at, gps, (latitude, longitude, height)))
-            except struct.error:
-                log.dropped[DAMAGED] += 1
-    unix = _is_unix([gps for _, gps, _ in rows if gps is not None], movie.created)
+    log = Log(NAME)
+    rows: list[tuple[float, float | None, tuple[float, float, float]]] = []
+    for sample in samples:
+        try:
+            kind = struct.unpack_from("<H", sample.data, 2)[0]
+            if kind == _PLACE:
+                rows.append((sample.seconds, None, struct.unpack_from("<3d", sample.data, 4)))
+            elif kind == _TIMED:
+                gps, fix, *where = struct.unpack_from("<di2df", sample.data, 4)
+                if fix < 2:
+                    log.dropped[NO_FIX] += 1
+                else:
+                    rows.append((sample.seconds, gps, (where[0], where[1], where[2])))
+        except struct.error:
+            log.dropped[DAMAGED] += 1
+    unix = _is_unix([gps for _, gps, _ in rows if gps is not None], film.created)
     if unix:
         log.note(UNIX)
     if any(gps is not None for _, gps, _ in rows):  # cameras that write both repeat the place
         rows = [row for row in rows if row[1] is not None]
-    for at, gps, (latitude, longitude, height) in rows:
+    for seconds, gps, (latitude, longitude, height) in rows:
         utc = gps if gps is None or unix else from_gps(gps)
-        log.fixes.append(Fix(latitude, longitude, utc, at - movie.first_frame, height))
+        log.fixes.append(Fix(latitude, longitude, utc, seconds, height))
     return log
 
 

@@ -66,14 +66,18 @@ class Clock:
         """Seconds since 1970; None for a time without zone where no zone was stated.
 
         Raises:
-            ValueError: a local time that came twice or never, as clocks were changed.
+            ValueError: a local time that came twice or never, as clocks were changed, or one that
+                is before the year 1 or after 9999 in UTC.
         """
         if moment.tzinfo is None:
             if self.zone is None:
                 return None
-            first, second = (
-                moment.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)
-            )
+            try:
+                first, second = (
+                    moment.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)
+                )
+            except OverflowError as error:
+                raise ValueError(f"{moment} is not in the years 1 to 9999 of UTC") from error
             if first != second:
                 raise ValueError(f"{moment} came twice or never, as clocks were changed")
             moment = first
@@ -131,7 +135,20 @@ def of_day(date: datetime, clock_time: str) -> datetime:
     if hours > 23 or minutes > 59 or seconds > 60:
         raise ValueError(f"{clock_time!r} is no time of day")
     start = date.replace(hour=0, minute=0, second=0, microsecond=0)
-    return start + timedelta(hours=hours, minutes=minutes, seconds=seconds + float(found[4] or 0))
+    seconds_of_day = 3600 * hours + 60 * minutes + seconds + float(found[4] or 0)
+    return after(start, timedelta(seconds=seconds_of_day))
+
+
+def after(moment: datetime, elapsed: timedelta) -> datetime:
+    """The moment that is ``elapsed`` later.
+
+    Raises:
+        ValueError: it is not in the years 1 to 9999.
+    """
+    try:
+        return moment + elapsed
+    except OverflowError as error:
+        raise ValueError(f"{elapsed} after {moment} is no date") from error
 
 
 def degrees(value: float, letter: str, letters: str) -> float:

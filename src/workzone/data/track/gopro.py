@@ -10,15 +10,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from statistics import median
 
-from workzone.data.track.boxes import is_mp4, read_movie, read_samples
+from workzone.data.track.film import Film
 from workzone.data.track.fixes import DAMAGED, NO_FIX, Clock, Fix, Log, of_day
 
 NAME = "GoPro GPMF"
-_DAYS_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+_2000 = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _NUMBERS = {"b": "b", "B": "B", "s": "h", "S": "H", "l": "i", "L": "I", "f": "f", "d": "d"}
 _GPS9 = ">7i2H"
 _UNSURE = "too uncertain"
@@ -33,24 +32,19 @@ class _Item:
     data: bytes
 
 
-def read(path: Path, head: bytes, clock: Clock) -> Log | None:
-    """The positions in the track ``gpmd``; see `workzone.data.track.fixes.Reader`."""
-    if not is_mp4(head):
+def read(film: Film, clock: Clock) -> Log | None:
+    """The positions in the track ``gpmd``; see `workzone.data.track.film.FilmReader`."""
+    samples = film.samples(b"gpmd")
+    if samples is None:
         return None
-    with path.open("rb") as handle:
-        movie = read_movie(handle, path)
-        track = next((track for track in movie.tracks if track.format == b"gpmd"), None)
-        if track is None:
-            return None
-        log = Log(NAME)
-        rows: list[tuple[float, Fix]] = []
-        moments: list[float] = []  # by how much UTC is ahead of the video's time
-        for time, duration, data in read_samples(handle, track):
-            offset = time - movie.first_frame
-            try:
-                _read_second(data, offset, duration, rows, moments, log)
-            except (struct.error, ValueError, IndexError, ZeroDivisionError):
-                log.dropped[DAMAGED] += 1
+    log = Log(NAME)
+    rows: list[tuple[float, Fix]] = []
+    moments: list[float] = []  # by how much UTC is ahead of the video's time
+    for sample in samples:
+        try:
+            _read_second(sample.data, sample.seconds, sample.duration, rows, moments, log)
+        except (struct.error, ValueError, IndexError, ZeroDivisionError):
+            log.dropped[DAMAGED] += 1
     ahead = median(moments) if moments else None
     for offset, fix in rows:
         utc = fix.utc if fix.utc is not None or ahead is None else offset + ahead
@@ -113,7 +107,7 @@ def _read_gps9(
         if values[7] > _WORST:
             log.dropped[_UNSURE] += 1
             continue
-        utc = (_DAYS_FROM + timedelta(days=values[5], seconds=values[6])).timestamp()
+        utc = _2000 + 86_400 * values[5] + values[6]  # no date at all: `build` drops it
         at = offset + duration * index / number
         rows.append((at, Fix(values[0], values[1], utc, altitude=values[2])))
 

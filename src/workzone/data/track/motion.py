@@ -75,17 +75,21 @@ def parked(seconds: Floats, latitude: Floats, longitude: Floats, stretch: Ints) 
     It does for `PARKED_SECONDS` or longer within `PARKED_METRES` of where that began.
     """
     standing = np.zeros(len(seconds), dtype=bool)
-    east = np.radians(longitude) * EARTH_RADIUS * np.cos(np.radians(latitude))
-    north = np.radians(latitude) * EARTH_RADIUS
-    x, y, moments, parts = east.tolist(), north.tolist(), seconds.tolist(), stretch.tolist()
+    degree = np.radians(1) * EARTH_RADIUS  # metres of latitude; of longitude, by `narrowing`
+    narrowing, lat, lon, moments, parts = (
+        values.tolist()
+        for values in (np.cos(np.radians(latitude)), latitude, longitude, seconds, stretch)
+    )
+
+    def near(start: int, other: int) -> bool:
+        north = lat[other] - lat[start]
+        east = ((lon[other] - lon[start] + 180) % 360 - 180) * narrowing[start]
+        return bool((north**2 + east**2) * degree**2 <= PARKED_METRES**2)
+
     start = 0
     while start < len(moments):
         end = start
-        while (
-            end + 1 < len(moments)
-            and parts[end + 1] == parts[start]
-            and (x[end + 1] - x[start]) ** 2 + (y[end + 1] - y[start]) ** 2 <= PARKED_METRES**2
-        ):
+        while end + 1 < len(moments) and parts[end + 1] == parts[start] and near(start, end + 1):
             end += 1
         if moments[end] - moments[start] >= PARKED_SECONDS:
             standing[start : end + 1] = True

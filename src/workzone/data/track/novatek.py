@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import BinaryIO
 
-from workzone.data.track.boxes import Movie, file_boxes, is_mp4, read_movie
+from workzone.data.track.film import Film
 from workzone.data.track.fixes import DAMAGED, NO_FIX, Clock, Fix, Log, degrees
 from workzone.errors import TrackError
 
@@ -31,47 +29,44 @@ _LARGEST = 2**20  # bytes of a block
 _UNKNOWN = "in an unknown layout"
 
 
-def read(path: Path, head: bytes, clock: Clock) -> Log | None:
-    """The positions in such blocks; see `workzone.data.track.fixes.Reader`."""
-    if not is_mp4(head):
+def read(film: Film, clock: Clock) -> Log | None:
+    """The positions in such blocks; see `workzone.data.track.film.FilmReader`."""
+    places = _listed(film) or _loose(film)
+    if not places:
         return None
-    with path.open("rb") as handle:
-        movie = read_movie(handle, path)
-        places = _listed(movie) or _loose(handle, path)
-        if not places:
-            return None
-        log = Log(NAME)
-        for second, (start, size) in enumerate(places):
-            handle.seek(start)
-            block = handle.read(min(size, _LARGEST))
-            if len(block) < size or block[4:12] != b"freeGPS ":
-                log.dropped[DAMAGED] += 1
-            else:
-                _read_block(block, float(second), clock, log)
+    log = Log(NAME)
+    for second, start, size in places:
+        film.handle.seek(start)
+        block = film.handle.read(min(size, _LARGEST))
+        if len(block) < size or block[4:12] != b"freeGPS ":
+            log.dropped[DAMAGED] += 1
+        else:
+            _read_block(block, float(second), clock, log)
     if log.dropped[_UNKNOWN] == len(places):
         raise TrackError(
-            f"{path}: its {len(places):,} freeGPS blocks are of a layout that is not read (some "
-            "makers encrypt them); write a GPX file beside the video, for example with exiftool"
+            f"{film.path}: its {len(places):,} freeGPS blocks are of a layout that is not read "
+            "(some makers encrypt them); write a GPX file beside the video, for example with "
+            "exiftool"
         )
     if clock.zone is None and log.fixes:
         log.note(NO_ZONE)
     return log
 
 
-def _listed(movie: Movie) -> list[tuple[int, int]]:
-    """Offset and size of the blocks, from the list in ``moov``."""
-    data = dict(movie.boxes).get(b"gps ", b"")
-    pairs = [struct.unpack_from(">II", data, at) for at in range(8, len(data) - 7, 8)]
-    return [(start, size) for start, size in pairs if start and size]
+def _listed(film: Film) -> list[tuple[int, int, int]]:
+    """Second, offset and size of the blocks, from the list in ``moov``; it may have empty rows."""
+    data = dict(film.index).get(b"gps ", b"")
+    rows = [struct.unpack_from(">II", data, at) for at in range(8, len(data) - 7, 8)]
+    return [(second, start, size) for second, (start, size) in enumerate(rows) if start and size]
 
 
-def _loose(handle: BinaryIO, path: Path) -> list[tuple[int, int]]:
+def _loose(film: Film) -> list[tuple[int, int, int]]:
     """Those that are boxes of the file itself, where no list is."""
-    found = []
-    for box in file_boxes(handle, path):
-        handle.seek(box.start)
-        if box.kind == b"free" and handle.read(4) == b"GPS ":
-            found.append((box.start - 8, box.end - box.start + 8))
+    found: list[tuple[int, int, int]] = []
+    for box in film.boxes:
+        film.handle.seek(box.start)
+        if box.kind == b"free" and film.handle.read(4) == b"GPS ":
+            found.append((len(found), box.start - 8, box.end - box.start + 8))
     return found
 
 

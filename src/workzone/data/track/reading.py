@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import tzinfo
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from workzone.data.track import (
     stills,
     table,
 )
+from workzone.data.track.boxes import is_mp4
+from workzone.data.track.film import Film, FilmReader
 from workzone.data.track.fixes import HEAD, Clock, Log, Reader
 from workzone.data.track.track import MAX_GAP, Track, build
 from workzone.errors import TrackError
 
-IN_VIDEOS: tuple[Reader, ...] = (gopro.read, camm.read, blackvue.read, novatek.read)
+IN_VIDEOS: tuple[FilmReader, ...] = (gopro.read, camm.read, blackvue.read, novatek.read)
 LOGS: tuple[Reader, ...] = (
     *(gpx.read, mapillary.read, seventy_mai.read, nmea.read, table.read, stills.read),
 )
@@ -56,10 +59,11 @@ def read_track(
         raise TrackError(f"nothing at {path}{nearest_name(path)}")
     clock = Clock(zone)
     empty = []
-    for found, log in _found(path, clock):
-        if log.fixes:
-            return build(found, log, weeks=weeks, max_gap=max_gap)
-        empty.append(str(log))
+    with closing(_found(path, clock)) as logs:
+        for found, log in logs:
+            if log.fixes:
+                return build(found, log, weeks=weeks, max_gap=max_gap)
+            empty.append(str(log))
     if empty:
         raise TrackError(f"{path} has no positions that can be used. {'; '.join(empty)}")
     if is_video(path):
@@ -78,7 +82,7 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _found(path: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
+def _found(path: Path, clock: Clock) -> Generator[tuple[Path, Log], None, None]:
     """What readers find, the surest first: within the video, beside it, on the card."""
     if path.is_dir():
         description = path / mapillary.FILE
@@ -91,7 +95,7 @@ def _found(path: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
         return
     refused = None
     try:
-        yield from _read(path, IN_VIDEOS, clock)
+        yield from _within(path, clock)
     except TrackError as error:  # a sound log beside it may do
         refused = error
     for found, log in _outside(path, clock):
@@ -100,6 +104,18 @@ def _found(path: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
         yield found, log
     if refused is not None:
         raise refused
+
+
+def _within(video: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
+    """What a video itself holds."""
+    if not is_mp4(_head(video)):
+        return
+    with video.open("rb") as handle:
+        film = Film(video, handle)
+        for reader in IN_VIDEOS:
+            log = reader(film, clock)
+            if log is not None:
+                yield video, log
 
 
 def _outside(video: Path, clock: Clock) -> Iterator[tuple[Path, Log]]:
@@ -133,14 +149,13 @@ def _head(path: Path) -> bytes:
         raise TrackError(f"{path} cannot be read: {error.strerror}; allow reading it") from error
 
 
-def _logs_beside(video: Path) -> list[Path]:
+def _logs_beside(video: Path) -> Iterator[Path]:
     """Files named as the video, in the order of `_BESIDE`."""
-    named = {
-        file.suffix.lower(): file
-        for file in sorted(video.parent.iterdir())
-        if file.stem == video.stem and file.is_file()
-    }
-    return [named[suffix] for suffix in _BESIDE if suffix in named]
+    for suffix in _BESIDE:
+        spellings = (video.with_suffix(spelling) for spelling in (suffix, suffix.upper()))
+        beside = next((file for file in spellings if file.is_file()), None)
+        if beside is not None:
+            yield beside
 
 
 def _cards(video: Path) -> Iterator[Path]:

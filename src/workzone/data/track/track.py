@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -37,14 +38,11 @@ Axis = Literal["offset", "utc"]
 class Places:
     """Where the camera was at some moments; NaN (and False) where nothing is known.
 
-    All ``[M]``: degrees, seconds since 1970, metres of height, metres a second, degrees from north,
-    metres driven so far.
+    All ``[M]``: degrees, metres a second, degrees from north, metres driven so far.
     """
 
     latitude: Floats
     longitude: Floats
-    utc: Floats
-    altitude: Floats
     speed: Floats
     heading: Floats
     metres: Floats
@@ -74,7 +72,6 @@ class Track:
     metres: Floats
     stretch: Ints
     images: tuple[str | None, ...]
-    max_gap: float
 
     def __len__(self) -> int:
         return len(self.latitude)
@@ -84,20 +81,19 @@ class Track:
         """The times by which it is ordered, ``[T]``."""
         return self.offset if self.axis == "offset" else self.utc
 
-    def at(self, seconds: npt.ArrayLike, axis: Axis | None = None) -> Places:
+    @cached_property
+    def _steady_longitude(self) -> Floats:
+        """Longitude without the step at the date line, ``[T]``."""
+        return np.unwrap(self.longitude, period=360)
+
+    def at(self, seconds: npt.ArrayLike) -> Places:
         """Where the camera was, by straight lines between fixes; never across gaps or beyond.
 
         Args:
             seconds: ``[M]``, in the sense of ``axis``.
-            axis: what they count; None: as the track is ordered.
-
-        Raises:
-            TrackError: the track has no such times.
         """
         moments = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
-        known = self.offset if (axis or self.axis) == "offset" else self.utc
-        if not len(known) or np.isnan(known).any():
-            raise TrackError(f"{self.path} has no times of that kind: {self.log}")
+        known = self.seconds
         before = np.clip(np.searchsorted(known, moments, side="right") - 1, 0, len(known) - 1)
         after = np.minimum(before + 1, len(known) - 1)
         exact = known[before] == moments
@@ -113,13 +109,11 @@ class Track:
             mixed = values[before] + share * (there - values[before])
             return np.where(inside, mixed, np.nan)
 
-        longitude = between(np.unwrap(self.longitude, period=360))
+        longitude = between(self._steady_longitude)
         nearest = np.where(share < 0.5, before, after)
         return Places(
             between(self.latitude),
             (longitude + 180) % 360 - 180,
-            between(self.utc),
-            between(self.altitude),
             between(self.speed),
             np.where(inside, self.heading[nearest], np.nan),
             between(self.metres),
@@ -145,7 +139,8 @@ def build(path: Path, log: Log, *, weeks: int | None = None, max_gap: float = MA
         raise TrackError(f"{path} has no positions that can be used. {log}")
     axis: Axis = "offset" if all(fix.offset is not None for fix in log.fixes) else "utc"
     log.fixes = _ordered(log, axis, weeks or 0)
-    _check_times(path, log.fixes, weeks)
+    log.fixes = _not_to_come(path, log)
+    _check_rollover(path, log.fixes, weeks)
     utc, offset, latitude, longitude, altitude = (
         np.array([getattr(fix, name) for fix in log.fixes], dtype=np.float64)  # None becomes NaN
         for name in ("utc", "offset", "latitude", "longitude", "altitude")
@@ -170,7 +165,6 @@ def build(path: Path, log: Log, *, weeks: int | None = None, max_gap: float = MA
         travelled(latitude, longitude, stretch, standing),
         stretch,
         tuple(fix.image for fix in log.fixes),
-        max_gap,
     )
 
 
@@ -195,14 +189,15 @@ def _is_time(seconds: float | None, first: float, last: float) -> bool:
 
 
 def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:
-    """Fixes by time, one for each moment; several pictures may share one."""
+    """Fixes by time, one for each moment; but pictures of one moment, as of a burst, stay."""
     fixes = [fix for fix in log.fixes if getattr(fix, axis) is not None]
     if missing := len(log.fixes) - len(fixes):
         log.dropped[NO_TIME] += missing
     fixes.sort(key=lambda fix: getattr(fix, axis))
     kept: list[Fix] = []
     for fix in fixes:
-        if kept and getattr(fix, axis) == getattr(kept[-1], axis):
+        again = bool(kept) and getattr(fix, axis) == getattr(kept[-1], axis)
+        if again and fix.image in (None, kept[-1].image):
             log.dropped["at the time of another"] += 1
         else:
             utc = None if fix.utc is None else fix.utc + weeks * _WEEK
@@ -210,20 +205,28 @@ def _ordered(log: Log, axis: Axis, weeks: int) -> list[Fix]:
     return kept
 
 
-def _check_times(path: Path, fixes: list[Fix], weeks: int | None) -> None:
-    known = [fix.utc for fix in fixes if fix.utc is not None]
-    if not known:
-        return
-    now = time.time()
-    if max(known) > now + _DAY:
+def _not_to_come(path: Path, log: Log) -> list[Fix]:
+    """Without the few at times to come, which are damaged; many show a clock that is wrong."""
+    end = time.time() + _DAY
+    passed = [fix for fix in log.fixes if fix.utc is None or fix.utc <= end]
+    count = len(log.fixes) - len(passed)
+    if 2 * count > len(log.fixes):
+        latest = max(fix.utc for fix in log.fixes if fix.utc is not None)
         raise TrackError(
-            f"{path} has positions of {_day(max(known))}, which is to come; set the clock, or the "
+            f"{path} has positions of {_day(latest)}, which is to come; set the clock, or the "
             "time zone that you stated, right"
         )
-    if weeks is None and min(known) + ROLLOVER * _WEEK <= now:
+    if count:
+        log.dropped["at a time to come"] += count
+    return passed
+
+
+def _check_rollover(path: Path, fixes: list[Fix], weeks: int | None) -> None:
+    first = min((fix.utc for fix in fixes if fix.utc is not None), default=math.inf)
+    if weeks is None and first + ROLLOVER * _WEEK <= time.time():
         raise TrackError(
-            f"{path} has positions of {_day(min(known))}: perhaps of a receiver that counts the "
-            f"weeks of GPS anew, and {_day(min(known) + ROLLOVER * _WEEK)} is meant. Say "
+            f"{path} has positions of {_day(first)}: perhaps of a receiver that counts the "
+            f"weeks of GPS anew, and {_day(first + ROLLOVER * _WEEK)} is meant. Say "
             f"--add-weeks {ROLLOVER}, or --add-weeks 0 if the date is right."
         )
 

@@ -35,6 +35,7 @@ class Video:
     untimed: int = 0  # frames without a time, or with one before the last
     ends_early: bool = False  # the file could not be read to its end
     _last: float | None = field(default=None, repr=False)
+    _begins: float | None = field(default=None, repr=False)  # the least time of a packet so far
 
     @property
     def duration(self) -> float | None:
@@ -52,6 +53,9 @@ class Video:
     def frames(self) -> Iterator[Decoded]:
         """Every frame in the order in which it is shown, decoded once.
 
+        Damaged frames begin the video too: its zero is the least time of the packets up to the
+        first frame that can be decoded, but of those that an edit list hides.
+
         Raises:
             VideoError: no frame has a time.
         """
@@ -60,7 +64,8 @@ class Video:
             if frame.time is None:
                 self.untimed += 1
                 continue
-            first = frame.time if first is None else first  # damaged ones begin the video too
+            if first is None:
+                first = frame.time if self._begins is None else min(frame.time, self._begins)
             if frame.is_corrupt:
                 self.damaged += 1
             elif self._last is not None and frame.time <= self._last:
@@ -86,6 +91,9 @@ class Video:
                 self.ends_early = True
                 packet = None
             flushed = packet is None or packet.size == 0
+            if packet is not None and packet.pts is not None and not packet.is_discard:
+                seconds = float(packet.pts * packet.time_base)
+                self._begins = min(seconds, seconds if self._begins is None else self._begins)
             try:
                 frames: list[Any] = self.stream.decode(None) if packet is None else packet.decode()
             except av.FFmpegError:

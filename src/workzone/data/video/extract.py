@@ -1,7 +1,7 @@
 """The chosen frames of a video as JPEG files in a folder, and a list of them beside them.
 
-The list is written last. A second run with the same video, track and settings takes it as it is,
-so that an import that was stopped goes on at the video where it was.
+The folder takes its place when it is whole. A second run with the same video, track and settings
+takes it as it is, so that an import that was stopped goes on at the video where it was.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
-from workzone.data.video.decode import Decoded, open_video
+from workzone.data.video.decode import Decoded, Video, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
 from workzone.data.video.places import Positions, positions_of
-from workzone.errors import VideoError, WorkzoneError
-from workzone.files import write_text
+from workzone.errors import VideoError
+from workzone.files import replacing_folder, write_text
 
 LIST = "frames.json"
 QUALITY = 95
@@ -53,19 +51,7 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
     with open_video(video, keyframes=settings.keyframes) as opened:
         positions = positions_of(video, opened.duration, settings)
         key = _key(video, settings, positions)
-        listed = _listed(folder, key)
-        if listed is None:
-            chosen = choose(
-                opened.frames(),
-                windows(settings, positions.metres if positions.known else None),
-                (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
-            )
-            frames = _write_all(chosen, folder, opened.aspect)
-            listed = {"frames": frames, "remarks": list(_remarks(video, opened))}
-            if frames:
-                write_text(folder / LIST, json.dumps({"key": key} | listed))
-    if not listed["frames"]:
-        raise VideoError(f"{video}: not one frame could be decoded. {' '.join(listed['remarks'])}")
+        listed = _listed(folder, key) or _taken(opened, folder, key, settings, positions)
     return Frames(
         folder,
         tuple((str(name), float(seconds)) for name, seconds in listed["frames"]),
@@ -74,16 +60,29 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
     )
 
 
-def _write_all(chosen: Iterable[Decoded], folder: Path, aspect: float) -> list[tuple[str, float]]:
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return [_write(decoded, folder, aspect) for decoded in chosen]
-    except OSError as error:
-        raise WorkzoneError(
-            f"cannot write frames into {folder}: {error.strerror or error}. Free some space, or "
-            "name a manifest elsewhere."
-        ) from error
+def _taken(
+    opened: Video,
+    folder: Path,
+    key: dict[str, Any],
+    settings: FrameSettings,
+    positions: Positions,
+) -> dict[str, Any]:
+    """The list of the frames that are written now."""
+    chosen = choose(
+        opened.frames(),
+        windows(settings, positions.metres if positions.known else None),
+        (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
+    )
+    with replacing_folder(folder) as aside:
+        frames = [_write(decoded, aside, opened.aspect) for decoded in chosen]
+        remarks = _remarks(opened)
+        if not frames:
+            raise VideoError(
+                f"{opened.path}: not one frame could be decoded. {' '.join(remarks)}".rstrip()
+            )
+        listed = {"key": key, "frames": frames, "remarks": remarks}
+        write_text(aside / LIST, json.dumps(listed))
+    return listed
 
 
 def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
@@ -95,8 +94,8 @@ def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
     return name, decoded.seconds
 
 
-def _remarks(video: Path, opened: Any) -> list[str]:
-    said = []
+def _remarks(opened: Video) -> list[str]:
+    video, said = opened.path, []
     if opened.damaged:
         said.append(f"{video}: {counted(opened.damaged, 'damaged frame')} left out")
     if opened.untimed:
