@@ -24,6 +24,7 @@ PACKAGES = (
     "pyarrow",
     "onnxruntime",
     "openvino",
+    "ray",
 )
 
 

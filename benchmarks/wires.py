@@ -30,7 +30,8 @@ import bittensor_core
 import numpy as np
 from PIL import Image
 
-from workzone.serve.config import ModelChoice, ServeConfig
+from workzone.run.model_choice import ModelChoice
+from workzone.serve.config import ServeConfig
 from workzone.subnet.desk import running
 from workzone.subnet.miner import miner_limits
 from workzone.subnet.wire.asking import Asked, request, synapse

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from made_images import blob_image
-from workzone.serve.config import Limits, ModelChoice, ServeConfig
+from workzone.run.model_choice import ModelChoice
+from workzone.serve.config import Limits, ServeConfig
 from workzone.serve.server import Server, make_server
 
 QUICK = ModelChoice(engine="onnx", size=128)

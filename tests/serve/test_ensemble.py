@@ -14,8 +14,8 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.ensemble import make_ensemble
 from workzone.decide.mixture import Mixture
 from workzone.decide.models import write_model
+from workzone.run.model_choice import ModelChoice
 from workzone.run.predictor import load
-from workzone.serve.config import ModelChoice
 from workzone.views import ViewLayout
 
 

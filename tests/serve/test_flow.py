@@ -15,8 +15,9 @@ import pytest
 
 from serving import Running, Said, form, picture, running
 from workzone.errors import UsageError
+from workzone.run.model_choice import ModelChoice
 from workzone.serve import workers
-from workzone.serve.config import Limits, ModelChoice, ServeConfig
+from workzone.serve.config import Limits, ServeConfig
 from workzone.serve.gate import JsonLines, log_json
 from workzone.serve.server import HEADER_BYTES, make_server
 

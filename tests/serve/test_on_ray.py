@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from serving import QUICK
 from workzone.cli import app
 from workzone.errors import BundleError, MissingExtraError, UsageError, WorkzoneError
+from workzone.run.model_choice import ModelChoice
 from workzone.serve import on_ray
-from workzone.serve.config import Limits, ModelChoice, ServeConfig
+from workzone.serve.config import Limits, ServeConfig
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

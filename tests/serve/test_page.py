@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import PHONE, answered, choose, file, opened
 from serving import Running, picture
-from workzone.run import bulk
+from workzone.run.tables import COLUMNS
 from workzone.serve.page import FOLDER
 
 
@@ -116,7 +116,7 @@ def test_several_pictures_become_a_table_and_a_file(page: Page, service: Running
     rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
     assert [row["id"] for row in rows] == [*wanted, '\'=2+3,"x".jpg']  # no formula
     assert rows[5]["code"] == "unsupported-format" and rows[5]["probability"] == ""
-    assert set(bulk._COLUMNS) <= set(rows[0])
+    assert set(COLUMNS) <= set(rows[0])
     for row in rows[:5]:
         said = service.predict(wanted[row["id"]]).json
         assert float(row["probability"]) == pytest.approx(said["probability"], abs=1e-5)

@@ -19,7 +19,8 @@ from rich.console import Console
 from mining import Mining
 from serving import QUICK
 from workzone.errors import MissingExtraError
-from workzone.serve.config import ModelChoice, ServeConfig
+from workzone.run.model_choice import ModelChoice
+from workzone.serve.config import ServeConfig
 from workzone.subnet.chain import ChainError, Neuron
 from workzone.subnet.check import Finding, Findings, check_miner
 from workzone.subnet.keys import new_key

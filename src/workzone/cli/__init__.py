@@ -9,6 +9,7 @@ import typer
 import workzone
 from workzone.cli import (
     bench,
+    bulk,
     challenge,
     data,
     data_masks,
@@ -59,6 +60,7 @@ def _main(
 
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
+app.command(epilog=bulk.EXAMPLES_BULK)(bulk.bulk)
 app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)

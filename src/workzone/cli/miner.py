@@ -125,7 +125,8 @@ def miner(
     from workzone.errors import needing_serve
 
     with needing_serve("workzone miner", extra="subnet"):
-        from workzone.serve.config import ModelChoice, ServeConfig
+        from workzone.run.model_choice import ModelChoice
+        from workzone.serve.config import ServeConfig
         from workzone.subnet.chain import Bittensor
         from workzone.subnet.check import check_miner
         from workzone.subnet.keys import WALLETS, hotkey_address

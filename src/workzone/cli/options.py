@@ -128,6 +128,13 @@ UnsureOption = Annotated[
         "learned from: off looks for none, warn tells them, abstain decides `unsure`."
     ),
 ]
+ImageOnlyFlag = Annotated[
+    bool,
+    typer.Option(
+        "--image-only",
+        help="Do not use the manifest's metadata, with a model that was trained with such.",
+    ),
+]
 LooksOption = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from workzone.cli.options import (
     DeviceOption,
     EngineOption,
     EnginePrecisionOption,
+    ImageOnlyFlag,
     LooksOption,
     ModelOption,
     ShareOption,
@@ -76,7 +76,11 @@ def predict(
     model: ModelOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write to this .jsonl, .csv or .parquet file."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write to this .jsonl, .csv or .parquet file, or into a folder of parquet parts.",
+        ),
     ] = None,
     explain: Annotated[
         Path | None,
@@ -89,13 +93,7 @@ def predict(
             "pixels.geojson; of a model with a mask head.",
         ),
     ] = None,
-    image_only: Annotated[
-        bool,
-        typer.Option(
-            "--image-only",
-            help="Do not use the manifest's metadata, with a model that was trained with such.",
-        ),
-    ] = False,
+    image_only: ImageOnlyFlag = False,
     tta: TestTimeOption = None,
     looks: LooksOption = None,
     size: ViewSizeOption = None,
@@ -124,7 +122,8 @@ def predict(
 ) -> None:
     """Say of images whether there is road work in them.
 
-    With -o, folders of any size are streamed, a stopped job goes on where it was, and images that
+    With -o, folders of any size are streamed (`workzone bulk` takes a process per core, or a
+    cluster), a stopped job goes on where it was, and images that
     cannot be read are listed in OUTPUT.quarantine.csv. Above 0.5 is road work.
 
     A model that was trained with metadata uses those of a manifest, row by row; where nothing is
@@ -264,27 +263,11 @@ def _write(
     as_json: bool,
 ) -> tuple[int, int, float | None]:
     """Score into a file and say so; how many were scored, were not, and the share found."""
-    from workzone.report.answer import printable
+    from workzone.cli.results import say_summary
     from workzone.run.bulk import predict_many
 
     summary = predict_many(predictor, found, output, image_only=image_only, find_share=auto)
-    if as_json:
-        typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
-    else:
-        undecided = f", {summary.unsure:,} undecided" if summary.unsure else ""
-        out.print(
-            f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
-            f"{summary.roadwork:,} with road work{undecided}: {summary.output}",
-            markup=False,
-            soft_wrap=True,
-        )
-        for reason, count in summary.doubts.items():
-            err.print(f"- in doubt, {count:,}: {reason}", markup=False, soft_wrap=True)
-    if summary.quarantined:
-        lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
-        lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]
-        for line in lines:
-            err.print(line, style="yellow", markup=False, soft_wrap=True)
+    say_summary(summary, as_json=as_json)
     return summary.scored, summary.quarantined, summary.share
 
 
@@ -311,10 +294,6 @@ def _scored(
     return _shown(predictions), share
 
 
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
-
-
 def _print_each(
     results: Iterable[tuple[str, Shown | ImageError]], *, as_json: bool, takes_metadata: bool
 ) -> tuple[int, int]:
@@ -326,7 +305,7 @@ def _print_each(
     from workzone.cli.results import WIDE, table_of
     from workzone.errors import ImageError
     from workzone.report.answer import printable, sentence
-    from workzone.run.bulk import flat, flat_error
+    from workzone.run.tables import flat, flat_error
 
     shown: list[tuple[str, Shown]] = []
     good = bad = 0

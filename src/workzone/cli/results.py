@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import typer
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from workzone.cli.console import err, out
+from workzone.data.passed_over import counted
 from workzone.report.answer import NO_OBJECT, printable, shortened, shown_probability, where
 from workzone.types import Prediction
+
+if TYPE_CHECKING:
+    from workzone.run.bulk import BulkSummary
 
 WIDE = 10_000
 """Columns, where a table need not fit a terminal."""
@@ -74,3 +83,28 @@ def _taken(columns: dict[str, list[str]]) -> int:
     """Columns of the terminal that a table takes beside its names: cells, and lines and gaps."""
     cells = sum(max(map(cell_len, [name, *texts])) for name, texts in columns.items())
     return cells + 3 * len(columns) + 4
+
+
+def say_summary(summary: BulkSummary, *, as_json: bool) -> None:
+    """Print what a job over many images did."""
+    if as_json:
+        typer.echo(json.dumps({k: _plain(v) for k, v in asdict(summary).items()}))
+    else:
+        undecided = f", {summary.unsure:,} undecided" if summary.unsure else ""
+        out.print(
+            f"{counted(summary.scored, 'image')} scored ({summary.resumed:,} results were there), "
+            f"{summary.roadwork:,} with road work{undecided}: {summary.output}",
+            markup=False,
+            soft_wrap=True,
+        )
+        for reason, count in summary.doubts.items():
+            err.print(f"- in doubt, {count:,}: {reason}", markup=False, soft_wrap=True)
+    if summary.quarantined:
+        lines = [f"{summary.quarantined:,} could not be read: {summary.quarantine}"]
+        lines += [f"- {count:,}: {printable(reason)}" for reason, count in summary.reasons.items()]
+        for line in lines:
+            err.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

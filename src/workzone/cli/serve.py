@@ -82,7 +82,8 @@ def serve(
     from workzone.errors import UsageError, needing_serve
 
     with needing_serve("workzone serve"):
-        from workzone.serve.config import Limits, ModelChoice, ServeConfig
+        from workzone.run.model_choice import ModelChoice
+        from workzone.serve.config import Limits, ServeConfig
         from workzone.serve.on_ray import serve_on_ray
         from workzone.serve.server import serve as run_server
 

@@ -13,6 +13,19 @@ from workzone.errors import ImageError
 ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError)
 
 
+def member_names(path: Path) -> list[str]:
+    """The names of all files in a zip or uncompressed tar archive, folders left out.
+
+    Raises:
+        zipfile.BadZipFile, tarfile.TarError, OSError: it cannot be read.
+    """
+    if path.suffix.lower() == ".tar":
+        return list(_tar_members(str(path), path.stat().st_mtime_ns))
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist()]
+    return [name for name in names if not name.endswith(("/", "\\"))]
+
+
 def read_member(path: Path, member: str, *, most: int) -> bytes:
     """The bytes of a member of a zip or uncompressed tar archive.
 

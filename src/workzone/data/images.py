@@ -31,6 +31,7 @@ from workzone.data.exif import ORIENTATION_TAG, orientation_of, turn_upright
 from workzone.data.heic import open_heic
 from workzone.data.jpegs import JPEG_START, decode_jpeg
 from workzone.data.png_chunks import PNG_START, bare_png
+from workzone.data.remote import is_remote, read_remote
 from workzone.data.tiff_tags import without_damaged_notes
 from workzone.errors import ImageError
 from workzone.types import ImageRef
@@ -54,12 +55,16 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
     """The encoded bytes of an image.
 
     Args:
-        ref: where they are; a relative path starts at ``root``.
+        ref: where they are; a relative path starts at ``root``. An address is read by
+            :mod:`workzone.data.remote`.
         root: the manifest's folder.
 
     Raises:
         ImageError: the file, member or row is missing, empty, or not readable.
+        MissingExtraError: a package for such addresses is not installed.
     """
+    if is_remote(ref.path):
+        return read_remote(ref, most=MAX_BYTES) or _nothing(ref)
     path = root / ref.path
     try:
         _check_file(path, ref)
@@ -81,9 +86,11 @@ def read_bytes(ref: ImageRef, root: Path) -> bytes:
         raise ImageError("denied", f"{ref}: no permission to read it") from error
     except (OSError, ValueError, RuntimeError, EOFError, zlib.error, *ARCHIVE_ERRORS) as error:
         raise ImageError("unreadable", f"{ref}: {error}") from error
-    if not data:
-        raise ImageError("empty", f"{ref}: zero bytes")
-    return data
+    return data or _nothing(ref)
+
+
+def _nothing(ref: ImageRef) -> bytes:
+    raise ImageError("empty", f"{ref}: zero bytes")
 
 
 def _check_file(path: Path, ref: ImageRef) -> None:

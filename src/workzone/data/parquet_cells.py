@@ -45,6 +45,11 @@ def look_up(path: Path, column: str, row: int) -> Cell:
     return _cell(raw_value(path, column, row))
 
 
+def picture_of(value: Any) -> bytes:
+    """The picture's bytes in a cell's value, none where it holds no picture."""
+    return _cell(value).data or b""
+
+
 def _cell(value: Any) -> Cell:
     if isinstance(value, list):
         if value and all(isinstance(part, int) for part in value):

@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from workzone.errors import WorkzoneError
-from workzone.files import hold
+from workzone.files import hold, writing
 from workzone.run.metadata import mapping_of
 from workzone.run.sources import Found, Item
 
@@ -46,24 +45,47 @@ class Identified(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class Journal:
     """A journal that is open."""
 
-    path: Path
-    _handle: IO[str]
+    def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
+        self.path = path
+        self._identity = identity
+        self._handle: IO[str] = path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._handle.close()
 
     def records(self) -> Iterator[Record]:
         """What was written so far, in order."""
-        with self.path.open(encoding="utf-8") as handle:
-            next(handle)  # the identity
-            yield from (json.loads(line) for line in handle)
+        return read_records(self.path)
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write some more, down to the disk."""
         self._handle.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
         self._handle.flush()
         os.fsync(self._handle.fileno())
+
+    def replace(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Hold these in place of what it holds; a stop leaves the one or the other."""
+        with writing(self.path) as aside:
+            other = Journal(aside, self._identity)
+            with contextlib.closing(other):
+                other.append([self._identity])
+                other.append(records)
+        self._handle.close()
+        self._handle = self.path.open("a", encoding="utf-8")
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a journal, without a line at its end that is torn."""
+    with path.open(encoding="utf-8") as handle:
+        next(handle, None)  # the identity
+        for line in handle:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
 
 
 def journal_beside(output: Path) -> Path:
@@ -109,9 +131,9 @@ def open_journal(path: Path, identity: dict[str, str]) -> Iterator[Journal]:
                 f"another process is writing to {path}; wait for it, or name another output"
             ) from error
         try:
-            with path.open("a", encoding="utf-8") as handle:
+            journal = Journal(path, identity)
+            with contextlib.closing(journal):
                 _check(path, identity)
-                journal = Journal(path, handle)
                 if path.stat().st_size == 0:
                     journal.append([identity])
                 yield journal

@@ -1,4 +1,4 @@
-"""From what a user names to the images meant: files, folders, manifests, standard input."""
+"""From what a user names to the images meant: files, folders, manifests, archives, addresses."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workzone.data.find_files import find_files, nearest_name
 from workzone.data.images import MAX_BYTES, read_bytes
 from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice, local_path
 from workzone.data.passed_over import PassedOver, counted
+from workzone.data.remote import is_remote
 from workzone.errors import UsageError
 from workzone.run.images import Encoded
 from workzone.types import ImageRef, Sample
+
+if TYPE_CHECKING:
+    from workzone.run.containers import Named
 
 STANDARD_INPUT = "-"
 """Named in place of a file: one image comes through standard input."""
 
 SourceLike = str | Path
-"""An image, a folder, a manifest, or `STANDARD_INPUT`."""
+"""An image, a folder, a manifest, an archive, an address, or `STANDARD_INPUT`."""
 
-_DATA_SETS = {".csv", ".tsv", ".xlsx", ".zip", ".tar", ".tgz", ".gz", ".jsonl"}
+_CONTAINERS = {".parquet", ".zip", ".tar"}
+_DATA_SETS = {".csv", ".tsv", ".xlsx", ".tgz", ".gz", ".jsonl"}
+_UNREAD = (
+    "of a parquet file that is no manifest the images alone are read; `workzone data import` reads "
+    "times, places and labels too"
+)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
 
@@ -35,7 +45,7 @@ class Item:
     """One image that was found."""
 
     ref: ImageRef
-    root: Path
+    root: Path  # absolute: other processes read it too
     sample: Sample | None = None  # what a manifest says of the image
     data: bytes | None = None  # of standard input
 
@@ -54,6 +64,8 @@ class Item:
 
     def place(self) -> tuple[str, str | None, int | None]:
         """Where the image is, alike for all ways of naming the same file."""
+        if is_remote(self.ref.path):
+            return self.ref.path, self.ref.member, self.ref.row
         folder, name = os.path.split(self.root / self.ref.path)
         return f"{os.path.realpath(folder)}/{name}", self.ref.member, self.ref.row
 
@@ -66,6 +78,11 @@ class Found:
     passed_over: PassedOver = field(default_factory=PassedOver)
     sources: tuple[str, ...] = ()  # what was named, in order, so that another job can be told apart
     remarks: tuple[str, ...] = ()  # what else a user should know of the sources
+
+    @property
+    def remote(self) -> bool:
+        """Whether any image is read over a network."""
+        return any(is_remote(item.ref.path) for _, item in self.images)
 
     def notes(self) -> list[str]:
         """What a user should know of it, in sentences."""
@@ -142,23 +159,57 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
         return _standard_input()
     if isinstance(source, str):
         source = local_path(source)
+        if is_remote(source):
+            return _at_address(source, alone=alone)
     path = Path(source)
     named = (str(path.absolute()),)
     _check(str(source), path)
-    if path.suffix.lower() == ".parquet" and path.is_file():
-        from workzone.data.manifest import read_manifest  # pyarrow, for manifests alone
-
-        manifest = read_manifest(path)
-        return Found([(s.id, Item(s.image, manifest.root, s)) for s in manifest], sources=named)
-    if not path.is_dir():
-        return Found([(as_text(path.as_posix()), Item(ImageRef(str(path)), Path()))], sources=named)
-    files = find_files(path)
     lead = "" if alone or path == Path() else f"{path.as_posix().rstrip('/')}/"
+    if path.is_file() and path.suffix.lower() in _CONTAINERS:
+        return _in_container(path, lead, named)
+    if not path.is_dir():
+        item = Item(ImageRef(str(path)), Path.cwd())
+        return Found([(as_text(path.as_posix()), item)], sources=named)
+    files = find_files(path)
     images = [
-        (as_text(f"{lead}{name}"), Item(ImageRef(name), path))
+        (as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute()))
         for name in sorted((*files.images, *files.unlisted))
     ]
     return Found(images, files.passed_over, named)
+
+
+def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
+    """The images of a manifest, another parquet file, or an archive."""
+    if path.suffix.lower() != ".parquet":
+        from workzone.run.containers import images_in_archive
+
+        listed, passed_over = images_in_archive(path)
+        return Found(_items(listed, lead), passed_over, named)
+    from workzone.data.manifest import read_manifest  # pyarrow, for these alone
+    from workzone.data.sources.parquet import is_manifest
+
+    if not is_manifest(path):
+        from workzone.run.containers import images_in_table
+
+        return Found(_items(images_in_table(path), lead), sources=named, remarks=(_UNREAD,))
+    manifest = read_manifest(path)
+    root = manifest.root.absolute()
+    return Found([(s.id, Item(s.image, root, s)) for s in manifest], sources=named)
+
+
+def _at_address(address: str, *, alone: bool) -> Found:
+    from workzone.run.containers import images_at
+
+    listed, passed_over = images_at(address)
+    lead = "" if alone else f"{address.rstrip('/')}/"
+    return Found(_items(listed, lead), passed_over, (address,))
+
+
+def _items(listed: Sequence[Named], lead: str) -> list[tuple[str, Item]]:
+    return [
+        (as_text(name if sample is not None else f"{lead}{name}"), Item(ref, Path.cwd(), sample))
+        for name, ref, sample in listed
+    ]
 
 
 def _check(source: str, path: Path) -> None:

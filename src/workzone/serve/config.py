@@ -6,24 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workzone.errors import UsageError
+from workzone.run.model_choice import ModelChoice
 
 MEGABYTE = 1_000_000
 OPTIONS = ("explain", "masks", "unsure")
 """What a request may ask for beside the decision; a model's worker says which of them it has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """Which model a worker loads, and how; see :func:`workzone.load`."""
-
-    model: str | None = None
-    engine: str | None = None
-    precision: str | None = None
-    weights: str | None = None
-    device: str = "cpu"
-    size: int | None = None
-    tta: int | None = None
-    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,10 +24,11 @@ from workzone.decide.bundle_json import shipped_bundle, shipped_name
 from workzone.errors import BundleError, ImageError, UsageError, WorkzoneError
 from workzone.run.images import Encoded
 from workzone.run.metadata import sample_from
+from workzone.run.model_choice import ModelChoice
 from workzone.run.objects import found_objects
 from workzone.run.overlay import explained
 from workzone.run.pipeline import Pipeline, Result
-from workzone.run.predictor import Predictor, load
+from workzone.run.predictor import Predictor
 from workzone.serve.config import OPTIONS
 from workzone.serve.wire import Order, receive, receive_orders, send
 
@@ -46,11 +47,8 @@ class Judge:
         Raises:
             WorkzoneError: see :func:`workzone.load`; the model gave no finite probability.
         """
-        size, tta, share = (choice.pop(name) for name in ("size", "tta", "share"))
-        self._model = choice.pop("model")
-        predictor = load(self._model, **choice)
-        description = predictor.description.with_test_time(tta).with_view_size(size)
-        self._predictor: Predictor = predictor.described(description.with_share(share))
+        self._model = choice["model"]
+        self._predictor: Predictor = ModelChoice(**choice).load()
         self._pipelines: dict[tuple[bool, bool], Pipeline] = {}  # by masks and unsure
         engine = self._predictor.program.engine
         # With one stream a thread of its own would only be a second copy of the model.

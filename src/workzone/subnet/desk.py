@@ -12,7 +12,8 @@ from pathlib import Path
 
 from workzone.decide.bundle_json import DEFAULT_MODEL
 from workzone.errors import WorkzoneError
-from workzone.serve.config import ModelChoice, ServeConfig
+from workzone.run.model_choice import ModelChoice
+from workzone.serve.config import ServeConfig
 from workzone.serve.server import listen
 from workzone.subnet.keys import new_key
 from workzone.subnet.miner import MinerConfig, make_miner, miner_limits

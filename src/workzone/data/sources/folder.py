@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from workzone.data.archives import ARCHIVE_ERRORS, member_names
 from workzone.data.find_files import FoundFiles, find_files, find_in_names
 from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.passed_over import counted
@@ -56,15 +55,8 @@ def open_archive(path: Path) -> Source:
         UsageError: as :func:`open_folder`.
     """
     try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                members = [
-                    info.filename for info in archive.infolist() if not _is_folder(info.filename)
-                ]
-        else:
-            with tarfile.open(path, "r:") as archive:
-                members = [member.name for member in archive if member.isfile()]
-    except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
+        members = member_names(path)
+    except (OSError, *ARCHIVE_ERRORS) as error:
         raise ManifestError(f"{path} is not a readable archive: {error}") from error
     stored = _by_name(members)
     return _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
@@ -173,7 +165,3 @@ def _by_name(stored: Iterable[str]) -> dict[str, str]:
         path = str(PurePosixPath(with_slashes(name)))
         names[str(PurePosixPath(name)) if path in taken else path] = name
     return names
-
-
-def _is_folder(member: str) -> bool:
-    return member.endswith(("/", "\\"))

@@ -78,7 +78,7 @@ def choose_columns(
     """
     kinds = columns_of(schema)
     fields = dict(asked or {})
-    image = fields.pop("image", None) or _image_column(file, kinds)
+    image = fields.pop("image", None) or image_column(file, kinds)
     if image is None or image not in kinds:
         several = [name for name, kind in kinds.items() if _holds_images(kind)]
         if image is None and several:
@@ -117,7 +117,7 @@ def _holds_images(kind: pa.DataType) -> bool:
     return is_image_struct(kind) or is_bytes(kind)
 
 
-def _image_column(file: Path, kinds: Mapping[str, pa.DataType]) -> str | None:
+def image_column(file: Path, kinds: Mapping[str, pa.DataType]) -> str | None:
     """A column with a usual name that holds pictures, else the only one with such, else paths."""
     usual = [name for alias in ALIASES["image"] for name in kinds if name.lower() == alias]
     others = {alias for field, names in ALIASES.items() if field != "image" for alias in names}

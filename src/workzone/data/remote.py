@@ -1,0 +1,211 @@
+"""Files in object stores, by address: s3://, gs:// and others that fsspec knows.
+
+Each kind of address needs its package beside the extra ``remote``, see `PACKAGES`; how to log in
+is theirs to find (environment, configuration files, the machine's role).
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
+from workzone.types import ImageRef
+
+T = TypeVar("T")
+
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "hdfs": "pyarrow",
+    "memory": "fsspec",
+}
+"""Schemes that are read, and what they need installed. Those of the web are not among them: what
+a table names must not make this machine ask any server."""
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.IGNORECASE)
+_TRIES = 4
+_PAUSE = 0.5
+"""Seconds before the second try; it doubles."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address that is read here."""
+    found = _SCHEME.match(path)
+    return found is not None and found[1].lower() in PACKAGES
+
+
+def list_files(address: str) -> dict[str, str]:
+    """Addresses of all files below one, to any depth, by their names below it, sorted.
+
+    Of a file itself it is the file, by the last part of its address.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+        UsageError: nothing is there.
+        WorkzoneError: it cannot be listed.
+    """
+    system, path = _open(address)
+    try:
+        found = sorted(_often(lambda: system.find(path)))
+    except FileNotFoundError:
+        found = []
+    except Exception as error:  # every store has classes of its own
+        raise WorkzoneError(f"{address} cannot be listed: {_said(error)}") from error
+    if not found:
+        raise UsageError(f"nothing at {address}: check the bucket, the folder, and who you are")
+    top = address.rstrip("/")
+    below = [name.removeprefix(path).lstrip("/") for name in found]
+    if below == [""]:
+        return {top.rpartition("/")[2]: top}
+    return {name: f"{top}/{name}" for name in below}
+
+
+def tar_members(address: str) -> list[tuple[str, int, int]]:
+    """Name, offset and size of each file of an uncompressed tar, read by its headers alone.
+
+    Raises:
+        WorkzoneError: it cannot be read, or is no such tar.
+    """
+    system, path = _open(address)
+    try:
+        with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
+    except Exception as error:
+        raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
+
+
+def read_remote(ref: ImageRef, *, most: int) -> bytes:
+    """The bytes of an image by its address.
+
+    Args:
+        ref: a file, a member of a tar as ``name@offset+size``, or a row of a parquet file.
+        most: bytes that are read at most.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+        ImageError: it is missing, too large, or cannot be read after several tries.
+    """
+    system, path = _open(ref.path)
+    try:
+        if ref.row is not None:
+            return _often(lambda: _cell(ref.path, ref.member or "image", int(ref.row or 0)))
+        if ref.member is not None:
+            begin, size = _span(ref.member)
+            if size <= most:
+                data: bytes = _often(lambda: system.cat_file(path, start=begin, end=begin + size))
+                return data
+        elif (size := int(_often(lambda: system.size(path)) or 0)) <= most:
+            whole: bytes = _often(lambda: system.cat_file(path))
+            return whole
+    except FileNotFoundError as error:
+        raise ImageError("missing", f"{ref}: no such file") from error
+    except PermissionError as error:
+        raise ImageError("denied", f"{ref}: no permission to read it") from error
+    except Exception as error:
+        raise ImageError("unreadable", f"{ref}: {_said(error)}") from error
+    raise ImageError("too-large", f"{ref}: over {most >> 20} MiB encoded")
+
+
+def member_at(name: str, offset: int, size: int) -> str:
+    """What `ImageRef.member` is of a tar at an address: its bytes are found without its headers."""
+    return f"{name}@{offset}+{size}"
+
+
+def _span(member: str) -> tuple[int, int]:
+    offset, _, size = member.rpartition("@")[2].partition("+")
+    return int(offset), int(size)
+
+
+def open_remote(address: str) -> Any:
+    """A file at an address, for reading, with random access.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+        WorkzoneError: it cannot be opened.
+    """
+    system, path = _open(address)
+    try:
+        return system.open(path, "rb")
+    except Exception as error:
+        raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
+
+
+def _cell(address: str, column: str, row: int) -> bytes:
+    from workzone.data.parquet_cells import picture_of
+
+    for first, last, group in _groups(address):
+        if first <= row < last:
+            return picture_of(_group(address, column, group)[row - first].as_py())
+    raise FileNotFoundError(address)
+
+
+@lru_cache(maxsize=4)
+def _parquet(address: str) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(open_remote(address))
+
+
+def _groups(address: str) -> Iterator[tuple[int, int, int]]:
+    """First row, last row and number of each row group."""
+    metadata, first = _parquet(address).metadata, 0
+    for number in range(metadata.num_row_groups):
+        last = first + metadata.row_group(number).num_rows
+        yield first, last, number
+        first = last
+
+
+@lru_cache(maxsize=2)
+def _group(address: str, column: str, number: int) -> Any:
+    """A row group's images: rows are asked for in order, so it is fetched once."""
+    return _parquet(address).read_row_group(number, columns=[column])[column.partition(".")[0]]
+
+
+@lru_cache(maxsize=64)
+def _system(scheme: str) -> Any:
+    import fsspec
+
+    return fsspec.filesystem(scheme)
+
+
+def _open(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it."""
+    scheme = address.partition("://")[0].lower()
+    package = PACKAGES[scheme]
+    try:
+        system = _system(scheme)
+    except ImportError as error:
+        if package != "fsspec" and "fsspec" not in str(error):
+            raise UsageError(
+                f"{address} needs the package {package}: pip install {package}"
+            ) from error
+        raise MissingExtraError("fsspec", "remote", f"reading {address}") from error
+    return system, system._strip_protocol(address)
+
+
+def _often(read: Callable[[], T]) -> T:
+    """Try again what a network may have broken."""
+    for attempt in range(_TRIES):
+        try:
+            return read()
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise
+        except Exception:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(_PAUSE * 2**attempt)
+    raise AssertionError
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

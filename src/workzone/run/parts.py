@@ -1,0 +1,132 @@
+"""A folder of results: parquet files that readers of parquet take as one table, and their ledger.
+
+``part-00000.parquet`` and so on hold the results. What begins with ``_`` is passed over by pyarrow,
+DuckDB and Spark: ``_ledger.jsonl`` is the journal of what is in no part yet and of images that
+cannot be read, ``_quarantine.csv`` is their table, ``_job.json`` says how all was made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workzone.errors import UsageError, WorkzoneError
+from workzone.files import write_text
+from workzone.run.tables import COLUMNS, GEOMETRY, KNOWN_COLUMNS, Row, write_rows
+
+LEDGER = "_ledger.jsonl"
+QUARANTINE = "_quarantine.csv"
+JOB = "_job.json"
+
+
+class Parts:
+    """The parts in a folder; one process at a time adds to it, which holds the ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at a folder.
+
+        Raises:
+            UsageError: it is a file, or a folder with other things in it.
+        """
+        self.folder = folder
+        self.ledger = folder / LEDGER
+        if folder.exists() and not self.ledger.exists():
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is a file: name a folder, or one that can be made")
+            other = [path.name for path in folder.iterdir() if not path.name.startswith((".", "_"))]
+            if other:
+                raise UsageError(
+                    f"{folder} holds {other[0]!r} and is no folder of results: name a new one"
+                )
+
+    def paths(self) -> list[Path]:
+        """The parts, in order."""
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def clear_left(self) -> None:
+        """Remove what a killed process left half-written."""
+        for left in self.folder.glob(".*.part"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+    def ids(self) -> Iterator[str]:
+        """Of all images in the parts.
+
+        Raises:
+            WorkzoneError: a part is damaged, or was moved there from elsewhere.
+        """
+        for (name,) in self._columns("id"):
+            yield name
+
+    def _columns(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for path in self.paths():
+            try:
+                with pq.ParquetFile(path) as part:
+                    for batch in part.iter_batches(columns=list(names)):
+                        yield from zip(*(batch[name].to_pylist() for name in names), strict=True)
+            except (OSError, pa.ArrowException, KeyError) as error:
+                raise WorkzoneError(
+                    f"{path} cannot be read: {error}. Delete it and run the same command again: "
+                    "its images are scored anew"
+                ) from error
+
+    def add(self, rows: Iterable[Row], *, known: bool, places: bool) -> Path:
+        """Write the next part; of ``known`` and ``places`` see :func:`write_rows`.
+
+        All parts have the columns of the first one.
+        """
+        paths = self.paths()
+        number = 0
+        if paths:
+            import pyarrow.parquet as pq
+
+            number = int(paths[-1].stem.removeprefix("part-")) + 1
+            names = set(pq.read_schema(paths[0]).names)
+            known, places = KNOWN_COLUMNS.keys() <= names, GEOMETRY in names
+        path = self.folder / f"part-{number:05}.parquet"
+        write_rows(sorted(rows, key=lambda row: row["id"]), path, known=known, places=places)
+        return path
+
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """Decisions, and reasons for doubt, of all parts."""
+        decisions: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        for decision, reason in self._columns("decision", "reason"):
+            decisions[decision] += 1
+            reasons[reason] += 1
+        del reasons[""]
+        return decisions, reasons
+
+    def describe(self, identity: Mapping[str, str], decisions: Mapping[str, int]) -> None:
+        """Write `JOB`: how the results were made, their columns, and the parts with their rows."""
+        import pyarrow.parquet as pq
+
+        from workzone import __version__
+
+        parts = [
+            {
+                "path": path.name,
+                "rows": pq.read_metadata(path).num_rows,
+                "bytes": path.stat().st_size,
+            }
+            for path in self.paths()
+        ]
+        names = pq.read_schema(self.paths()[0]).names if parts else list(COLUMNS)
+        job = {
+            "workzone": __version__,
+            **{key: identity[key] for key in ("model", "engine", "precision")},
+            "sources": identity["source"].splitlines(),
+            "inputs": identity["inputs"],
+            "images": sum(decisions.values()),
+            "decisions": dict(sorted(decisions.items())),
+            "columns": names,
+            "parts": parts,
+        }
+        write_text(self.folder / JOB, json.dumps(job, indent=2) + "\n")
