@@ -31,7 +31,7 @@ EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
     "workzone bulk manifest.parquet -o scores --estimate",
     "workzone bulk shards/*.tar -o scores --workers 8",
-    "workzone bulk s3://fleet/2026-11-30/ -o scores --ray ray://head:10001",
+    "workzone bulk s3://fleet/2026-11-30/ -o scores --ray head:6379",
     "workzone bulk manifest.parquet -o scores --since 2026-11-01 --sample 10000",
 )
 
@@ -60,8 +60,8 @@ def bulk(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Of a Ray cluster, such as ray://head:10001, or auto for the one that this "
-            "machine belongs to; local starts one on this machine alone.",
+            help="Of a Ray cluster that this machine belongs to, such as head:6379, or auto; "
+            "local starts one on this machine alone.",
         ),
     ] = "local",
     workers: Annotated[
