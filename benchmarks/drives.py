@@ -57,6 +57,7 @@ PICTURES = ("as drawn", "poor camera")
 JOINED = 3  # frames between two runs that are one segment
 WINDOWS = (3, 5, 7, 9, 11, 15)  # frames of the moving median
 WITHIN = 2.0  # seconds
+FIRST = 6  # frames of a segment
 RESAMPLES = 2000
 
 
@@ -295,6 +296,23 @@ def with_intervals(drives: Sequence[Judged], base: Sequence[Judged]) -> dict[str
     }
 
 
+def missed(drives: Sequence[Judged]) -> list[int]:
+    """Frames of the true segments that were not found, rising."""
+    lengths = []
+    for drive in drives:
+        true = runs(drive.labels == 1, JOINED)
+        met = {j for _, j in pairs(drive.found, true, by_half=False)}
+        lengths += [last - first + 1 for j, (first, last) in enumerate(true) if j not in met]
+    return sorted(lengths)
+
+
+def at_first(drives: Sequence[Judged]) -> list[float]:
+    """The median probability of the first, second, ... frame of true segments of that length."""
+    spans = [(drive, span) for drive in drives for span in runs(drive.labels == 1, JOINED)]
+    long = [one.smoothed[a : a + FIRST] for one, (a, b) in spans if b - a + 1 >= FIRST]
+    return np.median(long, axis=0).tolist()
+
+
 def best_window(drives: Sequence[LabelledDrive]) -> int:
     """The window whose segments are best on drives."""
     return max(WINDOWS, key=lambda w: overall(apply(median_of(w), drives))["F1, by half"])
@@ -333,6 +351,8 @@ def main() -> None:
             "frames": sum(len(drive.labels) for drive in judged),
             "frames with road work": int(sum(drive.labels.sum() for drive in judged)),
             "true segments": sum(one.counts()["true"] for one in base),
+            "median probability of first frames": at_first(base),
+            "frames of segments that the shipped chain misses": missed(ways["shipped chain"]),
             "ways": {name: with_intervals(seen, base) for name, seen in ways.items()},
         }
     write_record(options.output, results)

@@ -46,6 +46,8 @@ def test_errors_of_ends_and_of_frames(drives: ModuleType) -> None:
     scores = np.where(labels == 1, 0.8, 0.4)
     one = drives.Judged(labels, scores, np.arange(10.0) * 2, [(1, 5), (8, 9)])
     figures = drives.overall([one])
+    assert drives.missed([one]) == []
+    assert drives.missed([drives.Judged(labels, scores, one.seconds, [(0, 1)])]) == [4]
     assert (figures["precision"], figures["recall"], figures["F1, by half"]) == (0.5, 1.0, 2 / 3)
     assert figures["start, median error, s"] == 2 and figures["start, within 2 s"] == 1
     assert figures["end, median error, s"] == 0
