@@ -37,6 +37,9 @@ _AT_ONCE = 20_000
 """Images per actor that are given to Ray together; no more than this waits in its memory."""
 _CHUNK_SECONDS = 4.0
 """Of work that an actor is given at a time: what its death costs."""
+_TURNS = 16
+"""Chunks that every actor has at least, where there are images enough: none waits long at the end
+for the last one."""
 _TRIES = 3
 """Of an image whose actors die, the first time among others, then alone."""
 _DEATHS = 3
@@ -193,8 +196,9 @@ class RayScorer:
     ) -> Iterator[tuple[str, Judged | ImageError]]:
         """Each of some images once."""
         waiting = dict(inputs)
+        share = len(waiting) // (_TURNS * actors[1])
         for attempt in range(_TRIES):
-            chunk = self._chunk if attempt == 0 else 1
+            chunk = max(1, min(self._chunk, share)) if attempt == 0 else 1
             chunks = list(in_batches(waiting.items(), chunk))
             for name, result in self._once(chunks, load, sample_of, actors):
                 if waiting.pop(name, None) is not None:  # else it came out before
