@@ -88,7 +88,7 @@ def test_a_leak_that_is_allowed_is_said_in_training_and_in_every_report(
 
 def test_a_glance_and_masks_from_scenes_to_predictions(tmp_path: Path) -> None:
     """Trained, judged and used with two of five views read and masks that decide."""
-    write_scenes(tmp_path / "scenes", count=48, seed=0)
+    write_scenes(tmp_path / "scenes", count=COUNT, seed=0)
     manifest = tmp_path / "scenes" / "split.parquet"
     invoke("data", "split", tmp_path / "scenes" / "manifest.parquet", "-o", manifest)
     (tmp_path / "layout.yaml").write_text(LAYOUT)
@@ -106,7 +106,7 @@ def test_a_glance_and_masks_from_scenes_to_predictions(tmp_path: Path) -> None:
     invoke("evaluate", manifest, "--model", model, "-o", tmp_path / "report")
     invoke("predict", tmp_path / "scenes" / "images", "--model", model, "-o", tmp_path / "p.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
-    assert len(rows) == 48
+    assert len(rows) == COUNT
     assert all(0 <= row["probability"] <= 1 for row in rows)
 
 
