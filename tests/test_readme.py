@@ -15,13 +15,14 @@ from workzone.data.manifest import read_manifest
 from workzone.scenes import write_scenes
 
 README = Path(__file__).parents[1] / "README.md"
+SCENES = 24
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """A folder of classes, as the README supposes it."""
     folder = tmp_path_factory.mktemp("readme")
-    scenes = read_manifest(write_scenes(folder / "drawn", count=48, seed=3))
+    scenes = read_manifest(write_scenes(folder / "drawn", count=SCENES, seed=3))
     for number, sample in enumerate(scenes):
         kind = "roadwork" if sample.label else "none"
         # The group is the folder below the class: one per drive.
@@ -67,7 +68,7 @@ def test_the_commands_run(photos, monkeypatch):
     monkeypatch.chdir(photos)
     run(commands("these commands are"))
     assert (photos / "evaluation" / "report.html").stat().st_size > 10_000
-    assert len((photos / "scores.csv").read_text().splitlines()) == 48 + 1
+    assert len((photos / "scores.csv").read_text().splitlines()) == SCENES + 1
     assert [p.name for p in Path("overlays").rglob("*.*")] == ["scene_0001.jpg.overlay.jpg"]
 
 
