@@ -22,6 +22,7 @@ from left_out import left_out
 from record import write_record
 
 from workzone.data.manifest import Manifest, write_manifest
+from workzone.subnet.miner import SQUARE_SIZE
 
 
 def workzone(*words: str | Path) -> Any:
@@ -58,11 +59,13 @@ def main() -> None:
             for workers in (1, 2)
         }
         print(json.dumps(miners, indent=2), flush=True)
-        judged = workzone("evaluate", manifest, "--challenge", "-o", folder / "evaluation")
+        size = ("--size", str(SQUARE_SIZE))
+        judged = workzone("evaluate", manifest, "--challenge", *size, "-o", folder / "evaluation")
     results = {
         "photographs": len(samples),
         "with road work": sum(sample.label == 1 for sample in samples),
         "challenges": args.count,
+        "size": SQUARE_SIZE,
         "miners": miners,
         "evaluate --challenge": judged["challenge"],
     }
