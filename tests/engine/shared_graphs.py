@@ -1,9 +1,9 @@
 """An export as it is, but that models which have a graph in common have it traced once.
 
-Tracing and writing a graph takes seconds to half a minute, however tiny the model is. What is shared
-has the same modules, weights, constants and example inputs; and every program still has to pass
-the gate beside its own model. What torch knows of ONNX's operators, a second's work for each graph,
-is looked up once.
+Tracing and writing a graph takes seconds to half a minute, however tiny the model is. What is
+shared has the same modules, weights, constants and example inputs; and every program still has to
+pass the gate beside its own model. What torch knows of ONNX's operators, a second's work for each
+graph, is looked up once.
 """
 
 from __future__ import annotations

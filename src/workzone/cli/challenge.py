@@ -12,9 +12,9 @@ import typer
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
 from workzone.cli.options import (
     EngineOption,
-    ViewSizeOption,
     HotkeyOption,
     ManifestArgument,
+    ViewSizeOption,
     WalletOption,
     WalletsOption,
 )
