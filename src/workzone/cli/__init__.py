@@ -16,6 +16,7 @@ from workzone.cli import (
     data_track,
     demo,
     doubt,
+    drives,
     ensemble,
     evaluate,
     export,
@@ -62,6 +63,7 @@ app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.command(epilog=bulk.EXAMPLES_BULK)(bulk.bulk)
 app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
+app.command(epilog=drives.EXAMPLES_DRIVES)(drives.drives)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
 data.app.command(epilog=data_track.EXAMPLES_TRACK)(data_track.track)

@@ -20,6 +20,7 @@ EXAMPLES_SCENES = examples(
     "workzone scenes -o scenes",
     "workzone scenes -o scenes --count 1000 --seed 7",
     "workzone scenes -o scenes --positive-share 0.2 --json",
+    "workzone scenes -o drives --drives 2 --count 480",
 )
 
 
@@ -51,13 +52,27 @@ def scenes(
     positive_share: Annotated[
         float, typer.Option(help="Part of the scenes with road work, 0 to 1.")
     ] = 0.5,
+    drives: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw so many drives past work zones instead, a frame each second, --count in "
+            "all; without masks.",
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Draw street scenes with and without road work: images, masks and a manifest."""
     from workzone.data.manifest import read_manifest
     from workzone.scenes import write_scenes
+    from workzone.scenes.drive import write_drives
 
-    path = write_scenes(output, count=count, seed=seed, positive_share=positive_share)
+    if drives is None:
+        path = write_scenes(output, count=count, seed=seed, positive_share=positive_share)
+    elif positive_share != 0.5:
+        raise UsageError("--positive-share is of single scenes: drives pass zones as they come")
+    else:
+        frames = count // max(1, drives)
+        path = write_drives(output, count=drives, seed=seed, seconds=frames)
     samples = read_manifest(path).samples
     summary = {
         "manifest": str(path),

@@ -100,8 +100,12 @@ def pseudo_label(
     )
 
 
-def read_scores(path: Path) -> dict[str, float]:
+def read_scores(path: Path, *, with_unsure: bool = True) -> dict[str, float]:
     """Probabilities by id, of what ``workzone predict -o`` wrote: .parquet, .csv or .jsonl.
+
+    Args:
+        path: of that file.
+        with_unsure: False gives NaN where the decision is ``unsure``.
 
     Raises:
         UsageError: no such file, another format, a row without id or probability, or an id twice.
@@ -124,7 +128,8 @@ def read_scores(path: Path) -> dict[str, float]:
                 ) from error
             if str(name) in scores:
                 raise UsageError(f"{path}, row {number}: {name!r} has a score already")
-            scores[str(name)] = probability
+            left_open = not with_unsure and row.get("decision") == "unsure"
+            scores[str(name)] = math.nan if left_open else probability
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         if isinstance(error, UsageError):
             raise
@@ -139,7 +144,8 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
         missing = {"id", "probability"} - set(file.schema_arrow.names)
         if missing:
             raise UsageError(f"{path} has no column {', '.join(sorted(missing))}")
-        for batch in file.iter_batches(columns=["id", "probability"]):
+        columns = {"id", "probability", "decision"} & set(file.schema_arrow.names)
+        for batch in file.iter_batches(columns=sorted(columns)):
             yield from batch.to_pylist()
 
 

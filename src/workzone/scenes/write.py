@@ -27,8 +27,11 @@ SHORTEST_DRIVE, LONGEST_DRIVE = 4, 8
 BLOCK = 600.0
 """Metres between the starts of drives; the longest drive covers 63."""
 
-_CITY = (45.5, -5.5)  # a made-up city: there is open sea
-_METRES_PER_DEGREE = 111_195.0
+CITY = (45.5, -5.5)
+"""Latitude and longitude of a made-up city: there is open sea."""
+METRES_PER_DEGREE = 111_195.0
+"""Of latitude."""
+
 _QUALITIES = (70, 96)
 _HOURS = {"day": (9, 16), "dusk": (18, 20), "night": (21, 24)}
 
@@ -124,12 +127,12 @@ def _plan(count: int, seed: int, positive_share: float) -> list[_Shot]:
             first * positive_share + 0.5
         )
         labels = rng.permutation([1] * positives + [0] * (length - positives)).tolist()
-        start = _start_time(place, rng)
+        start = start_time(place, rng)
         row, column = divmod(corner, blocks)
         for frame, label in enumerate(labels):
             north = row * BLOCK + frame * METRES_PER_FRAME
-            latitude = _CITY[0] + north / _METRES_PER_DEGREE
-            parallel = _METRES_PER_DEGREE * math.cos(math.radians(_CITY[0]))
+            latitude = CITY[0] + north / METRES_PER_DEGREE
+            parallel = METRES_PER_DEGREE * math.cos(math.radians(CITY[0]))
             shots.append(
                 _Shot(
                     drive=drive,
@@ -138,7 +141,7 @@ def _plan(count: int, seed: int, positive_share: float) -> list[_Shot]:
                     place=place,
                     seed=int(rng.integers(1 << 40)),
                     latitude=latitude,
-                    longitude=_CITY[1] + column * BLOCK / parallel,
+                    longitude=CITY[1] + column * BLOCK / parallel,
                     time=start + timedelta(seconds=frame),
                 )
             )
@@ -156,7 +159,8 @@ def _drive_lengths(count: int, rng: np.random.Generator) -> Iterator[int]:
         left -= length
 
 
-def _start_time(place: Place, rng: np.random.Generator) -> datetime:
+def start_time(place: Place, rng: np.random.Generator) -> datetime:
+    """A moment of 2025 at the daytime of a place, by lot."""
     first, last = _HOURS[place.daytime]
     day, second = int(rng.integers(365)), int(rng.integers(first * 3600, last * 3600 - 60))
     return datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=day, seconds=second)
