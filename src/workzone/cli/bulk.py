@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from workzone.cli.console import FAILED, command, err, examples
+from workzone.cli.data_track import WeeksOption, ZoneOption
 from workzone.cli.options import (
     DeviceOption,
     EngineOption,
@@ -26,6 +27,16 @@ from workzone.cli.options import (
     say_shipped,
 )
 from workzone.cli.results import say_summary
+from workzone.cli.video_options import (
+    EveryMetresOption,
+    EveryOption,
+    KeyframesFlag,
+    RoundOption,
+    SharpestFlag,
+    StartOption,
+    find_with_frames,
+    frame_settings,
+)
 
 EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
@@ -42,8 +53,8 @@ def bulk(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, manifests, tar or zip archives, parquet files with images inside, or "
-            "addresses of such (s3://, gs://, az://, hdfs://).",
+            help="Folders of images and videos, manifests, tar or zip archives, parquet files with "
+            "images inside, or addresses of such (s3://, gs://, az://, hdfs://).",
             show_default=False,
         ),
     ],
@@ -106,6 +117,14 @@ def bulk(
     precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
+    every: EveryOption = None,
+    every_metres: EveryMetresOption = None,
+    keyframes: KeyframesFlag = False,
+    sharpest: SharpestFlag = False,
+    start: StartOption = None,
+    zone: ZoneOption = None,
+    add_weeks: WeeksOption = None,
+    round_positions: RoundOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score images by the million, each once, on this machine or a Ray cluster.
@@ -124,10 +143,15 @@ def bulk(
     from workzone.run.model_choice import ModelChoice
     from workzone.run.on_ray import Actors, RayScorer
     from workzone.run.selection import select_images
-    from workzone.run.sources import find_images
 
     actors = Actors(ray, *_workers(workers))
-    found = select_images(find_images(sources), since=since, sample=sample, limit=limit)
+    settings = frame_settings(every, every_metres, keyframes, sharpest, start, zone, add_weeks)
+    found = select_images(
+        find_with_frames(sources, output, settings, round_positions),
+        since=since,
+        sample=sample,
+        limit=limit,
+    )
     for note in found.notes():
         err.print(note, style="dim", markup=False, soft_wrap=True)
     say_shipped(model)
