@@ -90,7 +90,7 @@ class Found:
     sources: tuple[str, ...] = ()  # what was named, in order, so that another job can be told apart
     remarks: tuple[str, ...] = ()  # what else a user should know of the sources
     positions: str = ""  # how exact they are, where they were rounded
-    videos: int = 0  # of which frames were taken
+    videos: tuple[Path, ...] = ()  # whose frames were taken, or that have none
 
     @property
     def remote(self) -> bool:
@@ -172,7 +172,8 @@ class _Takes:
             (as_text(name), Item(ref, Path.cwd(), problem=why))
             for name, ref, why in taken.unreadable
         ]
-        return Found(images, remarks=tuple(taken.warnings), videos=len(names))
+        videos = tuple((root / name).absolute() for name in names)
+        return Found(images, remarks=tuple(taken.warnings), videos=videos)
 
 
 def _folders(named: Sequence[SourceLike], frames: VideoFrames | None) -> Sequence[Path | None]:
@@ -240,7 +241,7 @@ def _joined(parts: Sequence[Found]) -> Found:
     if repeated := sum(len(part.images) for part in parts) - len(images):
         remarks.append(f"{counted(repeated, 'image')} named again: scored once")
     sources = tuple(source for part in parts for source in part.sources)
-    videos = sum(part.videos for part in parts)
+    videos = tuple(video for part in parts for video in part.videos)
     return Found(list(images.items()), passed_over, sources, tuple(remarks), videos=videos)
 
 

@@ -23,7 +23,7 @@ class VideoFrames:
     """Which frames are taken of videos, and where they go.
 
     ``store``: their folder. ``output``: what is written of them, a file or a folder; what lies in
-    it, or in ``store``, is no source. ``settings``: None: one a second, but of videos beside images.
+    it, or in ``store``, is no source. ``settings``: None: one a second, but not beside images.
     ``metres``: to which all positions are rounded, see
     :func:`workzone.data.places.round_places`; None: they are not.
     """
