@@ -73,6 +73,7 @@ class RouteMap:
             (x, y), r = points[row], width / 2
             draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
             if row and known[row - 1]:
+                colour = decision_colour(float(smoothed[row - 1 : row + 1].max()))
                 draw.line([*points[row - 1].tolist(), x, y], fill=colour, width=width)
         return large.resize((self.side, self.side), Image.Resampling.BOX)
 
@@ -90,7 +91,7 @@ class RouteMap:
         for end in (margin, margin + length):
             draw.line([(end, bottom - 4), (end, bottom)], fill=LIGHT, width=2)
         told = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
-        draw.text((margin, bottom - 4), told, font=font, fill=LIGHT, anchor="lb")
+        draw.text((margin, bottom - 6), told, font=font, fill=LIGHT, anchor="lb")
 
 
 def scale_metres(longest: float) -> float:

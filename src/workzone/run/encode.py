@@ -82,10 +82,10 @@ def _stream(container: Any, rate: Fraction, size: tuple[int, int]) -> Any:
 
 
 def _has(encoder: str) -> bool:
-    import av
+    from av.codec.codec import Codec, UnknownCodecError
 
     try:
-        av.codec.Codec(encoder, "w")
-    except av.error.FFmpegError:
+        Codec(encoder, "w")
+    except UnknownCodecError:
         return False
     return True
