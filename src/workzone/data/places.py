@@ -44,6 +44,16 @@ def haversine(
     return distance
 
 
+def check_grid(metres: float) -> None:
+    """Make sure of a distance that `round_places` can take.
+
+    Raises:
+        UsageError: it is not above 0.
+    """
+    if not (np.isfinite(metres) and metres > 0):
+        raise UsageError(f"positions are rounded to metres above 0, got {metres}")
+
+
 def round_places(
     latitude: npt.ArrayLike, longitude: npt.ArrayLike, metres: float
 ) -> tuple[Floats, Floats]:
@@ -55,16 +65,15 @@ def round_places(
     Args:
         latitude: degrees; NaN stays.
         longitude: degrees, of the same shape.
-        metres: above 0.
+        metres: see `check_grid`.
 
     Returns:
         latitude and longitude in degrees, longitude in -180..180.
 
     Raises:
-        UsageError: ``metres`` is not above 0.
+        UsageError: such a distance.
     """
-    if not (np.isfinite(metres) and metres > 0):
-        raise UsageError(f"positions are rounded to metres above 0, got {metres}")
+    check_grid(metres)
     step = min(np.degrees(metres / EARTH_RADIUS), 90.0)
     rows = np.rint(np.asarray(latitude, dtype=np.float64) / step) * step
     rows = np.clip(rows, -90, 90)

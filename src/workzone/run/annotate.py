@@ -117,7 +117,7 @@ def annotate_videos(
             _write_film(films[film], folder / place, film, rate)
             done.add(folder / place, drawn)
         files.append(folder / place)
-    remarks = list(found.notes())
+    remarks = list(found.remarks)
     if drives is None or len(drives.frames) < len(samples):
         remarks.append(
             "nothing tells when some of the videos were taken, so they have no segments; --start "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from workzone.data.places import check_grid
 from workzone.data.sources.folder import Placed
 from workzone.data.sources.record import Record
 from workzone.data.sources.video import take_frames
@@ -32,6 +33,15 @@ class VideoFrames:
     output: Path
     settings: FrameSettings | None = None
     metres: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without width before a video is read.
+
+        Raises:
+            UsageError: ``metres`` is not above 0.
+        """
+        if self.metres is not None:
+            check_grid(self.metres)
 
     def outside(self, root: Path, names: Sequence[str]) -> list[str]:
         """Names below a folder without those that an earlier run wrote."""
