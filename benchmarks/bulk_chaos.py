@@ -2,8 +2,8 @@
 
 100,000 tiny images in 100 tars, one in a hundred of them damaged, on a Ray cluster of two nodes on
 this machine. At random moments one of three things is killed by SIGKILL: a worker process, the
-second node (started anew), the driver (whose command is then run again). Afterwards every id must be
-there once, damaged ones in the quarantine, and a rerun must do nothing.
+second node (started anew), the driver (whose command is then run again). Afterwards every id must
+be there once, damaged ones in the quarantine, and a rerun must do nothing.
 
     python benchmarks/bulk_chaos.py -o benchmarks/results/bulk_chaos.json
 """
@@ -130,7 +130,9 @@ def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namesp
     output = work / "scores"
     command = [sys.executable, "-c", DRIVER, str(work), str(output), machine.cluster.address]
     command.append(str(args.sleep))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    }
     kills: Counter[str] = Counter()
     memory: list[int] = []
     begin = time.monotonic()
@@ -156,7 +158,7 @@ def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namesp
         if what == "driver":
             due += 12  # so that it comes to work
     seconds = time.monotonic() - begin
-    said = driver.stdout.read().strip() if driver.stdout else ""
+    said = driver.stdout.read().strip().splitlines()[-1] if driver.stdout else ""
     before = {p.name: p.stat().st_mtime_ns for p in output.glob("part-*")}
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     after = {p.name: p.stat().st_mtime_ns for p in output.glob("part-*")}
@@ -170,7 +172,7 @@ def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namesp
         "kills": dict(kills),
         "seconds": round(seconds),
         "first_run_said": said,
-        "rerun_said": again.stdout.strip(),
+        "rerun_said": again.stdout.strip().splitlines()[-1],
         "rerun_changed_nothing": before == after,
         "rows": len(ids),
         "distinct": len(set(ids)),

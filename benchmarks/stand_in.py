@@ -1,4 +1,4 @@
-"""A model that only looks at the mean of the pixels, or sleeps: for benchmarks of what is around."""
+"""A model that takes the mean of the pixels, and may sleep: for benchmarks of what is around it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class StandIn:
         return "stand-in"
 
     def score(
-        self, inputs: Iterable[tuple[str, Any]], load: Callable[[Any], Any], *, sample_of: Any = None
+        self,
+        inputs: Iterable[tuple[str, Any]],
+        load: Callable[[Any], Any],
+        *,
+        sample_of: Any = None,
     ) -> Iterator[tuple[str, Any]]:
         """The mean of the pixels as a probability."""
         for name, source in inputs:

@@ -181,7 +181,7 @@ def test_named_pipes_and_folders_are_never_opened(tmp_path, member):
 
 @pytest.mark.parametrize(
     "address",
-    ["https://example.org/a.jpg", "https:/example.org/a.jpg", "s3://bucket/a.jpg", "gs://b/a.jpg"],
+    ["https://example.org/a.jpg", "https:/example.org/a.jpg", "ftp://b/a.jpg", "hf://b/a.jpg"],
 )
 def test_a_web_address_is_to_be_downloaded(tmp_path, address):
     with pytest.raises(ImageError, match="is a web address: download it first"):

@@ -246,8 +246,8 @@ def stop_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the scoring of a job break off, as a full disk or a lost session would."""
     real = bulk._score
 
-    def broken(*arguments: Any) -> Any:
-        for number, result in enumerate(real(*arguments)):
+    def broken(*arguments: Any, **options: Any) -> Any:
+        for number, result in enumerate(real(*arguments, **options)):
             if number == images:
                 raise KeyboardInterrupt
             yield result

@@ -85,7 +85,7 @@ def test_what_folders_hold_beside_images_is_added_up(tmp_path: Path) -> None:
         ("stret.jpg", r"stret\.jpg does not exist: .*; did you mean 'street\.jpg'\?"),
         ("gone/a.jpg", "gone/a.jpg does not exist: .*; gone is not there either"),
         ("http://x.org/a.jpg", "http://x.org/a.jpg is a web address: download it first"),
-        ("s3://bucket/a.jpg", "s3://bucket/a.jpg is a web address: download it first"),
+        ("ftp://x.org/a.jpg", "ftp://x.org/a.jpg is a web address: download it first"),
         ("drive.MP4", r"drive\.MP4 is a video: name what to write"),
         ("*.png", "is a pattern: nothing matches it, or it stands in quotes"),
         ("live.jpg", r"live\.jpg is a named pipe or device, not a file; .* \| workzone predict -"),
@@ -183,7 +183,7 @@ def test_a_folder_named_like_an_image_that_cannot_be_listed_is_reported_once(
     assert [name for name, _ in find_images(tmp_path).images] == ["album.jpg"]
 
 
-@pytest.mark.parametrize("name", ["my list.csv", "frames.ZIP", "frames.tar.gz"])
+@pytest.mark.parametrize("name", ["my list.csv", "frames.jsonl", "frames.tar.gz"])
 def test_a_data_set_is_to_be_imported_first(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("file,label")
     with pytest.raises(UsageError, match=r"import it first: workzone data import .* -o manifest\."):

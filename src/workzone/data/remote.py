@@ -44,8 +44,10 @@ def is_remote(path: str) -> bool:
     return found is not None and found[1].lower() in PACKAGES
 
 
-def list_files(address: str) -> list[tuple[str, int]]:
-    """Addresses and sizes of all files below one, to any depth, sorted; of a file itself alone.
+def list_files(address: str) -> dict[str, str]:
+    """Addresses of all files below one, to any depth, by their names below it, sorted.
+
+    Of a file itself it is the file, by the last part of its address.
 
     Raises:
         MissingExtraError: a package is not installed.
@@ -54,15 +56,18 @@ def list_files(address: str) -> list[tuple[str, int]]:
     """
     system, path = _open(address)
     try:
-        found = _often(lambda: system.find(path, detail=True))
+        found = sorted(_often(lambda: system.find(path)))
     except FileNotFoundError:
-        found = {}
+        found = []
     except Exception as error:  # every store has classes of its own
         raise WorkzoneError(f"{address} cannot be listed: {_said(error)}") from error
     if not found:
         raise UsageError(f"nothing at {address}: check the bucket, the folder, and who you are")
-    files = [(info["name"], int(info.get("size") or 0)) for info in found.values()]
-    return sorted((system.unstrip_protocol(name), size) for name, size in files)
+    top = address.rstrip("/")
+    below = [name.removeprefix(path).lstrip("/") for name in found]
+    if below == [""]:
+        return {top.rpartition("/")[2]: top}
+    return {name: f"{top}/{name}" for name in below}
 
 
 def tar_members(address: str) -> list[tuple[str, int, int]]:

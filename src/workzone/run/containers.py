@@ -64,11 +64,7 @@ def images_at(address: str) -> tuple[list[Named], PassedOver]:
         UsageError: nothing is there.
         WorkzoneError: something there cannot be listed or read.
     """
-    files = [name for name, _ in list_files(address)]
-    top = address.rstrip("/")
-    below = {name.removeprefix(f"{top}/") if name != top else _stem(name): name for name in files}
-    if len(files) == 1 and files[0].rstrip("/") == top:
-        below = {PurePosixPath(top).name: files[0]}
+    below = list_files(address)
     containers = [n for n in below if PurePosixPath(n).suffix.lower() in (".tar", ".parquet")]
     found = find_in_names(name for name in below if name not in containers)
     images: list[Named] = [(name, ImageRef(below[name]), None) for name in found.images]
@@ -77,10 +73,6 @@ def images_at(address: str) -> tuple[list[Named], PassedOver]:
         held = _in_tar(below[name]) if name.lower().endswith(".tar") else _in_parquet(below[name])
         images += [(f"{lead}{inner}", ref, sample) for inner, ref, sample in held]
     return images, found.passed_over
-
-
-def _stem(address: str) -> str:
-    return PurePosixPath(address).name
 
 
 def _in_tar(address: str) -> Iterator[Named]:

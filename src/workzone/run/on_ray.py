@@ -41,6 +41,8 @@ _TRIES = 3
 """Of an image whose actors die, the first time among others, then alone."""
 _DEATHS = 3
 """Of an actor over the same chunk, in one try."""
+_STARTS = 4
+"""Attempts to start Ray on this machine."""
 _STORE_BYTES = 256 << 20
 """Ray's object store on this machine; Ray's own default is a third of the memory."""
 
@@ -92,7 +94,8 @@ class RayScorer:
             UsageError: no actors, or fewer at most than at least.
         """
         _ray()
-        few, most = actors.fewest or 1, actors.most or sys.maxsize
+        few = 1 if actors.fewest is None else actors.fewest
+        most = sys.maxsize if actors.most is None else actors.most
         if not 1 <= few <= most:
             raise UsageError(f"--workers {few}:{most}: at least 1, the most not the smaller one")
         self._choice, self._actors, self._folders = choice, actors, tuple(folders)
@@ -164,13 +167,7 @@ class RayScorer:
             options |= {"object_store_memory": _STORE_BYTES}
         elif self._choice.model is not None and Path(self._choice.model).is_dir():
             options |= {"runtime_env": {"working_dir": str(Path(self._choice.model).absolute())}}
-        try:
-            ray.init(address=address, **options)
-        except Exception as error:  # Ray has no class for it
-            raise WorkzoneError(
-                f"Ray at {address!r} does not start, or cannot be reached: {error}. It gives its "
-                "own processes few seconds to start: on a busy machine wait, and try again"
-            ) from error
+        _start(address, options)
         try:
             room = int(ray.cluster_resources().get("GPU" if self._on_gpu else "CPU", 0))
             least, top = few or 1, max(few or 1, min(most or room, room))
@@ -336,6 +333,27 @@ class _Judge:
             load_fetched,
             sample_of=None if sample_of is None else lambda fetched: sample_of(fetched[0]),
         )
+
+
+def _start(address: str, options: dict[str, Any]) -> None:
+    """Start Ray, or connect to it; on this machine several times.
+
+    Ray gives its own processes half a minute to start, which a busy machine may not keep.
+
+    Raises:
+        WorkzoneError: it does not start, or cannot be reached.
+    """
+    ray = _ray()
+    for left in reversed(range(_STARTS if address == LOCAL else 1)):
+        try:
+            ray.init(address=address, **options)
+            return
+        except Exception as error:  # Ray has no class for it
+            ray.shutdown()
+            if not left:
+                raise WorkzoneError(
+                    f"Ray at {address!r} does not start, or cannot be reached: {error}"
+                ) from error
 
 
 def _ray() -> Any:
