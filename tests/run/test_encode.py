@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path) -> None:
         write_mp4(failing(), tmp_path / "a.mp4", (96, 64), 4)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
     assert (tmp_path / "a.mp4").read_bytes() == b"before"
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    killed, living = (tmp_path / f".[a].mp4.{n}.part" for n in (2**22 + 1, os.getppid()))
+    for left in (killed, living):
+        left.write_bytes(b"half a film")
+    write_mp4(pictures(), tmp_path / "[a].mp4", (96, 64), 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, "[a].mp4"])
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 61.0, float("nan")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,8 +38,12 @@ from workzone.cli.video_options import (
     frame_settings,
 )
 
+if TYPE_CHECKING:
+    from workzone.run.sources import Found
+
 EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
+    "workzone bulk videos/ -o scores --every 2",
     "workzone bulk manifest.parquet -o scores --estimate",
     "workzone bulk shards/*.tar -o scores --workers 8",
     "workzone bulk s3://fleet/2026-11-30/ -o scores --ray ray://head:10001",
@@ -137,7 +141,6 @@ def bulk(
     read as one table, with time and place where a manifest tells them (GeoParquet); _job.json says
     which model made it, and _quarantine.csv what could not be read.
     """
-    from workzone.data.remote import is_remote
     from workzone.run.bulk import images_left, predict_many
     from workzone.run.estimate import Estimate, seconds_each
     from workzone.run.model_choice import ModelChoice
@@ -180,7 +183,7 @@ def bulk(
             actors,
             seconds_each=seconds,
             remote=found.remote,
-            folders=[source for source in found.sources if not is_remote(source)],
+            folders=_needed(found, output),
         )
         with scorer.running() as (_, most, machines):
             cost = Estimate(left, seconds, most, machines)
@@ -195,6 +198,15 @@ def bulk(
     say_summary(summary, as_json=as_json)
     if summary.quarantined and not summary.scored:
         raise typer.Exit(FAILED)
+
+
+def _needed(found: Found, output: Path) -> list[str]:
+    """Files and folders that images are read from, which every machine must see."""
+    from workzone.data.remote import is_remote
+    from workzone.run.videos import frames_beside
+
+    frames = [str(frames_beside(output).store.absolute())] if found.videos else []
+    return [*(source for source in found.sources if not is_remote(source)), *frames]
 
 
 def _workers(text: str | None) -> tuple[int | None, int | None]:

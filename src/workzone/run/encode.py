@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from workzone.errors import MissingExtraError, UsageError
-from workzone.files import writing
+from workzone.files import clear_left, writing
 
 MOST = 60.0
 """Pictures a second, at most."""
@@ -54,6 +54,7 @@ def write_mp4(
         import av
     except ImportError as error:
         raise MissingExtraError("av", "video", f"writing {path}") from error
+    clear_left(path)
     each = Fraction(rate).limit_denominator(1000)
     with (
         writing(path) as aside,
