@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
         ("engines_table", "table", "engines", "score/engines.md"),
         ("masks_table", "table", "masks", "score/objects.md"),
         ("wires", "table", "wires", "mining.md"),
+        ("drives_table", "tables", "drives", "score/drives.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

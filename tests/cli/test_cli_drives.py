@@ -21,7 +21,7 @@ def drive(tmp_path_factory):
     path = write_drives(folder, count=1, seconds=12, width=96, height=64)
     lines = ["id,probability,decision"]
     for row, sample in enumerate(read_manifest(path)):
-        probability = 0.97 if 4 <= row <= 8 else 0.02
+        probability = 0.999 if 4 <= row <= 8 else 0.0001
         lines.append(f"{sample.id},{probability},{'unsure' if row == 6 else 'none'}")
     (folder / "scores.csv").write_text("\n".join(lines) + "\n")
     return folder

@@ -61,11 +61,11 @@ def drives(
     ] = 0.5,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge each frame of a drive in the light of the others, and find where road work begins and ends.
+    """Judge frames in the light of their neighbours; find where road work begins and ends.
 
     A group of the manifest is a drive; its rows need a time. A frame that has no score, or whose
     decision is `unsure`, says nothing itself and is judged by its neighbours.
-    """  # noqa: E501
+    """
     from workzone.data.manifest import read_manifest
     from workzone.data.pseudo_labels import read_scores
     from workzone.decide.drive import Chain, read_chain, write_chain

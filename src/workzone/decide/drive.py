@@ -32,7 +32,7 @@ from workzone.errors import UsageError
 from workzone.files import write_text
 
 HOLDS = 0.3
-"""Within a segment the smoothed probability stays above this: a shorter dip does not cut it."""
+"""A segment begins with the first frame above this, and between its frames none falls to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Chain:
     The defaults were fitted on drives of drawn scenes (``docs/score/drives.md``).
     """
 
-    entering: float = 0.02  # times a second that road work comes into view where there is none
-    leaving: float = 0.15  # times a second that it leaves the view; both above 0
-    exponent: float = 0.5  # 0..1, of each frame's evidence
-    offset: float = 0.0  # log-odds that each frame's evidence gains
+    entering: float = 0.02599  # times a second that road work comes into view where there is none
+    leaving: float = 0.08524  # times a second that it leaves the view; both above 0
+    exponent: float = 0.3538  # 0..1, of each frame's evidence
+    offset: float = 1.163  # log-odds that each frame's evidence gains
     together: float = 1.0  # seconds, above 0, within which frames repeat each other
     gap: float = 30.0  # seconds, above 0; a longer time without a frame starts a drive anew
 
@@ -66,7 +66,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a drive with road work in view, from its first to its last frame above 0.5."""
+    """A part of a drive with road work in view."""
 
     first: int  # rows of the drive
     last: int
@@ -112,10 +112,11 @@ def find_segments(
 ) -> list[Segment]:
     """Segments of one drive, in order.
 
-    A segment begins and ends with a frame above 0.5, so that what is said of a frame and of the
-    segments agrees; between them the smoothed probability stays above `HOLDS`, so that a doubtful
-    second does not make two zones of one. The most probable path would need no thresholds, but it
-    drops short zones that are likely in each of their frames, and has no probabilities.
+    A segment has a frame above 0.5, and ends with its last such. It begins where the smoothed
+    probability rose above `HOLDS`, and holds while it stays there: road work comes into view far
+    away and small, and leaves it at once, and a doubtful second does not make two zones of one. The
+    most probable path would need no thresholds, but it drops short zones that are likely in each of
+    their frames, and has no probabilities.
 
     Args:
         seconds: ``[n]``, as of :func:`smooth`.
@@ -131,7 +132,7 @@ def find_segments(
     for rows in np.split(np.arange(len(times)), edges):
         sure = rows[likely[rows] > HALF]
         if len(sure):
-            found.append(_segment(int(sure[0]), int(sure[-1]), times, values, likely))
+            found.append(_segment(int(rows[0]), int(sure[-1]), times, values, likely))
     return found
 
 
