@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,18 @@ def test_a_job_does_not_go_on_with_positions_of_another_kind(
     with pytest.raises(WorkzoneError, match="--round-positions"):
         rounded = find_images(drive, frames_beside(output, metres=100.0))
         predict_many(predictor, rounded, output)
+
+
+def test_a_name_that_no_table_holds_is_told(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in (b"a.mp4", b"\xff.mp4"):
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(drive.read_bytes())
+    found = find_images(tmp_path / "in", frames_beside(tmp_path / "out.csv", FrameSettings(4.0)))
+    summary = predict_many(predictor, found, tmp_path / "out.csv")
+    assert (summary.scored, summary.quarantined) == (2, 1)
+    assert list(summary.reasons) == ["its name is no UTF-8; rename the video"]
 
 
 def test_frames_hold_no_metadata(drive: Path, tmp_path: Path) -> None:

@@ -84,13 +84,13 @@ def frame_settings(
     Raises:
         UsageError: a time or zone that is none, or a distance that is not above 0.
     """
+    asked = (every, every_metres, start, zone, weeks, keyframes or None, sharpest or None)
+    if all(value is None for value in asked):
+        return None
     from datetime import datetime
 
     from workzone.data.video.choose import FrameSettings
 
-    asked = (every, every_metres, start, zone, weeks, keyframes or None, sharpest or None)
-    if all(value is None for value in asked):
-        return None
     stated = parse_zone(zone)
     try:
         begun = None if start is None else datetime.fromisoformat(start)

@@ -167,7 +167,10 @@ class _Takes:
         assert self.folder is not None
         settings = self.frames.settings or FrameSettings()
         taken = frames_of(root, names, self.folder, settings, lead=lead)
-        images = [(as_text(name), Item(ref, Path.cwd(), s)) for name, ref, s in taken.frames]
+        images = [
+            (as_text(name), Item(ref, Path.cwd(), replace(sample, id=as_text(name))))
+            for name, ref, sample in taken.frames
+        ]
         images += [
             (as_text(name), Item(ref, Path.cwd(), problem=why))
             for name, ref, why in taken.unreadable
@@ -196,9 +199,9 @@ def _with_frames(found: Found, frames: VideoFrames) -> Found:
     if found.videos:
         from workzone.run.videos import write_list
 
-        store = str(frames.store.absolute())
+        store = frames.store.absolute()
         samples = [item.sample for _, item in found.images if item.sample is not None]
-        write_list([s for s in samples if s.image.path.startswith(store)], frames.store)
+        write_list([s for s in samples if Path(s.image.path).is_relative_to(store)], frames.store)
     return found
 
 

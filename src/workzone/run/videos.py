@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from workzone.data.places import check_grid
-from workzone.data.sources.folder import Placed
-from workzone.data.sources.record import Record
-from workzone.data.sources.video import take_frames
-from workzone.data.video.choose import FrameSettings
 from workzone.types import ImageRef, Sample
+
+if TYPE_CHECKING:  # with pyarrow behind them: as long as judging a photograph
+    from workzone.data.sources.record import Record
+    from workzone.data.video.choose import FrameSettings
 
 MANIFEST = "manifest.parquet"
 """In the folder of the frames: what is known of each of them."""
@@ -90,9 +91,16 @@ def frames_of(
         UsageError: a start for several videos.
         MissingExtraError: PyAV is not installed.
     """
-    placed = [Placed(name, None, _folder_of(name), None) for name in names]
+    from workzone.data.sources.folder import Placed
+    from workzone.data.sources.video import take_frames
+
+    placed = [Placed(name, None, _folder_of(name), None) for name in names if _is_text(name)]
     records, warnings = take_frames(root, placed, folder, settings)
     taken = Taken([], [], warnings)
+    for name in names:
+        if not _is_text(name):
+            problem = ("unreadable", f"{root / name}: its name is no UTF-8; rename the video")
+            taken.unreadable.append((f"{lead}{name}", ImageRef(str(root / name)), problem))
     for record in records:
         name = f"{lead}{record.default_id}"
         if record.image is None or record.problem is not None:
@@ -123,7 +131,7 @@ def write_list(samples: Sequence[Sample], store: Path) -> None:
     Raises:
         WorkzoneError: it cannot be written.
     """
-    from workzone.data.manifest import Manifest, write_manifest  # pyarrow, for this alone
+    from workzone.data.manifest import Manifest, write_manifest
 
     root = store.absolute()
     below = [
@@ -131,6 +139,15 @@ def write_list(samples: Sequence[Sample], store: Path) -> None:
         for s in samples
     ]
     write_manifest(Manifest(below, root), store / MANIFEST)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a manifest can hold a name."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folder_of(name: str) -> str | None:
