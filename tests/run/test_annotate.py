@@ -54,7 +54,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(
     drive: Path, tmp_path_factory: pytest.TempPathFactory, predictor: Predictor
-) -> annotate.Annotated:
+) -> annotate.AnnotatedVideos:
     return annotate_videos(predictor, [drive], tmp_path_factory.mktemp("out") / "found")
 
 
@@ -89,7 +89,7 @@ def shown(path: Path) -> list[tuple[float, Pixels]]:
         return [(one.seconds, to_rgb(one.frame)) for one in video.frames()]
 
 
-def test_all_of_it_is_there(made: annotate.Annotated) -> None:
+def test_all_of_it_is_there(made: annotate.AnnotatedVideos) -> None:
     assert [path.name for path in made.files] == list(FILES)
     assert (made.videos, made.frames, made.unreadable, made.segments) == (1, SECONDS, 0, 1)
     rows = pq.read_table(made.folder / "scores.parquet").to_pylist()
@@ -106,13 +106,13 @@ def test_all_of_it_is_there(made: annotate.Annotated) -> None:
     assert haversine(latitude, longitude, *place(WORK[0])) < 31
 
 
-def test_the_track_is_that_of_the_video(made: annotate.Annotated) -> None:
+def test_the_track_is_that_of_the_video(made: annotate.AnnotatedVideos) -> None:
     track = read_track(made.folder / "track.gpx")
     assert len(track) == SECONDS  # the last fix is after the last frame
     assert haversine(track.latitude[3], track.longitude[3], *place(3)) < 0.1
 
 
-def test_the_film_has_a_picture_for_each_frame(made: annotate.Annotated) -> None:
+def test_the_film_has_a_picture_for_each_frame(made: annotate.AnnotatedVideos) -> None:
     with av.open(str(made.files[-1])) as container:
         stream = container.streams.video[0]
         assert (stream.frames, stream.average_rate) == (SECONDS, 4)
@@ -125,7 +125,7 @@ def test_the_film_has_a_picture_for_each_frame(made: annotate.Annotated) -> None
 
 
 def test_a_second_run_does_nothing(
-    drive: Path, made: annotate.Annotated, predictor: Predictor, done: list[str]
+    drive: Path, made: annotate.AnnotatedVideos, predictor: Predictor, done: list[str]
 ) -> None:
     before = [path.read_bytes() for path in made.files]
     assert annotate_videos(predictor, [drive], made.folder) == made
@@ -196,9 +196,13 @@ def test_without_times_there_are_no_segments_and_that_is_said(
     tmp_path: Path, predictor: Predictor
 ) -> None:
     make_video(tmp_path / "a.mp4", [0, 1, 2, 3], street)
+    (tmp_path / "out").mkdir()
+    for name in FILES[2:6]:
+        (tmp_path / "out" / name).write_text("of other videos")
     made = annotate_videos(predictor, [tmp_path / "a.mp4"], tmp_path / "out")
     assert [path.name for path in made.files] == [FILES[0], FILES[1], "a.mp4.annotated.mp4"]
     assert made.segments is None
+    assert not any((tmp_path / "out" / name).exists() for name in FILES[2:6])
     assert any("they have no segments; --start" in remark for remark in made.remarks)
     assert len(shown(made.files[-1])) == 4
 

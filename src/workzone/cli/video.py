@@ -34,7 +34,7 @@ from workzone.cli.video_options import (
 from workzone.data.passed_over import counted
 
 if TYPE_CHECKING:
-    from workzone.run.annotate import Annotated as AnnotatedVideos
+    from workzone.run.annotate import AnnotatedVideos
 
 EXAMPLES_VIDEO = examples(
     "workzone video drive.mp4 -o found",

@@ -49,7 +49,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedVideos:
     """What a job made of videos."""
 
     folder: Path
@@ -72,7 +72,7 @@ def annotate_videos(
     rate: float = RATE,
     share: float = BALANCED,
     image_only: bool = False,
-) -> Annotated:
+) -> AnnotatedVideos:
     """Score videos, smooth the scores along them, and draw what was found.
 
     Args:
@@ -107,6 +107,8 @@ def annotate_videos(
     samples = [item.sample for name, item in found.images if item.sample and name in rows]
     files = [scores, folder / f"{SCORES}.quarantine.csv"]
     drives = _along(samples, rows, share)
+    for name in (SMOOTHED, *SEGMENTS, TRACK):
+        (folder / name).unlink(missing_ok=True)  # of an earlier run, perhaps of other videos
     files += [] if drives is None else _write_drives(drives, folder)
     if write_video_tracks(found.videos, folder / TRACK, settings, metres=metres):
         files.append(folder / TRACK)
@@ -123,7 +125,7 @@ def annotate_videos(
             "nothing tells when some of the videos were taken, so they have no segments; --start "
             "tells it of one video"
         )
-    return Annotated(
+    return AnnotatedVideos(
         folder=folder,
         videos=len(found.videos),
         frames=len(rows),
@@ -202,7 +204,6 @@ def _write_drives(drives: Drives, folder: Path) -> list[Path]:
     write_frames(drives.frames, folder / SMOOTHED)
     write_segments(drives, table)
     if not any(one.places for one in drives.segments):
-        on_map.unlink(missing_ok=True)  # of an earlier run
         return [folder / SMOOTHED, table]
     write_segments(drives, on_map)
     return [folder / SMOOTHED, table, on_map]
