@@ -101,7 +101,9 @@ class RayScorer:
         most = sys.maxsize if actors.most is None else actors.most
         if not 1 <= few <= most:
             raise UsageError(f"--workers {few}:{most}: at least 1, the most not the smaller one")
-        self._choice, self._actors, self._folders = choice, actors, tuple(folders)
+        self._choice, self._actors = choice, actors
+        own = [path for path in (choice.model, choice.weights) if path and Path(path).exists()]
+        self._folders = (*folders, *own)
         self._remote = remote
         self._size: tuple[int, int, int] | None = None
         self._chunk = max(1, min(256, round(_CHUNK_SECONDS / max(seconds_each, 1e-6))))
@@ -168,8 +170,6 @@ class RayScorer:
             # One more than there are actors: with none free, Ray's own steps would wait for ever.
             options |= {"num_cpus": most + 1, "include_dashboard": False}
             options |= {"object_store_memory": _STORE_BYTES}
-        elif self._choice.model is not None and Path(self._choice.model).is_dir():
-            options |= {"runtime_env": {"working_dir": str(Path(self._choice.model).absolute())}}
         _start(address, options)
         try:
             room = int(ray.cluster_resources().get("GPU" if self._on_gpu else "CPU", 0))
