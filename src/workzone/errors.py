@@ -49,7 +49,7 @@ class ImageError(WorkzoneError):
 
     ``code`` is a short stable word for tables: ``missing``, ``empty``, ``unreadable``,
     ``truncated``, ``damaged``, ``too-small``, ``too-large``, ``denied``, ``changed``; of a service
-    ``worker-died``.
+    or a cluster ``worker-died``; of an object store ``unreachable``.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -16,9 +16,10 @@ import pytest
 from made_images import blob_image
 from means import Mean
 from workzone.data.manifest import Manifest, write_manifest
-from workzone.errors import UsageError, WorkzoneError
+from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.run import bulk, parts
 from workzone.run.bulk import BulkSummary, images_left, predict_many
+from workzone.run.selection import select_images
 from workzone.run.sources import find_images
 from workzone.types import ImageRef, Sample
 
@@ -64,7 +65,7 @@ def test_a_rerun_does_nothing_and_new_images_are_added(photos: Path, tmp_path: P
     assert again.judged == [] and summary.resumed == 25 and summary.scored == 23
     assert {path: path.read_bytes() for path in output.glob("part-*")} == before
     blob_image(99, 1).save(photos / "new.png")
-    assert images_left(find_images(photos), output) == 1
+    assert images_left(Mean(), find_images(photos), output) == 1
     summary = predict_many(again, photos, output)
     assert again.judged == ["new.png"] and summary.scored == 24
     (photos / "00.png").unlink()  # what was scored stays
@@ -75,7 +76,7 @@ def test_what_could_not_be_read_is_tried_again_when_asked(photos: Path, tmp_path
     output = tmp_path / "scores"
     score(photos, output)
     blob_image(5, 1).save(photos / "bad.jpg", format="JPEG")
-    assert images_left(find_images(photos), output, retry=True) == 2
+    assert images_left(Mean(), find_images(photos), output, retry=True) == 2
     summary = score(photos, output, retry=True)
     assert (summary.scored, summary.quarantined) == (24, 1)
     assert "bad.jpg" in rows(output)
@@ -161,3 +162,83 @@ def test_time_and_place_of_a_manifest_stand_beside_the_results(
     lines = (tmp_path / "scores.csv").read_text().splitlines()
     assert lines[0].endswith("group,time,longitude,latitude")
     assert lines[1].endswith("d,2026-11-01T12:00:00+00:00,13.4,52.5")
+
+
+def test_a_replaced_image_is_scored_anew(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores"
+    score(photos, output)
+    before = {r["id"]: r["probability"] for r in pq.read_table(output).to_pylist()}
+    blob_image(77, 1).resize((200, 120)).save(photos / "04.png")
+    assert images_left(Mean(), find_images(photos), output) == 1
+    again = Mean()
+    summary = predict_many(again, photos, output)
+    assert again.judged == ["04.png"] and summary.scored == 23
+    after = {r["id"]: r["probability"] for r in pq.read_table(output).to_pylist()}
+    assert len(after) == 23 and after["04.png"] != before.pop("04.png")
+    assert all(after[name] == value for name, value in before.items())
+
+
+def test_what_is_known_anew_of_an_image_replaces_its_row(photos: Path, tmp_path: Path) -> None:
+    manifest, output = tmp_path / "manifest.parquet", tmp_path / "scores"
+    for hour in (12, 20):
+        time = datetime(2026, 11, 1, hour, tzinfo=UTC)
+        samples = [
+            Sample("a", ImageRef("photos/00.png"), time=time, content_hash="0" * 32),
+            Sample("b", ImageRef("photos/01.png"), content_hash="1" * 32),
+        ]
+        write_manifest(Manifest(samples, tmp_path), manifest)
+        model = Mean()
+        predict_many(model, manifest, output)
+        assert model.judged == (["a", "b"] if hour == 12 else ["a"])
+        rows = {row["id"]: row["time"] for row in pq.read_table(output).to_pylist()}
+        assert rows == {"a": time, "b": None}
+
+
+def test_a_first_few_do_not_decide_what_columns_there_are(photos: Path, tmp_path: Path) -> None:
+    samples = [
+        Sample("a", ImageRef("photos/00.png")),
+        Sample("b", ImageRef("photos/01.png"), latitude=52.5, longitude=13.4),
+    ]
+    write_manifest(Manifest(samples, tmp_path), tmp_path / "manifest.parquet")
+    found = find_images(tmp_path / "manifest.parquet")
+    for few in (select_images(found, limit=1), found):
+        predict_many(Mean(), few, tmp_path / "scores")
+    rows = {r["id"]: r["longitude"] for r in pq.read_table(tmp_path / "scores").to_pylist()}
+    assert rows == {"a": None, "b": 13.4}
+
+
+def test_some_of_the_images_leave_the_quarantine_table_whole(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores"
+    score(photos, output)
+    predict_many(Mean(), select_images(find_images(photos), limit=2), output)
+    assert len((output / "_quarantine.csv").read_text().splitlines()) == 3
+
+
+def test_numbers_of_parts_have_no_end(tmp_path: Path) -> None:
+    folder = parts.Parts(tmp_path)
+    (tmp_path / "part-99999.parquet").touch()
+    for name in ("a", "b"):
+        folder.add([{"id": name, "probability": 0.5}])
+    assert [p.stem for p in folder.paths()] == ["part-99999", "part-100000", "part-100001"]
+
+
+class Cut(Mean):
+    """After some images the store is gone."""
+
+    def score(self, inputs: Any, load: Any, *, sample_of: Any = None) -> Any:
+        for number, (name, _) in enumerate(inputs):
+            if number < 10:
+                yield from super().score([(name, _)], load)
+            else:
+                yield name, ImageError("unreachable", f"{name}: the token has run out")
+
+
+def test_a_job_stops_where_its_store_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(90):
+        blob_image(number % 5, 1).save(folder / f"{number:02}.png")
+    with pytest.raises(WorkzoneError, match=r"80 images in a row .*the token has run out"):
+        predict_many(Cut(), folder, tmp_path / "scores")
+    summary = predict_many(Mean(), folder, tmp_path / "scores")
+    assert (summary.scored, summary.quarantined, summary.resumed) == (90, 0, 10)

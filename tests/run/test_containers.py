@@ -167,7 +167,7 @@ def test_a_broken_connection_is_tried_again(
     breaks += [ConnectionError("reset")] * 9
     with pytest.raises(ImageError, match="reset") as broken:
         read_bytes(ref, Path())
-    assert broken.value.code == "unreadable"
+    assert broken.value.code == "unreachable"
 
 
 def _samples(tmp_path: Path, count: int) -> Path:

@@ -201,3 +201,22 @@ def _judges(process: psutil.Process, *, below: int) -> bool:
 
 def _above(process: psutil.Process) -> list[int]:
     return [parent.pid for parent in process.parents()]
+
+
+class Odd(Mean):
+    def score(self, *arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("out of memory on the device")
+
+
+def test_any_fault_of_the_model_ends_the_job(photos: Path, no_cluster: Any) -> None:
+    """Not the images are to blame: none of them is listed as bad."""
+    with pytest.raises(WorkzoneError, match=r"RuntimeError on the machine .*out of memory on the"):
+        no_cluster(scorer(Odd()), photos)
+
+
+def test_where_every_process_dies_no_image_is_blamed(
+    photos: Path, no_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RayScorer, "_once", lambda *_: iter(()))
+    with pytest.raises(WorkzoneError, match="every process that judged died"):
+        no_cluster(scorer(), photos)

@@ -41,6 +41,9 @@ from workzone.cli.video_options import (
 if TYPE_CHECKING:
     from workzone.run.sources import Found
 
+_MOST_CHECKED = 1000
+"""Folders that every worker looks for before it judges."""
+
 EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
     "workzone bulk videos/ -o scores --every 2",
@@ -172,7 +175,7 @@ def bulk(
     ).absolute()
     predictor = choice.load()
     say_doubts(predictor.description, unsure)
-    left = images_left(found, output, retry=retry)
+    left = images_left(predictor, found, output, image_only=image_only, retry=retry)
     if left == 0 and not estimate:
         summary = predict_many(predictor, found, output, image_only=image_only)
     else:
@@ -183,7 +186,7 @@ def bulk(
             actors,
             seconds_each=seconds,
             remote=found.remote,
-            folders=_needed(found, output),
+            folders=_needed(found),
         )
         with scorer.running() as (_, most, machines):
             cost = Estimate(left, seconds, most, machines)
@@ -200,13 +203,16 @@ def bulk(
         raise typer.Exit(FAILED)
 
 
-def _needed(found: Found, output: Path) -> list[str]:
-    """Files and folders that images are read from, which every machine must see."""
+def _needed(found: Found) -> list[str]:
+    """Folders and archives that images are read from, which every machine must see."""
     from workzone.data.remote import is_remote
-    from workzone.run.videos import frames_beside
 
-    frames = [str(frames_beside(output).store.absolute())] if found.videos else []
-    return [*(source for source in found.sources if not is_remote(source)), *frames]
+    here = {
+        item.root / item.ref.path if item.ref.member else (item.root / item.ref.path).parent
+        for _, item in found.images
+        if item.data is None and not is_remote(item.ref.path)
+    }
+    return sorted(map(str, here))[:_MOST_CHECKED]
 
 
 def _workers(text: str | None) -> tuple[int | None, int | None]:

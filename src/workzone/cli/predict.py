@@ -302,8 +302,9 @@ def _scored(
 ) -> tuple[Iterable[tuple[str, Shown | ImageError]], float | None]:
     """Results as they come, or, where the share of road work is to be found, once all are there."""
     from workzone.errors import ImageError
-    from workzone.run.bulk import Judged, Scorer, stream
+    from workzone.run.bulk import stream
     from workzone.run.predictor import Predictor
+    from workzone.run.scorer import Judged, Scorer
     from workzone.run.share import at_estimated_share
 
     scorer: Scorer[Judged] = predictor

@@ -112,7 +112,7 @@ def read_remote(ref: ImageRef, *, most: int) -> bytes:
     except PermissionError as error:
         raise ImageError("denied", f"{ref}: no permission to read it") from error
     except Exception as error:
-        raise ImageError("unreadable", f"{ref}: {_said(error)}") from error
+        raise ImageError("unreachable", f"{ref}: {_said(error)}") from error
     raise ImageError("too-large", f"{ref}: over {most >> 20} MiB encoded")
 
 

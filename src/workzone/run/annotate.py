@@ -25,13 +25,14 @@ from workzone.errors import UsageError
 from workzone.files import write_text
 from workzone.progress import track
 from workzone.report.drive_picture import DrivePictures, Moment
-from workzone.run.bulk import Judged, Scorer, predict_many
+from workzone.run.bulk import predict_many
 from workzone.run.drive_files import write_frames, write_segments
 from workzone.run.drive_track import write_video_tracks
 from workzone.run.drives import Drives, along_drives
 from workzone.run.encode import check_rate, write_mp4
 from workzone.run.explaining import overlay_places
 from workzone.run.journal import job_identity
+from workzone.run.scorer import Judged, Scorer
 from workzone.run.sources import Found, Item, SourceLike, find_images
 from workzone.run.videos import VideoFrames
 from workzone.types import Sample

@@ -10,10 +10,9 @@ may write to an output.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
 from workzone.decide.calibration import Calibration
@@ -23,9 +22,7 @@ from workzone.files import check_folder
 from workzone.parallel import in_batches
 from workzone.progress import bar, track
 from workzone.run.fetching import fetched_ahead, load_fetched
-from workzone.run.images import Encoded
 from workzone.run.journal import (
-    Identified,
     Journal,
     job_identity,
     journal_beside,
@@ -35,13 +32,20 @@ from workzone.run.journal import (
 from workzone.run.on_ray import RayScorer
 from workzone.run.parts import QUARANTINE, Parts
 from workzone.run.predictor import Predictor
+from workzone.run.scorer import J_co, Judged, Scorer
 from workzone.run.share import decided
 from workzone.run.sources import Found, Item, Sources, as_text, find_images
-from workzone.run.tables import Row, flat, known_of, output_kind, says_where_or_when, write_rows
+from workzone.run.stamps import stamp_of
+from workzone.run.tables import (
+    STAMP,
+    Row,
+    flat,
+    known_of,
+    output_kind,
+    says_where_or_when,
+    write_rows,
+)
 from workzone.run.videos import frames_beside
-from workzone.types import Prediction, Sample
-
-T = TypeVar("T")
 
 FLUSH_EVERY = 32
 """Images between two flushes of the journal: the most that a stop can lose."""
@@ -50,32 +54,9 @@ PART_ROWS = 50_000
 """Images in a part of a folder, by default: some megabytes."""
 
 _TOLD_REASONS = 5
-
-
-class Judged(Protocol):
-    """A result of a `Scorer`."""
-
-    @property
-    def prediction(self) -> Prediction:
-        """The decision."""
-        ...
-
-
-J_co = TypeVar("J_co", bound=Judged, covariant=True)
-
-
-class Scorer(Identified, Protocol[J_co]):
-    """A `Predictor`, or what stands for one that is elsewhere."""
-
-    def score(
-        self,
-        inputs: Iterable[tuple[str, T]],
-        load: Callable[[T], Encoded],
-        *,
-        sample_of: Callable[[T], Sample | None] | None = None,
-    ) -> Iterator[tuple[str, J_co | ImageError]]:
-        """See :meth:`workzone.run.predictor.Predictor.score`."""
-        ...
+_UNREACHABLE = ("unreachable", "denied")
+_IN_A_ROW = 64
+"""Images that could not be fetched, after which a job stops: the store is gone, not an image."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +99,6 @@ def _score(
         load_fetched,
         sample_of=None if image_only else lambda fetched: fetched[0].known(),
     )
-
-
-def images_left(sources: Found, output: Path, *, retry: bool = False) -> int:
-    """How many images a job would score now; of :func:`predict_many`."""
-    parts = Parts(output) if is_folder(output) else None
-    done = set() if parts is None else set(parts.ids())
-    journal = journal_beside(output) if parts is None else parts.ledger
-    if journal.exists():
-        done |= {_id(r) for r in read_records(journal) if not (retry and "bad" in r)}
-    return sum(name not in done for name, _ in sources.images)
 
 
 def is_folder(output: Path) -> bool:
@@ -191,24 +162,56 @@ def predict_many(
         return _into_file(job, journal, output, find_share=find_share)
 
 
+def images_left(
+    predictor: Scorer[Judged],
+    sources: Found,
+    output: Path,
+    *,
+    image_only: bool = False,
+    retry: bool = False,
+) -> int:
+    """How many images :func:`predict_many` would score now."""
+    job = _Job(predictor, sources, image_only, retry)
+    parts = Parts(output) if is_folder(output) else None
+    stamps = {} if parts is None else parts.stamps()
+    journal = journal_beside(output) if parts is None else parts.ledger
+    if journal.exists():
+        held = read_records(journal)
+        stamps |= {_id(r): r.get(STAMP) for r in held if not (retry and "bad" in r)}
+    done = {name for name, stamp in stamps.items() if not job.changed(name, stamp)}
+    return len(job.wanted - done)
+
+
 class _Job:
     """What is to be scored, and what of it is done."""
 
     def __init__(
         self, predictor: Scorer[Judged], sources: Found, image_only: bool, retry: bool
     ) -> None:
-        self.identity = job_identity(predictor, sources, image_only=image_only)
+        self.identity = job_identity(predictor, sources, image_only=image_only, stamped=True)
         self.sources, self.images = sources, sources.images
         self.wanted = {name for name, _ in self.images}
         samples = [item.sample for _, item in self.images]
         self.known = any(map(says_where_or_when, samples))
         self.places = any(s is not None and s.longitude is not None for s in samples)
         self._predictor, self._image_only, self._retry = predictor, image_only, retry
+        with_metadata = predictor.takes_metadata and not image_only
+        self._unreachable: list[str] = []
+        self._stamps = {n: stamp_of(i, with_metadata=with_metadata) for n, i in self.images}
 
     def begin(self, journal: Journal) -> None:
-        """See to the journal before its records are counted."""
-        if self._retry and any("bad" in record for record in journal.records()):
-            journal.replace([record for record in journal.records() if "bad" not in record])
+        """Take out of the journal what is to be scored again."""
+
+        def again(record: Row) -> bool:
+            return (self._retry and "bad" in record) or self.changed(_id(record), record.get(STAMP))
+
+        if any(map(again, journal.records())):
+            journal.replace([record for record in journal.records() if not again(record)])
+
+    def changed(self, name: str, stamp: str | None) -> bool:
+        """Whether an image, or what is known of it, is not that of a result."""
+        now = self._stamps.get(name)
+        return now is not None and now != stamp
 
     def score(self, journal: Journal, done: set[str]) -> Iterator[int]:
         """Score what is not done into the journal; after each write, how many that were."""
@@ -220,15 +223,41 @@ class _Job:
             remote = self.sources.remote and not far
             scored = _score(self._predictor, todo, self._image_only, remote=remote)
             for batch in in_batches(scored, FLUSH_EVERY):
-                records = [_record(name, result) for name, result in batch]
+                records = [
+                    _record(name, result) | {STAMP: self._stamps[name]} for name, result in batch
+                ]
                 if self.known:
                     records = [record | known_of(samples.get(record["id"])) for record in records]
                 journal.append(records)
+                self._stop_where_unreachable(journal, batch)
                 refused.update(record["bad"]["code"] for record in records if "bad" in record)
                 progress.advance(len(batch))
                 if refused:
                     progress.note(_refusals(refused))
                 yield len(batch)
+
+    def _stop_where_unreachable(
+        self, journal: Journal, batch: Sequence[tuple[str, Judged | ImageError]]
+    ) -> None:
+        """End a job whose store is not there any more, and forget what was refused for that.
+
+        Raises:
+            WorkzoneError: so many images in a row could not be fetched.
+        """
+        for name, result in batch:
+            if isinstance(result, ImageError) and result.code in _UNREACHABLE:
+                self._unreachable.append(name)
+                why = str(result)
+            else:
+                self._unreachable.clear()
+        if len(self._unreachable) >= _IN_A_ROW:
+            lost = set(self._unreachable)
+            journal.replace([r for r in journal.records() if _id(r) not in lost])
+            raise WorkzoneError(
+                f"{len(lost)} images in a row could not be fetched, the last one because: {why}. "
+                "Look at the network and at who you are, and run the same command again: it goes "
+                "on there"
+            )
 
     def check(self, path: Path, held: int) -> None:
         """See that all is there.
@@ -304,7 +333,11 @@ def _into_folder(job: _Job, journal: Journal, parts: Parts, part_rows: int) -> B
     """Results into parts of a folder as they come; its ledger stays, so that a rerun knows them."""
     parts.clear_left()
     job.begin(journal)
-    sealed = set(parts.ids())
+    stamps = parts.stamps()
+    stale = {name for name, stamp in stamps.items() if job.changed(name, stamp)}
+    if stale:
+        parts.drop(stale)
+    sealed = stamps.keys() - stale
     if any(_id(record) in sealed for record in journal.records()):  # stopped after a part
         journal.replace([r for r in journal.records() if _id(r) not in sealed])
 
@@ -312,7 +345,7 @@ def _into_folder(job: _Job, journal: Journal, parts: Parts, part_rows: int) -> B
         records = list(journal.records())
         rows = [record for record in records if "bad" not in record]
         if rows:
-            parts.add(rows, known=job.known, places=job.places)
+            parts.add(rows)
             journal.replace([record for record in records if "bad" in record])
 
     records = list(journal.records())
@@ -326,8 +359,7 @@ def _into_folder(job: _Job, journal: Journal, parts: Parts, part_rows: int) -> B
             loose = 0
     seal()
     job.check(parts.folder, held)
-    bad = (r["bad"] for r in journal.records() if "bad" in r and _id(r) in job.wanted)
-    entries = [QuarantineEntry(**entry) for entry in bad]
+    entries = [QuarantineEntry(**r["bad"]) for r in journal.records() if "bad" in r]
     decisions, doubts = parts.counts()
     quarantine = parts.folder / QUARANTINE
     write_quarantine(entries, quarantine)

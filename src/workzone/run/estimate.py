@@ -59,7 +59,8 @@ def seconds_each(predictor: Predictor, found: Found) -> float:
         if number == min(2, len(chosen) - 1):
             begin = time.perf_counter()
     count = len(chosen) - min(2, len(chosen) - 1)
-    streams = min(predictor.program.engine.streams, count)
+    engine = predictor.program.engine
+    streams = min(engine.streams, count) if engine.device == "cpu" else 1
     return (time.perf_counter() - begin) * streams / count
 
 

@@ -93,7 +93,9 @@ def journal_beside(output: Path) -> Path:
     return output.with_name(f".{output.name}.journal")
 
 
-def job_identity(predictor: Identified, found: Found, *, image_only: bool) -> dict[str, str]:
+def job_identity(
+    predictor: Identified, found: Found, *, image_only: bool, stamped: bool = False
+) -> dict[str, str]:
     """What a job's results depend on: one with another goes on with no journal of this one."""
     with_metadata = predictor.takes_metadata and not image_only
     identity = {
@@ -101,13 +103,15 @@ def job_identity(predictor: Identified, found: Found, *, image_only: bool) -> di
         "engine": predictor.engine,
         "precision": predictor.precision,
         "source": "\n".join(found.sources),
-        "inputs": _inputs(found.images) if with_metadata else "image",
+        "inputs": _inputs(found.images, stamped=stamped) if with_metadata else "image",
     }
     return identity | ({"positions": found.positions} if found.positions else {})
 
 
-def _inputs(found: Sequence[tuple[str, Item]]) -> str:
-    """Changes with the metadata of any image."""
+def _inputs(found: Sequence[tuple[str, Item]], *, stamped: bool) -> str:
+    """Changes with the metadata of any image, unless each record has a stamp of its own."""
+    if stamped:
+        return "image+metadata"
     digest = hashlib.blake2b(digest_size=8)
     for name, item in found:
         metadata = None if item.sample is None else mapping_of(item.sample)

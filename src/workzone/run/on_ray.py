@@ -104,7 +104,7 @@ class RayScorer:
         self._choice, self._actors = choice, actors
         own = [path for path in (choice.model, choice.weights) if path and Path(path).exists()]
         self._folders = (*folders, *own)
-        self._remote = remote
+        self._remote, self._cpus = remote, 1
         self._size: tuple[int, int, int] | None = None
         self._chunk = max(1, min(256, round(_CHUNK_SECONDS / max(seconds_each, 1e-6))))
         self.engine, self.precision = predictor.engine, predictor.precision
@@ -165,21 +165,27 @@ class RayScorer:
         address, few, most = self._actors.address, self._actors.fewest, self._actors.most
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == LOCAL:
-            few = few or most or core_count()
-            most = max(few, most or few)
-            # One more than there are actors: with none free, Ray's own steps would wait for ever.
-            options |= {"num_cpus": most + 1, "include_dashboard": False}
-            options |= {"object_store_memory": _STORE_BYTES}
+            options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+            if self._on_gpu:
+                options["num_cpus"] = core_count() + 1
+            else:
+                few = few or most or core_count()
+                most = max(few, most or few)
+                # One more than there are actors: with none free, Ray's own steps would wait.
+                options["num_cpus"] = most + 1
         _start(address, options)
         try:
-            room = int(ray.cluster_resources().get("GPU" if self._on_gpu else "CPU", 0))
-            least, top = few or 1, max(few or 1, min(most or room, room))
-            if room < least:
+            resources = ray.cluster_resources()
+            room = int(resources.get("GPU" if self._on_gpu else "CPU", 0))
+            if room < (few or 1) and (address == LOCAL or most is None):
                 kind = "GPUs" if self._on_gpu else "CPUs"
                 raise WorkzoneError(
-                    f"the cluster at {address!r} has {room} {kind}, {least} workers were asked for"
+                    f"Ray at {address!r} has {room} {kind}, {few or 1} workers were asked for; on "
+                    "a cluster that grows say how far: --workers MIN:MAX"
                 )
-            yield least, top, sum(node["Alive"] for node in ray.nodes())
+            if self._on_gpu:  # cores that make views for it, one left to Ray
+                self._cpus = max(1, (int(resources.get("CPU", 0)) - 1) // max(1, room))
+            yield few or 1, most or room, sum(node["Alive"] for node in ray.nodes())
         finally:
             ray.shutdown()
 
@@ -205,6 +211,11 @@ class RayScorer:
                     yield name, result
             if not waiting:
                 return
+        if len(waiting) == len(inputs):
+            raise WorkzoneError(
+                "every process that judged died: too little memory for a worker per core, or a "
+                "library that does not run on these machines; Ray's logs tell more"
+            )
         for name in waiting:
             yield (
                 name,
@@ -255,7 +266,7 @@ class RayScorer:
                 fn_constructor_kwargs={"job": dumps(job)},
                 batch_size=1,
                 compute=pool,
-                num_cpus=1,
+                num_cpus=self._cpus,
                 num_gpus=1 if self._on_gpu else 0,
                 max_restarts=-1,
                 max_task_retries=_DEATHS,
@@ -326,6 +337,9 @@ class _Judge:
                     results.append((name, asdict(result.prediction)))
         except WorkzoneError as error:
             return [("", {"failure": str(error)})]
+        except Exception as error:  # of the model, on any image: raised, Ray would drop the chunk
+            at = f"{type(error).__name__} on the machine {socket.gethostname()}: {error}"
+            return [("", {"failure": f"the model could not go on: {at}"})]
         return results
 
     def _scored(self, chunk: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

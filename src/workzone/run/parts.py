@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from workzone.errors import UsageError, WorkzoneError
-from workzone.files import write_text
-from workzone.run.tables import COLUMNS, GEOMETRY, KNOWN_COLUMNS, Row, write_rows
+from workzone.files import write_text, writing
+from workzone.run.tables import COLUMNS, GEOMETRY, KNOWN_COLUMNS, STAMP, Row, write_rows
 
 LEDGER = "_ledger.jsonl"
 QUARANTINE = "_quarantine.csv"
@@ -45,7 +45,7 @@ class Parts:
 
     def paths(self) -> list[Path]:
         """The parts, in order."""
-        return sorted(self.folder.glob("part-*.parquet"))
+        return sorted(self.folder.glob("part-*.parquet"), key=_number)
 
     def clear_left(self) -> None:
         """Remove what a killed process left half-written."""
@@ -53,14 +53,26 @@ class Parts:
             with contextlib.suppress(OSError):
                 left.unlink()
 
-    def ids(self) -> Iterator[str]:
-        """Of all images in the parts.
+    def stamps(self) -> dict[str, str | None]:
+        """Of all images in the parts, by id.
 
         Raises:
             WorkzoneError: a part is damaged, or was moved there from elsewhere.
         """
-        for (name,) in self._columns("id"):
-            yield name
+        return dict(self._columns("id", STAMP))
+
+    def drop(self, ids: Set[str]) -> None:
+        """Write parts anew without some images."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        for path in self.paths():
+            table = pq.read_table(path)
+            dropped = pc.is_in(table["id"], pa.array(sorted(ids)))
+            if pc.any(dropped).as_py():
+                with writing(path) as aside:
+                    pq.write_table(table.filter(pc.invert(dropped)), aside)
 
     def _columns(self, *names: str) -> Iterator[tuple[Any, ...]]:
         import pyarrow as pa
@@ -77,22 +89,12 @@ class Parts:
                     "its images are scored anew"
                 ) from error
 
-    def add(self, rows: Iterable[Row], *, known: bool, places: bool) -> Path:
-        """Write the next part; of ``known`` and ``places`` see :func:`write_rows`.
-
-        All parts have the columns of the first one.
-        """
-        paths = self.paths()
-        number = 0
-        if paths:
-            import pyarrow.parquet as pq
-
-            number = int(paths[-1].stem.removeprefix("part-")) + 1
-            names = set(pq.read_schema(paths[0]).names)
-            known, places = KNOWN_COLUMNS.keys() <= names, GEOMETRY in names
-        path = self.folder / f"part-{number:05}.parquet"
-        write_rows(sorted(rows, key=lambda row: row["id"]), path, known=known, places=places)
-        return path
+    def add(self, rows: Iterable[Row]) -> None:
+        """Write the next part."""
+        numbers = [_number(path) for path in self.paths()]
+        path = self.folder / f"part-{max(numbers, default=-1) + 1:05}.parquet"
+        ordered = sorted(rows, key=lambda row: row["id"])
+        write_rows(ordered, path, known=True, places=True, stamps=True)
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
         """Decisions, and reasons for doubt, of all parts."""
@@ -118,7 +120,7 @@ class Parts:
             }
             for path in self.paths()
         ]
-        names = pq.read_schema(self.paths()[0]).names if parts else list(COLUMNS)
+        names = [*COLUMNS, *KNOWN_COLUMNS, STAMP, GEOMETRY]
         job = {
             "workzone": __version__,
             **{key: identity[key] for key in ("model", "engine", "precision")},
@@ -130,3 +132,8 @@ class Parts:
             "parts": parts,
         }
         write_text(self.folder / JOB, json.dumps(job, indent=2) + "\n")
+
+
+def _number(path: Path) -> int:
+    number = path.stem.removeprefix("part-")
+    return int(number) if number.isdecimal() else -1

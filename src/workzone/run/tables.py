@@ -48,6 +48,8 @@ KNOWN_COLUMNS = {
 }
 """The columns after them where a manifest says such things: the drive, when, and where."""
 
+STAMP = "stamp"
+"""The last column of parts: what a result was made of, see :mod:`workzone.run.stamps`."""
 GEOMETRY = "geometry"
 _GEOPARQUET = {
     "version": "1.1.0",
@@ -97,7 +99,14 @@ def known_of(sample: Sample | None) -> Row:
     return row
 
 
-def write_rows(rows: Iterable[Row], output: Path, *, known: bool, places: bool = False) -> None:
+def write_rows(
+    rows: Iterable[Row],
+    output: Path,
+    *,
+    known: bool,
+    places: bool = False,
+    stamps: bool = False,
+) -> None:
     """Write rows of results, whole or not at all.
 
     Args:
@@ -105,18 +114,20 @@ def write_rows(rows: Iterable[Row], output: Path, *, known: bool, places: bool =
         output: of a suffix that :func:`output_kind` knows.
         known: whether there are `KNOWN_COLUMNS`.
         places: of parquet: whether positions are written as geometry too (GeoParquet).
+        stamps: whether there is the column `STAMP`.
 
     Raises:
         UsageError: an unknown suffix.
         WorkzoneError: the disk is full or the folder cannot be written.
     """
     kind = output_kind(output)
-    columns = COLUMNS | (KNOWN_COLUMNS if known else {})
+    columns = COLUMNS | (KNOWN_COLUMNS if known else {}) | ({STAMP: "string"} if stamps else {})
     with writing(output) as aside:
         if kind == "parquet":
             _write_parquet(rows, aside, columns, places=places)
             return
         with aside.open("w", newline="", encoding="utf-8") as handle:
+            rows = ({name: row.get(name) for name in columns} for row in rows)
             if kind == "csv":
                 lines = csv.DictWriter(handle, list(columns))
                 lines.writeheader()
