@@ -541,7 +541,7 @@ def test_images_with_other_metadata_are_scored_anew(
         with pytest.raises(KeyboardInterrupt):
             predict_many(told, dated, output)
     manifest = read_manifest(dated)
-    changed = [dataclasses.replace(s, daytime="night") for s in manifest]
+    changed = [dataclasses.replace(s, scene="bridge") for s in manifest]
     write_manifest(manifest.with_samples(changed), dated)
     summary = predict_many(told, dated, output)
     assert summary.resumed == 0 and summary.scored == len(changed)
