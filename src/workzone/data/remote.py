@@ -7,12 +7,12 @@ is theirs to find (environment, configuration files, the machine's role).
 from __future__ import annotations
 
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from workzone.data.archives import tar_files
 from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
 from workzone.types import ImageRef
 
@@ -74,14 +74,17 @@ def tar_members(address: str) -> list[tuple[str, int, int]]:
     """Name, offset and size of each file of an uncompressed tar, read by its headers alone.
 
     Raises:
-        WorkzoneError: it cannot be read, or is no such tar.
+        WorkzoneError: it cannot be read to its end, or is no such tar.
     """
     system, path = _open(address)
     try:
-        with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
+        with system.open(path, "rb") as file:
+            tar = tar_files(file)
     except Exception as error:
         raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
+    if tar.damage:
+        raise WorkzoneError(f"{address} cannot be read: {tar.damage}")
+    return tar.files
 
 
 def read_remote(ref: ImageRef, *, most: int) -> bytes:
