@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import warnings
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -88,3 +90,43 @@ def test_a_whole_tar_needs_no_blocks_of_zeros_at_its_end(tmp_path: Path, end: in
     assert member_names(tmp_path / "shard.tar") == NAMES
     fsspec.filesystem("memory").pipe("/whole/shard.tar", bytes(data))
     assert [name for name, _, _ in tar_members("memory://whole/shard.tar")] == NAMES
+
+
+@pytest.fixture(params=["a.zip", "a.tar"])
+def repeated(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An archive with one name twice, which holds other bytes each time."""
+    path: Path = tmp_path / request.param
+    if path.suffix == ".tar":
+        path.write_bytes(tar_bytes(["0.jpg", "1.jpg", "0.jpg"]))
+        return path
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile says that the name is there already
+        for number, name in enumerate(["0.jpg", "1.jpg", "0.jpg"]):
+            archive.writestr(name, bytes([number + 1]) * 700)
+    return path
+
+
+TOLD = "1 member left out, whose name comes again later in the same archive: the last of a name"
+
+
+def test_the_last_member_of_a_name_counts_and_is_told(repeated: Path) -> None:
+    expected = {"0.jpg": b"\3" * 700, "1.jpg": b"\2" * 700}
+    found = find_images(repeated)
+    assert [(name, item.load().data) for name, item in found.images] == list(expected.items())
+    assert found.notes() == [f"{repeated}: {TOLD} counts"]
+    source = open_archive(repeated)
+    records = list(source.records())
+    assert {r.default_id: read_bytes(r.image, Path()) for r in records} == expected
+    assert len(records) == source.total == 2
+    assert f"{repeated}: {TOLD} counts" in source.warnings
+
+
+def test_the_last_member_of_a_name_counts_at_an_address_too() -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/repeated/a.tar", bytes(tar_bytes(["0.jpg", "1.jpg", "0.jpg"])))
+    found = find_images("memory://repeated/a.tar")
+    assert {name: item.load().data[:1] for name, item in found.images} == {
+        "0.jpg": b"\3",
+        "1.jpg": b"\2",
+    }
+    assert found.notes() == [f"memory://repeated/a.tar: {TOLD} counts"]

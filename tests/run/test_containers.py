@@ -125,6 +125,17 @@ def test_a_manifest_at_an_address_names_what_lies_beside_it(
         find_images("memory://fleet/manifest.parquet")
 
 
+def test_two_images_of_one_id_at_one_address_are_refused(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tar(tmp_path / "shard.tar", {"0.jpg": jpeg(1)})
+    bucket.pipe("/fleet/day/shard.tar/0.jpg", jpeg(2))  # a key may begin with another one
+    bucket.pipe("/fleet/day/shard.tar", (tmp_path / "shard.tar").read_bytes())
+    monkeypatch.setattr(bucket, "find", lambda path: sorted(k for k in bucket.store if path in k))
+    with pytest.raises(UsageError, match=r"the id 'shard\.tar/0\.jpg': .*; rename one of them"):
+        find_images("memory://fleet/day")
+
+
 def test_what_an_address_lacks_is_told(
     bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,9 @@ def tar_files(file: IO[bytes]) -> TarFiles:
 def member_names(path: Path) -> list[str]:
     """The names of all files in a zip or uncompressed tar archive, folders left out.
 
+    A name is there as often as the archive has it; `read_member` reads the last of them, which is
+    the one that unpacking leaves.
+
     Raises:
         zipfile.BadZipFile, tarfile.TarError, OSError: it cannot be read to its end.
     """
@@ -62,7 +65,7 @@ def member_names(path: Path) -> list[str]:
         tar = _tar(str(path), path.stat().st_mtime_ns)
         if tar.damage:
             raise tarfile.ReadError(tar.damage)
-        return list(tar.spans)
+        return tar.names
     with zipfile.ZipFile(path) as archive:
         names = [info.filename for info in archive.infolist()]
     return [name for name in names if not name.endswith(("/", "\\"))]
@@ -95,6 +98,16 @@ def read_member(path: Path, member: str, *, most: int) -> bytes:
     return archive.read(member)
 
 
+def repeats_note(where: str, repeated: int) -> list[str]:
+    """A remark, if any: how many members have names that come again."""
+    if not repeated:
+        return []
+    return [
+        f"{where}: {counted(repeated, 'member')} left out, whose name comes again later in the same "
+        "archive: the last of a name counts"
+    ]
+
+
 def _check_size(path: Path, member: str, size: int, most: int) -> None:
     if size > most:
         raise ImageError("too-large", f"{path}!{member}: over {most >> 20} MiB encoded")
@@ -102,6 +115,7 @@ def _check_size(path: Path, member: str, size: int, most: int) -> None:
 
 @dataclass(frozen=True)
 class _Tar:
+    names: list[str]
     spans: dict[str, tuple[int, int]]  # first byte and bytes, by name
     damage: str
 
@@ -111,7 +125,8 @@ def _tar(path: str, _modified: int) -> _Tar:
     """The list of an uncompressed tar; sequential readers need no second."""
     with Path(path).open("rb") as file:
         listed = tar_files(file)
-    return _Tar({name: (begin, size) for name, begin, size in listed.files}, listed.damage)
+    spans = {name: (begin, size) for name, begin, size in listed.files}
+    return _Tar([name for name, *_ in listed.files], spans, listed.damage)
 
 
 @lru_cache(maxsize=8)
