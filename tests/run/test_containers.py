@@ -12,6 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.utils import infer_storage_options
 
 from made_images import blob_image
 from workzone.data import remote
@@ -136,6 +137,43 @@ def test_two_images_of_one_id_at_one_address_are_refused(
         find_images("memory://fleet/day")
 
 
+class Clusters(fsspec.AbstractFileSystem):
+    """Each host has one image in each folder: the host's own name."""
+
+    protocol = "cluster"
+
+    def __init__(self, host: str = "default") -> None:
+        super().__init__()
+        self.host = host.encode()
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"host": infer_storage_options(path)["host"]}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return infer_storage_options(path)["path"].rstrip("/")
+
+    def find(self, path: str) -> list[str]:  # type: ignore[override]
+        return [f"{path}/0.jpg"]
+
+    def size(self, path: str) -> int:
+        return len(self.host)
+
+    def cat_file(self, path: str) -> bytes:  # type: ignore[override]
+        return self.host
+
+
+def test_the_host_that_is_named_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("cluster", Clusters, clobber=True)
+    monkeypatch.setitem(remote.PACKAGES, "cluster", "fsspec")
+    assert loaded("cluster://one/day", "cluster://two/day/", "CLUSTER://two/night::x") == {
+        "cluster://one/day/0.jpg": b"one",
+        "cluster://two/day/0.jpg": b"two",
+        "CLUSTER://two/night::x/0.jpg": b"two",
+    }
+
+
 def test_what_an_address_lacks_is_told(
     bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +191,7 @@ def test_what_an_address_lacks_is_told(
 
 
 def _lacking(message: str):  # type: ignore[no-untyped-def]
-    def system(_scheme: str) -> None:
+    def system(_scheme: str, _host: str) -> None:
         raise ImportError(message)
 
     return system

@@ -103,8 +103,8 @@ def repeats_note(where: str, repeated: int) -> list[str]:
     if not repeated:
         return []
     return [
-        f"{where}: {counted(repeated, 'member')} left out, whose name comes again later in the same "
-        "archive: the last of a name counts"
+        f"{where}: {counted(repeated, 'member')} left out, whose name comes again later in the "
+        "same archive: the last of a name counts"
     ]
 
 

@@ -175,18 +175,23 @@ def _group(address: str, column: str, number: int) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _system(scheme: str) -> Any:
+def _system(scheme: str, host: str) -> Any:
+    """What reads addresses of a host: a cluster, an account, or a bucket, as its package says.
+
+    Not by `fsspec.core.url_to_fs`, to which ``::`` in a name is a second address.
+    """
     import fsspec
 
-    return fsspec.filesystem(scheme)
+    kind = fsspec.get_filesystem_class(scheme)
+    return kind(**kind._get_kwargs_from_urls(f"{scheme}://{host}/"))
 
 
 def _open(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it."""
-    scheme = address.partition("://")[0].lower()
-    package = PACKAGES[scheme]
+    scheme, _, rest = address.partition("://")
+    package = PACKAGES[scheme.lower()]
     try:
-        system = _system(scheme)
+        system = _system(scheme.lower(), rest.partition("/")[0])
     except ImportError as error:
         if package != "fsspec" and "fsspec" not in str(error):
             raise UsageError(
