@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,6 +136,49 @@ def test_two_images_of_one_id_at_one_address_are_refused(
     monkeypatch.setattr(bucket, "find", lambda path: sorted(k for k in bucket.store if path in k))
     with pytest.raises(UsageError, match=r"the id 'shard\.tar/0\.jpg': .*; rename one of them"):
         find_images("memory://fleet/day")
+
+
+@pytest.fixture
+def remote_parquet(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> str:
+    """Two row groups of 32 images, which are structs, at an address."""
+    cells = [{"bytes": jpeg(n % 4), "path": None} for n in range(64)]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "set.parquet", row_group_size=32)
+    bucket.put(str(tmp_path / "set.parquet"), "/fleet/set.parquet")
+    remote._parquet.cache_clear()
+    remote._group.cache_clear()
+    return "memory://fleet/set.parquet"
+
+
+def test_a_row_group_that_many_threads_want_is_fetched_once(
+    remote_parquet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+    fetch = pq.ParquetFile.read_row_group
+
+    def slow(file: pq.ParquetFile, number: int, **options: object) -> pa.Table:
+        fetched.append(number)
+        time.sleep(0.05)  # all threads ask meanwhile
+        return fetch(file, number, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", slow)
+    images = find_images(remote_parquet).images
+    data = [load_fetched(file).data for _, file in fetched_ahead(images, Item.load)]
+    assert data == [jpeg(n % 4) for n in range(64)]
+    assert sorted(fetched) == [0, 1]
+
+
+def test_large_cells_and_row_groups_at_an_address_are_refused(
+    remote_parquet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, size = ImageRef(remote_parquet, "image", 40), len(jpeg(0))
+    assert remote.read_remote(ref, most=size) == jpeg(0)
+    with pytest.raises(ImageError, match=r"set\.parquet.*over 0 MiB encoded") as cell:
+        remote.read_remote(ref, most=size - 1)
+    remote._group.cache_clear()
+    monkeypatch.setattr(remote, "_MOST_OF_GROUP", 100)
+    with pytest.raises(ImageError, match=r"row group 1 holds .* fewer rows in each row") as group:
+        remote.read_remote(ref, most=size)
+    assert cell.value.code == group.value.code == "too-large"
 
 
 class Clusters(fsspec.AbstractFileSystem):

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import Any, TypeVar
 
 from workzone.data.archives import tar_files
@@ -36,6 +37,9 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.IGNORECASE)
 _TRIES = 4
 _PAUSE = 0.5
 """Seconds before the second try; it doubles."""
+_MOST_OF_GROUP = 1 << 30
+"""Bytes of the images in a row group of parquet, decompressed; two groups are held."""
+_lock = Lock()  # of parquet: what several threads miss is fetched once, and a file has one position
 
 
 def is_remote(path: str) -> bool:
@@ -96,13 +100,16 @@ def read_remote(ref: ImageRef, *, most: int) -> bytes:
 
     Raises:
         MissingExtraError: a package is not installed.
-        ImageError: it is missing, too large, or cannot be read after several tries.
+        ImageError: it is missing, it or its row group is too large, or it cannot be read after
+            several tries.
     """
     system, path = _open(ref.path)
     try:
         if ref.row is not None:
-            return _often(lambda: _cell(ref.path, ref.member or "image", int(ref.row or 0)))
-        if ref.member is not None:
+            cell = _often(lambda: _cell(ref.path, ref.member or "image", int(ref.row or 0)))
+            if len(cell) <= most:
+                return cell
+        elif ref.member is not None:
             begin, size = _span(ref.member)
             if size <= most:
                 data: bytes = _often(lambda: system.cat_file(path, start=begin, end=begin + size))
@@ -110,6 +117,8 @@ def read_remote(ref: ImageRef, *, most: int) -> bytes:
         elif (size := int(_often(lambda: system.size(path)) or 0)) <= most:
             whole: bytes = _often(lambda: system.cat_file(path))
             return whole
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError("missing", f"{ref}: no such file") from error
     except PermissionError as error:
@@ -146,9 +155,15 @@ def open_remote(address: str) -> Any:
 def _cell(address: str, column: str, row: int) -> bytes:
     from workzone.data.parquet_cells import picture_of
 
+    with _lock:
+        value = _value(address, column, row)
+    return picture_of(value)
+
+
+def _value(address: str, column: str, row: int) -> Any:
     for first, last, group in _groups(address):
         if first <= row < last:
-            return picture_of(_group(address, column, group)[row - first].as_py())
+            return _group(address, column, group)[row - first].as_py()
     raise FileNotFoundError(address)
 
 
@@ -171,7 +186,22 @@ def _groups(address: str) -> Iterator[tuple[int, int, int]]:
 @lru_cache(maxsize=2)
 def _group(address: str, column: str, number: int) -> Any:
     """A row group's images: rows are asked for in order, so it is fetched once."""
-    return _parquet(address).read_row_group(number, columns=[column])[column.partition(".")[0]]
+    file = _parquet(address)
+    size = _bytes_of(file.metadata.row_group(number), column)
+    if size > _MOST_OF_GROUP:
+        raise ImageError(
+            "too-large",
+            f"{address}: row group {number} holds {size >> 20:,} MiB of {column!r}, and at most "
+            f"{_MOST_OF_GROUP >> 20:,} MiB are fetched at once; write the file with fewer rows in "
+            "each row group",
+        )
+    return file.read_row_group(number, columns=[column])[column.partition(".")[0]]
+
+
+def _bytes_of(group: Any, column: str) -> int:
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    held = [c for c in chunks if f"{c.path_in_schema}.".startswith(f"{column}.")]
+    return sum(chunk.total_uncompressed_size for chunk in held)
 
 
 @lru_cache(maxsize=64)
@@ -206,7 +236,7 @@ def _often(read: Callable[[], T]) -> T:
     for attempt in range(_TRIES):
         try:
             return read()
-        except (FileNotFoundError, PermissionError, IsADirectoryError):
+        except (FileNotFoundError, PermissionError, IsADirectoryError, ImageError):
             raise
         except Exception:
             if attempt == _TRIES - 1:
