@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import time
 import zipfile
@@ -179,6 +180,40 @@ def test_large_cells_and_row_groups_at_an_address_are_refused(
     with pytest.raises(ImageError, match=r"row group 1 holds .* fewer rows in each row") as group:
         remote.read_remote(ref, most=size)
     assert cell.value.code == group.value.code == "too-large"
+
+
+def test_archives_that_are_not_read_are_told_with_the_way_to_read_them(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem
+) -> None:
+    shards = tmp_path / "day" / "shards"
+    shards.mkdir(parents=True)
+    for name in ("0.tar", "1.tar"):
+        write_tar(shards / name, {"0.jpg": jpeg(0)})
+    told = f"{tmp_path}/day: 2 .tar archives not opened; name them: {shards}/*.tar"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        find_images(tmp_path / "day")
+    (tmp_path / "day" / "0.jpg").write_bytes(jpeg(0))
+    assert find_images(tmp_path / "day").remarks == (told,)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.jpg", jpeg(0))
+    bucket.put(str(tmp_path / "a.zip"), "/fleet/a.zip")
+    told = "memory://fleet: 1 .zip archive not opened, as none is at an address; pack"
+    with pytest.raises(UsageError, match=told):
+        find_images("memory://fleet")
+    bucket.pipe("/fleet/0.jpg", jpeg(0))
+    assert told in find_images("memory://fleet").remarks[0]
+
+
+def test_what_is_passed_over_within_tars_at_an_address_is_counted(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem
+) -> None:
+    files = {"0.jpg": jpeg(0), "0.json": b"{}", "0.mp4": b"x", ".b/0.jpg": b"x"}
+    write_tar(tmp_path / "a.tar", files)
+    bucket.put(str(tmp_path / "a.tar"), "/fleet/a.tar")
+    bucket.put(str(tmp_path / "a.tar"), "/fleet/b.tar")
+    passed_over = find_images("memory://fleet").passed_over
+    assert passed_over.kinds == {".mp4": 2, "other file": 2}
+    assert passed_over.hidden == 2
 
 
 class Clusters(fsspec.AbstractFileSystem):

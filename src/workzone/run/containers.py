@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workzone.data.archives import ARCHIVE_ERRORS, member_names, repeats_note
 from workzone.data.find_files import find_in_names
-from workzone.data.passed_over import PassedOver
+from workzone.data.passed_over import PassedOver, counted
 from workzone.data.remote import is_remote, list_files, member_at, open_remote, tar_members
 from workzone.errors import UsageError, WorkzoneError
 from workzone.types import ImageRef, Sample
@@ -68,7 +68,7 @@ def images_in_table(path: Path) -> list[Named]:
 def images_at(address: str) -> Held:
     """The images at or below an address: files, and what tars, parquet files and manifests hold.
 
-    Ids are their names below it.
+    Ids are their names below it. Zip archives are not read there.
 
     Raises:
         MissingExtraError: fsspec, or its package for such addresses, is not installed.
@@ -79,13 +79,23 @@ def images_at(address: str) -> Held:
     containers = [n for n in below if PurePosixPath(n).suffix.lower() in (".tar", ".parquet")]
     found = find_in_names(name for name in below if name not in containers)
     images: list[Named] = [(name, ImageRef(below[name]), None) for name in found.images]
-    remarks: list[str] = []
+    remarks = _zips_note(address, found.passed_over.kinds[".zip"])
     for name in sorted(containers):
         lead = "" if len(below) == 1 else f"{name}/"
         held = _in_tar(below[name]) if name.lower().endswith(".tar") else _in_parquet(below[name])
         images += [(f"{lead}{inner}", ref, sample) for inner, ref, sample in held.images]
+        found.passed_over.merge(held.passed_over)
         remarks += held.remarks
     return Held(images, found.passed_over, tuple(remarks))
+
+
+def _zips_note(address: str, zips: int) -> list[str]:
+    if not zips:
+        return []
+    return [
+        f"{address}: {counted(zips, '.zip archive')} not opened, as none is at an address; pack "
+        "the images as .tar, or name a copy on a disk"
+    ]
 
 
 def _in_tar(address: str) -> Held:

@@ -147,6 +147,7 @@ def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
         raise UsageError(
             f"no images in {where}: {found.passed_over.holdings()}; known suffixes: "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{''.join(f'; {remark}' for part in parts for remark in part.remarks)}"
         )
     return found if frames is None else _with_frames(found, frames)
 
@@ -286,11 +287,30 @@ def _one(source: SourceLike, takes: _Takes, *, alone: bool) -> Found:
         if not names or takes.frames.settings is not None:
             videos = takes.frames.outside(path, files.videos)
     images = [(as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute())) for name in names]
+    unopened = _unopened(path, files.passed_over)
     if not videos:
-        return Found(images, files.passed_over, named)
+        return Found(images, files.passed_over, named, unopened)
     taken = takes.of(path, videos, lead)
-    passed_over = files.passed_over.without(VIDEO_SUFFIXES)
-    return replace(taken, images=[*images, *taken.images], passed_over=passed_over, sources=named)
+    return replace(
+        taken,
+        images=[*images, *taken.images],
+        passed_over=files.passed_over.without(VIDEO_SUFFIXES),
+        sources=named,
+        remarks=(*taken.remarks, *unopened),
+    )
+
+
+def _unopened(folder: Path, passed_over: PassedOver) -> tuple[str, ...]:
+    """Which archives a folder holds, and how to have them read."""
+    remarks = []
+    for suffix in (".tar", ".zip"):
+        if count := passed_over.kinds[suffix]:
+            first = folder / passed_over.examples[suffix]
+            named = first.with_name(f"*{first.suffix}")
+            remarks.append(
+                f"{folder}: {counted(count, f'{suffix} archive')} not opened; name them: {named}"
+            )
+    return tuple(remarks)
 
 
 def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
