@@ -231,8 +231,8 @@ def _distinct(found: Found) -> Found:
     return found
 
 
-def _same_id(name: str, first: Item, second: Item, fix: str) -> UsageError:
-    return UsageError(f"two images have the id {name!r}: {first.ref} and {second.ref}; {fix}")
+def _same_id(name: str, one: Item, two: Item, fix: str) -> UsageError:
+    return UsageError(f"two images have the id {name!r}: {one.ref} and {two.ref}; {fix}")
 
 
 def _joined(parts: Sequence[Found]) -> Found:
@@ -287,30 +287,14 @@ def _one(source: SourceLike, takes: _Takes, *, alone: bool) -> Found:
         if not names or takes.frames.settings is not None:
             videos = takes.frames.outside(path, files.videos)
     images = [(as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute())) for name in names]
-    unopened = _unopened(path, files.passed_over)
+    unopened = files.passed_over.unopened(path)
     if not videos:
         return Found(images, files.passed_over, named, unopened)
     taken = takes.of(path, videos, lead)
-    return replace(
-        taken,
-        images=[*images, *taken.images],
-        passed_over=files.passed_over.without(VIDEO_SUFFIXES),
-        sources=named,
-        remarks=(*taken.remarks, *unopened),
-    )
-
-
-def _unopened(folder: Path, passed_over: PassedOver) -> tuple[str, ...]:
-    """Which archives a folder holds, and how to have them read."""
-    remarks = []
-    for suffix in (".tar", ".zip"):
-        if count := passed_over.kinds[suffix]:
-            first = folder / passed_over.examples[suffix]
-            named = first.with_name(f"*{first.suffix}")
-            remarks.append(
-                f"{folder}: {counted(count, f'{suffix} archive')} not opened; name them: {named}"
-            )
-    return tuple(remarks)
+    images += taken.images
+    remarks = (*taken.remarks, *unopened)
+    passed_over = files.passed_over.without(VIDEO_SUFFIXES)
+    return replace(taken, images=images, passed_over=passed_over, sources=named, remarks=remarks)
 
 
 def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
