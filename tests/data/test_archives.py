@@ -46,6 +46,16 @@ def broken_long_name() -> bytearray:
     return data
 
 
+def broken_sparse_map() -> bytearray:
+    data = tar_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("4.jpg")
+        info.pax_headers = {"GNU.sparse.map": "first,second", "GNU.sparse.size": "700"}
+        archive.addfile(info)
+    return data[: 6 * BLOCK] + buffer.getvalue()
+
+
 def lost_header() -> bytearray:
     data = tar_bytes()
     data[6 * BLOCK : 7 * BLOCK] = bytes(BLOCK)
@@ -55,6 +65,7 @@ def lost_header() -> bytearray:
 DAMAGED = {
     "a header is damaged": (broken_header(), 2),
     "a header after a long name is damaged": (broken_long_name(), 2),
+    "a map of holes is damaged": (broken_sparse_map(), 2),
     "a header is zeros": (lost_header(), 2),
     "cut in a header": (tar_bytes()[: 9 * BLOCK + 100], 3),
     "cut in the data": (tar_bytes()[: 7 * BLOCK + 100], 3),

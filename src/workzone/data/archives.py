@@ -43,7 +43,7 @@ def tar_files(file: IO[bytes]) -> TarFiles:
                     files.append((member.name, member.offset_data, member.size))
             file.seek(archive.offset)
             whole = not file.read(2 * tarfile.BLOCKSIZE).strip(b"\0")
-        except tarfile.TarError:  # cut off within a member, or a damaged extended header
+        except (tarfile.TarError, ValueError):  # cut off in a member, a damaged extended header
             whole = False
     damage = (
         f"it is damaged or cut off: its list breaks off after {counted(count, 'member')}; fetch it "
