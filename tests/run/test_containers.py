@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
+import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.utils import infer_storage_options
 
 from made_images import blob_image
 from workzone.data import remote
@@ -125,6 +128,131 @@ def test_a_manifest_at_an_address_names_what_lies_beside_it(
         find_images("memory://fleet/manifest.parquet")
 
 
+def test_two_images_of_one_id_at_one_address_are_refused(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tar(tmp_path / "shard.tar", {"0.jpg": jpeg(1)})
+    bucket.pipe("/fleet/day/shard.tar/0.jpg", jpeg(2))  # a key may begin with another one
+    bucket.pipe("/fleet/day/shard.tar", (tmp_path / "shard.tar").read_bytes())
+    monkeypatch.setattr(bucket, "find", lambda path: sorted(k for k in bucket.store if path in k))
+    with pytest.raises(UsageError, match=r"the id 'shard\.tar/0\.jpg': .*; rename one of them"):
+        find_images("memory://fleet/day")
+
+
+@pytest.fixture
+def remote_parquet(tmp_path: Path, bucket: fsspec.AbstractFileSystem) -> str:
+    """Two row groups of 32 images, which are structs, at an address."""
+    cells = [{"bytes": jpeg(n % 4), "path": None} for n in range(64)]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "set.parquet", row_group_size=32)
+    bucket.put(str(tmp_path / "set.parquet"), "/fleet/set.parquet")
+    remote._parquet.cache_clear()
+    remote._group.cache_clear()
+    return "memory://fleet/set.parquet"
+
+
+def test_a_row_group_that_many_threads_want_is_fetched_once(
+    remote_parquet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+    fetch = pq.ParquetFile.read_row_group
+
+    def slow(file: pq.ParquetFile, number: int, **options: object) -> pa.Table:
+        fetched.append(number)
+        time.sleep(0.05)  # all threads ask meanwhile
+        return fetch(file, number, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", slow)
+    images = find_images(remote_parquet).images
+    data = [load_fetched(file).data for _, file in fetched_ahead(images, Item.load)]
+    assert data == [jpeg(n % 4) for n in range(64)]
+    assert sorted(fetched) == [0, 1]
+
+
+def test_large_cells_and_row_groups_at_an_address_are_refused(
+    remote_parquet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, size = ImageRef(remote_parquet, "image", 40), len(jpeg(0))
+    assert remote.read_remote(ref, most=size) == jpeg(0)
+    with pytest.raises(ImageError, match=r"set\.parquet.*over 0 MiB encoded") as cell:
+        remote.read_remote(ref, most=size - 1)
+    remote._group.cache_clear()
+    monkeypatch.setattr(remote, "_MOST_OF_GROUP", 100)
+    with pytest.raises(ImageError, match=r"row group 1 holds .* fewer rows in each row") as group:
+        remote.read_remote(ref, most=size)
+    assert cell.value.code == group.value.code == "too-large"
+
+
+def test_archives_that_are_not_read_are_told_with_the_way_to_read_them(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem
+) -> None:
+    shards = tmp_path / "day" / "shards"
+    shards.mkdir(parents=True)
+    for name in ("0.tar", "1.tar"):
+        write_tar(shards / name, {"0.jpg": jpeg(0)})
+    told = f"{tmp_path}/day: 2 .tar archives not opened; name them: {shards}/*.tar"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        find_images(tmp_path / "day")
+    (tmp_path / "day" / "0.jpg").write_bytes(jpeg(0))
+    assert find_images(tmp_path / "day").remarks == (told,)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.jpg", jpeg(0))
+    bucket.put(str(tmp_path / "a.zip"), "/fleet/a.zip")
+    told = "memory://fleet: 1 .zip archive not opened, as none is at an address; pack"
+    with pytest.raises(UsageError, match=told):
+        find_images("memory://fleet")
+    bucket.pipe("/fleet/0.jpg", jpeg(0))
+    assert told in find_images("memory://fleet").remarks[0]
+
+
+def test_what_is_passed_over_within_tars_at_an_address_is_counted(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem
+) -> None:
+    files = {"0.jpg": jpeg(0), "0.json": b"{}", "0.mp4": b"x", ".b/0.jpg": b"x"}
+    write_tar(tmp_path / "a.tar", files)
+    bucket.put(str(tmp_path / "a.tar"), "/fleet/a.tar")
+    bucket.put(str(tmp_path / "a.tar"), "/fleet/b.tar")
+    passed_over = find_images("memory://fleet").passed_over
+    assert passed_over.kinds == {".mp4": 2, "other file": 2}
+    assert passed_over.hidden == 2
+
+
+class Clusters(fsspec.AbstractFileSystem):
+    """Each host has one image in each folder: the host's own name."""
+
+    protocol = "cluster"
+
+    def __init__(self, host: str = "default") -> None:
+        super().__init__()
+        self.host = host.encode()
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"host": infer_storage_options(path)["host"]}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return infer_storage_options(path)["path"].rstrip("/")
+
+    def find(self, path: str) -> list[str]:  # type: ignore[override]
+        return [f"{path}/0.jpg"]
+
+    def size(self, path: str) -> int:
+        return len(self.host)
+
+    def cat_file(self, path: str) -> bytes:  # type: ignore[override]
+        return self.host
+
+
+def test_the_host_that_is_named_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("cluster", Clusters, clobber=True)
+    monkeypatch.setitem(remote.PACKAGES, "cluster", "fsspec")
+    assert loaded("cluster://one/day", "cluster://two/day/", "CLUSTER://two/night::x") == {
+        "cluster://one/day/0.jpg": b"one",
+        "cluster://two/day/0.jpg": b"two",
+        "CLUSTER://two/night::x/0.jpg": b"two",
+    }
+
+
 def test_what_an_address_lacks_is_told(
     bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +270,7 @@ def test_what_an_address_lacks_is_told(
 
 
 def _lacking(message: str):  # type: ignore[no-untyped-def]
-    def system(_scheme: str) -> None:
+    def system(_scheme: str, _host: str) -> None:
         raise ImportError(message)
 
     return system

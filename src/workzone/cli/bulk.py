@@ -61,7 +61,8 @@ def bulk(
         typer.Argument(
             metavar="SOURCE...",
             help="Folders of images and videos, manifests, tar or zip archives, parquet files with "
-            "images inside, or addresses of such (s3://, gs://, az://, hdfs://).",
+            "images inside; at addresses (s3://, gs://, az://, hdfs://) folders of images, tars, "
+            "parquet files and manifests.",
             show_default=False,
         ),
     ],

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from workzone.data.kinds import NOT_READ
 
@@ -100,6 +101,17 @@ class PassedOver:
         if self.hidden:
             parts.append(f"{counted(self.hidden, 'hidden or system entry')} passed over")
         return "; ".join(parts) or "nothing else is there"
+
+    def unopened(self, folder: Path) -> tuple[str, ...]:
+        """Of the archives among them, in sentences: how those below a folder are read."""
+        remarks = []
+        for suffix in (".tar", ".zip"):
+            if count := self.kinds[suffix]:
+                first = folder / self.examples[suffix]
+                archives = counted(count, f"{suffix} archive")
+                named = first.with_name(f"*{first.suffix}")
+                remarks.append(f"{folder}: {archives} not opened; name them: {named}")
+        return tuple(remarks)
 
     def _part(self, kind: str, count: int, said: set[str]) -> str:
         """One kind with an example or the advice for it, which is given once."""

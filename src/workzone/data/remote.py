@@ -7,12 +7,13 @@ is theirs to find (environment, configuration files, the machine's role).
 from __future__ import annotations
 
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import Any, TypeVar
 
+from workzone.data.archives import tar_files
 from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
 from workzone.types import ImageRef
 
@@ -36,6 +37,9 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.IGNORECASE)
 _TRIES = 4
 _PAUSE = 0.5
 """Seconds before the second try; it doubles."""
+_MOST_OF_GROUP = 1 << 30
+"""Bytes of the images in a row group of parquet, decompressed; two groups are held."""
+_lock = Lock()  # of parquet: what several threads miss is fetched once, and a file has one position
 
 
 def is_remote(path: str) -> bool:
@@ -74,14 +78,17 @@ def tar_members(address: str) -> list[tuple[str, int, int]]:
     """Name, offset and size of each file of an uncompressed tar, read by its headers alone.
 
     Raises:
-        WorkzoneError: it cannot be read, or is no such tar.
+        WorkzoneError: it cannot be read to its end, or is no such tar.
     """
     system, path = _open(address)
     try:
-        with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
+        with system.open(path, "rb") as file:
+            tar = tar_files(file)
     except Exception as error:
         raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
+    if tar.damage:
+        raise WorkzoneError(f"{address} cannot be read: {tar.damage}")
+    return tar.files
 
 
 def read_remote(ref: ImageRef, *, most: int) -> bytes:
@@ -93,13 +100,16 @@ def read_remote(ref: ImageRef, *, most: int) -> bytes:
 
     Raises:
         MissingExtraError: a package is not installed.
-        ImageError: it is missing, too large, or cannot be read after several tries.
+        ImageError: it is missing, it or its row group is too large, or it cannot be read after
+            several tries.
     """
     system, path = _open(ref.path)
     try:
         if ref.row is not None:
-            return _often(lambda: _cell(ref.path, ref.member or "image", int(ref.row or 0)))
-        if ref.member is not None:
+            cell = _often(lambda: _cell(ref.path, ref.member or "image", int(ref.row or 0)))
+            if len(cell) <= most:
+                return cell
+        elif ref.member is not None:
             begin, size = _span(ref.member)
             if size <= most:
                 data: bytes = _often(lambda: system.cat_file(path, start=begin, end=begin + size))
@@ -107,6 +117,8 @@ def read_remote(ref: ImageRef, *, most: int) -> bytes:
         elif (size := int(_often(lambda: system.size(path)) or 0)) <= most:
             whole: bytes = _often(lambda: system.cat_file(path))
             return whole
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError("missing", f"{ref}: no such file") from error
     except PermissionError as error:
@@ -143,9 +155,15 @@ def open_remote(address: str) -> Any:
 def _cell(address: str, column: str, row: int) -> bytes:
     from workzone.data.parquet_cells import picture_of
 
+    with _lock:
+        value = _value(address, column, row)
+    return picture_of(value)
+
+
+def _value(address: str, column: str, row: int) -> Any:
     for first, last, group in _groups(address):
         if first <= row < last:
-            return picture_of(_group(address, column, group)[row - first].as_py())
+            return _group(address, column, group)[row - first].as_py()
     raise FileNotFoundError(address)
 
 
@@ -168,22 +186,42 @@ def _groups(address: str) -> Iterator[tuple[int, int, int]]:
 @lru_cache(maxsize=2)
 def _group(address: str, column: str, number: int) -> Any:
     """A row group's images: rows are asked for in order, so it is fetched once."""
-    return _parquet(address).read_row_group(number, columns=[column])[column.partition(".")[0]]
+    file = _parquet(address)
+    size = _bytes_of(file.metadata.row_group(number), column)
+    if size > _MOST_OF_GROUP:
+        raise ImageError(
+            "too-large",
+            f"{address}: row group {number} holds {size >> 20:,} MiB of {column!r}, and at most "
+            f"{_MOST_OF_GROUP >> 20:,} MiB are fetched at once; write the file with fewer rows in "
+            "each row group",
+        )
+    return file.read_row_group(number, columns=[column])[column.partition(".")[0]]
+
+
+def _bytes_of(group: Any, column: str) -> int:
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    held = [c for c in chunks if f"{c.path_in_schema}.".startswith(f"{column}.")]
+    return sum(chunk.total_uncompressed_size for chunk in held)
 
 
 @lru_cache(maxsize=64)
-def _system(scheme: str) -> Any:
+def _system(scheme: str, host: str) -> Any:
+    """What reads addresses of a host: a cluster, an account, or a bucket, as its package says.
+
+    Not by `fsspec.core.url_to_fs`, to which ``::`` in a name is a second address.
+    """
     import fsspec
 
-    return fsspec.filesystem(scheme)
+    kind = fsspec.get_filesystem_class(scheme)
+    return kind(**kind._get_kwargs_from_urls(f"{scheme}://{host}/"))
 
 
 def _open(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it."""
-    scheme = address.partition("://")[0].lower()
-    package = PACKAGES[scheme]
+    scheme, _, rest = address.partition("://")
+    package = PACKAGES[scheme.lower()]
     try:
-        system = _system(scheme)
+        system = _system(scheme.lower(), rest.partition("/")[0])
     except ImportError as error:
         if package != "fsspec" and "fsspec" not in str(error):
             raise UsageError(
@@ -198,7 +236,7 @@ def _often(read: Callable[[], T]) -> T:
     for attempt in range(_TRIES):
         try:
             return read()
-        except (FileNotFoundError, PermissionError, IsADirectoryError):
+        except (FileNotFoundError, PermissionError, IsADirectoryError, ImageError):
             raise
         except Exception:
             if attempt == _TRIES - 1:

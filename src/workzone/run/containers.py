@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from workzone.data.archives import ARCHIVE_ERRORS, member_names
+from workzone.data.archives import ARCHIVE_ERRORS, member_names, repeats_note
 from workzone.data.find_files import find_in_names
-from workzone.data.passed_over import PassedOver
+from workzone.data.passed_over import PassedOver, counted
 from workzone.data.remote import is_remote, list_files, member_at, open_remote, tar_members
 from workzone.errors import UsageError, WorkzoneError
 from workzone.types import ImageRef, Sample
@@ -22,7 +21,16 @@ Named = tuple[str, ImageRef, Sample | None]
 """An id, the image, and what a manifest says of it."""
 
 
-def images_in_archive(path: Path) -> tuple[list[Named], PassedOver]:
+@dataclass(frozen=True)
+class Held:
+    """The images that a container holds."""
+
+    images: list[Named]
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    remarks: tuple[str, ...] = ()
+
+
+def images_in_archive(path: Path) -> Held:
     """The images in a zip or an uncompressed tar, such as WebDataset's; ids are their names in it.
 
     Raises:
@@ -32,9 +40,12 @@ def images_in_archive(path: Path) -> tuple[list[Named], PassedOver]:
         names = member_names(path)
     except (OSError, *ARCHIVE_ERRORS) as error:
         raise WorkzoneError(f"{path} cannot be read: {error}") from error
-    found = find_in_names(names)
+    kept = dict.fromkeys(names)
+    found = find_in_names(kept)
     absolute = str(path.absolute())
-    return [(name, ImageRef(absolute, name), None) for name in found.images], found.passed_over
+    images: list[Named] = [(name, ImageRef(absolute, name), None) for name in found.images]
+    repeats = repeats_note(str(path), len(names) - len(kept))
+    return Held(images, found.passed_over, tuple(repeats))
 
 
 def images_in_table(path: Path) -> list[Named]:
@@ -54,10 +65,10 @@ def images_in_table(path: Path) -> list[Named]:
         raise WorkzoneError(f"{path} cannot be read: {error}") from error
 
 
-def images_at(address: str) -> tuple[list[Named], PassedOver]:
+def images_at(address: str) -> Held:
     """The images at or below an address: files, and what tars, parquet files and manifests hold.
 
-    Ids are their names below it.
+    Ids are their names below it. Zip archives are not read there.
 
     Raises:
         MissingExtraError: fsspec, or its package for such addresses, is not installed.
@@ -68,20 +79,37 @@ def images_at(address: str) -> tuple[list[Named], PassedOver]:
     containers = [n for n in below if PurePosixPath(n).suffix.lower() in (".tar", ".parquet")]
     found = find_in_names(name for name in below if name not in containers)
     images: list[Named] = [(name, ImageRef(below[name]), None) for name in found.images]
+    remarks = _zips_note(address, found.passed_over.kinds[".zip"])
     for name in sorted(containers):
         lead = "" if len(below) == 1 else f"{name}/"
         held = _in_tar(below[name]) if name.lower().endswith(".tar") else _in_parquet(below[name])
-        images += [(f"{lead}{inner}", ref, sample) for inner, ref, sample in held]
-    return images, found.passed_over
+        images += [(f"{lead}{inner}", ref, sample) for inner, ref, sample in held.images]
+        found.passed_over.merge(held.passed_over)
+        remarks += held.remarks
+    return Held(images, found.passed_over, tuple(remarks))
 
 
-def _in_tar(address: str) -> Iterator[Named]:
-    members = {name: (offset, size) for name, offset, size in tar_members(address)}
-    for name in find_in_names(members).images:
-        yield name, ImageRef(address, member_at(name, *members[name])), None
+def _zips_note(address: str, zips: int) -> list[str]:
+    if not zips:
+        return []
+    return [
+        f"{address}: {counted(zips, '.zip archive')} not opened, as none is at an address; pack "
+        "the images as .tar, or name a copy on a disk"
+    ]
 
 
-def _in_parquet(address: str) -> list[Named]:
+def _in_tar(address: str) -> Held:
+    listed = tar_members(address)
+    spans = {name: (begin, size) for name, begin, size in listed}
+    found = find_in_names(spans)
+    images: list[Named] = [
+        (name, ImageRef(address, member_at(name, *spans[name])), None) for name in found.images
+    ]
+    repeats = repeats_note(address, len(listed) - len(spans))
+    return Held(images, found.passed_over, tuple(repeats))
+
+
+def _in_parquet(address: str) -> Held:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -93,13 +121,13 @@ def _in_parquet(address: str) -> list[Named]:
         except pa.ArrowException as error:
             raise WorkzoneError(f"{address} cannot be read: {error}") from error
         if not set(file.schema_arrow.names) >= set(manifest.SCHEMA.names):
-            return _rows(file, address, PurePosixPath(address).stem)
+            return Held(_rows(file, address, PurePosixPath(address).stem))
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "manifest.parquet"
             pq.write_table(file.read(), copy)
             listed = manifest.read_manifest(copy)
     root = address.rpartition("/")[0]
-    return [(s.id, _below(root, s.image), s) for s in listed]
+    return Held([(s.id, _below(root, s.image), s) for s in listed])
 
 
 def _below(root: str, ref: ImageRef) -> ImageRef:

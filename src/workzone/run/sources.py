@@ -140,13 +140,14 @@ def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
     parts = [
         _one(source, take, alone=len(named) == 1) for source, take in zip(named, takes, strict=True)
     ]
-    found = parts[0] if len(parts) == 1 else _joined(parts)
+    found = _distinct(parts[0]) if len(parts) == 1 else _joined(parts)
     if not found.images:
         (first, *more) = [str(source) for source in named]
         where = f"{first} and {len(more)} other sources" if more else first
         raise UsageError(
             f"no images in {where}: {found.passed_over.holdings()}; known suffixes: "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{''.join(f'; {remark}' for part in parts for remark in part.remarks)}"
         )
     return found if frames is None else _with_frames(found, frames)
 
@@ -221,6 +222,19 @@ def _rounded(found: Found, metres: float) -> Found:
     return replace(found, images=images, positions=f"rounded to {metres:g} m")
 
 
+def _distinct(found: Found) -> Found:
+    """The same, if no two images of one source have one id."""
+    images: dict[str, Item] = {}
+    for name, item in found.images:
+        if images.setdefault(name, item) is not item:
+            raise _same_id(name, images[name], item, "rename one of them, or score its file apart")
+    return found
+
+
+def _same_id(name: str, one: Item, two: Item, fix: str) -> UsageError:
+    return UsageError(f"two images have the id {name!r}: {one.ref} and {two.ref}; {fix}")
+
+
 def _joined(parts: Sequence[Found]) -> Found:
     images: dict[str, Item] = {}
     places: set[tuple[str, str | None, int | None]] = set()
@@ -235,10 +249,7 @@ def _joined(parts: Sequence[Found]) -> Found:
             if place in places:
                 continue
             if name in images:
-                raise UsageError(
-                    f"two images have the id {name!r}: {images[name].ref} and {item.ref}; score "
-                    "these sources one by one"
-                )
+                raise _same_id(name, images[name], item, "score these sources one by one")
             places.add(place)
             images[name] = item
     if repeated := sum(len(part.images) for part in parts) - len(images):
@@ -276,11 +287,14 @@ def _one(source: SourceLike, takes: _Takes, *, alone: bool) -> Found:
         if not names or takes.frames.settings is not None:
             videos = takes.frames.outside(path, files.videos)
     images = [(as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute())) for name in names]
+    unopened = files.passed_over.unopened(path)
     if not videos:
-        return Found(images, files.passed_over, named)
+        return Found(images, files.passed_over, named, unopened)
     taken = takes.of(path, videos, lead)
+    images += taken.images
+    remarks = (*taken.remarks, *unopened)
     passed_over = files.passed_over.without(VIDEO_SUFFIXES)
-    return replace(taken, images=[*images, *taken.images], passed_over=passed_over, sources=named)
+    return replace(taken, images=images, passed_over=passed_over, sources=named, remarks=remarks)
 
 
 def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
@@ -288,8 +302,8 @@ def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
     if path.suffix.lower() != ".parquet":
         from workzone.run.containers import images_in_archive
 
-        listed, passed_over = images_in_archive(path)
-        return Found(_items(listed, lead), passed_over, named)
+        held = images_in_archive(path)
+        return Found(_items(held.images, lead), held.passed_over, named, held.remarks)
     from workzone.data.manifest import read_manifest  # pyarrow, for these alone
     from workzone.data.sources.parquet import is_manifest
 
@@ -305,9 +319,9 @@ def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
 def _at_address(address: str, *, alone: bool) -> Found:
     from workzone.run.containers import images_at
 
-    listed, passed_over = images_at(address)
+    held = images_at(address)
     lead = "" if alone else f"{address.rstrip('/')}/"
-    return Found(_items(listed, lead), passed_over, (address,))
+    return Found(_items(held.images, lead), held.passed_over, (address,), held.remarks)
 
 
 def _items(listed: Sequence[Named], lead: str) -> list[tuple[str, Item]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workzone.data.archives import ARCHIVE_ERRORS, member_names
+from workzone.data.archives import ARCHIVE_ERRORS, member_names, repeats_note
 from workzone.data.find_files import FoundFiles, find_files, find_in_names
 from workzone.data.kinds import IMAGE_SUFFIXES
 from workzone.data.passed_over import counted
@@ -59,7 +59,9 @@ def open_archive(path: Path) -> Source:
     except (OSError, *ARCHIVE_ERRORS) as error:
         raise ManifestError(f"{path} is not a readable archive: {error}") from error
     stored = _by_name(members)
-    return _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
+    source = _source(path, find_in_names(stored), lambda name: ImageRef(str(path), stored[name]))
+    repeats = repeats_note(str(path), len(members) - len(stored))
+    return dataclasses.replace(source, warnings=(*source.warnings, *repeats))
 
 
 def place(
