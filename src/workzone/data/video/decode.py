@@ -127,8 +127,8 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
     except ImportError as error:
         raise MissingExtraError("av", "video", f"reading {path}") from error
     try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
+        container = av.open(str(path), metadata_errors="replace")
+    except Exception as error:  # not FFmpeg's alone: of an odd file its bindings raise others
         said = getattr(error, "strerror", None) or str(error)
         raise VideoError(
             f"{path} cannot be opened as a video: {said}. The recording or the copy may have "
@@ -138,12 +138,20 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
         streams = [
             stream
             for stream in container.streams.video
-            if stream.codec_context.width and not stream.disposition & Disposition.attached_pic
+            if _decodable(stream) and not stream.disposition & Disposition.attached_pic
         ]
         if not streams:
-            raise VideoError(f"{path} holds no film that can be decoded")
+            raise VideoError(
+                f"{path} holds no film that can be decoded; convert it with the program of its "
+                "camera, to H.264 in MP4"
+            )
         stream = max(streams, key=lambda one: one.codec_context.width * one.codec_context.height)
         stream.thread_type = "AUTO"
         if keyframes:
             stream.codec_context.skip_frame = "NONKEY"
         yield Video(path, container, stream)
+
+
+def _decodable(stream: Any) -> bool:  # its types deny that a codec may be missing
+    """Whether there is a decoder, and a picture."""
+    return stream.codec_context is not None and stream.codec_context.width > 0

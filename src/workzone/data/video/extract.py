@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
-from workzone.data.video.decode import Decoded, Video, open_video
+from workzone.data.video.decode import Video, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
 from workzone.data.video.places import Positions, positions_of
-from workzone.errors import VideoError
+from workzone.errors import VideoError, WorkzoneError
 from workzone.files import replacing_folder, write_text
 
 LIST = "frames.json"
@@ -68,13 +69,10 @@ def _taken(
     positions: Positions,
 ) -> dict[str, Any]:
     """The list of the frames that are written now."""
-    chosen = choose(
-        opened.frames(),
-        windows(settings, positions.metres if positions.known else None),
-        (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
-    )
     with replacing_folder(folder) as aside:
-        frames = [_write(decoded, aside, opened.aspect) for decoded in chosen]
+        frames = [
+            _write(seconds, jpeg, aside) for seconds, jpeg in _jpegs(opened, settings, positions)
+        ]
         remarks = _remarks(opened)
         if not frames:
             raise VideoError(
@@ -85,13 +83,41 @@ def _taken(
     return listed
 
 
-def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
+def _jpegs(
+    opened: Video, settings: FrameSettings, positions: Positions
+) -> Iterator[tuple[float, bytes]]:
+    """Second and file of each chosen frame.
+
+    Raises:
+        VideoError: whatever its decoder raises, so that one odd video ends no other.
+    """
     import simplejpeg
 
-    name = f"{round(decoded.seconds * 1000):09d}.jpg"
-    pixels = to_rgb(decoded.frame, aspect)
-    (folder / name).write_bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB"))
-    return name, decoded.seconds
+    chosen = choose(
+        opened.frames(),
+        windows(settings, positions.metres if positions.known else None),
+        (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
+    )
+    try:
+        for decoded in chosen:
+            pixels = to_rgb(decoded.frame, opened.aspect)
+            yield (
+                decoded.seconds,
+                simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB"),
+            )
+    except WorkzoneError:
+        raise
+    except Exception as error:
+        raise VideoError(
+            f"{opened.path}: its frames cannot be taken: {type(error).__name__}: {error}. Convert "
+            "it to H.264 in MP4, or leave it out"
+        ) from error
+
+
+def _write(seconds: float, jpeg: bytes, folder: Path) -> tuple[str, float]:
+    name = f"{round(seconds * 1000):09d}.jpg"
+    (folder / name).write_bytes(jpeg)
+    return name, seconds
 
 
 def _remarks(opened: Video) -> list[str]:
