@@ -105,6 +105,25 @@ def test_several_videos_of_one_name_keep_apart(drive: Path, tmp_path: Path) -> N
     assert len({item.sample.group for _, item in found.images if item.sample}) == 2
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_start_is_of_one_video_however_several_are_named(
+    drive: Path, tmp_path: Path, folder: bool
+) -> None:
+    named = [tmp_path / "a.mp4", tmp_path / "in" / "b.mp4"]
+    for video in named:
+        video.parent.mkdir(exist_ok=True)
+        video.write_bytes(drive.read_bytes())
+    sources = [named[0], named[1].parent if folder else named[1]]
+    frames = frames_beside(tmp_path / "out", FrameSettings(4.0, start=START))
+    with pytest.raises(UsageError, match=r"--start is of one video, but what is named holds 2"):
+        find_images(sources, frames)
+    found = find_images([named[0], named[0]], frames)  # the same one
+    assert found.remarks[-1] == "1 video named again: frames are taken once"
+    assert found.videos == (named[0],)
+    times = [item.sample.time for _, item in found.images if item.sample]
+    assert times == [START, START + timedelta(seconds=4)]
+
+
 def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path) -> None:
     blob_image(1, 1).save(tmp_path / "a.png")
     (tmp_path / "b.mp4").write_bytes(drive.read_bytes())

@@ -67,8 +67,7 @@ def take_frames(
         UsageError: a start for several videos.
         MissingExtraError: PyAV is not installed.
     """
-    if settings.start is not None and len(placed) > 1:
-        raise UsageError(f"--start is of one video, but {root} holds {len(placed)}")
+    settings.check_videos(str(root), len(placed))
     drives = _Drives()
     records: list[Record] = []
     warnings: list[str] = []
