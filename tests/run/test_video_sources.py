@@ -138,6 +138,23 @@ def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path
         find_images(tmp_path / "a.png", frames_beside(tmp_path / "out", FrameSettings(4.0)))
 
 
+def test_what_another_job_wrote_is_no_source(drive: Path, tmp_path: Path) -> None:
+    """Frames beside another output, and annotated videos; lists of other programs say nothing."""
+    (tmp_path / "a.mp4").write_bytes(drive.read_bytes())
+    find_images(tmp_path, frames_beside(tmp_path / "s1.parquet"))
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.mp4.annotated.mp4").write_bytes(drive.read_bytes())
+    found = find_images(tmp_path, frames_beside(tmp_path / "s2.parquet", FrameSettings(4.0)))
+    assert [name for name, _ in found.images] == ["a.mp4/000000000", "a.mp4/000004000"]
+    assert str(found.passed_over).startswith("3 files passed over: 1 folder of frames (taken of a")
+    (tmp_path / "film").mkdir()
+    blob_image(1, 1).save(tmp_path / "film" / "1.png")
+    (tmp_path / "film" / "frames.json").write_text('{"frames": []}')
+    assert [name for name, _ in find_images(tmp_path).images] == ["film/1.png"]
+    frames = tmp_path / "s1.parquet.frames" / "a.mp4"
+    assert len(find_images(frames).images) == 8  # named themselves
+
+
 def test_a_stopped_job_goes_on(
     drive: Path,
     tmp_path: Path,

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.find_files import ANNOTATED_SUFFIX, FRAMES_LIST
 from workzone.data.images import decode_pixels
 from workzone.data.manifest import Manifest
 from workzone.data.video.choose import FrameSettings
-from workzone.data.video.extract import LIST
 from workzone.decide.drive import Chain, smooth
 from workzone.decide.share import BALANCED
 from workzone.errors import UsageError
@@ -38,8 +38,7 @@ from workzone.types import Sample
 
 FRAMES, SCORES, SMOOTHED, TRACK = "frames", "scores.parquet", "smoothed.parquet", "track.gpx"
 SEGMENTS = ("segments.csv", "segments.geojson")
-ANNOTATED = ".annotated.mp4"
-"""What the folder holds; of each video one whose name ends so."""
+"""What the folder holds, beside an annotated video of each."""
 
 RATE = 4.0
 """Pictures a second of an annotated video: with a frame a second, four times as fast."""
@@ -113,7 +112,7 @@ def annotate_videos(
     if write_video_tracks(found.videos, folder / TRACK, settings, metres=metres):
         files.append(folder / TRACK)
     films = _films(samples, rows, drives, share)
-    for film, place in zip(films, overlay_places(films, ANNOTATED), strict=True):
+    for film, place in zip(films, overlay_places(films, ANNOTATED_SUFFIX), strict=True):
         drawn = f"{_VERSION} {key} {rate:g} {share:g}"
         if not done.holds(folder / place, drawn):
             _write_film(films[film], folder / place, film, rate)
@@ -177,7 +176,7 @@ def _key(identity: Mapping[str, str], found: Found) -> str:
         digest.update(repr((name, item.sample)).encode())
     folders = {Path(item.ref.path).parent for _, item in found.images if item.problem is None}
     for folder in sorted(folders):
-        digest.update((folder / LIST).read_bytes())
+        digest.update((folder / FRAMES_LIST).read_bytes())
     return digest.hexdigest()
 
 

@@ -24,7 +24,7 @@ from workzone.data.sources.folder import Placed, left_out, place
 from workzone.data.sources.record import Record, Source
 from workzone.data.track.files import iso
 from workzone.data.video.choose import FrameSettings
-from workzone.data.video.extract import LIST, Frames, extract
+from workzone.data.video.extract import Frames, extract
 from workzone.data.video.places import Positions
 from workzone.errors import UsageError, VideoError
 from workzone.types import ImageRef
@@ -86,11 +86,6 @@ def take_frames(
             warnings.append(_apart(video, frames.positions))
         records += found
     return records, warnings
-
-
-def is_frame(folder: Path, name: str) -> bool:
-    """Whether an image below ``folder`` is a frame that an earlier import took of a video."""
-    return (folder / name).with_name(LIST).is_file()
 
 
 def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.find_files import FRAMES_LIST
 from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
 from workzone.data.video.decode import Video, open_video
@@ -22,7 +23,6 @@ from workzone.data.video.places import Positions, positions_of
 from workzone.errors import VideoError, WorkzoneError
 from workzone.files import replacing_folder, write_text
 
-LIST = "frames.json"
 QUALITY = 95
 _VERSION = 1
 
@@ -79,7 +79,7 @@ def _taken(
                 f"{opened.path}: not one frame could be decoded. {' '.join(remarks)}".rstrip()
             )
         listed = {"key": key, "frames": frames, "remarks": remarks}
-        write_text(aside / LIST, json.dumps(listed))
+        write_text(aside / FRAMES_LIST, json.dumps(listed))
     return listed
 
 
@@ -150,7 +150,7 @@ def _key(video: Path, settings: FrameSettings, positions: Positions) -> dict[str
 
 def _listed(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        listed: dict[str, Any] = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        listed: dict[str, Any] = json.loads((folder / FRAMES_LIST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     complete = listed.get("key") == key and all(
