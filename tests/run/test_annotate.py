@@ -153,6 +153,20 @@ def test_what_is_asked_otherwise_is_made_again_and_nothing_else(
     assert set(places["latitude"]) <= set(track.latitude.tolist())
 
 
+def test_frames_are_smoothed_by_the_share_that_the_model_holds_for(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    rare = predictor.described(predictor.description.with_share(0.05))
+
+    def smoothed(share: float | None) -> list[float]:
+        settings = FrameSettings(4.0)
+        annotate_videos(rare, [drive], tmp_path, settings=settings, share=share)
+        values: list[float] = pq.read_table(tmp_path / "smoothed.parquet")["smoothed"].to_pylist()
+        return values
+
+    assert smoothed(None) == smoothed(0.05) != smoothed(0.5)
+
+
 def test_a_stopped_job_goes_on(
     drive: Path,
     tmp_path: Path,

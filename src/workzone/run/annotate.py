@@ -32,6 +32,7 @@ from workzone.run.drives import Drives, along_drives
 from workzone.run.encode import check_rate, write_mp4
 from workzone.run.explaining import overlay_places
 from workzone.run.journal import job_identity
+from workzone.run.predictor import Predictor
 from workzone.run.sources import Found, Item, SourceLike, find_images
 from workzone.run.videos import VideoFrames
 from workzone.types import Sample
@@ -69,7 +70,7 @@ def annotate_videos(
     settings: FrameSettings | None = None,
     metres: float | None = None,
     rate: float = RATE,
-    share: float = BALANCED,
+    share: float | None = None,
     image_only: bool = False,
 ) -> AnnotatedVideos:
     """Score videos, smooth the scores along them, and draw what was found.
@@ -81,7 +82,8 @@ def annotate_videos(
         settings: which frames; None: one a second.
         metres: to which positions are rounded wherever they are written; None: they are not.
         rate: pictures a second of annotated videos, one for each frame that was scored.
-        share: of road work, for which the model's probabilities hold.
+        share: of road work, for which the model's probabilities hold; None: what its calibration
+            says, and balanced classes where it says nothing.
         image_only: do not use times and places, with a model that was trained with such.
 
     Raises:
@@ -94,6 +96,7 @@ def annotate_videos(
     if folder.resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"{folder} is what is read from; name another folder to write to")
     settings = settings or FrameSettings()
+    share = _share_of(predictor) if share is None else share
     frames = VideoFrames(folder / FRAMES, folder, settings, metres)
     found = _of_videos(find_images(sources, frames))
     done = _Done(folder / _JOB)
@@ -134,6 +137,12 @@ def annotate_videos(
         files=tuple(file for file in files if file.is_file()),
         remarks=tuple(remarks),
     )
+
+
+def _share_of(predictor: Scorer[Judged]) -> float:
+    """The share of road work that a model's probabilities hold for, as far as it is told."""
+    told = predictor.description.calibration.share if isinstance(predictor, Predictor) else None
+    return BALANCED if told is None else told
 
 
 class _Done:
