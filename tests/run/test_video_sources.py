@@ -16,7 +16,8 @@ from PIL import Image
 
 from made_images import blob_image
 from made_tracks import START, gpx, place
-from made_videos import make_video
+from made_videos import make_video, telling
+from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
 from workzone.data.places import haversine
 from workzone.data.video import decode
@@ -136,6 +137,24 @@ def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(UsageError, match=r"which frames is for videos, but .* holds none"):
         find_images(tmp_path / "a.png", frames_beside(tmp_path / "out", FrameSettings(4.0)))
+
+
+def test_another_video_of_the_same_name_has_other_content(drive: Path, tmp_path: Path) -> None:
+    """Ids and groups are alike; what is known of each frame, and the manifest, tell them apart."""
+    video, frames = tmp_path / "a.mp4", frames_beside(tmp_path / "out", FrameSettings(2.0))
+    video.write_bytes(drive.read_bytes())
+    jobs = []
+    for _ in range(2):
+        found = [item.sample for _, item in find_images(video, frames).images if item.sample]
+        listed = read_manifest(frames.store / "manifest.parquet")
+        for sample, row in zip(found, listed, strict=True):
+            data = Path(sample.image.path).read_bytes()
+            assert sample.content_hash == row.content_hash == content_hash(data)
+        jobs.append(found)
+        make_video(video, [n / 5 for n in range(40)], lambda second: telling(9 - second))
+    first, second = ([(one.id, one.group) for one in job] for job in jobs)
+    assert first == second
+    assert all(a.content_hash != b.content_hash for a, b in zip(*jobs, strict=True))
 
 
 def test_what_another_job_wrote_is_no_source(drive: Path, tmp_path: Path) -> None:

@@ -117,8 +117,9 @@ def _apart(video: Path, positions: Positions) -> str:
 
 
 def _records(item: Placed, frames: Frames, group: str) -> Iterator[Record]:
-    for name, seconds in frames.frames:
+    for name, seconds, content in frames.frames:
         values: dict[str, Any] = {"label": item.label, "group": group, "split": item.split}
+        values["content_hash"] = content
         extra = {"video": item.name, "offset": f"{seconds:.3f}"}
         if frames.positions.start is not None:
             moment = datetime.fromtimestamp(frames.positions.start + seconds, UTC)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workzone.data.find_files import FRAMES_LIST
+from workzone.data.images import content_hash
 from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
 from workzone.data.video.decode import Video, open_video
@@ -24,15 +25,18 @@ from workzone.errors import VideoError, WorkzoneError
 from workzone.files import replacing_folder, write_text
 
 QUALITY = 95
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What was taken of a video: file name and second of each frame, where it was, and remarks."""
+    """What was taken of a video: its frames, where it was, and remarks.
+
+    ``frames``: file name, second, and content hash of each.
+    """
 
     folder: Path
-    frames: tuple[tuple[str, float], ...]
+    frames: tuple[tuple[str, float, str], ...]
     positions: Positions
     remarks: tuple[str, ...]
 
@@ -55,7 +59,7 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         listed = _listed(folder, key) or _taken(opened, folder, key, settings, positions)
     return Frames(
         folder,
-        tuple((str(name), float(seconds)) for name, seconds in listed["frames"]),
+        tuple((str(name), float(at), str(content)) for name, at, content in listed["frames"]),
         positions,
         tuple(listed["remarks"]),
     )
@@ -114,10 +118,10 @@ def _jpegs(
         ) from error
 
 
-def _write(seconds: float, jpeg: bytes, folder: Path) -> tuple[str, float]:
+def _write(seconds: float, jpeg: bytes, folder: Path) -> tuple[str, float, str]:
     name = f"{round(seconds * 1000):09d}.jpg"
     (folder / name).write_bytes(jpeg)
-    return name, seconds
+    return name, seconds, content_hash(jpeg)
 
 
 def _remarks(opened: Video) -> list[str]:
@@ -154,6 +158,6 @@ def _listed(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     complete = listed.get("key") == key and all(
-        (folder / name).is_file() for name, _ in listed["frames"]
+        (folder / name).is_file() for name, *_ in listed["frames"]
     )
     return listed if complete else None
