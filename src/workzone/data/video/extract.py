@@ -130,6 +130,11 @@ def _remarks(opened: Video) -> list[str]:
         said.append(f"{video}: {counted(opened.damaged, 'damaged frame')} left out")
     if opened.untimed:
         said.append(f"{video}: {counted(opened.untimed, 'frame')} without an own time left out")
+    if opened.jumps:
+        said.append(
+            f"{video}: its clock jumps back {counted(opened.jumps, 'time')}; what follows is taken "
+            "to go on at once, so times and places after it may be wrong"
+        )
     if opened.ends_early:
         said.append(f"{video}: its end cannot be read; the frames before it are taken")
     return said
