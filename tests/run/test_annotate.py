@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ def test_all_of_it_is_there(made: annotate.AnnotatedVideos) -> None:
     assert begin <= (START + timedelta(seconds=WORK[1])).isoformat()
     assert end >= (START + timedelta(seconds=WORK[-2])).isoformat()
     longitude, latitude = feature["geometry"]["coordinates"][0]
-    assert haversine(latitude, longitude, *place(WORK[0])) < 31
+    begun = (datetime.fromisoformat(begin) - START).total_seconds()
+    assert haversine(latitude, longitude, *place(begun)) < 0.1
 
 
 def test_the_track_is_that_of_the_video(made: annotate.AnnotatedVideos) -> None:
