@@ -82,3 +82,16 @@ def cut(source: Path, target: Path, start: float) -> Path:
                 packet.stream = out
                 write.mux(packet)
     return target
+
+
+def retitled(source: Path, target: Path, title: bytes, other: bytes) -> Path:
+    """A copy with a title, whose bytes are then others, as cameras write that know no UTF-8."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        write.metadata["title"] = title.decode()
+        out = write.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = out
+                write.mux(packet)
+    target.write_bytes(target.read_bytes().replace(title, other))
+    return target

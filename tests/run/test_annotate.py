@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ def test_all_of_it_is_there(made: annotate.AnnotatedVideos) -> None:
     assert begin <= (START + timedelta(seconds=WORK[1])).isoformat()
     assert end >= (START + timedelta(seconds=WORK[-2])).isoformat()
     longitude, latitude = feature["geometry"]["coordinates"][0]
-    assert haversine(latitude, longitude, *place(WORK[0])) < 31
+    begun = (datetime.fromisoformat(begin) - START).total_seconds()
+    assert haversine(latitude, longitude, *place(begun)) < 0.1
 
 
 def test_the_track_is_that_of_the_video(made: annotate.AnnotatedVideos) -> None:
@@ -151,6 +152,20 @@ def test_what_is_asked_otherwise_is_made_again_and_nothing_else(
     assert "<ele>" not in (tmp_path / "track.gpx").read_text()
     places = pq.read_table(tmp_path / "scores.parquet", columns=["latitude"]).to_pydict()
     assert set(places["latitude"]) <= set(track.latitude.tolist())
+
+
+def test_frames_are_smoothed_by_the_share_that_the_model_holds_for(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    rare = predictor.described(predictor.description.with_share(0.05))
+
+    def smoothed(share: float | None) -> list[float]:
+        settings = FrameSettings(4.0)
+        annotate_videos(rare, [drive], tmp_path, settings=settings, share=share)
+        values: list[float] = pq.read_table(tmp_path / "smoothed.parquet")["smoothed"].to_pylist()
+        return values
+
+    assert smoothed(None) == smoothed(0.05) != smoothed(0.5)
 
 
 def test_a_stopped_job_goes_on(

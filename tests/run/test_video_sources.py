@@ -16,7 +16,8 @@ from PIL import Image
 
 from made_images import blob_image
 from made_tracks import START, gpx, place
-from made_videos import make_video
+from made_videos import make_video, telling
+from workzone.data.images import content_hash
 from workzone.data.manifest import read_manifest
 from workzone.data.places import haversine
 from workzone.data.video import decode
@@ -105,6 +106,25 @@ def test_several_videos_of_one_name_keep_apart(drive: Path, tmp_path: Path) -> N
     assert len({item.sample.group for _, item in found.images if item.sample}) == 2
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_start_is_of_one_video_however_several_are_named(
+    drive: Path, tmp_path: Path, folder: bool
+) -> None:
+    named = [tmp_path / "a.mp4", tmp_path / "in" / "b.mp4"]
+    for video in named:
+        video.parent.mkdir(exist_ok=True)
+        video.write_bytes(drive.read_bytes())
+    sources = [named[0], named[1].parent if folder else named[1]]
+    frames = frames_beside(tmp_path / "out", FrameSettings(4.0, start=START))
+    with pytest.raises(UsageError, match=r"--start is of one video, but what is named holds 2"):
+        find_images(sources, frames)
+    found = find_images([named[0], named[0]], frames)  # the same one
+    assert found.remarks[-1] == "1 video named again: frames are taken once"
+    assert found.videos == (named[0],)
+    times = [item.sample.time for _, item in found.images if item.sample]
+    assert times == [START, START + timedelta(seconds=4)]
+
+
 def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path) -> None:
     blob_image(1, 1).save(tmp_path / "a.png")
     (tmp_path / "b.mp4").write_bytes(drive.read_bytes())
@@ -117,6 +137,41 @@ def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(UsageError, match=r"which frames is for videos, but .* holds none"):
         find_images(tmp_path / "a.png", frames_beside(tmp_path / "out", FrameSettings(4.0)))
+
+
+def test_another_video_of_the_same_name_has_other_content(drive: Path, tmp_path: Path) -> None:
+    """Ids and groups are alike; what is known of each frame, and the manifest, tell them apart."""
+    video, frames = tmp_path / "a.mp4", frames_beside(tmp_path / "out", FrameSettings(2.0))
+    video.write_bytes(drive.read_bytes())
+    jobs = []
+    for _ in range(2):
+        found = [item.sample for _, item in find_images(video, frames).images if item.sample]
+        listed = read_manifest(frames.store / "manifest.parquet")
+        for sample, row in zip(found, listed, strict=True):
+            data = Path(sample.image.path).read_bytes()
+            assert sample.content_hash == row.content_hash == content_hash(data)
+        jobs.append(found)
+        make_video(video, [n / 5 for n in range(40)], lambda second: telling(9 - second))
+    first, second = ([(one.id, one.group) for one in job] for job in jobs)
+    assert first == second
+    assert all(a.content_hash != b.content_hash for a, b in zip(*jobs, strict=True))
+
+
+def test_what_another_job_wrote_is_no_source(drive: Path, tmp_path: Path) -> None:
+    """Frames beside another output, and annotated videos; lists of other programs say nothing."""
+    (tmp_path / "a.mp4").write_bytes(drive.read_bytes())
+    find_images(tmp_path, frames_beside(tmp_path / "s1.parquet"))
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.mp4.annotated.mp4").write_bytes(drive.read_bytes())
+    found = find_images(tmp_path, frames_beside(tmp_path / "s2.parquet", FrameSettings(4.0)))
+    assert [name for name, _ in found.images] == ["a.mp4/000000000", "a.mp4/000004000"]
+    assert str(found.passed_over).startswith("3 files passed over: 1 folder of frames (taken of a")
+    (tmp_path / "film").mkdir()
+    blob_image(1, 1).save(tmp_path / "film" / "1.png")
+    (tmp_path / "film" / "frames.json").write_text('{"frames": []}')
+    assert [name for name, _ in find_images(tmp_path).images] == ["film/1.png"]
+    frames = tmp_path / "s1.parquet.frames" / "a.mp4"
+    assert len(find_images(frames).images) == 8  # named themselves
 
 
 def test_a_stopped_job_goes_on(

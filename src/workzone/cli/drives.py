@@ -56,7 +56,8 @@ def drives(
         float,
         typer.Option(
             help="Share of road work that the scores hold for: what `predict --share` was told, or "
-            "found."
+            "found. The scores do not tell it; of a model whose own share is another, name that of "
+            "the calibration in its bundle.json."
         ),
     ] = 0.5,
     as_json: JsonFlag = False,

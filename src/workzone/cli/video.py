@@ -71,7 +71,10 @@ def video(
     blur: BlurFlag = False,
     share: Annotated[
         float | None,
-        typer.Option(help="Share of frames with road work, for which probabilities are to hold."),
+        typer.Option(
+            help="Share of frames with road work, for which probabilities are to hold.",
+            show_default="the model's own",
+        ),
     ] = None,
     size: ViewSizeOption = None,
     image_only: ImageOnlyFlag = False,
@@ -87,7 +90,6 @@ def video(
     where road work begins and ends; track.gpx; NAME.annotated.mp4 of each video; and frames/, with
     a manifest. What is there is not made again.
     """  # noqa: E501
-    from workzone.decide.share import BALANCED
     from workzone.run.annotate import annotate_videos
     from workzone.run.predictor import load
 
@@ -103,7 +105,7 @@ def video(
         settings=settings,
         metres=round_positions,
         rate=fps,
-        share=BALANCED if share is None else share,
+        share=share,
         image_only=image_only,
     )
     for remark in made.remarks:

@@ -2,19 +2,30 @@
 
 Hidden and system files and folders are passed over, wherever they lie: what begins with a dot
 (``.Trash-1000``, ``._a.jpg``, ``.thumbnails``) and `SYSTEM_NAMES`. So are the masks of images that
-lie beside them, and overlays that ``workzone predict --explain`` drew.
+lie beside them, overlays that ``workzone predict --explain`` drew, annotated videos, and the frames
+that an earlier run took of videos, unless their own folder is the one that is searched.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from workzone.data.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from workzone.data.passed_over import MASK, OVERLAY, SPECIAL, UPWARD, PassedOver, kind_of
+from workzone.data.passed_over import (
+    ANNOTATED,
+    FRAMES,
+    MASK,
+    OVERLAY,
+    SPECIAL,
+    UPWARD,
+    PassedOver,
+    kind_of,
+)
 from workzone.errors import WorkzoneError
 
 SYSTEM_NAMES = frozenset(
@@ -30,6 +41,13 @@ SYSTEM_NAMES = frozenset(
 OVERLAY_SUFFIX = ".overlay.jpg"
 OBJECTS_SUFFIX = ".objects.jpg"
 """How names of overlays end."""
+
+ANNOTATED_SUFFIX = ".annotated.mp4"
+"""How names of annotated videos end."""
+
+FRAMES_LIST = "frames.json"
+FRAMES_FIELDS = frozenset({"key", "frames", "remarks"})
+"""The list in a folder of frames that were taken of a video, and what it holds."""
 
 _MASK_FOLDERS = frozenset({"mask", "masks"})
 
@@ -64,7 +82,11 @@ def find_files(root: Path) -> FoundFiles:
     names = list(_walk(root, passed_over, unlisted))
     listed = {mask for name in names for mask in _masks_of_manifest(root, name)}
     images = _sort(names, passed_over, masks=listed)
-    videos = sorted(name for name in names if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES)
+    videos = sorted(
+        name
+        for name in names
+        if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and not _is_annotated(name)
+    )
     return FoundFiles(images, tuple(sorted(unlisted)), passed_over, tuple(videos))
 
 
@@ -130,6 +152,9 @@ def _walk(root: Path, passed_over: PassedOver, unlisted: list[str]) -> Iterator[
                 ) from error
             unlisted.append(below)
             continue
+        if below and any(entry.name == FRAMES_LIST and _lists_frames(entry) for entry in entries):
+            passed_over.add(FRAMES, below)
+            continue
         if not entries and is_image_name(below):
             yield below
         for entry in entries:
@@ -147,6 +172,19 @@ def _walk(root: Path, passed_over: PassedOver, unlisted: list[str]) -> Iterator[
                 yield name
             else:
                 passed_over.add(SPECIAL, name)
+
+
+def _lists_frames(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is a list of frames that we took, not another program's of this name."""
+    try:
+        listed = json.loads(Path(entry.path).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(listed, dict) and listed.keys() == FRAMES_FIELDS
+
+
+def _is_annotated(name: str) -> bool:
+    return name.lower().endswith(ANNOTATED_SUFFIX)
 
 
 def _is(entry: os.DirEntry[str], kind: str) -> bool:
@@ -172,6 +210,8 @@ def _sort(names: Iterable[str], passed_over: PassedOver, *, masks: set[str]) -> 
     for name in names:
         if name.lower().endswith((OVERLAY_SUFFIX, OBJECTS_SUFFIX)):
             passed_over.add(OVERLAY, name)
+        elif _is_annotated(name):
+            passed_over.add(ANNOTATED, name)
         elif is_image_name(name):
             images.append(name)
         else:

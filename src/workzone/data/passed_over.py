@@ -11,6 +11,7 @@ from pathlib import Path
 from workzone.data.kinds import NOT_READ
 
 OTHER, MASK, OVERLAY = "other file", "mask", "overlay"
+FRAMES, ANNOTATED = "folder of frames", "annotated video"
 UNKNOWN, SPECIAL = "file without a known suffix", "special file"
 UPWARD = "link to a folder above"
 
@@ -27,10 +28,15 @@ _SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]{0,9}")
 _PLURALS = {
     UNKNOWN: "files without a known suffix",
     UPWARD: "links to folders above",
+    FRAMES: "folders of frames",
     "hidden or system entry": "hidden or system entries",
 }
-_ADVICE = {SPECIAL: "a named pipe, socket or device", **NOT_READ}
-_QUIET = frozenset({OTHER, MASK, OVERLAY})
+_ADVICE = {
+    SPECIAL: "a named pipe, socket or device",
+    FRAMES: "taken of a video before; the manifest above them lists them",
+    **NOT_READ,
+}
+_QUIET = frozenset({OTHER, MASK, OVERLAY, ANNOTATED})
 _TOLD_KINDS = 6
 
 

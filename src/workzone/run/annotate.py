@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.find_files import ANNOTATED_SUFFIX, FRAMES_LIST
 from workzone.data.images import decode_pixels
 from workzone.data.manifest import Manifest
 from workzone.data.video.choose import FrameSettings
-from workzone.data.video.extract import LIST
 from workzone.decide.drive import Chain, smooth
 from workzone.decide.share import BALANCED
 from workzone.errors import UsageError
@@ -32,6 +32,7 @@ from workzone.run.drives import Drives, along_drives
 from workzone.run.encode import check_rate, write_mp4
 from workzone.run.explaining import overlay_places
 from workzone.run.journal import job_identity
+from workzone.run.predictor import Predictor
 from workzone.run.scorer import Judged, Scorer
 from workzone.run.sources import Found, Item, SourceLike, find_images
 from workzone.run.videos import VideoFrames
@@ -39,8 +40,7 @@ from workzone.types import Sample
 
 FRAMES, SCORES, SMOOTHED, TRACK = "frames", "scores.parquet", "smoothed.parquet", "track.gpx"
 SEGMENTS = ("segments.csv", "segments.geojson")
-ANNOTATED = ".annotated.mp4"
-"""What the folder holds; of each video one whose name ends so."""
+"""What the folder holds, beside an annotated video of each."""
 
 RATE = 4.0
 """Pictures a second of an annotated video: with a frame a second, four times as fast."""
@@ -71,7 +71,7 @@ def annotate_videos(
     settings: FrameSettings | None = None,
     metres: float | None = None,
     rate: float = RATE,
-    share: float = BALANCED,
+    share: float | None = None,
     image_only: bool = False,
 ) -> AnnotatedVideos:
     """Score videos, smooth the scores along them, and draw what was found.
@@ -83,7 +83,8 @@ def annotate_videos(
         settings: which frames; None: one a second.
         metres: to which positions are rounded wherever they are written; None: they are not.
         rate: pictures a second of annotated videos, one for each frame that was scored.
-        share: of road work, for which the model's probabilities hold.
+        share: of road work, for which the model's probabilities hold; None: what its calibration
+            says, and balanced classes where it says nothing.
         image_only: do not use times and places, with a model that was trained with such.
 
     Raises:
@@ -96,6 +97,7 @@ def annotate_videos(
     if folder.resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"{folder} is what is read from; name another folder to write to")
     settings = settings or FrameSettings()
+    share = _share_of(predictor) if share is None else share
     frames = VideoFrames(folder / FRAMES, folder, settings, metres)
     found = _of_videos(find_images(sources, frames))
     done = _Done(folder / _JOB)
@@ -114,7 +116,7 @@ def annotate_videos(
     if write_video_tracks(found.videos, folder / TRACK, settings, metres=metres):
         files.append(folder / TRACK)
     films = _films(samples, rows, drives, share)
-    for film, place in zip(films, overlay_places(films, ANNOTATED), strict=True):
+    for film, place in zip(films, overlay_places(films, ANNOTATED_SUFFIX), strict=True):
         drawn = f"{_VERSION} {key} {rate:g} {share:g}"
         if not done.holds(folder / place, drawn):
             _write_film(films[film], folder / place, film, rate)
@@ -136,6 +138,12 @@ def annotate_videos(
         files=tuple(file for file in files if file.is_file()),
         remarks=tuple(remarks),
     )
+
+
+def _share_of(predictor: Scorer[Judged]) -> float:
+    """The share of road work that a model's probabilities hold for, as far as it is told."""
+    told = predictor.description.calibration.share if isinstance(predictor, Predictor) else None
+    return BALANCED if told is None else told
 
 
 class _Done:
@@ -178,7 +186,7 @@ def _key(identity: Mapping[str, str], found: Found) -> str:
         digest.update(repr((name, item.sample)).encode())
     folders = {Path(item.ref.path).parent for _, item in found.images if item.problem is None}
     for folder in sorted(folders):
-        digest.update((folder / LIST).read_bytes())
+        digest.update((folder / FRAMES_LIST).read_bytes())
     return digest.hexdigest()
 
 

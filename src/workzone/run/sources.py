@@ -122,7 +122,7 @@ def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
 
     Raises:
         UsageError: no images, nothing at a path, a data set that is not imported yet, two images
-            with one id, or frames are asked for and there is no video.
+            with one id, frames are asked for and there is no video, or a start and several.
         MissingExtraError: there are videos, and PyAV is not installed.
         WorkzoneError: a folder that cannot be listed.
     """
@@ -136,7 +136,8 @@ def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
             f"{STANDARD_INPUT} is named more than once: one image comes through standard input; "
             "name it once"
         )
-    takes = [_Takes(frames, folder) for folder in _folders(named, frames)]
+    seen: set[Path] = set()
+    takes = [_Takes(frames, folder, seen) for folder in _folders(named, frames)]
     parts = [
         _one(source, take, alone=len(named) == 1) for source, take in zip(named, takes, strict=True)
     ]
@@ -154,10 +155,14 @@ def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
 
 @dataclass(frozen=True)
 class _Takes:
-    """Which frames of a source's videos are taken, and where they go; None: none are."""
+    """Which frames of a source's videos are taken, and where they go; None: none are.
+
+    ``seen``: the videos so far, of all sources.
+    """
 
     frames: VideoFrames | None
     folder: Path | None
+    seen: set[Path]
 
     def of(self, root: Path, names: Sequence[str], lead: str) -> Found:
         """The frames of videos below ``root``."""
@@ -167,7 +172,11 @@ class _Takes:
         assert self.frames is not None
         assert self.folder is not None
         settings = self.frames.settings or FrameSettings()
-        taken = frames_of(root, names, self.folder, settings, lead=lead)
+        places = {name: (root / name).parent.resolve() / Path(name).name for name in names}
+        new = [name for name, place in places.items() if place not in self.seen]
+        self.seen.update(places.values())
+        settings.check_videos("what is named", len(self.seen))
+        taken = frames_of(root, new, self.folder, settings, lead=lead)
         images = [
             (as_text(name), Item(ref, Path.cwd(), replace(sample, id=as_text(name))))
             for name, ref, sample in taken.frames
@@ -177,7 +186,9 @@ class _Takes:
             for name, ref, why in taken.unreadable
         ]
         videos = tuple((root / name).absolute() for name in names)
-        return Found(images, remarks=tuple(taken.warnings), videos=videos)
+        again = len(names) - len(new)
+        said = [f"{counted(again, 'video')} named again: frames are taken once"] if again else []
+        return Found(images, remarks=(*taken.warnings, *said), videos=videos)
 
 
 def _folders(named: Sequence[SourceLike], frames: VideoFrames | None) -> Sequence[Path | None]:
@@ -242,7 +253,7 @@ def _joined(parts: Sequence[Found]) -> Found:
     remarks = [remark for part in parts for remark in part.remarks]
     for part in parts:
         passed_over.merge(part.passed_over)
-        if not part.images:
+        if not part.images and not part.videos:
             remarks.append(f"no images in {', '.join(part.sources)}")
         for name, item in part.images:
             place = item.place()
@@ -255,7 +266,7 @@ def _joined(parts: Sequence[Found]) -> Found:
     if repeated := sum(len(part.images) for part in parts) - len(images):
         remarks.append(f"{counted(repeated, 'image')} named again: scored once")
     sources = tuple(source for part in parts for source in part.sources)
-    videos = tuple(video for part in parts for video in part.videos)
+    videos = tuple(dict.fromkeys(video for part in parts for video in part.videos))
     return Found(list(images.items()), passed_over, sources, tuple(remarks), videos=videos)
 
 

@@ -164,5 +164,6 @@ def _sample(name: str, image: ImageRef, record: Record, lead: str) -> Sample:
         latitude=values.get("latitude"),
         longitude=values.get("longitude"),
         time=None if moment is None else datetime.fromisoformat(moment),
+        content_hash=values["content_hash"],
         extra=dict(record.extra),
     )

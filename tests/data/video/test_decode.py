@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from made_videos import SIDE, Pixels, cut, grey_of, make_video, second_of, telling
-from workzone.data.video.decode import open_video
+from workzone.data.video.decode import Video, open_video
 from workzone.data.video.pictures import sharpness, to_rgb, turned
 from workzone.errors import VideoError
 
@@ -264,6 +266,51 @@ def test_damage_in_the_middle_is_counted_and_passed(tmp_path: Path) -> None:
         assert video.damaged > 0
     assert 30 <= len(told) < 40
     assert told[-1] == (pytest.approx(7.8, abs=1e-3), 7)
+
+
+@pytest.mark.parametrize("second", [20, 40])
+def test_a_clock_that_jumps_back_costs_no_frames(tmp_path: Path, second: int) -> None:
+    """Two recordings of a TS joined byte by byte, both beginning at the same time."""
+    parts = [
+        make_video(tmp_path / f"{length}.ts", [n / 5 for n in range(length)], telling)
+        for length in (40, second)
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_video(joined) as video:
+        told = [(one.seconds, second_of(to_rgb(one.frame))) for one in video.frames()]
+        assert (video.jumps, video.untimed) == (1, 0)
+    assert [at for at, _ in told] == pytest.approx([n / 5 for n in range(40 + second)], abs=1e-3)
+    assert [shown for _, shown in told] == [n // 5 for n in [*range(40), *range(second)]]
+
+
+class Stumbling:
+    """A container some of whose packets cannot be read."""
+
+    def __init__(self, container: av.container.InputContainer, bad: range) -> None:
+        self._packets = enumerate(container.demux(container.streams.video[0]))
+        self._bad = bad
+
+    def demux(self, _: av.VideoStream) -> Iterator[av.Packet]:
+        for number, packet in self._packets:
+            if number in self._bad:
+                raise av.error.InvalidDataError(1, "nothing to be read")
+            yield packet
+
+
+@pytest.mark.parametrize(
+    ("bad", "left", "ends"), [(range(12, 15), 37, False), (range(9, 99), 9, True)]
+)
+def test_packets_after_those_that_cannot_be_read(
+    tmp_path: Path, bad: range, left: int, ends: bool
+) -> None:
+    made = make_video(tmp_path / "a.mp4", codec="mjpeg", pix_fmt="yuvj420p")
+    with open_video(made) as opened:
+        container: Any = Stumbling(opened.container, bad)
+        video = Video(made, container, opened.stream)
+        found = [round(5 * one.seconds) for one in video.frames()]
+    assert found == [n for n in range(40) if n not in bad]
+    assert (len(found), video.ends_early, video.damaged) == (left, ends, 0 if ends else 1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from made_tracks import START, gpx, place
-from made_videos import cut, make_video, second_of
+from made_videos import cut, make_video, retitled, second_of
 from workzone.data.importing import ImportSummary, import_source
 from workzone.data.manifest import Manifest, read_manifest
 from workzone.data.places import haversine
@@ -152,6 +152,38 @@ def test_a_folder_with_classes_and_a_broken_video(drive: Path, tmp_path: Path) -
     ]
     assert [entry.code for entry in summary.entries] == ["unreadable"]
     assert "broken.mp4 cannot be opened as a video" in summary.entries[0].reason
+
+
+def test_odd_videos_end_nothing_beside_them(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A title in GBK; a codec without a decoder; an error that nobody foresaw, in the middle."""
+    videos = tmp_path / "in"
+    videos.mkdir()
+    for name in ("ok.mp4", "odd.mp4"):
+        (videos / name).write_bytes(drive.read_bytes())
+    titled = retitled(drive, videos / "gbk.mp4", b"ABCDEFGH", "中国车载".encode("gbk"))
+    assert "中国车载".encode("gbk") in titled.read_bytes()
+    unknown = drive.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC")
+    (videos / "unknown.mp4").write_bytes(unknown)
+    frames = decode.Video.frames
+
+    def failing(video: decode.Video) -> Any:
+        for number, one in enumerate(frames(video)):
+            if video.path.name == "odd.mp4" and number == 10:
+                raise OverflowError("a number too large")
+            yield one
+
+    monkeypatch.setattr(decode.Video, "frames", failing)
+    manifest, summary = imported(videos, tmp_path / "m.parquet", seconds=4.0)
+    assert [sample.id for sample in manifest] == [
+        f"{name}/{moment}"
+        for name in ("gbk.mp4", "ok.mp4")
+        for moment in ("000000000", "000004000")
+    ]
+    told = {entry.id: entry.reason for entry in summary.entries}
+    assert "OverflowError: a number too large. Convert it" in told["odd.mp4"]
+    assert "holds no film that can be decoded; convert it" in told["unknown.mp4"]
 
 
 def test_a_drive_s_folder_below_the_class_is_its_group(drive: Path, tmp_path: Path) -> None:

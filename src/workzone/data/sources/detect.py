@@ -29,7 +29,7 @@ from workzone.data.sources.record import Source
 from workzone.data.sources.roadwork import PUBLISHED_SPLITS, find_annotations, open_roadwork
 from workzone.data.sources.table import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
 from workzone.data.sources.text_files import WORKBOOK_SUFFIXES, workbook_advice
-from workzone.data.sources.video import is_frame, open_videos
+from workzone.data.sources.video import open_videos
 from workzone.data.video.choose import FrameSettings
 from workzone.errors import UsageError, nearest
 
@@ -176,7 +176,7 @@ def _kind_of_folder(path: Path) -> SourceKind:
             "kind folder to take the images alone"
         )
     found = find_files(path)
-    if found.videos and all(is_frame(path, name) for name in found.images):
+    if found.videos and not found.images:
         return "video"
     if found.images:
         _refuse_listed(path)

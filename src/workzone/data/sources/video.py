@@ -24,7 +24,7 @@ from workzone.data.sources.folder import Placed, left_out, place
 from workzone.data.sources.record import Record, Source
 from workzone.data.track.files import iso
 from workzone.data.video.choose import FrameSettings
-from workzone.data.video.extract import LIST, Frames, extract
+from workzone.data.video.extract import Frames, extract
 from workzone.data.video.places import Positions
 from workzone.errors import UsageError, VideoError
 from workzone.types import ImageRef
@@ -67,8 +67,7 @@ def take_frames(
         UsageError: a start for several videos.
         MissingExtraError: PyAV is not installed.
     """
-    if settings.start is not None and len(placed) > 1:
-        raise UsageError(f"--start is of one video, but {root} holds {len(placed)}")
+    settings.check_videos(str(root), len(placed))
     drives = _Drives()
     records: list[Record] = []
     warnings: list[str] = []
@@ -87,11 +86,6 @@ def take_frames(
             warnings.append(_apart(video, frames.positions))
         records += found
     return records, warnings
-
-
-def is_frame(folder: Path, name: str) -> bool:
-    """Whether an image below ``folder`` is a frame that an earlier import took of a video."""
-    return (folder / name).with_name(LIST).is_file()
 
 
 def _placed(path: Path) -> tuple[Path, list[Placed], list[str]]:
@@ -123,8 +117,9 @@ def _apart(video: Path, positions: Positions) -> str:
 
 
 def _records(item: Placed, frames: Frames, group: str) -> Iterator[Record]:
-    for name, seconds in frames.frames:
+    for name, seconds, content in frames.frames:
         values: dict[str, Any] = {"label": item.label, "group": group, "split": item.split}
+        values["content_hash"] = content
         extra = {"video": item.name, "offset": f"{seconds:.3f}"}
         if frames.positions.start is not None:
             moment = datetime.fromtimestamp(frames.positions.start + seconds, UTC)

@@ -48,6 +48,22 @@ class FrameSettings:
                 f"{self.start.isoformat()}Z, or +02:00 for Z"
             )
 
+    def check_videos(self, where: str, number: int) -> None:
+        """Refuse a start for more than one video.
+
+        Args:
+            where: they are, for the message.
+            number: of videos.
+
+        Raises:
+            UsageError: there is a start, and several videos.
+        """
+        if self.start is not None and number > 1:
+            raise UsageError(
+                f"--start is of one video, but {where} holds {number}; take them one by one, each "
+                "with its own"
+            )
+
 
 def windows(
     settings: FrameSettings, metres_at: Callable[[float], float] | None

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+JUMP = 1.0
+"""Seconds by which a clock that goes back is another one, as where recordings were joined."""
+
+_MOST_FAILURES = 16  # to read a packet, one after another
+_HELD_BACK = 1  # packets that come of themselves when the file ends
+_FRAME = 0.04  # seconds of a frame, where nothing tells how many there are
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -33,8 +40,10 @@ class Video:
     stream: VideoStream
     damaged: int = 0  # packets and frames that could not be decoded, or only in part
     untimed: int = 0  # frames without a time, or with one before the last
+    jumps: int = 0  # of its clock, back by more than `JUMP`
     ends_early: bool = False  # the file could not be read to its end
     _last: float | None = field(default=None, repr=False)
+    _shift: float = field(default=0.0, repr=False)  # seconds that the clock's jumps have cost
     _begins: float | None = field(default=None, repr=False)  # the least time of a packet so far
 
     @property
@@ -54,7 +63,8 @@ class Video:
         """Every frame in the order in which it is shown, decoded once.
 
         Damaged frames begin the video too: its zero is the least time of the packets up to the
-        first frame that can be decoded, but of those that an edit list hides.
+        first frame that can be decoded, but of those that an edit list hides. Where the clock jumps
+        back, the video goes on a frame after the last one.
 
         Raises:
             VideoError: no frame has a time.
@@ -69,7 +79,9 @@ class Video:
                 first = time if self._begins is None else min(time, self._begins)
             if frame.is_corrupt:
                 self.damaged += 1
-            elif self._last is not None and time <= self._last:
+                continue
+            time = self._without_jump(time + self._shift)
+            if self._last is not None and time <= self._last:
                 self.untimed += 1
             else:
                 self._last = time
@@ -80,6 +92,16 @@ class Video:
                 f"for example with `ffmpeg -framerate 25 -i {self.path.name} -c copy out.mp4`"
             )
 
+    def _without_jump(self, time: float) -> float:
+        """The same time, or a frame after the last one where the clock jumped back."""
+        if self._last is None or time >= self._last - JUMP:
+            return time
+        rate = self.stream.average_rate
+        goes_on = self._last + (1 / float(rate) if rate else _FRAME)
+        self.jumps += 1
+        self._shift += goes_on - time
+        return goes_on
+
     def _time(self, frame: Any) -> float | None:
         """Seconds; the last frames of a file that broke off count by the stream's own clock."""
         base = frame.time_base or self.stream.time_base
@@ -88,14 +110,7 @@ class Video:
     def _decoded(self) -> Iterator[Any]:  # its types deny that times may be missing
         import av
 
-        packets = self.container.demux(self.stream)
-        flushed = False
-        while not flushed:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:
-                self.ends_early = True
-                packet = None
+        for packet in self._packets():
             flushed = packet is None or packet.size == 0
             if packet is not None and packet.pts is not None and not packet.is_discard:
                 seconds = float(packet.pts * packet.time_base)
@@ -107,6 +122,28 @@ class Video:
                     self.damaged += 1
                 continue
             yield from frames
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets, with what can be read after those that cannot; at last an empty one, or None."""
+        import av
+
+        packets = self.container.demux(self.stream)
+        failures, good = 0, _HELD_BACK + 1  # packets since the last failure, if there was one
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:
+                failures, good = failures + 1, 0
+                if failures < _MOST_FAILURES:
+                    packets = self.container.demux(self.stream)
+                    continue
+                packet = None
+            yield packet
+            if packet is None or packet.size == 0:
+                self.ends_early = good <= _HELD_BACK
+                return
+            failures, good = 0, good + 1
+            self.damaged += good == _HELD_BACK + 1
 
 
 @contextmanager
@@ -127,8 +164,8 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
     except ImportError as error:
         raise MissingExtraError("av", "video", f"reading {path}") from error
     try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
+        container = av.open(str(path), metadata_errors="replace")
+    except Exception as error:  # not FFmpeg's alone: of an odd file its bindings raise others
         said = getattr(error, "strerror", None) or str(error)
         raise VideoError(
             f"{path} cannot be opened as a video: {said}. The recording or the copy may have "
@@ -138,12 +175,20 @@ def open_video(path: Path, *, keyframes: bool = False) -> Iterator[Video]:
         streams = [
             stream
             for stream in container.streams.video
-            if stream.codec_context.width and not stream.disposition & Disposition.attached_pic
+            if _decodable(stream) and not stream.disposition & Disposition.attached_pic
         ]
         if not streams:
-            raise VideoError(f"{path} holds no film that can be decoded")
+            raise VideoError(
+                f"{path} holds no film that can be decoded; convert it with the program of its "
+                "camera, to H.264 in MP4"
+            )
         stream = max(streams, key=lambda one: one.codec_context.width * one.codec_context.height)
         stream.thread_type = "AUTO"
         if keyframes:
             stream.codec_context.skip_frame = "NONKEY"
         yield Video(path, container, stream)
+
+
+def _decodable(stream: Any) -> bool:  # its types deny that a codec may be missing
+    """Whether there is a decoder, and a picture."""
+    return stream.codec_context is not None and stream.codec_context.width > 0

@@ -9,29 +9,34 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workzone.data.find_files import FRAMES_LIST
+from workzone.data.images import content_hash
 from workzone.data.passed_over import counted
 from workzone.data.video.choose import FrameSettings, choose, windows
-from workzone.data.video.decode import Decoded, Video, open_video
+from workzone.data.video.decode import Video, open_video
 from workzone.data.video.pictures import sharpness, to_rgb
 from workzone.data.video.places import Positions, positions_of
-from workzone.errors import VideoError
+from workzone.errors import VideoError, WorkzoneError
 from workzone.files import replacing_folder, write_text
 
-LIST = "frames.json"
 QUALITY = 95
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What was taken of a video: file name and second of each frame, where it was, and remarks."""
+    """What was taken of a video: its frames, where it was, and remarks.
+
+    ``frames``: file name, second, and content hash of each.
+    """
 
     folder: Path
-    frames: tuple[tuple[str, float], ...]
+    frames: tuple[tuple[str, float, str], ...]
     positions: Positions
     remarks: tuple[str, ...]
 
@@ -54,7 +59,7 @@ def extract(video: Path, folder: Path, settings: FrameSettings) -> Frames:
         listed = _listed(folder, key) or _taken(opened, folder, key, settings, positions)
     return Frames(
         folder,
-        tuple((str(name), float(seconds)) for name, seconds in listed["frames"]),
+        tuple((str(name), float(at), str(content)) for name, at, content in listed["frames"]),
         positions,
         tuple(listed["remarks"]),
     )
@@ -68,30 +73,55 @@ def _taken(
     positions: Positions,
 ) -> dict[str, Any]:
     """The list of the frames that are written now."""
-    chosen = choose(
-        opened.frames(),
-        windows(settings, positions.metres if positions.known else None),
-        (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
-    )
     with replacing_folder(folder) as aside:
-        frames = [_write(decoded, aside, opened.aspect) for decoded in chosen]
+        frames = [
+            _write(seconds, jpeg, aside) for seconds, jpeg in _jpegs(opened, settings, positions)
+        ]
         remarks = _remarks(opened)
         if not frames:
             raise VideoError(
                 f"{opened.path}: not one frame could be decoded. {' '.join(remarks)}".rstrip()
             )
         listed = {"key": key, "frames": frames, "remarks": remarks}
-        write_text(aside / LIST, json.dumps(listed))
+        write_text(aside / FRAMES_LIST, json.dumps(listed))
     return listed
 
 
-def _write(decoded: Decoded, folder: Path, aspect: float) -> tuple[str, float]:
+def _jpegs(
+    opened: Video, settings: FrameSettings, positions: Positions
+) -> Iterator[tuple[float, bytes]]:
+    """Second and file of each chosen frame.
+
+    Raises:
+        VideoError: whatever its decoder raises, so that one odd video ends no other.
+    """
     import simplejpeg
 
-    name = f"{round(decoded.seconds * 1000):09d}.jpg"
-    pixels = to_rgb(decoded.frame, aspect)
-    (folder / name).write_bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB"))
-    return name, decoded.seconds
+    chosen = choose(
+        opened.frames(),
+        windows(settings, positions.metres if positions.known else None),
+        (lambda decoded: sharpness(decoded.frame)) if settings.sharpest else None,
+    )
+    try:
+        for decoded in chosen:
+            pixels = to_rgb(decoded.frame, opened.aspect)
+            yield (
+                decoded.seconds,
+                simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB"),
+            )
+    except WorkzoneError:
+        raise
+    except Exception as error:
+        raise VideoError(
+            f"{opened.path}: its frames cannot be taken: {type(error).__name__}: {error}. Convert "
+            "it to H.264 in MP4, or leave it out"
+        ) from error
+
+
+def _write(seconds: float, jpeg: bytes, folder: Path) -> tuple[str, float, str]:
+    name = f"{round(seconds * 1000):09d}.jpg"
+    (folder / name).write_bytes(jpeg)
+    return name, seconds, content_hash(jpeg)
 
 
 def _remarks(opened: Video) -> list[str]:
@@ -100,6 +130,11 @@ def _remarks(opened: Video) -> list[str]:
         said.append(f"{video}: {counted(opened.damaged, 'damaged frame')} left out")
     if opened.untimed:
         said.append(f"{video}: {counted(opened.untimed, 'frame')} without an own time left out")
+    if opened.jumps:
+        said.append(
+            f"{video}: its clock jumps back {counted(opened.jumps, 'time')}; what follows is taken "
+            "to go on at once, so times and places after it may be wrong"
+        )
     if opened.ends_early:
         said.append(f"{video}: its end cannot be read; the frames before it are taken")
     return said
@@ -124,10 +159,10 @@ def _key(video: Path, settings: FrameSettings, positions: Positions) -> dict[str
 
 def _listed(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        listed: dict[str, Any] = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        listed: dict[str, Any] = json.loads((folder / FRAMES_LIST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     complete = listed.get("key") == key and all(
-        (folder / name).is_file() for name, _ in listed["frames"]
+        (folder / name).is_file() for name, *_ in listed["frames"]
     )
     return listed if complete else None
