@@ -21,6 +21,7 @@ from workzone.cli import (
     evaluate,
     export,
     features,
+    map,
     masks,
     miner,
     models,
@@ -74,6 +75,7 @@ app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
 app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
+app.add_typer(map.app, name="map")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)
