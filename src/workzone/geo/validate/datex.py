@@ -71,9 +71,8 @@ def _version(root: Element) -> str:
         raise FeedError(
             "this XML is no DATEX II: it has no namespace http://datex2.eu/schema/3/..."
         )
-    if next(find_all(root, "publicationTime"), None) is None and not any(
-        find_all(root, "situation")
-    ):
+    names = {local(element) for element in root.iter()}
+    if not names & {"publicationTime", "situation"}:
         raise FeedError("this DATEX II is no publication of situations")
     return found[1]
 

@@ -38,7 +38,7 @@ def validate_feed(path: Path) -> Report:
 
 def _read_json(content: bytes) -> dict[str, Any]:
     try:
-        feed = json.loads(content.removeprefix(b"\xef\xbb\xbf"), parse_constant=_no_number)
+        feed = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise FeedError(
             f"neither JSON (WZDx) nor XML (DATEX II): {error}. "

@@ -53,10 +53,10 @@ def _unknown(name: str, error: ValidationError, in_core: set[str]) -> tuple[Find
     free = error.schema["properties"].keys() - error.instance.keys()
     close = difflib.get_close_matches(name.lower(), sorted(free), n=1, cutoff=_CLOSE)
     right = _OLD_NAMES.get(name) or (close[0] if close else None)
-    if right is not None:
-        return Finding(where, f"is no property of WZDx 4.2; did you mean {right!r}?"), right
     if name in in_core and "core_details" in error.schema["properties"]:
         return Finding(where, "belongs in 'core_details'"), None
+    if right is not None:
+        return Finding(where, f"is no property of WZDx 4.2; did you mean {right!r}?"), right
     return Finding(where, "is no property of WZDx 4.2; readers pass over it", level="remark"), None
 
 
@@ -83,6 +83,8 @@ def _sentence(error: ValidationError) -> str:
             return f"is {value}, not {_KINDS[rule]}"
         case "enum" if len(rule) == 1:
             return f"is {value}; it can only be {rule[0]!r}"
+        case "enum" if error.instance == "Point":
+            return f"is 'Point', which has no begin and end; allowed: {', '.join(rule)}"
         case "enum":
             return f"is {value}; {nearest(str(error.instance), rule)}"
         case "format" if rule == "date-time":
@@ -103,4 +105,6 @@ def _shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    return {None: "null", True: "true", False: "false"}.get(value) or repr(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)

@@ -9,7 +9,7 @@ from typing import Any
 from workzone.errors import nearest
 from workzone.geo.event import Place
 from workzone.geo.validate.moments import moment
-from workzone.geo.validate.places import faults_of_line, on_globe, swapped_places
+from workzone.geo.validate.places import faults_of_line, faults_of_places, on_globe, swapped_places
 from workzone.geo.validate.report import Finding
 
 VERSION = "4.2"
@@ -28,7 +28,9 @@ def broken_rules(feed: dict[str, Any]) -> Iterator[Finding]:
         where = f"$.features[{number}]"
         yield from _source(where, _dict(properties.get("core_details")), sources)
         yield from _dates(where, properties)
-        for said in faults_of_line(line_of(feature), first="longitude"):
+        line = line_of(feature)
+        check = faults_of_line if len(line) > 1 else faults_of_places  # the schema counts them
+        for said in check(line, first="longitude"):
             yield Finding(f"{where}.geometry.coordinates", said)
     yield from _swapped(features)
 
