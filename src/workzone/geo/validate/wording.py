@@ -36,7 +36,7 @@ def findings_of(errors: list[ValidationError], in_core: set[str]) -> list[Findin
                 if name not in error.schema["properties"]:
                     finding, right = _unknown(name, error, in_core)
                     found.append(finding)
-                    meant.add((error.json_path, right or ""))
+                    meant.add((error.json_path, right))
     for error in errors:
         if error.validator == "additionalProperties":
             continue
@@ -47,17 +47,16 @@ def findings_of(errors: list[ValidationError], in_core: set[str]) -> list[Findin
     return found
 
 
-def _unknown(name: str, error: ValidationError, in_core: set[str]) -> tuple[Finding, str | None]:
-    """A property that is none, and the one that is meant."""
-    where = f"{error.json_path}.{name}"
-    free = error.schema["properties"].keys() - error.instance.keys()
-    close = difflib.get_close_matches(name.lower(), sorted(free), n=1, cutoff=_CLOSE)
-    right = _OLD_NAMES.get(name) or (close[0] if close else None)
-    if name in in_core and "core_details" in error.schema["properties"]:
-        return Finding(where, "belongs in 'core_details'"), None
-    if right is not None:
+def _unknown(name: str, error: ValidationError, in_core: set[str]) -> tuple[Finding, str]:
+    """What to say of a property that is none, and the one that is meant; empty if not clear."""
+    where, known = f"{error.json_path}.{name}", error.schema["properties"]
+    if name in in_core and "core_details" in known:
+        return Finding(where, "belongs in 'core_details'"), ""
+    free = known.keys() - error.instance.keys()
+    spelling = _OLD_NAMES.get(name, name).lower()
+    for right in difflib.get_close_matches(spelling, sorted(free), n=1, cutoff=_CLOSE):
         return Finding(where, f"is no property of WZDx 4.2; did you mean {right!r}?"), right
-    return Finding(where, "is no property of WZDx 4.2; readers pass over it", level="remark"), None
+    return Finding(where, "is no property of WZDx 4.2; readers pass over it", level="remark"), ""
 
 
 def _missing(error: ValidationError) -> list[str]:
