@@ -35,7 +35,7 @@ POSITIONS = between(ONE, "<loc:posList>", "</loc:posList>")
 STARTED = between(ONE, START, "</com:overallStartTime>")
 VALIDITY = between(ONE, "<sit:validity>", "</sit:validity>")
 LOCATION = between(ONE, "<sit:locationReference", "</sit:locationReference>")
-VERSION = between(ONE, 'version="', '"')
+VERSION = between(ONE, ' version="', '">')
 FAULTS = [
     (' id="wz-00000-works"', "", FIRST, "lacks its 'id'"),
     (' id="wz-00000"', "", "situation[1]", "lacks its 'id'"),
@@ -113,7 +113,7 @@ FAULTS = [
         FIRST,
         "lacks 'roadMaintenanceType'",
     ),
-    (VERSION, "", FIRST, "lacks its 'version'"),
+    (VERSION, ">", FIRST, "lacks its 'version'"),
     (
         between(ONE, "<com:publicationCreator>", "</com:publicationCreator>"),
         "",
@@ -176,9 +176,7 @@ def test_version_2_is_read_too() -> None:
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_what_is_no_feed_is_refused(
-    content: str, said: str, encoding: str, tmp_path: Path
-) -> None:
+def test_what_is_no_feed_is_refused(content: str, said: str, encoding: str, tmp_path: Path) -> None:
     (tmp_path / "feed.xml").write_text(content, encoding=encoding)
     with pytest.raises(FeedError, match=rf"feed\.xml: .*{said}"):
         validate_feed(tmp_path / "feed.xml")

@@ -133,8 +133,8 @@ def test_what_is_suspected_is_written_only_where_it_is_asked_for(
 
 
 def test_wrong_calls(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"a\.gjson: did you mean '\.geojson'"):
-        write_events([], tmp_path / "a.gjson")
+    with pytest.raises(UsageError, match=r"a\.gejson: did you mean '\.geojson'"):
+        write_events([], tmp_path / "a.gejson")
     with pytest.raises(UsageError, match=r"a\.json: a feed says who publishes it"):
         write_events([], tmp_path / "a.json")
     with pytest.raises(UsageError, match="DATEX II needs the publisher's country"):

@@ -27,30 +27,35 @@ CORE = f"{PROPERTIES}.core_details"
 PLACES = f"{F1}.geometry.coordinates"
 
 
-def at(feed: Feed, path: str) -> Any:
-    """What a feed has at a path such as ``features.1.id``."""
+def holder(feed: Feed, path: str) -> tuple[Any, Any]:
+    """What holds the last part of a path such as ``features.1.id``, and its key there."""
     found: Any = feed
-    for name in path.split("."):
-        found = found[int(name)] if isinstance(found, list) else found[name]
-    return found
+    *above, last = [int(name) if name.isdecimal() else name for name in path.split(".")]
+    for name in above:
+        found = found[name]
+    return found, last
 
 
 def put(path: str, value: object) -> Callable[[Feed], None]:
-    above, _, name = path.rpartition(".")
-    return lambda feed: (at(feed, above) if above else feed).__setitem__(name, value)
+    def change(feed: Feed) -> None:
+        above, key = holder(feed, path)
+        above[key] = value
+
+    return change
 
 
 def drop(path: str) -> Callable[[Feed], None]:
-    above, _, name = path.rpartition(".")
-    return lambda feed: (at(feed, above) if above else feed).pop(name)
+    def change(feed: Feed) -> None:
+        above, key = holder(feed, path)
+        del above[key]
+
+    return change
 
 
 def rename(path: str, name: str) -> Callable[[Feed], None]:
-    above, _, old = path.rpartition(".")
-
     def change(feed: Feed) -> None:
-        holder = at(feed, above) if above else feed
-        holder[name] = holder.pop(old)
+        above, key = holder(feed, path)
+        above[name] = above.pop(key)
 
     return change
 
@@ -334,7 +339,7 @@ def test_what_is_no_feed_is_refused(content: bytes, said: str, tmp_path: Path) -
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FeedError, match="No such file or directory. Name a file"):
+    with pytest.raises(FeedError, match=r"No such file or directory\. Name a file"):
         validate_feed(tmp_path / "feed.json")
 
 
