@@ -220,6 +220,9 @@ def main() -> None:
             "p99 of one client, times the engine's own": round(
                 one["p99"] / alone[kind]["alone, ms"], 2
             ),
+            "p99 of one client, times the engine's own p99": round(
+                one["p99"] / alone[kind]["alone, p99, ms"], 2
+            ),
             **{
                 f"64 clients, times {other}": round(
                     served["workzone serve"][f"{kind}, 64"]["requests/s"]

@@ -19,6 +19,7 @@ class StandIn:
 
     seconds: float = 0.0  # slept for each image
     model: None = None
+    weights: None = None
     device: str = "cpu"
     engine: str = "none"
     precision: str = "float32"

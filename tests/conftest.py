@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import settings
 
 from made_images import blob_image, sample_of
@@ -18,6 +19,7 @@ from workzone.train.settings import TrainConfig
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+torch.set_num_threads(1)  # there is a test process per core, and threads that wait for each other
 
 
 @pytest.fixture(scope="session")

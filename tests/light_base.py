@@ -1,21 +1,26 @@
-"""Run in a process of its own: nothing can be imported but the base install.
+"""A process in which nothing can be imported but the base install.
 
-python light_base.py -m workzone predict street.jpg
-python light_base.py -c "import workzone; ..."
+run("-m", "workzone", "predict", "street.jpg")
+run("-c", "import workzone; ...")
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.metadata
+import os
 import re
 import runpy
+import subprocess
 import sys
 from importlib.machinery import PathFinder
 
 from packaging.requirements import Requirement
 
 BASE = "workzone"
+HIDDEN = "LIGHT_BASE_HIDDEN"
+"""Variable with the names of the hidden modules: to find them takes longer than a command."""
 
 
 def closure(name: str) -> set[str]:
@@ -34,6 +39,7 @@ def closure(name: str) -> set[str]:
     return found
 
 
+@functools.cache
 def foreign_modules() -> set[str]:
     """Top-level modules that are installed and are not of the base install."""
     base = closure(BASE)
@@ -42,6 +48,20 @@ def foreign_modules() -> set[str]:
         for module, owners in importlib.metadata.packages_distributions().items()
         if not {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} & base
     }
+
+
+def run(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Python's ``-m`` or ``-c``, and what follows it; it must end with the exit code ``expect``."""
+    told = {"COLUMNS": "120", "NO_COLOR": "1", HIDDEN: " ".join(foreign_modules())}
+    done = subprocess.run(
+        [sys.executable, __file__, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | told,
+    )
+    assert done.returncode == expect, done.stderr
+    return done
 
 
 class Hiding(importlib.abc.MetaPathFinder):
@@ -57,7 +77,7 @@ class Hiding(importlib.abc.MetaPathFinder):
 
 
 if __name__ == "__main__":
-    hiding = Hiding(foreign_modules())
+    hiding = Hiding(set(os.environ[HIDDEN].split()))
     sys.meta_path = [hiding if finder is PathFinder else finder for finder in sys.meta_path]
     kind, what, *arguments = sys.argv[1:]
     if kind == "-m":

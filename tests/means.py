@@ -16,7 +16,7 @@ class Mean:
     """Stands for a predictor, and for the choice of a model that loads it."""
 
     engine, precision, takes_metadata = "none", "float32", False
-    model, device = None, "cpu"
+    model, weights, device = None, None, "cpu"
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.judged = seconds, list[str]()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -47,21 +45,8 @@ def names(requirements: list[str]) -> set[str]:
     return {re.match(r"[A-Za-z0-9_.-]+", line)[0] for line in requirements}
 
 
-def base(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run in a process that has the base install alone."""
-    done = subprocess.run(
-        [sys.executable, light_base.__file__, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "120", "NO_COLOR": "1"},
-    )
-    assert done.returncode == expect, done.stderr
-    return done
-
-
 def workzone(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    return base("-m", "workzone", *arguments, expect=expect)
+    return light_base.run("-m", "workzone", *arguments, expect=expect)
 
 
 @pytest.fixture
@@ -91,7 +76,7 @@ def test_what_is_hidden_is_hidden() -> None:
     hidden = light_base.foreign_modules()
     assert {"torch", "sklearn", "matplotlib", "onnx", "safetensors", "pytest"} <= hidden
     assert not {"numpy", "onnxruntime", "workzone", "pydantic"} & hidden
-    assert "No module named 'torch'" in base("-c", "import torch", expect=1).stderr
+    assert "No module named 'torch'" in light_base.run("-c", "import torch", expect=1).stderr
 
 
 def test_predict(street: Path, tmp_path: Path) -> None:
@@ -123,7 +108,7 @@ def test_python(street: Path) -> None:
         f"q, picture = model.explain({str(street)!r}); assert p == q; print(p.decision, "
         "p.engine, picture.size, sorted({'torch', 'scipy', 'pyarrow'} & set(sys.modules)))"
     )
-    said = base("-c", code).stdout
+    said = light_base.run("-c", code).stdout
     assert re.fullmatch(r"(roadwork|none) onnx \(\d+, \d+\) \[\]\n", said)
 
 

@@ -5,23 +5,31 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copytree
 
+import av
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from made_images import blob_image
+from made_tracks import gpx
+from made_videos import make_video
 from workzone.cli import app
 from workzone.data.manifest import read_manifest
+from workzone.data.track.reading import read_track
 from workzone.scenes import write_scenes
 
 README = Path(__file__).parents[1] / "README.md"
+SCENES = 24
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """A folder of classes, as the README supposes it."""
     folder = tmp_path_factory.mktemp("readme")
-    scenes = read_manifest(write_scenes(folder / "drawn", count=48, seed=3))
+    scenes = read_manifest(write_scenes(folder / "drawn", count=SCENES, seed=3))
     for number, sample in enumerate(scenes):
         kind = "roadwork" if sample.label else "none"
         # The group is the folder below the class: one per drive.
@@ -67,8 +75,30 @@ def test_the_commands_run(photos, monkeypatch):
     monkeypatch.chdir(photos)
     run(commands("these commands are"))
     assert (photos / "evaluation" / "report.html").stat().st_size > 10_000
-    assert len((photos / "scores.csv").read_text().splitlines()) == 48 + 1
+    assert len((photos / "scores.csv").read_text().splitlines()) == SCENES + 1
     assert [p.name for p in Path("overlays").rglob("*.*")] == ["scene_0001.jpg.overlay.jpg"]
+
+
+def test_a_drive_of_two_minutes_becomes_tables_a_track_and_a_film(tiny, tmp_path, monkeypatch):
+    """With a small model in the place of the one that comes along."""
+    for name in ("lite", "lite-onnx"):
+        copytree(tiny.bundle, tmp_path / "weights" / name)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    make_video(
+        Path("drive.mp4"),
+        [n / 2 for n in range(240)],
+        lambda second: np.asarray(blob_image(int(second), 40 <= second < 80)),
+    )
+    Path("drive.gpx").write_text(gpx(range(121)))
+    run(commands("this command of videos is"))
+    rows = pq.read_table("found/scores.parquet").to_pylist()
+    assert len(rows) == 120
+    assert all(row["time"] and row["latitude"] for row in rows)
+    assert len(read_track(Path("found/track.gpx"))) == 120
+    assert len(Path("found/segments.csv").read_text().splitlines()) == 1 + 1
+    with av.open("found/drive.mp4.annotated.mp4") as film:
+        assert film.streams.video[0].frames == 120
 
 
 def test_it_is_read_in_two_minutes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
-        _clear_left(folder)
+        clear_left(folder)
         aside.mkdir(parents=True)
         yield aside
         if folder.exists():
@@ -71,16 +72,18 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _clear_left(folder: Path) -> None:
-    """Clear what processes left that were killed while they wrote ``folder``."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        process, _, kind = left.name.removeprefix(f".{folder.name}.").partition(".")
+def clear_left(path: Path) -> None:
+    """Clear what processes left that were killed while they wrote a large file, or a folder."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        process, _, kind = left.name.removeprefix(f".{path.name}.").partition(".")
         if not process.isdecimal() or kind not in ("part", "old") or _lives(int(process)):
             continue
-        if kind == "old" and not folder.exists():  # killed between two renames
-            left.replace(folder)
-        else:
+        if kind == "old" and not path.exists():  # killed between two renames
+            left.replace(path)
+        elif left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:

@@ -24,6 +24,7 @@ from workzone.train.settings import TrainConfig
 from workzone.train.watch.tracking import read_log
 
 QUICK = "epochs: 2\n"
+COUNT = 24  # images where a few are enough; of either label, in each split
 LAYOUT = "size: 96\ntiles: 2\noverlap: 0.0\nsquares: []\n"
 
 
@@ -87,7 +88,7 @@ def test_a_leak_that_is_allowed_is_said_in_training_and_in_every_report(
 
 def test_a_glance_and_masks_from_scenes_to_predictions(tmp_path: Path) -> None:
     """Trained, judged and used with two of five views read and masks that decide."""
-    write_scenes(tmp_path / "scenes", count=48, seed=0)
+    write_scenes(tmp_path / "scenes", count=COUNT, seed=0)
     manifest = tmp_path / "scenes" / "split.parquet"
     invoke("data", "split", tmp_path / "scenes" / "manifest.parquet", "-o", manifest)
     (tmp_path / "layout.yaml").write_text(LAYOUT)
@@ -105,7 +106,7 @@ def test_a_glance_and_masks_from_scenes_to_predictions(tmp_path: Path) -> None:
     invoke("evaluate", manifest, "--model", model, "-o", tmp_path / "report")
     invoke("predict", tmp_path / "scenes" / "images", "--model", model, "-o", tmp_path / "p.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
-    assert len(rows) == 48
+    assert len(rows) == COUNT
     assert all(0 <= row["probability"] <= 1 for row in rows)
 
 
@@ -132,9 +133,11 @@ def test_a_preset_names_backbone_size_and_detector(
 def test_the_dense_presets_from_a_manifest_to_overlays(
     preset: str, backbone: str, width: int, tiny: Tiny, tmp_path: Path
 ) -> None:
+    few = tiny.root / f"{tmp_path.name}.parquet"
+    write_manifest(tiny.manifest.with_samples(list(tiny.manifest)[:COUNT]), few)
     small = ["--size", 128, "--precision", "float32", "--store", tmp_path / "features"]
     changes, model = ["epochs=2", "sampling.source_weights.made=0.5"], tmp_path / "model"
-    args = ["train", tiny.manifest_path, *changes, "-o", model, "--preset", preset, *small]
+    args = ["train", few, *changes, "-o", model, "--preset", preset, *small]
     assert f"{backbone}, the frame, its shorter side 128 px; float32" in invoke(*args).stderr
     description = json.loads((model / "bundle.json").read_text())
     cells = {"width": width, "tail": True, "hidden": 0, "top": 4, "dropout": 0.2, "mix_style": 0.5}
@@ -146,11 +149,11 @@ def test_the_dense_presets_from_a_manifest_to_overlays(
     training = description["provenance"]["training"]
     assert training["sampling"]["source_weights"] == {"made": 0.5}
     assert training["sampling"]["source_balance"] == 0.5
-    invoke("evaluate", tiny.manifest_path, "--model", model, "-o", tmp_path / "report")
+    invoke("evaluate", few, "--model", model, "-o", tmp_path / "report")
     scores, overlays = tmp_path / "p.jsonl", tmp_path / "overlays"
-    invoke("predict", tiny.manifest_path, "-m", model, "-o", scores, "--explain", overlays)
+    invoke("predict", few, "-m", model, "-o", scores, "--explain", overlays)
     rows = [json.loads(line) for line in scores.read_text().splitlines()]
-    assert len(rows) == len(list(overlays.rglob("*.jpg"))) == 60
+    assert len(rows) == len(list(overlays.rglob("*.jpg"))) == COUNT
     assert {row["view"] for row in rows} == {0}
     for row in rows:  # of 6 x 4 cells, or of 3 x 2
         sides = (6 * (row["x1"] - row["x0"]), 4 * (row["y1"] - row["y0"]))

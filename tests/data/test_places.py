@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workzone.data.places import EARTH_RADIUS, distinct, haversine, near_pairs, positions
+from workzone.data.places import (
+    EARTH_RADIUS,
+    distinct,
+    haversine,
+    near_pairs,
+    positions,
+    round_places,
+)
+from workzone.errors import UsageError
 from workzone.types import ImageRef, Sample
 
 
@@ -80,3 +88,24 @@ def test_distinct_points_come_in_order_of_their_first() -> None:
     assert points.tolist() == [0, 1, 3]
     assert which.tolist() == [0, 1, 0, 2]
     assert [len(part) for part in distinct(np.empty((0, 2)))] == [0, 0]
+
+
+def test_rounded_places_lie_on_a_grid_near_by() -> None:
+    rng = np.random.default_rng(0)
+    latitude, longitude = rng.uniform(-90, 90, 2000), rng.uniform(-180, 180, 2000)
+    for metres in (5.0, 100.0, 2500.0):
+        there = round_places(latitude, longitude, metres)
+        moved = haversine(latitude, longitude, *there)
+        assert moved.max() <= 0.72 * metres + 0.02
+        assert moved.max() > 0.6 * metres  # no finer than it says
+        assert np.abs(there[1]).max() <= 180
+        np.testing.assert_allclose(np.stack(round_places(*there, metres)), there, atol=2e-7)
+    near = round_places([52.5, 52.50001], [13.4, 13.40001], 1000.0)
+    assert near[0][0] == near[0][1] and near[1][0] == near[1][1]
+    assert np.isnan(round_places(np.nan, 13.4, 10.0)[0])
+
+
+@pytest.mark.parametrize("metres", [0.0, -5.0, np.nan, np.inf])
+def test_a_grid_has_a_width(metres: float) -> None:
+    with pytest.raises(UsageError, match="rounded to metres above 0"):
+        round_places(52.5, 13.4, metres)

@@ -18,7 +18,7 @@ from transformers import (
 from workzone.backbones.base import Backbone
 from workzone.backbones.dinov3 import DINOv3ConvNeXt, DINOv3ViT
 from workzone.backbones.lite import load_trunk
-from workzone.backbones.names import LITE0
+from workzone.backbones.names import LITE0, Variant
 from workzone.decide.bundle import Bundle
 from workzone.decide.calibration import Calibration
 from workzone.engine.gate import GateImage
@@ -69,19 +69,26 @@ def tiny_convnext() -> Backbone:
     return DINOv3ConvNeXt(DINOv3ConvNextModel(config), "tiny-convnext")
 
 
+def tiny_trunk(variant: Variant = LITE0) -> Backbone:
+    """An embedded network's trunk with a block or two in each stage, as wide as it is."""
+    torch.manual_seed(0)
+    stages = tuple(stage._replace(blocks=stage.blocks // 4 + 1) for stage in variant.stages)
+    return load_trunk(dataclasses.replace(variant, stages=stages), random=True)
+
+
 CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] = {
     "dense": (
-        lambda: load_trunk(LITE0),
+        tiny_trunk,
         DENSE,
         DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
     "frames in their own shape": (
-        lambda: load_trunk(LITE0),
+        tiny_trunk,
         FRAME,
         DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
     "masks of levels": (
-        lambda: load_trunk(LITE0),
+        tiny_trunk,
         FRAME,
         DetectorConfig(
             cells=CellHeadConfig(tail=True, hidden=0),
@@ -100,24 +107,22 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
             glance=GlanceConfig(keep=3), masks=MaskHeadConfig(hidden=16), mask_evidence=True
         ),
     ),
-    "experts, rope, metadata": (
+    "rope, metadata": (
         tiny_vit,
         ViewLayout(size=32, tiles=1),
         DetectorConfig(
             projection=32,
-            encoder=dataclasses.replace(ENCODER, experts=4, expert_width=16, positions="rope"),
+            encoder=dataclasses.replace(ENCODER, positions="rope"),
             fusion="gated",
             head=(16,),
             metadata=METADATA,
         ),
     ),
-    "pruned, alibi, gated SwiGLU": (
+    "pruned, gated SwiGLU": (
         lambda: tiny_vit(use_gated_mlp=True, hidden_act="silu"),
         ViewLayout(size=32, tiles=2),
         DetectorConfig(
             pruner=PrunerConfig(keep=4),
-            projection=32,
-            encoder=ENCODER,
             fusion="gated",
             head=(16,),
             masks=MaskHeadConfig(hidden=16, canvas=8),
@@ -128,11 +133,17 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
         ViewLayout(size=32, tiles=0),
         DetectorConfig(
             projection=32,
-            encoder=dataclasses.replace(ENCODER, depth=2, mixer="linear", positions="learned"),
+            encoder=dataclasses.replace(ENCODER, mixer="linear", positions="learned"),
             fusion="mean",
         ),
     ),
+    "convolutions": (
+        tiny_convnext,
+        ViewLayout(size=32, tiles=0),
+        DetectorConfig(fusion="mean", head=(16,)),
+    ),
 }
+"""Each part in one of them; experts and ALiBi are in the presets, see `test_export_presets.py`."""
 
 
 def made(case: str) -> tuple[Bundle, Backbone]:

@@ -8,10 +8,16 @@ from functools import lru_cache
 
 import pytest
 
-from engine.made_models import METADATA, images, made_of, tiny_convnext, tiny_vit
+from engine.made_models import (
+    METADATA,
+    images,
+    made_of,
+    tiny_convnext,
+    tiny_trunk,
+    tiny_vit,
+)
 from engine.shared_graphs import export
 from workzone.backbones.base import Backbone
-from workzone.backbones.lite import load_trunk
 from workzone.backbones.names import SIZES, VARIANTS, ViTSize
 from workzone.engine.gate import GateReport
 from workzone.model.config import DetectorConfig
@@ -34,10 +40,10 @@ def family(name: str) -> Family:
 
 
 def tiny_backbone(kind: Family) -> Backbone:
-    """Of a family; a trunk, whose end its detector holds, is itself."""
+    """Of a family."""
     if isinstance(kind, tuple):
         return tiny_vit(**dict(kind))
-    return load_trunk(TRUNKS[kind]) if kind in TRUNKS else tiny_convnext()
+    return tiny_trunk(TRUNKS[kind]) if kind in TRUNKS else tiny_convnext()
 
 
 def side(kind: Family) -> int:

@@ -21,7 +21,7 @@ from workzone.engine.program import Array, Arrays, Engine, GraphName, Program
 from workzone.engine.torch_engine import torch_program
 from workzone.engine.tracing import Graph
 
-CASE = "linear attention, learned places"
+CASE = "convolutions"
 
 
 class Changed:

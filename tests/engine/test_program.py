@@ -30,7 +30,7 @@ class MeanJudge(GraphModule):
 
 
 def test_a_judge_takes_and_gives_what_it_names() -> None:
-    bundle, backbone = made("linear attention, learned places")
+    bundle, backbone = made("convolutions")
     graphs = graphs_of(bundle, backbone) | {"judge": MeanJudge()}
     answers = Program(bundle, TorchEngine(graphs)).run([image.seen for image in images(bundle, 3)])
     for answer in answers:
@@ -45,7 +45,7 @@ def test_a_judge_takes_and_gives_what_it_names() -> None:
     ("case", "inputs"),
     [
         ("dense", {"boxes", "grid"}),
-        ("linear attention, learned places", {"features", "boxes", "view_ids", "view_mask"}),
+        ("convolutions", {"features", "boxes", "view_ids", "view_mask"}),
     ],
 )
 def test_graphs_name_their_inputs(case: str, inputs: set[str]) -> None:

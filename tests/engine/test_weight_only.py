@@ -31,7 +31,7 @@ from workzone.errors import MissingExtraError, UsageError
 from workzone.run.backbone import bundle_backbone
 from workzone.run.programs import bundle_program
 
-CASE = "experts, rope, metadata"
+CASE = "rope, metadata"
 LAYERS = 2 * 6  # four of attention and two of the feed-forward part, in each of two blocks
 
 
@@ -43,6 +43,8 @@ def wide_vit() -> Backbone:
 def wide_bundle(precision: str = "float32") -> tuple[Bundle, Backbone]:
     """A bundle on it, whose features were made in a precision."""
     _, layout, config = CASES[CASE]
+    encoder = dataclasses.replace(config.encoder, experts=4, expert_width=16)
+    config = dataclasses.replace(config, encoder=encoder)
     bundle, backbone = made_of(wide_vit(), layout, config, pooling=None)
     spec = dataclasses.replace(bundle.spec, precision=precision)
     return dataclasses.replace(bundle, spec=spec), backbone

@@ -525,9 +525,8 @@ def test_a_job_does_not_go_on_with_other_inputs(
     told: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial(told, photos, tmp_path / "scores.csv", monkeypatch)
-    with pytest.raises(
-        WorkzoneError, match="choice of --image-only, --unsure or --share; delete it"
-    ):
+    message = "choice of --image-only, --unsure, --share or --round-positions; delete"
+    with pytest.raises(WorkzoneError, match=message):
         predict_many(told, photos, tmp_path / "scores.csv", image_only=True)
     assert predict_many(told, photos, tmp_path / "scores.csv").resumed == 5
 

@@ -139,8 +139,9 @@ def test_what_is_lost_is_asked_again_and_what_comes_twice_is_taken_once(
             yield name, result
 
     monkeypatch.setattr(RayScorer, "_once", lossy)
+    monkeypatch.setattr(on_ray, "_TURNS", 3)
     results = no_cluster(scorer(), photos)
-    assert sizes == [4, 1, 1]
+    assert sizes == [4, 1, 1]  # in chunks first, then alone
     assert sorted(name for name, _ in results) == sorted(n for n, _ in find_images(photos).images)
     error = dict(results)["03.png"]
     assert isinstance(error, ImageError) and error.code == "worker-died"

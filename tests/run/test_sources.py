@@ -86,7 +86,7 @@ def test_what_folders_hold_beside_images_is_added_up(tmp_path: Path) -> None:
         ("gone/a.jpg", "gone/a.jpg does not exist: .*; gone is not there either"),
         ("http://x.org/a.jpg", "http://x.org/a.jpg is a web address: download it first"),
         ("ftp://x.org/a.jpg", "ftp://x.org/a.jpg is a web address: download it first"),
-        ("drive.MP4", r"drive\.MP4 is a video: extract frames first"),
+        ("drive.MP4", r"drive\.MP4 is a video: name what to write"),
         ("*.png", "is a pattern: nothing matches it, or it stands in quotes"),
         ("live.jpg", r"live\.jpg is a named pipe or device, not a file; .* \| workzone predict -"),
     ],

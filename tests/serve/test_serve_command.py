@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -119,11 +118,7 @@ def test_the_extra_is_named() -> None:
     wanted = r"workzone serve needs the package 'fastapi': pip install 'workzone\[serve\]'"
     with pytest.raises(MissingExtraError, match=wanted), needing_serve("workzone serve"):
         raise ModuleNotFoundError(name="fastapi.routing")
-    done = subprocess.run(
-        [sys.executable, light_base.__file__, "-m", "workzone", "serve"],
-        check=False, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"},
-    )  # fmt: skip
-    assert done.returncode == 1 and "workzone[serve]" in done.stderr
+    assert "workzone[serve]" in light_base.run("-m", "workzone", "serve", expect=1).stderr
     assert {"fastapi", "uvicorn"} <= SERVE_PACKAGES
 
 
@@ -134,11 +129,7 @@ def test_the_base_install_with_the_extra_serves() -> None:
         "judge = Judge(dict(model=None, engine='onnx', precision=None, weights=None, device='cpu',"
         " size=128, tta=None, share=None)); print(judge.about()['warm_up'])"
     )
-    done = subprocess.run(
-        [sys.executable, light_base.__file__, "-c", code],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    light_base.run("-c", code)
     code = (
         "import sys, workzone.serve.server; "
         "print(sorted({'torch', 'scipy', 'sklearn', 'onnxruntime'} & set(sys.modules)))"

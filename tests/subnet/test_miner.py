@@ -18,8 +18,10 @@ from PIL import Image
 
 from mining import OPEN, Mining, as_json, at_once, in_base64, mining
 from serving import picture
+from workzone.run.model_choice import ModelChoice
 from workzone.run.predictor import load
 from workzone.subnet.keys import new_key
+from workzone.subnet.miner import SQUARE_SIZE, miner_model
 from workzone.subnet.wire.asking import WIRES, Asked, synapse
 from workzone.subnet.wire.claim import SECOND
 from workzone.subnet.wire.posting import NO_ANSWER
@@ -358,3 +360,9 @@ def test_after_a_restart_no_replay_is_accepted(tmp_path: Path) -> None:
         said = again.post(asked)
         assert (said.status, "accepted before" in said.json["message"]) == (401, True)
         assert again.ask().status == 200
+
+
+def test_the_default_model_sees_squares_at_a_size_of_their_own() -> None:
+    assert miner_model(ModelChoice()).size == SQUARE_SIZE
+    assert miner_model(ModelChoice(size=768)).size == 768
+    assert miner_model(ModelChoice(model="mine")).size is None

@@ -32,6 +32,7 @@ from workzone.cli import (
     serve,
     train,
     tune,
+    video,
 )
 from workzone.cli.console import out
 
@@ -63,6 +64,7 @@ def _main(
 app.command(epilog=demo.EXAMPLES_DEMO)(demo.demo)
 app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.command(epilog=bulk.EXAMPLES_BULK)(bulk.bulk)
+app.command(epilog=video.EXAMPLES_VIDEO)(video.video)
 app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command(epilog=drives.EXAMPLES_DRIVES)(drives.drives)
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)

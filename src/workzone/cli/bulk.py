@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workzone.cli.console import FAILED, command, err, examples
+from workzone.cli.data_track import WeeksOption, ZoneOption
 from workzone.cli.options import (
     DeviceOption,
     EngineOption,
@@ -26,9 +27,23 @@ from workzone.cli.options import (
     say_shipped,
 )
 from workzone.cli.results import say_summary
+from workzone.cli.video_options import (
+    EveryMetresOption,
+    EveryOption,
+    KeyframesFlag,
+    RoundOption,
+    SharpestFlag,
+    StartOption,
+    find_with_frames,
+    frame_settings,
+)
+
+if TYPE_CHECKING:
+    from workzone.run.sources import Found
 
 EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
+    "workzone bulk videos/ -o scores --every 2",
     "workzone bulk manifest.parquet -o scores --estimate",
     "workzone bulk shards/*.tar -o scores --workers 8",
     "workzone bulk s3://fleet/2026-11-30/ -o scores --ray head:6379",
@@ -42,8 +57,8 @@ def bulk(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, manifests, tar or zip archives, parquet files with images inside, or "
-            "addresses of such (s3://, gs://, az://, hdfs://).",
+            help="Folders of images and videos, manifests, tar or zip archives, parquet files with "
+            "images inside, or addresses of such (s3://, gs://, az://, hdfs://).",
             show_default=False,
         ),
     ],
@@ -106,6 +121,14 @@ def bulk(
     precision: EnginePrecisionOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
+    every: EveryOption = None,
+    every_metres: EveryMetresOption = None,
+    keyframes: KeyframesFlag = False,
+    sharpest: SharpestFlag = False,
+    start: StartOption = None,
+    zone: ZoneOption = None,
+    add_weeks: WeeksOption = None,
+    round_positions: RoundOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score images by the million, each once, on this machine or a Ray cluster.
@@ -118,16 +141,20 @@ def bulk(
     read as one table, with time and place where a manifest tells them (GeoParquet); _job.json says
     which model made it, and _quarantine.csv what could not be read.
     """
-    from workzone.data.remote import is_remote
     from workzone.run.bulk import images_left, predict_many
     from workzone.run.estimate import Estimate, seconds_each
     from workzone.run.model_choice import ModelChoice
     from workzone.run.on_ray import Actors, RayScorer
     from workzone.run.selection import select_images
-    from workzone.run.sources import find_images
 
     actors = Actors(ray, *_workers(workers))
-    found = select_images(find_images(sources), since=since, sample=sample, limit=limit)
+    settings = frame_settings(every, every_metres, keyframes, sharpest, start, zone, add_weeks)
+    found = select_images(
+        find_with_frames(sources, output, settings, round_positions),
+        since=since,
+        sample=sample,
+        limit=limit,
+    )
     for note in found.notes():
         err.print(note, style="dim", markup=False, soft_wrap=True)
     say_shipped(model)
@@ -156,7 +183,7 @@ def bulk(
             actors,
             seconds_each=seconds,
             remote=found.remote,
-            folders=[source for source in found.sources if not is_remote(source)],
+            folders=_needed(found, output),
         )
         with scorer.running() as (_, most, machines):
             cost = Estimate(left, seconds, most, machines)
@@ -171,6 +198,15 @@ def bulk(
     say_summary(summary, as_json=as_json)
     if summary.quarantined and not summary.scored:
         raise typer.Exit(FAILED)
+
+
+def _needed(found: Found, output: Path) -> list[str]:
+    """Files and folders that images are read from, which every machine must see."""
+    from workzone.data.remote import is_remote
+    from workzone.run.videos import frames_beside
+
+    frames = [str(frames_beside(output).store.absolute())] if found.videos else []
+    return [*(source for source in found.sources if not is_remote(source)), *frames]
 
 
 def _workers(text: str | None) -> tuple[int | None, int | None]:

@@ -14,6 +14,7 @@ from workzone.cli.options import (
     EngineOption,
     HotkeyOption,
     ManifestArgument,
+    ViewSizeOption,
     WalletOption,
     WalletsOption,
 )
@@ -74,6 +75,7 @@ def challenge(
         int | None, typer.Option(help="Processes of each miner that is started.")
     ] = None,
     engine: EngineOption = None,
+    size: ViewSizeOption = None,
     others: Annotated[int, typer.Option(min=1, help="Other miners, for the income share.")] = 200,
     their_reward: Annotated[
         float, typer.Option(min=0, max=1, help="Their mean reward, for the income share.")
@@ -121,7 +123,9 @@ def challenge(
         sent, histories = ask_miners(challenges, targets, signer, wires=wires[wire])
     else:
         signer = new_key()
-        with started(model or [None], signer.ss58_address, workers=workers, engine=engine) as here:
+        with started(
+            model or [None], signer.ss58_address, workers=workers, engine=engine, size=size
+        ) as here:
             sent, histories = ask_miners(challenges, here, signer, wires=wires[wire])
     report = judge_miners(
         sent,

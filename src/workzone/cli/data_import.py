@@ -11,14 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json
-from workzone.cli.data_track import WeeksOption, ZoneOption, parse_zone
+from workzone.cli.data_track import WeeksOption, ZoneOption
+from workzone.cli.video_options import (
+    EveryMetresOption,
+    EveryOption,
+    KeyframesFlag,
+    SharpestFlag,
+    StartOption,
+    frame_settings,
+)
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from workzone.data.importing import ImportSummary
-    from workzone.data.video.choose import FrameSettings
 
 EXAMPLES_IMPORT = examples(
     "workzone data import photos/ -o data/manifest.parquet",
@@ -27,8 +32,6 @@ EXAMPLES_IMPORT = examples(
     "workzone data import roadwork/ --kind roadwork --split gps_split -o data/manifest.parquet",
     "workzone data import drive.mp4 -o data/drive.parquet --every-metres 5 --sharpest",
 )
-
-_VIDEOS = "Videos"
 
 
 @command
@@ -57,42 +60,11 @@ def import_(
         str | None,
         typer.Option(help="For ROADWork: gps_split or pittsburgh_only, its published splits."),
     ] = None,
-    every: Annotated[
-        float | None,
-        typer.Option(help="Seconds between frames.", show_default="1", rich_help_panel=_VIDEOS),
-    ] = None,
-    every_metres: Annotated[
-        float | None,
-        typer.Option(
-            help="Metres between frames instead, where the track knows the way.",
-            rich_help_panel=_VIDEOS,
-        ),
-    ] = None,
-    keyframes: Annotated[
-        bool,
-        typer.Option(
-            "--keyframes",
-            help="Take key frames only: many times faster, and not when you ask for them.",
-            rich_help_panel=_VIDEOS,
-        ),
-    ] = False,
-    sharpest: Annotated[
-        bool,
-        typer.Option(
-            "--sharpest",
-            help="Take the sharpest frame of each stretch, not its first.",
-            rich_help_panel=_VIDEOS,
-        ),
-    ] = False,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="When the video's first frame was taken, such as 2026-05-01T10:00:00Z, for a "
-            "track beside it.",
-            rich_help_panel=_VIDEOS,
-        ),
-    ] = None,
+    every: EveryOption = None,
+    every_metres: EveryMetresOption = None,
+    keyframes: KeyframesFlag = False,
+    sharpest: SharpestFlag = False,
+    start: StartOption = None,
     zone: ZoneOption = None,
     add_weeks: WeeksOption = None,
     as_json: JsonFlag = False,
@@ -106,13 +78,7 @@ def import_(
     from workzone.data.importing import import_source
 
     columns = _columns(mapping or [])
-    stated = parse_zone(zone)
-    asked = (every, every_metres, start, zone, add_weeks, keyframes or None, sharpest or None)
-    frames = (
-        None
-        if all(value is None for value in asked)
-        else _frames(every, every_metres, keyframes, sharpest, stated, add_weeks, start)
-    )
+    frames = frame_settings(every, every_metres, keyframes, sharpest, start, zone, add_weeks)
     summary = import_source(
         source,
         output,
@@ -165,32 +131,6 @@ def _show_import(summary: ImportSummary) -> None:
     for warning in summary.warnings:
         say(f"warning: {warning}", style="yellow")
     say(f"Written: {summary.manifest}")
-
-
-def _frames(
-    every: float | None,
-    every_metres: float | None,
-    keyframes: bool,
-    sharpest: bool,
-    zone: tzinfo | None,
-    weeks: int | None,
-    start: str | None,
-) -> FrameSettings:
-    from datetime import datetime
-
-    from workzone.data.video.choose import FrameSettings
-
-    try:
-        begun = None if start is None else datetime.fromisoformat(start)
-    except ValueError as error:
-        raise UsageError(
-            f"--start {start!r} is no time; write it as 2026-05-01T10:00:00Z"
-        ) from error
-    if begun is not None and begun.tzinfo is None and zone is not None:
-        begun = begun.replace(tzinfo=zone)
-    return FrameSettings(
-        1.0 if every is None else every, every_metres, keyframes, sharpest, zone, weeks, begun
-    )
 
 
 def fill(table: Table, rows: Sequence[Sequence[str | int]]) -> None:

@@ -130,7 +130,7 @@ def miner(
         from workzone.subnet.chain import Bittensor
         from workzone.subnet.check import check_miner
         from workzone.subnet.keys import WALLETS, hotkey_address
-        from workzone.subnet.miner import MinerConfig, mine, miner_limits
+        from workzone.subnet.miner import MinerConfig, mine, miner_limits, miner_model
         from workzone.subnet.rates import Rates
 
     config = ServeConfig(
@@ -139,13 +139,15 @@ def miner(
         workers=workers,
         tokens=tokens,
         limits=miner_limits(deadline=deadline, queue=queue),
-        model=ModelChoice(
-            model=None if model is None else str(model),
-            engine=engine,
-            precision=precision,
-            weights=None if weights is None else str(weights),
-            device=device,
-            size=size,
+        model=miner_model(
+            ModelChoice(
+                model=None if model is None else str(model),
+                engine=engine,
+                precision=precision,
+                weights=None if weights is None else str(weights),
+                device=device,
+                size=size,
+            )
         ),
     )
     chain = Bittensor(network, netuid)

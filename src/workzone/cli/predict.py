@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from workzone.cli.console import FAILED, command, err, examples, out
+from workzone.cli.data_track import WeeksOption, ZoneOption
 from workzone.cli.options import (
     AUTO_SHARE,
     DeviceOption,
@@ -31,6 +32,18 @@ from workzone.cli.options import (
     say_share,
     say_shipped,
     with_share,
+)
+from workzone.cli.video_options import (
+    BlurFlag,
+    EveryMetresOption,
+    EveryOption,
+    KeyframesFlag,
+    RoundOption,
+    SharpestFlag,
+    StartOption,
+    find_with_frames,
+    frame_settings,
+    refuse_blur,
 )
 from workzone.data.passed_over import counted
 
@@ -55,6 +68,7 @@ EXAMPLES_PREDICT = examples(
     "workzone predict street.jpg --model model --masks outlines",
     "workzone predict street.jpg --model model --tta 4",
     "workzone predict dashcam/ --model model -o scores.parquet",
+    "workzone predict drive.mp4 --every 2 -o scores.parquet",
     "workzone predict dashcam/ --server http://localhost:8080 -o scores.parquet",
     "workzone predict dashcam/ --share auto -o scores.parquet",
     "workzone predict dashcam/ --unsure abstain -o scores.parquet",
@@ -69,7 +83,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Images, folders of images, or a manifest; - is one image from standard input.",
+            help="Images, videos, folders of them, or a manifest; - is one image from standard "
+            "input.",
             show_default=False,
         ),
     ] = None,
@@ -111,6 +126,15 @@ def predict(
             "taken from WORKZONE_TOKEN.",
         ),
     ] = None,
+    every: EveryOption = None,
+    every_metres: EveryMetresOption = None,
+    keyframes: KeyframesFlag = False,
+    sharpest: SharpestFlag = False,
+    start: StartOption = None,
+    zone: ZoneOption = None,
+    add_weeks: WeeksOption = None,
+    round_positions: RoundOption = None,
+    blur: BlurFlag = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -124,7 +148,8 @@ def predict(
 
     With -o, folders of any size are streamed (`workzone bulk` takes a process per core, or a
     cluster), a stopped job goes on where it was, and images that
-    cannot be read are listed in OUTPUT.quarantine.csv. Above 0.5 is road work.
+    cannot be read are listed in OUTPUT.quarantine.csv. Above 0.5 is road work. Of videos a frame a
+    second is scored, with its time and place.
 
     A model that was trained with metadata uses those of a manifest, row by row; where nothing is
     known, in folders, and with --image-only it looks at the image alone. `inputs` says which.
@@ -135,14 +160,15 @@ def predict(
     from workzone.errors import UsageError
     from workzone.run.explaining import explain_each
     from workzone.run.predictor import Predictor, load
-    from workzone.run.sources import find_images
 
+    refuse_blur(blur)
     if not sources:
         raise UsageError(
             "name an image, several, a folder or a manifest, such as: workzone predict street.jpg; "
             "- reads one image from standard input; --help tells more"
         )
-    found = find_images(sources)
+    settings = frame_settings(every, every_metres, keyframes, sharpest, start, zone, add_weeks)
+    found = find_with_frames(sources, output, settings, round_positions)
     missed = found.passed_over.missed or found.remarks
     for note in found.notes():
         err.print(note, style="yellow" if missed else "dim", markup=False, soft_wrap=True)

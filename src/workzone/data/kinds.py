@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import PurePath
 from typing import Final
 from urllib.parse import unquote
 
@@ -43,6 +44,12 @@ VIDEO_SUFFIXES: Final = frozenset(
     }
 )
 """In lower case: files that are videos."""
+
+
+def is_video(path: PurePath) -> bool:
+    """Whether a file is named as videos are."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
 
 NOT_READ: Final = {
     **dict.fromkeys(VIDEO_SUFFIXES, _VIDEO),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from workzone.data.kinds import NOT_READ
@@ -65,6 +66,12 @@ class PassedOver:
         self.kinds += other.kinds
         self.examples = other.examples | self.examples
         self.hidden += other.hidden
+
+    def without(self, kinds: Iterable[str]) -> PassedOver:
+        """The same but for some kinds."""
+        left_out = set(kinds)
+        rest = Counter({k: count for k, count in self.kinds.items() if k not in left_out})
+        return PassedOver(rest, self.examples, self.hidden)
 
     @property
     def total(self) -> int:

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from workzone.errors import UsageError
 from workzone.types import Sample
 
 EARTH_RADIUS = 6_371_008.8
 """Metres: the mean radius of the Earth (IUGG)."""
 
 _BLOCK_PAIRS = 2_000_000  # per query, or those of one point: bounds the memory in a crowded place
+
+_DECIMALS = 7  # of degrees: a centimetre
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -39,6 +42,44 @@ def haversine(
     )
     distance: Floats = 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(half_chord, 0, 1)))
     return distance
+
+
+def check_grid(metres: float) -> None:
+    """Make sure of a distance that `round_places` can take.
+
+    Raises:
+        UsageError: it is not above 0.
+    """
+    if not (np.isfinite(metres) and metres > 0):
+        raise UsageError(f"positions are rounded to metres above 0, got {metres}")
+
+
+def round_places(
+    latitude: npt.ArrayLike, longitude: npt.ArrayLike, metres: float
+) -> tuple[Floats, Floats]:
+    """Places moved to the nearest point of a grid, so that they tell no more than that.
+
+    Rows of the grid are ``metres`` apart, and so are the points of a row; a place moves by less
+    than ``0.71 * metres``. Rounded places stay where they are.
+
+    Args:
+        latitude: degrees; NaN stays.
+        longitude: degrees, of the same shape.
+        metres: see `check_grid`.
+
+    Returns:
+        latitude and longitude in degrees, longitude in -180..180.
+
+    Raises:
+        UsageError: such a distance.
+    """
+    check_grid(metres)
+    step = min(np.degrees(metres / EARTH_RADIUS), 90.0)
+    rows = np.rint(np.asarray(latitude, dtype=np.float64) / step) * step
+    rows = np.clip(rows, -90, 90)
+    points = np.maximum(1, np.rint(360 * np.cos(np.radians(rows)) / step))  # of a row
+    columns = np.rint(np.asarray(longitude, dtype=np.float64) * points / 360) * 360 / points
+    return np.round(rows, _DECIMALS), np.round((columns + 180) % 360 - 180, _DECIMALS)
 
 
 def positions(samples: Sequence[Sample]) -> tuple[Indices, Floats]:

@@ -18,7 +18,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 DARK: Colour = (20, 22, 26)
 _OUTLINE: Colour = (86, 180, 233)  # sky blue of Okabe & Ito: not among the heat map's colours
-_LIGHT: Colour = (240, 240, 240)
+LIGHT: Colour = (240, 240, 240)
 _ROADWORK: Colour = (230, 159, 0)
 _NONE: Colour = (86, 180, 233)
 _LEGIBLE, _SMALLEST = 12, 8
@@ -248,8 +248,8 @@ def _legend(
 ) -> Image.Image:
     """What the colours of the heat map mean."""
     wide, tall, gap = size * 4, round(size * 0.8), round(size * 0.4)
-    left = written("evidence: least", size, _LIGHT, size * 20)
-    right = written("most", size, _LIGHT, size * 20)
+    left = written("evidence: least", size, LIGHT, size * 20)
+    right = written("most", size, LIGHT, size * 20)
     block = Image.new("RGB", (left.width + wide + right.width + 2 * gap, left.height), DARK)
     block.paste(left, (0, 0))
     levels = ramp(np.linspace(0, 1, wide))[None] * 255

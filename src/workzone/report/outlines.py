@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from workzone.report.answer import NO_OBJECT, evidence
 from workzone.report.captions import (
     DARK,
+    LIGHT,
     Colour,
     decision_block,
     decision_colour,
@@ -91,7 +92,7 @@ def legend_strip(
     room = width - 2 * round(text_size * 0.8)
     blocks = [decision_block(probability, text_size, room)]
     said = evidence(objects) or NO_OBJECT
-    blocks.append(written(said, text_size, (240, 240, 240), room))
+    blocks.append(written(said, text_size, LIGHT, room))
     for name in OBJECT_CLASSES:
         if counts[name]:
             text = written(f"{name} {counts[name]}", text_size, COLOURS[name], room - text_size)

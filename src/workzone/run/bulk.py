@@ -38,6 +38,7 @@ from workzone.run.predictor import Predictor
 from workzone.run.share import decided
 from workzone.run.sources import Found, Item, Sources, as_text, find_images
 from workzone.run.tables import Row, flat, known_of, output_kind, says_where_or_when, write_rows
+from workzone.run.videos import frames_beside
 from workzone.types import Prediction, Sample
 
 T = TypeVar("T")
@@ -151,7 +152,8 @@ def predict_many(
     Args:
         predictor: the model.
         source: an image, a folder (searched to any depth) or a manifest, several of these, or what
-            :func:`workzone.run.sources.find_images` found.
+            :func:`workzone.run.sources.find_images` found. Of videos a frame a second is scored;
+            these frames go to ``<output>.frames``.
         output: ``.jsonl``, ``.csv`` or ``.parquet``; a path without suffix is a folder.
         image_only: do not use the metadata of a manifest; only where the model was trained with
             metadata does that matter.
@@ -180,7 +182,7 @@ def predict_many(
                 "before: name a file, such as -o scores.parquet, or a share"
             )
         predictor = predictor.described(predictor.description.with_share(BALANCED))
-    sources = find_images(source)
+    sources = find_images(source, frames_beside(output))
     job = _Job(predictor, sources, image_only, retry)
     path = parts.ledger if parts else journal_beside(output)
     with open_journal(path, job.identity) as journal:

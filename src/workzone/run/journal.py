@@ -96,13 +96,14 @@ def journal_beside(output: Path) -> Path:
 def job_identity(predictor: Identified, found: Found, *, image_only: bool) -> dict[str, str]:
     """What a job's results depend on: one with another goes on with no journal of this one."""
     with_metadata = predictor.takes_metadata and not image_only
-    return {
+    identity = {
         "model": predictor.identity(),
         "engine": predictor.engine,
         "precision": predictor.precision,
         "source": "\n".join(found.sources),
         "inputs": _inputs(found.images) if with_metadata else "image",
     }
+    return identity | ({"positions": found.positions} if found.positions else {})
 
 
 def _inputs(found: Sequence[tuple[str, Item]]) -> str:
@@ -183,5 +184,5 @@ def _other_job(journal: Path, begun: Record, identity: dict[str, str]) -> str:
         )
     return (
         f"{journal} is left from another model or source, or from another choice of "
-        f"--image-only, --unsure or --share; {anew}"
+        f"--image-only, --unsure, --share or --round-positions; {anew}"
     )

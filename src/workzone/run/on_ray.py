@@ -37,6 +37,9 @@ _AT_ONCE = 20_000
 """Images per actor that are given to Ray together; no more than this waits in its memory."""
 _CHUNK_SECONDS = 4.0
 """Of work that an actor is given at a time: what its death costs."""
+_TURNS = 16
+"""Chunks that every actor has at least, where there are images enough: none waits long at the end
+for the last one."""
 _TRIES = 3
 """Of an image whose actors die, the first time among others, then alone."""
 _DEATHS = 3
@@ -98,7 +101,9 @@ class RayScorer:
         most = sys.maxsize if actors.most is None else actors.most
         if not 1 <= few <= most:
             raise UsageError(f"--workers {few}:{most}: at least 1, the most not the smaller one")
-        self._choice, self._actors, self._folders = choice, actors, tuple(folders)
+        self._choice, self._actors = choice, actors
+        own = [path for path in (choice.model, choice.weights) if path and Path(path).exists()]
+        self._folders = (*folders, *own)
         self._remote = remote
         self._size: tuple[int, int, int] | None = None
         self._chunk = max(1, min(256, round(_CHUNK_SECONDS / max(seconds_each, 1e-6))))
@@ -165,8 +170,6 @@ class RayScorer:
             # One more than there are actors: with none free, Ray's own steps would wait for ever.
             options |= {"num_cpus": most + 1, "include_dashboard": False}
             options |= {"object_store_memory": _STORE_BYTES}
-        elif self._choice.model is not None and Path(self._choice.model).is_dir():
-            options |= {"runtime_env": {"working_dir": str(Path(self._choice.model).absolute())}}
         _start(address, options)
         try:
             room = int(ray.cluster_resources().get("GPU" if self._on_gpu else "CPU", 0))
@@ -193,8 +196,9 @@ class RayScorer:
     ) -> Iterator[tuple[str, Judged | ImageError]]:
         """Each of some images once."""
         waiting = dict(inputs)
+        share = len(waiting) // (_TURNS * actors[1])
         for attempt in range(_TRIES):
-            chunk = self._chunk if attempt == 0 else 1
+            chunk = max(1, min(self._chunk, share)) if attempt == 0 else 1
             chunks = list(in_batches(waiting.items(), chunk))
             for name, result in self._once(chunks, load, sample_of, actors):
                 if waiting.pop(name, None) is not None:  # else it came out before

@@ -8,21 +8,29 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workzone.data.find_files import find_files, nearest_name
 from workzone.data.images import MAX_BYTES, read_bytes
-from workzone.data.kinds import IMAGE_SUFFIXES, NOT_READ, address_advice, local_path
+from workzone.data.kinds import (
+    IMAGE_SUFFIXES,
+    NOT_READ,
+    VIDEO_SUFFIXES,
+    address_advice,
+    is_video,
+    local_path,
+)
 from workzone.data.passed_over import PassedOver, counted
 from workzone.data.remote import is_remote
-from workzone.errors import UsageError
+from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded
 from workzone.types import ImageRef, Sample
 
 if TYPE_CHECKING:
     from workzone.run.containers import Named
+    from workzone.run.videos import VideoFrames
 
 STANDARD_INPUT = "-"
 """Named in place of a file: one image comes through standard input."""
@@ -48,6 +56,7 @@ class Item:
     root: Path  # absolute: other processes read it too
     sample: Sample | None = None  # what a manifest says of the image
     data: bytes | None = None  # of standard input
+    problem: tuple[str, str] | None = None  # code and reason of a video without a frame
 
     def load(self) -> Encoded:
         """The image's file.
@@ -55,6 +64,8 @@ class Item:
         Raises:
             ImageError: it cannot be read.
         """
+        if self.problem is not None:
+            raise ImageError(*self.problem)
         data = read_bytes(self.ref, self.root) if self.data is None else self.data
         return Encoded(data, str(self.ref))
 
@@ -78,6 +89,8 @@ class Found:
     passed_over: PassedOver = field(default_factory=PassedOver)
     sources: tuple[str, ...] = ()  # what was named, in order, so that another job can be told apart
     remarks: tuple[str, ...] = ()  # what else a user should know of the sources
+    positions: str = ""  # how exact they are, where they were rounded
+    videos: tuple[Path, ...] = ()  # whose frames were taken, or that have none
 
     @property
     def remote(self) -> bool:
@@ -93,7 +106,7 @@ Sources = SourceLike | Iterable[SourceLike] | Found
 """One or more sources, or what was found in them."""
 
 
-def find_images(sources: Sources) -> Found:
+def find_images(sources: Sources, frames: VideoFrames | None = None) -> Found:
     """The images of files, folders, manifests and standard input, in the order given.
 
     Folders are searched as :func:`workzone.data.find_files.find_files` says. The id of an image is
@@ -101,9 +114,16 @@ def find_images(sources: Sources) -> Found:
     begins with the folder's name. Folders that cannot be listed are among the images, to be
     reported. An image that several sources hold is found once, at its first place.
 
+    Args:
+        sources: see above.
+        frames: take frames of videos, each an image with its time and place; the id is the video's
+            and the frame's millisecond. Videos in a folder with images are passed over, unless
+            ``frames`` says which frames. None: all are.
+
     Raises:
-        UsageError: no images, nothing at a path, a data set that is not imported yet, or two
-            images with one id.
+        UsageError: no images, nothing at a path, a data set that is not imported yet, two images
+            with one id, or frames are asked for and there is no video.
+        MissingExtraError: there are videos, and PyAV is not installed.
         WorkzoneError: a folder that cannot be listed.
     """
     if isinstance(sources, Found):
@@ -116,7 +136,10 @@ def find_images(sources: Sources) -> Found:
             f"{STANDARD_INPUT} is named more than once: one image comes through standard input; "
             "name it once"
         )
-    parts = [_one(source, alone=len(named) == 1) for source in named]
+    takes = [_Takes(frames, folder) for folder in _folders(named, frames)]
+    parts = [
+        _one(source, take, alone=len(named) == 1) for source, take in zip(named, takes, strict=True)
+    ]
     found = parts[0] if len(parts) == 1 else _joined(parts)
     if not found.images:
         (first, *more) = [str(source) for source in named]
@@ -125,14 +148,84 @@ def find_images(sources: Sources) -> Found:
             f"no images in {where}: {found.passed_over.holdings()}; known suffixes: "
             f"{', '.join(sorted(IMAGE_SUFFIXES))}"
         )
+    return found if frames is None else _with_frames(found, frames)
+
+
+@dataclass(frozen=True)
+class _Takes:
+    """Which frames of a source's videos are taken, and where they go; None: none are."""
+
+    frames: VideoFrames | None
+    folder: Path | None
+
+    def of(self, root: Path, names: Sequence[str], lead: str) -> Found:
+        """The frames of videos below ``root``."""
+        from workzone.data.video.choose import FrameSettings
+        from workzone.run.videos import frames_of
+
+        assert self.frames is not None
+        assert self.folder is not None
+        settings = self.frames.settings or FrameSettings()
+        taken = frames_of(root, names, self.folder, settings, lead=lead)
+        images = [
+            (as_text(name), Item(ref, Path.cwd(), replace(sample, id=as_text(name))))
+            for name, ref, sample in taken.frames
+        ]
+        images += [
+            (as_text(name), Item(ref, Path.cwd(), problem=why))
+            for name, ref, why in taken.unreadable
+        ]
+        videos = tuple((root / name).absolute() for name in names)
+        return Found(images, remarks=tuple(taken.warnings), videos=videos)
+
+
+def _folders(named: Sequence[SourceLike], frames: VideoFrames | None) -> Sequence[Path | None]:
+    if frames is None:
+        return [None] * len(named)
+    from workzone.run.videos import folders_of
+
+    return folders_of(named, frames.store)
+
+
+def _with_frames(found: Found, frames: VideoFrames) -> Found:
+    """Round positions, and write down what is known of the frames that were taken."""
+    if frames.settings is not None and not found.videos:
+        raise UsageError(
+            f"which frames is for videos, but {', '.join(found.sources)} holds none; leave the "
+            "options for videos out"
+        )
+    if frames.metres is not None:
+        found = _rounded(found, frames.metres)
+    if found.videos:
+        from workzone.run.videos import write_list
+
+        store = frames.store.absolute()
+        samples = [item.sample for _, item in found.images if item.sample is not None]
+        write_list([s for s in samples if Path(s.image.path).is_relative_to(store)], frames.store)
     return found
+
+
+def _rounded(found: Found, metres: float) -> Found:
+    """The same images, of whose positions nobody downstream knows more than these metres."""
+    from workzone.run.rounding import rounded_sample
+
+    images = [
+        (
+            name,
+            item
+            if item.sample is None
+            else replace(item, sample=rounded_sample(item.sample, metres)),
+        )
+        for name, item in found.images
+    ]
+    return replace(found, images=images, positions=f"rounded to {metres:g} m")
 
 
 def _joined(parts: Sequence[Found]) -> Found:
     images: dict[str, Item] = {}
     places: set[tuple[str, str | None, int | None]] = set()
     passed_over = PassedOver()
-    remarks = []
+    remarks = [remark for part in parts for remark in part.remarks]
     for part in parts:
         passed_over.merge(part.passed_over)
         if not part.images:
@@ -151,10 +244,11 @@ def _joined(parts: Sequence[Found]) -> Found:
     if repeated := sum(len(part.images) for part in parts) - len(images):
         remarks.append(f"{counted(repeated, 'image')} named again: scored once")
     sources = tuple(source for part in parts for source in part.sources)
-    return Found(list(images.items()), passed_over, sources, tuple(remarks))
+    videos = tuple(video for part in parts for video in part.videos)
+    return Found(list(images.items()), passed_over, sources, tuple(remarks), videos=videos)
 
 
-def _one(source: SourceLike, *, alone: bool) -> Found:
+def _one(source: SourceLike, takes: _Takes, *, alone: bool) -> Found:
     if str(source) == STANDARD_INPUT:
         return _standard_input()
     if isinstance(source, str):
@@ -163,7 +257,11 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
             return _at_address(source, alone=alone)
     path = Path(source)
     named = (str(path.absolute()),)
-    _check(str(source), path)
+    _check(str(source), path, videos=takes.frames is not None)
+    if is_video(path) and not path.is_dir():
+        above = path.parent.as_posix()
+        lead = "" if alone or above == "." else f"{above}/"
+        return replace(takes.of(path.parent, [path.name], lead), sources=named)
     lead = "" if alone or path == Path() else f"{path.as_posix().rstrip('/')}/"
     if path.is_file() and path.suffix.lower() in _CONTAINERS:
         return _in_container(path, lead, named)
@@ -171,11 +269,18 @@ def _one(source: SourceLike, *, alone: bool) -> Found:
         item = Item(ImageRef(str(path)), Path.cwd())
         return Found([(as_text(path.as_posix()), item)], sources=named)
     files = find_files(path)
-    images = [
-        (as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute()))
-        for name in sorted((*files.images, *files.unlisted))
-    ]
-    return Found(images, files.passed_over, named)
+    names: Sequence[str] = sorted((*files.images, *files.unlisted))
+    videos: Sequence[str] = ()
+    if takes.frames is not None:
+        names = takes.frames.outside(path, names)
+        if not names or takes.frames.settings is not None:
+            videos = takes.frames.outside(path, files.videos)
+    images = [(as_text(f"{lead}{name}"), Item(ImageRef(name), path.absolute())) for name in names]
+    if not videos:
+        return Found(images, files.passed_over, named)
+    taken = takes.of(path, videos, lead)
+    passed_over = files.passed_over.without(VIDEO_SUFFIXES)
+    return replace(taken, images=[*images, *taken.images], passed_over=passed_over, sources=named)
 
 
 def _in_container(path: Path, lead: str, named: tuple[str, ...]) -> Found:
@@ -212,8 +317,11 @@ def _items(listed: Sequence[Named], lead: str) -> list[tuple[str, Item]]:
     ]
 
 
-def _check(source: str, path: Path) -> None:
-    """Refuse what is no image, folder or manifest, as far as its name and place say it."""
+def _check(source: str, path: Path, *, videos: bool) -> None:
+    """Refuse what is no image, folder or manifest, as far as its name and place say it.
+
+    ``videos``: whether their frames are images.
+    """
     if not path.exists() and not path.is_symlink():
         if _ADDRESS.match(source):
             raise UsageError(address_advice(source))
@@ -229,6 +337,14 @@ def _check(source: str, path: Path) -> None:
         raise UsageError(
             f"{source} is neither an image nor a manifest; import it first: "
             f"workzone data import {shlex.quote(source)} -o manifest.parquet"
+        )
+    if is_video(path) and path.is_file():
+        if videos:
+            return
+        raise UsageError(
+            f"{source} is a video: name what to write, such as -o scores.parquet, beside which "
+            "its frames go; or take frames first, with `workzone data import VIDEO -o "
+            "manifest.parquet`"
         )
     if (kind := NOT_READ.get(path.suffix.lower())) and path.is_file():
         raise UsageError(f"{source} is {kind}")

@@ -16,7 +16,7 @@ from workzone.run.model_choice import ModelChoice
 from workzone.serve.config import ServeConfig
 from workzone.serve.server import listen
 from workzone.subnet.keys import new_key
-from workzone.subnet.miner import MinerConfig, make_miner, miner_limits
+from workzone.subnet.miner import MinerConfig, make_miner, miner_limits, miner_model
 from workzone.subnet.rates import Rates
 from workzone.subnet.replays import Replays
 from workzone.subnet.wire.posting import Target
@@ -82,6 +82,7 @@ def started(
     *,
     workers: int | None = None,
     engine: str | None = None,
+    size: int | None = None,
 ) -> Iterator[list[Target]]:
     """A miner for each model, side by side.
 
@@ -90,6 +91,7 @@ def started(
         validator: the one hotkey that may ask.
         workers: processes of each.
         engine: that runs the models.
+        size: of their views; None: as `miner_model` chooses.
 
     Raises:
         WorkzoneError: a model cannot be loaded.
@@ -100,7 +102,7 @@ def started(
             config = ServeConfig(
                 port=0,
                 workers=workers,
-                model=ModelChoice(model=model, engine=engine),
+                model=miner_model(ModelChoice(model=model, engine=engine, size=size)),
                 limits=miner_limits(),
             )
             address = new_key().ss58_address

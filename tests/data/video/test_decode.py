@@ -284,3 +284,22 @@ def test_a_recording_that_lost_its_index(drive: Path, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(VideoError, match="broken off"), open_video(tmp_path / "a.mp4"):
         pass
+
+
+def test_the_last_frames_of_a_file_that_broke_off_have_their_seconds(tmp_path: Path) -> None:
+    """The decoder holds some back, which come when nothing more can be read."""
+    rng = np.random.default_rng(0)
+    noise = {n: rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8) for n in range(8)}
+    made = make_video(
+        tmp_path / "a.ts", [n / 2 for n in range(16)], lambda second: noise[int(second)]
+    )
+    data = made.read_bytes()
+    broke_off = []
+    for eighths in range(3, 8):
+        made.write_bytes(data[: len(data) * eighths // 8] + bytes(1000))
+        with open_video(made) as video:
+            seconds = [one.seconds for one in video.frames()]
+            broke_off.append(video.ends_early)
+        assert 4 <= len(seconds) <= 16
+        assert seconds == pytest.approx([n / 2 for n in range(len(seconds))])
+    assert any(broke_off)

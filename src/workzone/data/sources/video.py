@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -48,10 +48,30 @@ def open_videos(path: Path, store: Path, settings: FrameSettings) -> Source:
         MissingExtraError: PyAV is not installed.
     """
     root, placed, warnings = _placed(path)
+    records, more = take_frames(root, placed, store, settings)
+    return Source(path.stem, len(records), lambda: iter(records), {}, (*warnings, *more))
+
+
+def take_frames(
+    root: Path, placed: Sequence[Placed], store: Path, settings: FrameSettings
+) -> tuple[list[Record], list[str]]:
+    """A record of each chosen frame, or of each video that cannot be decoded, and warnings.
+
+    Args:
+        root: where names begin.
+        placed: videos below it.
+        store: where frames go, a folder for each video.
+        settings: which frames.
+
+    Raises:
+        UsageError: a start for several videos.
+        MissingExtraError: PyAV is not installed.
+    """
     if settings.start is not None and len(placed) > 1:
-        raise UsageError(f"--start is of one video, but {path} holds {len(placed)}")
+        raise UsageError(f"--start is of one video, but {root} holds {len(placed)}")
     drives = _Drives()
     records: list[Record] = []
+    warnings: list[str] = []
     for item in progress.track(placed, "taking frames"):
         video = root / item.name
         try:
@@ -66,7 +86,7 @@ def open_videos(path: Path, store: Path, settings: FrameSettings) -> Source:
         if frames.positions.known and not any("latitude" in record.values for record in found):
             warnings.append(_apart(video, frames.positions))
         records += found
-    return Source(path.stem, len(records), lambda: iter(records), {}, tuple(warnings))
+    return records, warnings
 
 
 def is_frame(folder: Path, name: str) -> bool:

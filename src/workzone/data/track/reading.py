@@ -8,7 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from workzone.data.find_files import nearest_name
-from workzone.data.kinds import VIDEO_SUFFIXES
+from workzone.data.kinds import is_video
 from workzone.data.track import (
     blackvue,
     camm,
@@ -75,11 +75,6 @@ def read_track(
         f"{path} is no log of positions that is known: GPX, NMEA, CSV with time, latitude and "
         "longitude, 70mai's GPSData, mapillary_image_description.json, or photographs with EXIF"
     )
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file is named as videos are."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _found(path: Path, clock: Clock) -> Generator[tuple[Path, Log], None, None]:

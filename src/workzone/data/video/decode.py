@@ -61,23 +61,29 @@ class Video:
         """
         first: float | None = None
         for frame in self._decoded():
-            if frame.time is None:
+            time = self._time(frame)
+            if time is None:
                 self.untimed += 1
                 continue
             if first is None:
-                first = frame.time if self._begins is None else min(frame.time, self._begins)
+                first = time if self._begins is None else min(time, self._begins)
             if frame.is_corrupt:
                 self.damaged += 1
-            elif self._last is not None and frame.time <= self._last:
+            elif self._last is not None and time <= self._last:
                 self.untimed += 1
             else:
-                self._last = frame.time
-                yield Decoded(frame.time - first, frame)
+                self._last = time
+                yield Decoded(time - first, frame)
         if first is None and self.untimed:
             raise VideoError(
                 f"{self.path}: its frames have no times; put it into a container that keeps them, "
                 f"for example with `ffmpeg -framerate 25 -i {self.path.name} -c copy out.mp4`"
             )
+
+    def _time(self, frame: Any) -> float | None:
+        """Seconds; the last frames of a file that broke off count by the stream's own clock."""
+        base = frame.time_base or self.stream.time_base
+        return None if frame.pts is None or base is None else float(frame.pts * base)
 
     def _decoded(self) -> Iterator[Any]:  # its types deny that times may be missing
         import av

@@ -1,0 +1,228 @@
+"""Videos among the images to score: frames taken once, with time, place and group."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from made_images import blob_image
+from made_tracks import START, gpx, place
+from made_videos import make_video
+from workzone.data.manifest import read_manifest
+from workzone.data.places import haversine
+from workzone.data.video import decode
+from workzone.data.video.choose import FrameSettings
+from workzone.errors import MissingExtraError, UsageError, WorkzoneError
+from workzone.run.bulk import predict_many
+from workzone.run.predictor import Predictor
+from workzone.run.sources import find_images
+from workzone.run.videos import VideoFrames, frames_beside
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds, and a GPX that begins with them and lasts as long."""
+    folder = tmp_path_factory.mktemp("drive")
+    (folder / "drive.gpx").write_text(gpx(np.arange(0, 8.5, 0.5)))
+    return make_video(folder / "drive.mp4")
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The videos whose frames were decoded."""
+    names: list[str] = []
+    frames = decode.Video.frames
+
+    def counting(video: decode.Video) -> Any:
+        names.append(video.path.name)
+        return frames(video)
+
+    monkeypatch.setattr(decode.Video, "frames", counting)
+    return names
+
+
+def test_a_video_is_scored_with_time_place_and_group(
+    drive: Path, tmp_path: Path, predictor: Predictor, decoded: list[str]
+) -> None:
+    output = tmp_path / "out.parquet"
+    summary = predict_many(predictor, drive, output)
+    rows = pq.read_table(output).to_pylist()
+    assert summary.scored == len(rows) == 8
+    for second, row in enumerate(rows):
+        assert row["id"] == f"drive.mp4/{second * 1000:09d}"
+        assert row["group"] == "drive.mp4"
+        assert row["time"] - START == timedelta(seconds=second)
+        assert haversine(row["latitude"], row["longitude"], *place(second)) < 1
+    listed = read_manifest(tmp_path / "out.parquet.frames" / "manifest.parquet")
+    assert [sample.id for sample in listed] == [row["id"] for row in rows]
+    assert all((listed.root / sample.image.path).is_file() for sample in listed)
+    predict_many(predictor, drive, output)
+    assert decoded == ["drive.mp4"]  # once
+
+
+def test_parts_of_a_folder_hold_the_same(drive: Path, tmp_path: Path, predictor: Predictor) -> None:
+    videos = tmp_path / "videos"
+    for name in ("a/1.mp4", "a/2.mp4", "b.mp4"):
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        (videos / name).write_bytes(drive.read_bytes())
+    (videos / "broken.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    frames = frames_beside(videos / "out", FrameSettings(4.0))
+    for scored in (6, 6):  # what the first run wrote into the folder is no source of the second
+        summary = predict_many(predictor, find_images(videos, frames), videos / "out")
+        assert (summary.scored, summary.quarantined) == (scored, 1)
+    table = pq.read_table(videos / "out").to_pylist()
+    assert {row["id"].rpartition("/")[0]: row["group"] for row in table} == {
+        "a/1.mp4": "a",
+        "a/2.mp4": "a",
+        "b.mp4": "b.mp4",
+    }
+    assert "broken.mp4 cannot be opened as a video" in (
+        videos / "out" / "_quarantine.csv"
+    ).read_text(encoding="utf-8")
+
+
+def test_several_videos_of_one_name_keep_apart(drive: Path, tmp_path: Path) -> None:
+    sources = []
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        sources.append(tmp_path / folder / "drive.mp4")
+        sources[-1].write_bytes(drive.read_bytes())
+    frames = frames_beside(tmp_path / "out", FrameSettings(4.0))
+    found = find_images(sources, frames)
+    assert [name for name, _ in found.images] == [
+        f"{source.as_posix()}/{moment:09d}" for source in sources for moment in (0, 4000)
+    ]
+    assert len({item.ref.path for _, item in found.images}) == 4
+    assert len({item.sample.group for _, item in found.images if item.sample}) == 2
+
+
+def test_videos_beside_images_are_taken_if_asked_for(drive: Path, tmp_path: Path) -> None:
+    blob_image(1, 1).save(tmp_path / "a.png")
+    (tmp_path / "b.mp4").write_bytes(drive.read_bytes())
+    found = find_images(tmp_path, frames_beside(tmp_path / "out"))
+    assert [name for name, _ in found.images] == ["a.png"]
+    assert found.passed_over.kinds == {".mp4": 1}
+    found = find_images(tmp_path, frames_beside(tmp_path / "out", FrameSettings(4.0)))
+    assert [name for name, _ in found.images] == ["a.png", "b.mp4/000000000", "b.mp4/000004000"]
+    assert found.passed_over.total == 0
+    (tmp_path / "b.mp4").unlink()
+    with pytest.raises(UsageError, match=r"which frames is for videos, but .* holds none"):
+        find_images(tmp_path / "a.png", frames_beside(tmp_path / "out", FrameSettings(4.0)))
+
+
+def test_a_stopped_job_goes_on(
+    drive: Path,
+    tmp_path: Path,
+    predictor: Predictor,
+    decoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped while it scores: no video is decoded again, and no frame scored again."""
+    output = tmp_path / "out.jsonl"
+    monkeypatch.setattr("workzone.run.bulk.FLUSH_EVERY", 2)
+    real = Predictor.score
+    read: list[str] = []
+
+    def score(self: Predictor, inputs: Any, load: Any, **options: Any) -> Any:
+        for name, result in real(self, inputs, load, **options):
+            read.append(name)
+            yield name, result
+            if len(read) == 5:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "score", score)
+    with pytest.raises(KeyboardInterrupt):
+        predict_many(predictor, drive, output)
+    assert not output.exists()
+    summary = predict_many(predictor, drive, output)
+    assert (summary.scored, summary.resumed, decoded) == (8, 4, ["drive.mp4"])
+    assert read[5:] == [f"drive.mp4/{second * 1000:09d}" for second in range(4, 8)]
+
+
+def test_of_a_corrupted_tail_what_comes_before_is_scored(
+    tmp_path: Path, predictor: Predictor
+) -> None:
+    made = make_video(tmp_path / "a.ts")
+    data = made.read_bytes()
+    made.write_bytes(data[: len(data) * 5 // 8] + b"\0" * 1000)
+    output = tmp_path / "out.jsonl"
+    found = find_images(made, frames_beside(output))
+    assert 3 <= len(found.images) < 8
+    assert predict_many(predictor, found, output).scored == len(found.images)
+
+
+def test_rounded_positions_are_all_that_is_written(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    output = tmp_path / "out.parquet"
+    frames = frames_beside(output, metres=100.0)
+    predict_many(predictor, find_images(drive, frames), output)
+    rows = pq.read_table(output).to_pylist()
+    listed = read_manifest(frames.store / "manifest.parquet").samples
+    for table in (rows, [{"latitude": s.latitude, "longitude": s.longitude} for s in listed]):
+        places = {(row["latitude"], row["longitude"]) for row in table}
+        assert 1 <= len(places) <= 2  # 70 m due north
+        for second, row in enumerate(table):
+            assert haversine(row["latitude"], row["longitude"], *place(second)) < 71
+    assert min(haversine(*at, *place(second)) for at in places for second in range(8)) > 0
+
+
+def test_a_job_does_not_go_on_with_positions_of_another_kind(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    output = tmp_path / "out"
+    predict_many(predictor, find_images(drive, frames_beside(output)), output)
+    with pytest.raises(WorkzoneError, match="--round-positions"):
+        rounded = find_images(drive, frames_beside(output, metres=100.0))
+        predict_many(predictor, rounded, output)
+
+
+def test_a_name_that_no_table_holds_is_told(
+    drive: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in (b"a.mp4", b"\xff.mp4"):
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(drive.read_bytes())
+    found = find_images(tmp_path / "in", frames_beside(tmp_path / "out.csv", FrameSettings(4.0)))
+    summary = predict_many(predictor, found, tmp_path / "out.csv")
+    assert (summary.scored, summary.quarantined) == (2, 1)
+    assert list(summary.reasons) == ["its name is no UTF-8; rename the video"]
+
+
+def test_frames_hold_no_metadata(drive: Path, tmp_path: Path) -> None:
+    store = tmp_path / "frames"
+    found = find_images(drive, VideoFrames(store, tmp_path / "out"))
+    for _, item in found.images:
+        with Image.open(item.ref.path) as picture:
+            assert dict(picture.getexif()) == {}
+    kept = json.loads((store / "drive.mp4" / "frames.json").read_text())
+    assert kept.keys() == {"key", "frames", "remarks"}
+
+
+def test_without_the_extra_it_is_named(
+    drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "av":
+            raise ImportError(name)
+        return found(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"pip install 'workzone\[video\]'"):
+        find_images(drive, frames_beside(tmp_path / "out.csv"))
+
+
+def test_without_an_output_there_is_no_place_for_frames(drive: Path) -> None:
+    with pytest.raises(UsageError, match=r"drive\.mp4 is a video: name what to write, such as -o"):
+        find_images(drive)
