@@ -21,6 +21,7 @@ from workzone.cli import (
     evaluate,
     export,
     features,
+    map,
     masks,
     miner,
     models,
@@ -64,6 +65,7 @@ app.command(epilog=predict.EXAMPLES_PREDICT)(predict.predict)
 app.command(epilog=bulk.EXAMPLES_BULK)(bulk.bulk)
 app.command(epilog=serve.EXAMPLES_SERVE)(serve.serve)
 app.command(epilog=drives.EXAMPLES_DRIVES)(drives.drives)
+app.add_typer(map.app, name="map")
 app.command("pseudo-label", epilog=pseudo_label.EXAMPLES_PSEUDO_LABEL)(pseudo_label.pseudo_label)
 data.app.command(epilog=doubt.EXAMPLES_DOUBT)(doubt.doubt)
 data.app.command(epilog=data_track.EXAMPLES_TRACK)(data_track.track)
