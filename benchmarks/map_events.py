@@ -267,9 +267,9 @@ def speed(detections: int = 1_000_000) -> dict[str, float]:
 
 def main() -> None:
     """Choose, judge, time, and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--defaults", action="store_true", help="take the model's defaults as they are")
+    parser.add_argument("--defaults", action="store_true", help="choose none for the model")
     arguments = parser.parse_args()
     times = speed()
     print(times, flush=True)

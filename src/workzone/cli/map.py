@@ -47,7 +47,7 @@ def update(
     store: Annotated[Path, typer.Option(help="The GeoPackage to update, or to make.")],
     roads: Annotated[
         Path | None,
-        typer.Option(help="Roads to match to, GeoJSON lines; a store keeps those it was made with."),
+        typer.Option(help="Roads to match to, GeoJSON lines; a store keeps its own."),
     ] = None,
     keep_days: Annotated[
         float | None,
@@ -164,13 +164,14 @@ def simulate(
     from workzone.geo.simulate import figures_of, follow, make_world
     from workzone.geo.streets import KINDS
 
-    kinds = {kind: kind for kind in KINDS}
-    if streets not in kinds:
-        raise UsageError(f"--streets {streets}: no such kind; {nearest(streets, kinds)}")
-    rows = []
+    kind = next((one for one in KINDS if one == streets), None)
+    if kind is None:
+        raise UsageError(f"--streets {streets}: no such kind; {nearest(streets, KINDS)}")
+    rows: list[dict[str, float | None]] = []
     for rate in passes or (2.0, 5.0, 10.0, 20.0):
-        world = make_world(kinds[streets], passes=rate, days=days, seed=seed)
-        rows.append({"passes_a_day": rate} | figures_of([follow(world)]))
+        world = make_world(kind, passes=rate, days=days, seed=seed)
+        row: dict[str, float | None] = {"passes_a_day": rate}
+        rows.append(row | figures_of([follow(world)]))
     if as_json:
         print_json({"streets": streets, "days": days, "seed": seed, "figures": rows})
         return

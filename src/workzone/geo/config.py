@@ -18,10 +18,10 @@ class MapConfig:
     far: float = 35.0  # metres ahead, where a frame begins to be called road work
     hit: float = 0.75  # probability that a pass sees a zone that is there
     false_alarm: float = 0.15  # that it sees one in a cell without
-    prior: float = 0.02  # that a place has road work, of which nothing else is known
+    prior: float = 0.03  # that a place has road work, of which nothing else is known
     days: float = 30.0  # how long zones last, on average
     certain: float = 4.0  # log-odds that no amount of evidence exceeds
-    suspected: float = 0.1  # probability from which on there is an event
+    suspected: float = 0.07  # probability from which on there is an event
     present: float = 0.9  # from which on it is present
     gone: float = 0.05  # below which it is gone
     gap: float = 50.0  # metres between two stretches that are one zone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ class Fleet:
         at = np.arange(0.0, starts[-1], speed)
         noise = rng.normal(0, self.detector.gps_drive, 2)[:, None]
         noise = noise + rng.normal(0, self.detector.gps_frame, (2, len(at)))
-        east, north = (np.interp(at, along, places[:, axis]) for axis in (0, 1)) + noise
+        east, north = np.stack([np.interp(at, along, places[:, axis]) for axis in (0, 1)]) + noise
         lat = CENTRE[1] + north / METRES_PER_DEGREE
         lon = CENTRE[0] + east / (METRES_PER_DEGREE * np.cos(np.radians((CENTRE[1] + lat) / 2)))
         name = f"{int(time)}-{number}"
@@ -116,7 +117,8 @@ class Fleet:
         for begin, end, corner in self._passed(route, starts, speed, time):
             if rng.random() > detector.hit:
                 continue
-            first = max(begin - detector.view, corner) + rng.exponential(detector.late / 0.6931) * speed
+            late = rng.exponential(detector.late / math.log(2)) * speed
+            first = max(begin - detector.view, corner) + late
             last = end - detector.left + rng.normal(0, detector.ends / 0.6745) * speed
             called |= (at >= first) & (at <= max(last, first + speed))
         for begin in self._mistaken(route, starts):

@@ -58,12 +58,13 @@ def heading(east: npt.ArrayLike, north: npt.ArrayLike) -> Floats:
 
 def turn(one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
     """Degrees from one heading to another, -180..180, positive clockwise."""
-    degrees: Floats = (np.asarray(other, np.float64) - np.asarray(one, np.float64) + 180) % 360 - 180
+    between = np.asarray(other, np.float64) - np.asarray(one, np.float64)
+    degrees: Floats = (between + 180) % 360 - 180
     return degrees
 
 
 def resampled(longitude: Floats, latitude: Floats, spacing: float) -> tuple[Floats, Floats]:
-    """Places each ``spacing`` metres along a line of two places or more, and its last: ``[m]`` each.
+    """Places each ``spacing`` metres along a line of two or more, and its last: ``[m]`` each.
 
     The line must not cross the date line.
     """

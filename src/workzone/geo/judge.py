@@ -1,4 +1,4 @@
-"""Found stretches of road beside true work zones: which belong together, and how far they are off."""
+"""Found stretches of road beside true work zones: which belong together, how far off."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from workzone.decide.log_odds import expit, logit
+from workzone.decide.threshold import HALF
 from workzone.geo.config import MapConfig
 from workzone.geo.ground import Flags, Floats
 from workzone.geo.passes import Key
@@ -72,7 +73,13 @@ class LineState:
         """Match what is likely now with the zones that were known."""
         config = self.config
         low, high = profile.first, profile.first + len(profile.probability) - 1
-        runs = [r for r in runs_of(likely >= config.suspected, config.gap) if _meet(r, (low, high))]
+        strong = runs_of(likely >= HALF, config.gap)
+        weak = [
+            run
+            for run in runs_of(likely >= config.suspected, config.gap)
+            if not any(_meet(run, other) for other in strong)
+        ]
+        runs = [run for run in (*strong, *weak) if _meet(run, (low, high))]
         live = [t for t in self.tracks if t.state != "gone"]
         passed = [t for t in live if _meet((t.low, t.high), (low, high))]
         taken: set[int] = set()
@@ -80,7 +87,7 @@ class LineState:
             own = [n for n, run in enumerate(runs) if _meet(run, (track.low, track.high))]
             free = [n for n in own if n not in taken]
             if own and not free:  # an earlier one has grown into it
-                self._merge(track, runs[own[0]], live, profile)
+                self._merge(track, runs[own[0]], profile)
                 continue
             taken.update(own)
             self._extend(track, [runs[n] for n in free], profile, likely)
@@ -96,21 +103,27 @@ class LineState:
     def _extend(
         self, track: Track, runs: Sequence[Run], profile: Profile, likely: Floats
     ) -> None:
-        """Give a track the largest of its runs, and make zones of the others."""
-        if not runs:
-            return
-        ranked = sorted(runs, key=lambda run: (run[0] - run[1], run[0]))
-        track.low, track.high = ranked[0]
-        for run in ranked[1:]:
-            self._begin(run, profile, likely, parent=track)
+        """Give a track the largest of its likely runs, and make zones of the others."""
+        likely_runs = [run for run in runs if likely[run[0] : run[1] + 1].max() >= HALF]
+        if likely_runs:
+            ranked = sorted(likely_runs, key=lambda run: (run[0] - run[1], run[0]))
+            track.low, track.high = ranked[0]
+            if len(ranked) > 1:
+                track.begins, track.ends = [], []
+            for run in ranked[1:]:
+                self._begin(run, profile, likely, parent=track)
+        elif runs:  # a suspicion
+            track.low, track.high = min(run[0] for run in runs), max(run[1] for run in runs)
 
-    def _merge(self, track: Track, run: Run, live: Sequence[Track], profile: Profile) -> None:
+    def _merge(self, track: Track, run: Run, profile: Profile) -> None:
         """Two zones in one run are one: the one seen first."""
-        others = [t for t in live if t is not track and t.state != "gone"]
-        other = next(t for t in others if _meet((t.low, t.high), run))
+        others = (t for t in self.tracks if t is not track and t.state != "gone")
+        other = next((t for t in others if _meet((t.low, t.high), run)), None)
+        if other is None:
+            return
+        first, last = sorted((track, other), key=lambda t: t.low)
         kept, gone = sorted((track, other), key=lambda t: (t.first_seen, t.id))
         kept.low, kept.high = run
-        first, last = sorted((track, other), key=lambda t: t.low)
         kept.begins, kept.ends = list(first.begins), list(last.ends)
         kept.add_images(gone.images)
         kept.history.append((profile.time, "merged", gone.id))

@@ -49,7 +49,8 @@ def _cut(drive: Drive) -> list[Pass]:
     found: list[Pass] = []
     edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(rows)]
     for start, end in zip(edges[:-1], edges[1:], strict=True):
-        turned = np.concatenate([[0.0], np.cumsum(turn(headings[start : end - 1], headings[start + 1 : end]))])
+        turns = turn(headings[start : end - 1], headings[start + 1 : end])
+        turned = np.concatenate([[0.0], np.cumsum(turns)])
         for first, last in _unturned(turned):
             part = slice(start + first, start + last)
             if last - first < 2:

@@ -129,7 +129,9 @@ class _Index:
         self.along = np.concatenate([line.along for line in rows] or [np.zeros(0)])
         self.number = np.concatenate(numbers or [np.zeros(0, np.int64)])
         given = np.array([line.key == NETWORK for line in lines], bool)
-        self.rank = np.where(given[self.number - first], -1, self.number) if len(rows) else self.number
+        self.rank = self.number
+        if rows:
+            self.rank = np.where(given[self.number - first], -1, self.number)
         keys = _squares(self.lon, _rows(self.lat))
         self.order = np.argsort(keys, kind="stable")
         self.keys = keys[self.order]
@@ -146,7 +148,8 @@ class _Index:
         return number, along
 
     def _best(self, lon: Floats, lat: Floats, headings: Floats) -> tuple[Indices, Indices, Floats]:
-        found = [self._near(lon, lat, headings, up, aside) for up in (-1, 0, 1) for aside in (-1, 0, 1)]
+        squares = [(up, aside) for up in (-1, 0, 1) for aside in (-1, 0, 1)]
+        found = [self._near(lon, lat, headings, *square) for square in squares]
         frame, sample, away, along = (np.concatenate(part) for part in zip(*found, strict=True))
         order = np.lexsort((self.number[sample], away, self.rank[sample], frame))
         frames, firsts = np.unique(frame[order], return_index=True)
@@ -177,8 +180,8 @@ class _Index:
 def _along(line: Line) -> Floats:
     """The heading of a line at each of its places, between those around it."""
     lon, lat = line.longitude, line.latitude
-    last = len(lon) - 1
-    before, after = np.maximum(np.arange(last + 1) - 1, 0), np.minimum(np.arange(last + 1) + 1, last)
+    rows = np.arange(len(lon))
+    before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, len(lon) - 1)
     return heading(*offsets(lon[after], lat[after], lon[before], lat[before]))
 
 

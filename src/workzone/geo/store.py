@@ -58,6 +58,11 @@ _COLUMNS = (
     "geom, id, state, confidence, heading, road, first_seen, last_seen, last_passed, gone_since, "
     "passes, sightings, length_m, error_m, images, classes"
 )
+_NAMES = [*_COLUMNS.split(", "), "line"]
+_UPSERT = (
+    f"INSERT INTO events ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
+    " ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _NAMES)
+)
 Kind = Literal["now", "base"]
 """Of a line's state: after all profiles, or after those that were dropped for their age."""
 
@@ -211,11 +216,8 @@ class Store:
         gone = [(name,) for name in old - {event.id for event in events}]
         self._many("DELETE FROM events WHERE id = ?", gone)
         self._many("DELETE FROM changes WHERE event = ?", [(name,) for name in old])
-        names = _COLUMNS.split(", ")
         self._many(
-            f"INSERT INTO events ({_COLUMNS}, line) VALUES ({', '.join('?' * len(names))}, ?)"  # noqa: S608
-            " ON CONFLICT (id) DO UPDATE SET "
-            + ", ".join(f"{name} = excluded.{name}" for name in [*names, "line"]),
+            _UPSERT,
             [(*_row(event), line) for event in events],
         )
         self._many(

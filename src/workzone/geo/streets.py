@@ -90,7 +90,7 @@ def make_streets(kind: Kind, seed: int) -> Streets:
             lane = _aside(places)
             ways.append(Way(one, two, lane, _along(lane)))
     following = tuple(
-        tuple(n for n, other in enumerate(ways) if other.start == way.end and other.end != way.start)
+        tuple(n for n, to in enumerate(ways) if to.start == way.end and to.end != way.start)
         for way in ways
     )
     return Streets(tuple(ways), following)
@@ -142,9 +142,9 @@ def _ring(rng: np.random.Generator) -> Iterator[Middle]:
 
     for number, angle in enumerate(angles.tolist()):
         inner, outer = 1 + number, 7 + number
-        yield 0, inner, _between((0, 0), place(250, angle))
-        yield inner, outer, _between(place(250, angle), place(500, angle))
-        for first, radius in ((1, 250.0), (7, 500.0)):
+        yield 0, inner, _between((0, 0), place(200, angle))
+        yield inner, outer, _between(place(200, angle), place(400, angle))
+        for first, radius in ((1, 200.0), (7, 400.0)):
             arc = angle + np.linspace(0, math.pi / 3, 30)
             places = np.array([place(radius, a) for a in arc.tolist()])
             yield first + number, first + (number + 1) % 6, places
@@ -164,7 +164,8 @@ def _irregular(rng: np.random.Generator, side: int = 4, block: float = 240.0) ->
             degree[[one, two]] -= 1
             continue
         straight = _between(places[one], places[two])
-        side_on = (straight[-1] - straight[0])[::-1] * (-1, 1) / np.hypot(*(straight[-1] - straight[0]))
+        way = straight[-1] - straight[0]
+        side_on = way[::-1] * (-1, 1) / np.hypot(*way)
         curve = np.sin(np.linspace(0, math.pi, len(straight))) * rng.uniform(-25, 25)
         yield one, two, straight + curve[:, None] * side_on
 
