@@ -69,5 +69,6 @@ def resampled(longitude: Floats, latitude: Floats, spacing: float) -> tuple[Floa
     The line must not cross the date line.
     """
     along = np.concatenate([[0.0], np.cumsum(steps(longitude, latitude))])
-    wanted = np.append(np.arange(0.0, along[-1] - spacing / 2, spacing), along[-1])
+    inner = np.arange(spacing, along[-1] - spacing / 2, spacing)
+    wanted = np.concatenate([[0.0], inner, [along[-1]]])
     return np.interp(wanted, along, longitude), np.interp(wanted, along, latitude)

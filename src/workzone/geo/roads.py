@@ -121,16 +121,15 @@ class _Index:
 
     def __init__(self, lines: Sequence[Line], first: int) -> None:
         self.first = first
-        rows = [line for line in lines if len(line.longitude) > 1]
         numbers = [np.full(len(line.longitude), first + n) for n, line in enumerate(lines)]
-        self.lon = np.concatenate([line.longitude for line in rows] or [np.zeros(0)])
-        self.lat = np.concatenate([line.latitude for line in rows] or [np.zeros(0)])
-        self.heading = np.concatenate([_along(line) for line in rows] or [np.zeros(0)])
-        self.along = np.concatenate([line.along for line in rows] or [np.zeros(0)])
+        self.lon = np.concatenate([line.longitude for line in lines] or [np.zeros(0)])
+        self.lat = np.concatenate([line.latitude for line in lines] or [np.zeros(0)])
+        self.heading = np.concatenate([_along(line) for line in lines] or [np.zeros(0)])
+        self.along = np.concatenate([line.along for line in lines] or [np.zeros(0)])
         self.number = np.concatenate(numbers or [np.zeros(0, np.int64)])
         given = np.array([line.key == NETWORK for line in lines], bool)
         self.rank = self.number
-        if rows:
+        if lines:
             self.rank = np.where(given[self.number - first], -1, self.number)
         keys = _squares(self.lon, _rows(self.lat))
         self.order = np.argsort(keys, kind="stable")
