@@ -40,8 +40,7 @@ def tables(results: Mapping[str, Any]) -> str:
         rows += [_row(passes, title, part[way]) for way, title in WAYS.items()]
     others = [f"| network | passes a day | {' | '.join(TITLES)} |", rows[1]]
     others += [
-        _row(kind, "20", figures)
-        for kind, figures in results["passes"]["20"]["by network"].items()
+        _row(kind, "20", figures) for kind, figures in results["passes"]["20"]["by network"].items()
     ]
     return "\n".join(rows) + "\n\n" + "\n".join(others)
 

@@ -85,8 +85,6 @@ def test_figures_of_several_count_all_of_them(perfect):
 
 
 def test_worlds_follow_from_their_seeds():
-    one, two, other = (
-        make_world("irregular", passes=1, days=2, seed=seed) for seed in (4, 4, 5)
-    )
+    one, two, other = (make_world("irregular", passes=1, days=2, seed=seed) for seed in (4, 4, 5))
     digests = [[d.digest() for day in world.days for d in day] for world in (one, two, other)]
     assert digests[0] == digests[1] != digests[2]

@@ -100,9 +100,7 @@ class LineState:
                 track.passed(profile, belief, config)
                 track.settle(config)
 
-    def _extend(
-        self, track: Track, runs: Sequence[Run], profile: Profile, likely: Floats
-    ) -> None:
+    def _extend(self, track: Track, runs: Sequence[Run], profile: Profile, likely: Floats) -> None:
         """Give a track the largest of its likely runs, and make zones of the others."""
         likely_runs = [run for run in runs if likely[run[0] : run[1] + 1].max() >= HALF]
         if likely_runs:
@@ -126,7 +124,8 @@ class LineState:
         kept.low, kept.high = run
         kept.begins, kept.ends = list(first.begins), list(last.ends)
         kept.add_images(gone.images)
-        kept.history.append((profile.time, "merged", gone.id))
+        if gone.confirmed:
+            kept.history.append((profile.time, "merged", gone.id))
         gone.end(profile.time, profile.time, kept.id)
 
     def _begin(

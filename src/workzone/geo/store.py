@@ -59,10 +59,9 @@ _COLUMNS = (
     "passes, sightings, length_m, error_m, images, classes"
 )
 _NAMES = [*_COLUMNS.split(", "), "line"]
-_UPSERT = (
-    f"INSERT INTO events ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
-    " ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _NAMES)
-)
+_INSERT = f"INSERT INTO events ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
+# An upsert would take the conflict clauses of the R-tree's triggers away.
+_UPDATE = f"UPDATE events SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608
 Kind = Literal["now", "base"]
 """Of a line's state: after all profiles, or after those that were dropped for their age."""
 
@@ -216,10 +215,12 @@ class Store:
         gone = [(name,) for name in old - {event.id for event in events}]
         self._many("DELETE FROM events WHERE id = ?", gone)
         self._many("DELETE FROM changes WHERE event = ?", [(name,) for name in old])
-        self._many(
-            _UPSERT,
-            [(*_row(event), line) for event in events],
-        )
+        for event in events:
+            values = (*_row(event), line)
+            if event.id in old:
+                self._run(_UPDATE, (*values, event.id))
+            else:
+                self._run(_INSERT, values)
         self._many(
             "INSERT INTO changes (event, time, what, other) VALUES (?, ?, ?, ?)",
             [(e.id, _text(c.time), c.what, c.other) for e in events for c in e.history],
@@ -247,9 +248,7 @@ class Store:
 
     def set_bounds(self) -> None:
         """Say in the GeoPackage's contents where events are, and of when that is."""
-        self._run(
-            "UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-        )
+        self._run("UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
         bodies = [gpkg.places_of(row[0]) for row in self._run("SELECT geom FROM events")]
         if bodies:
             xs, ys = zip(*(place for places in bodies for place in places), strict=True)
