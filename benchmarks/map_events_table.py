@@ -29,15 +29,20 @@ TITLES = (
     "days to present",
     "days to gone",
 )
-WAYS = {"model": "**event model**", "DBSCAN": "DBSCAN, 25 m", "counting": "counting"}
+WAYS = {
+    "model": "**event model**, roads given",
+    "model without roads": "event model, without roads",
+    "DBSCAN": "DBSCAN, 25 m",
+    "counting": "counting",
+}
 
 
 def tables(results: Mapping[str, Any]) -> str:
     """As Markdown: by passes a day and method, then by network at 20 passes."""
     rows = [f"| passes a day | way | {' | '.join(TITLES)} |", "|---" * (len(TITLES) + 2) + "|"]
-    parts = results["passes"] | {"20, many alarms": results["many alarms, 20 passes"]}
+    parts = results["passes"] | {"10, many alarms": results["many alarms, 10 passes"]}
     for passes, part in parts.items():
-        rows += [_row(passes, title, part[way]) for way, title in WAYS.items()]
+        rows += [_row(passes, title, part[way]) for way, title in WAYS.items() if way in part]
     others = [f"| network | passes a day | {' | '.join(TITLES)} |", rows[1]]
     others += [
         _row(kind, "20", figures) for kind, figures in results["passes"]["20"]["by network"].items()

@@ -154,8 +154,9 @@ def mixed_drives() -> list[Drive]:
     cars = []
     for number in range(7):
         zone = [(250.0, 400.0)] if number < 4 else []
+        both = [*zone, (900.0, 1050.0)]
         cars += [
-            drive(f"a{number}", START + number * 7000, along, zone, shift=(0, number % 3)),
+            drive(f"a{number}", START + number * 7000, along, both, shift=(0, number % 3)),
             drive(f"b{number}", START + 50 + number * 6000, corner, zone, shift=(2, -number)),
         ]
     return cars

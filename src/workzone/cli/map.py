@@ -154,6 +154,9 @@ def simulate(
     ] = None,
     days: Annotated[int, typer.Option(min=2, max=365, help="How long.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of streets, zones and cars.")] = 0,
+    roads: Annotated[
+        bool, typer.Option(help="Whether the map is given the streets, or only what cars draw.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how many cars a map needs: made streets, zones that come and go, a fallible detector.
@@ -171,9 +174,11 @@ def simulate(
     for rate in passes or (2.0, 5.0, 10.0, 20.0):
         world = make_world(kind, passes=rate, days=days, seed=seed)
         row: dict[str, float | None] = {"passes_a_day": rate}
-        rows.append(row | figures_of([follow(world)]))
+        rows.append(row | figures_of([follow(world, roads=roads)]))
     if as_json:
-        print_json({"streets": streets, "days": days, "seed": seed, "figures": rows})
+        print_json(
+            {"streets": streets, "days": days, "seed": seed, "roads": roads, "figures": rows}
+        )
         return
     table = Table()
     for name in rows[0]:

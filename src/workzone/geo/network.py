@@ -17,8 +17,21 @@ from workzone.geo.ground import Floats, heading, offsets, turn
 from workzone.geo.roads import NETWORK, Line, make_line
 
 NOT_DRIVEN = frozenset(
-    "bridleway construction corridor cycleway elevator escape footway path pedestrian platform "
-    "proposed steps via_ferrata".split()
+    [
+        "bridleway",
+        "construction",
+        "corridor",
+        "cycleway",
+        "elevator",
+        "escape",
+        "footway",
+        "path",
+        "pedestrian",
+        "platform",
+        "proposed",
+        "steps",
+        "via_ferrata",
+    ]
 )
 """Values of OpenStreetMap's key ``highway`` that cars do not drive on."""
 _STRAIGHT = 45.0  # degrees that a road may turn where one piece of it ends and the next begins
@@ -65,6 +78,19 @@ def read_network(path: Path) -> list[Line]:
             f"{path}: {places[wrong[0]].tolist()} is no longitude and latitude; turn the roads to "
             "WGS 84 (EPSG:4326)"
         )
+    return _joined_lines(pieces)
+
+
+def lines_through(middles: Sequence[Floats]) -> list[Line]:
+    """The same of streets that cars drive in both directions.
+
+    Args:
+        middles: longitude and latitude along each, ``[n, 2]``.
+    """
+    return _joined_lines([_Piece(places, None, False) for places in middles])
+
+
+def _joined_lines(pieces: Sequence[_Piece]) -> list[Line]:
     return [line for chain in _chains(pieces) for line in _lines(pieces, chain)]
 
 

@@ -11,6 +11,7 @@ from workzone.geo.detections import Drive
 from workzone.geo.event import Event
 from workzone.geo.fleet import Detector, Fleet
 from workzone.geo.judge import Stretch, Tally, pairs
+from workzone.geo.network import lines_through
 from workzone.geo.store import open_store
 from workzone.geo.streets import DAY, Kind, Streets, Zone, make_streets, make_zones
 from workzone.geo.update import update
@@ -64,12 +65,13 @@ class Outcome:
     detections: int
 
 
-def follow(world: World, config: MapConfig | None = None) -> Outcome:
-    """Update a map day by day, and hold it against the zones."""
+def follow(world: World, config: MapConfig | None = None, *, roads: bool = True) -> Outcome:
+    """Update a map day by day, with the streets given or not, and hold it against the zones."""
     daily = Tally()
+    network = lines_through(world.streets.middles()) if roads else []
     with open_store(":memory:", config=config) as store:
         for number, drives in enumerate(world.days):
-            update(store, drives)
+            update(store, drives, network=network)
             present = [event for event in store.events() if event.state == "present"]
             now = START + (number + 1) * DAY
             daily.add([Stretch.of(event.line) for event in present], world.stretches(now))

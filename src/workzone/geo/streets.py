@@ -69,6 +69,12 @@ class Streets:
         ranked = sorted((self.bend(way, other), other) for other in self.following[way])
         return ranked[0][1] if ranked and ranked[0][0] <= _STRAIGHT else None
 
+    def middles(self) -> list[Floats]:
+        """Longitude and latitude along the middle of each street, ``[n, 2]``."""
+        pairs = zip(self.ways[::2], self.ways[1::2], strict=True)
+        metres = [(one.places + other.places[::-1]) / 2 for one, other in pairs]
+        return [np.array([moved(*CENTRE, *place) for place in way.tolist()]) for way in metres]
+
     def places(self, zone: Zone) -> list[tuple[float, float]]:
         """Longitude and latitude along a zone, each ten metres and its end."""
         parts = [self.ways[number] for number in zone.ways]
