@@ -6,8 +6,9 @@ Simulated (``workzone.geo.simulate``): three kinds of street networks, zones tha
 that pass each street so many times a day, and a detector with the error rates that were measured of
 the shipped one; "many alarms" has those of all photographs of docs/judge/accuracy.md. All methods
 get the same drives. At the end of each day what they show is paired, one to one, with the zones
-that are there: a pair shares road in one direction. The settings of the plain ones, and from what
-probability on the model calls a zone present, are those with the best F1 on other seeds than those that judge.
+that are there: a pair shares road in one direction. The settings of the plain ones,
+and from what probability on the model calls a zone present, are those with the best F1 on other
+seeds than those that judge.
 
 DBSCAN joins frames above one half of the last days that are at most 25 m apart, moved ahead of the
 car as the model's are; a cluster is a zone from one end of its longest side to the other, along the

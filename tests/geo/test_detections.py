@@ -97,5 +97,7 @@ def test_wrong_tables_are_named(tmp_path):
         read_detections(written(tmp_path, rows, ".csv"))
     with pytest.raises(ManifestError, match=r"none\.csv cannot be read as a table"):
         read_detections(tmp_path / "none.csv")
-    with pytest.raises(UsageError, match="cannot tell the format of 'frames.parqet'; did you mean"):
+    with pytest.raises(
+        UsageError, match=r"cannot tell the format of 'frames\.parqet'; did you mean"
+    ):
         read_detections(tmp_path / "frames.parqet")

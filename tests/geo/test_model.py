@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -68,7 +70,7 @@ def test_a_long_zone_is_one_and_so_is_one_with_a_short_gap():
 
 
 def test_carriageways_are_apart():
-    there, back = street(), street()[::-1] + (0.0, 8.0)
+    there, back = street(), street()[::-1] + np.array([0.0, 8.0])
     cars = drives(8, there, lambda _: [(600.0, 800.0)])
     cars += drives(8, back, lambda _: [], name="back", start=START + 60)
     (event,) = events_of(cars)
@@ -98,7 +100,7 @@ def test_an_unconfirmed_suspicion_is_dropped():
 
 def test_nobody_passes_for_long_and_the_zone_is_gone():
     cars = drives(8, street(), lambda _: [(600.0, 800.0)])
-    elsewhere = street() + (0.0, 5000.0)
+    elsewhere = street() + np.array([0.0, 5000.0])
     later = drives(1, elsewhere, lambda _: [], start=START + 200 * DAY, name="later")
     (event,) = events_of(cars, later)
     config = MapConfig()
@@ -176,7 +178,7 @@ def at_once() -> list[Event]:
 @given(order=st.permutations(range(len(MIXED))), parts=st.sets(st.integers(1, 13), max_size=5))
 def test_the_same_drives_make_the_same_events_in_any_order(at_once, order, parts):
     edges = [0, *sorted(parts), len(MIXED)]
-    days = [[MIXED[n] for n in order[a:b]] for a, b in zip(edges, edges[1:], strict=False)]
+    days = [[MIXED[n] for n in order[a:b]] for a, b in pairwise(edges)]
     again = days[len(days) // 2]  # once more
     assert events_of(*days, again) == at_once
 

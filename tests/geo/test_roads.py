@@ -36,7 +36,7 @@ def test_a_standing_car_and_a_gap():
     jitter = np.random.default_rng(0).normal(0, 0.3, places.shape)
     (one,) = passes_of([drive("stands", START, places + jitter)])
     assert len(one.ids) == pytest.approx(25, abs=3)
-    far = np.concatenate([street(300), street(300) + (600.0, 0.0)])
+    far = np.concatenate([street(300), street(300) + np.array([600.0, 0.0])])
     assert [len(one.ids) for one in passes_of([drive("gap", START, far)])] == [25, 25]
     assert passes_of([drive("alone", START, street(300)[:1])]) == []
 
@@ -54,7 +54,7 @@ def test_a_car_that_goes_around_the_block_passes_again():
 def test_cars_on_one_street_share_a_line_and_others_draw_their_own():
     roads = Roads()
     cars = drives(5, street(), lambda _: []) + drives(
-        5, street() + (0.0, 60.0), lambda _: [], name="beside"
+        5, street() + np.array([0.0, 60.0]), lambda _: [], name="beside"
     )
     cars += drives(5, street()[::-1], lambda _: [], name="back")
     found = profiles_of(roads, passes_of(cars), MapConfig())

@@ -66,7 +66,7 @@ def test_pairs_are_one_to_one_and_days_are_counted():
 
 @pytest.fixture(scope="module")
 def perfect() -> Outcome:
-    return follow(make_world("ring", passes=12, days=8, seed=5, detector=PERFECT))
+    return follow(make_world("grid", passes=12, days=8, seed=5, detector=PERFECT))
 
 
 def test_a_perfect_detector_finds_the_zones_and_their_ends(perfect):

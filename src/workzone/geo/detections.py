@@ -112,10 +112,11 @@ def read_detections(path: Path, *, chain: Chain | None = None) -> Detections:
     drives = []
     for number, name in enumerate(names.tolist()):
         rows = order[cuts[number] : cuts[number + 1]]
-        moments, *others, scores = (column[rows] for column in table)
+        moments, lon, lat, ahead, scores = (column[rows] for column in table)
         if used is not None:
             scores = smooth(moments - moments[0], scores, used)
-        drives.append(Drive(name, moments, *others, scores, tuple(texts[rows].tolist())))
+        named_ids = tuple(texts[rows].tolist())
+        drives.append(Drive(name, moments, lon, lat, ahead, scores, named_ids))
     return Detections(drives, count, int((~placed).sum()), int((placed & ~told).sum()))
 
 

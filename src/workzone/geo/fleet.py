@@ -78,7 +78,7 @@ class Fleet:
         along = np.concatenate([way.along + s for way, s in zip(ways, starts, strict=False)])
         places = np.concatenate([way.places for way in ways])
         speed = float(rng.uniform(8, 14))
-        at = np.arange(0.0, starts[-1], speed)
+        at: Floats = np.arange(0.0, float(starts[-1]), speed)
         noise = rng.normal(0, self.detector.gps_drive, 2)[:, None]
         noise = noise + rng.normal(0, self.detector.gps_frame, (2, len(at)))
         east, north = np.stack([np.interp(at, along, places[:, axis]) for axis in (0, 1)]) + noise
@@ -87,7 +87,7 @@ class Fleet:
         name = f"{int(time)}-{number}"
         return Drive(
             id=name,
-            time=time + np.arange(len(at)),
+            time=time + np.arange(len(at), dtype=np.float64),
             longitude=lon,
             latitude=lat,
             heading=np.full(len(at), np.nan),

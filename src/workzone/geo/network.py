@@ -17,7 +17,7 @@ from workzone.geo.ground import Floats, heading, offsets, turn
 from workzone.geo.roads import NETWORK, Line, make_line
 
 NOT_DRIVEN = frozenset(
-    [
+    {
         "bridleway",
         "construction",
         "corridor",
@@ -31,7 +31,7 @@ NOT_DRIVEN = frozenset(
         "proposed",
         "steps",
         "via_ferrata",
-    ]
+    }
 )
 """Values of OpenStreetMap's key ``highway`` that cars do not drive on."""
 _STRAIGHT = 45.0  # degrees that a road may turn where one piece of it ends and the next begins

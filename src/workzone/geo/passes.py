@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _cut(drive: Drive) -> list[Pass]:
     headings = _headings(lon, lat, lengths, apart, drive.heading[rows])
     found: list[Pass] = []
     edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(rows)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         turns = turn(headings[start : end - 1], headings[start + 1 : end])
         turned = np.concatenate([[0.0], np.cumsum(turns)])
         for first, last in _unturned(turned):
@@ -79,7 +80,8 @@ def _advancing(time: Floats, lon: Floats, lat: Floats) -> Indices:
     rows = np.flatnonzero(moves)
     along = np.concatenate([[0.0], np.cumsum(steps(lon[rows], lat[rows]))])
     numbers = np.floor(along / SPACING)
-    return rows[np.concatenate([[True], np.diff(numbers) > 0])]
+    kept: Indices = rows[np.concatenate([[True], np.diff(numbers) > 0])]
+    return kept
 
 
 def _headings(lon: Floats, lat: Floats, lengths: Floats, apart: Flags, known: Floats) -> Floats:

@@ -6,6 +6,7 @@ import bisect
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def _profiles(
     jumps = np.diff(places)
     cuts = (np.diff(lines) != 0) | (jumps < -_BACK) | (jumps > GAP_METRES)
     edges = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(order)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         if end - start < 2 or places[end - 1] - places[start] < SHORTEST:
             continue
         line = int(lines[start])

@@ -192,4 +192,5 @@ def _squares(longitude: Floats, row: Indices) -> Indices:
     """One number for each square; those east and west of it have the numbers beside."""
     width = np.cos(np.radians(np.clip(row * (REACH / METRES_PER_DEGREE), -89, 89)))
     column = np.floor(longitude * width * (METRES_PER_DEGREE / REACH)).astype(np.int64)
-    return (row + 2**21) * 2**22 + column + 2**21
+    square: Indices = (row + 2**21) * 2**22 + column + 2**21
+    return square

@@ -89,9 +89,9 @@ class Streets:
 def make_streets(kind: Kind, seed: int) -> Streets:
     """A network of some kind: about five kilometres of streets, ten of ways."""
     rng = np.random.default_rng([seed, KINDS.index(kind)])
-    middles = {"grid": _grid, "ring": _ring, "irregular": _irregular}[kind](rng)
+    make = _grid if kind == "grid" else _ring if kind == "ring" else _irregular
     ways = []
-    for start, end, middle in middles:
+    for start, end, middle in make(rng):
         for one, two, places in ((start, end, middle), (end, start, middle[::-1])):
             lane = _aside(places)
             ways.append(Way(one, two, lane, _along(lane)))
@@ -116,8 +116,8 @@ def make_zones(streets: Streets, *, days: int, count: int, start: float, seed: i
         begin = float(rng.uniform(20, first - 80))
         end = begin + float(rng.uniform(50, 400))
         onward = streets.straight_on(way)
-        ways, room = ((way,), first) if onward is None else ((way, onward), 0.0)
-        room = room or first + streets.ways[ways[1]].length
+        ways: tuple[int, ...] = (way,) if onward is None else (way, onward)
+        room = sum(streets.ways[number].length for number in ways)
         end = min(end, room - 20)
         ways = ways[:1] if end <= first else ways
         if taken & set(ways):
