@@ -38,7 +38,7 @@ WAYS = {
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """As Markdown: by passes a day and method, then by network at 20 passes."""
+    """As Markdown: by passes a day and method, then by network at 20, then speed."""
     rows = [f"| passes a day | way | {' | '.join(TITLES)} |", "|---" * (len(TITLES) + 2) + "|"]
     parts = results["passes"] | {"10, many alarms": results["many alarms, 10 passes"]}
     for passes, part in parts.items():
@@ -47,7 +47,16 @@ def tables(results: Mapping[str, Any]) -> str:
     others += [
         _row(kind, "20", figures) for kind, figures in results["passes"]["20"]["by network"].items()
     ]
-    return "\n".join(rows) + "\n\n" + "\n".join(others)
+    speed = results["speed"]
+    day, seconds = speed["a day's detections"], speed["a day's seconds"]
+    last = [
+        "| detections | seconds at once | of the last day | its seconds | store, MB | process, MB |",
+        "|---|---|---|---|---|---|",
+        f"| {speed['detections']:,} | {speed['seconds']:.0f} | {day:,} "
+        f"| {seconds:.2f} | {speed['store megabytes']:.0f} "
+        f"| {speed['peak megabytes of the process']:.0f} |",
+    ]
+    return "\n\n".join("\n".join(part) for part in (rows, others, last))
 
 
 def _row(first: str, second: str, figures: Mapping[str, Any]) -> str:
