@@ -50,7 +50,7 @@ def tables(results: Mapping[str, Any]) -> str:
     speed = results["speed"]
     day, seconds = speed["a day's detections"], speed["a day's seconds"]
     last = [
-        "| detections | seconds at once | of the last day | its seconds | store, MB | process, MB |",
+        "| detections | seconds at once | of the last day | its seconds | store, MB | all, MB |",
         "|---|---|---|---|---|---|",
         f"| {speed['detections']:,} | {speed['seconds']:.0f} | {day:,} "
         f"| {seconds:.2f} | {speed['store megabytes']:.0f} "
