@@ -1,65 +1,81 @@
-"""``workzone map validate``: what it says, as text and as JSON, and its exit codes."""
+"""``workzone map``, as it is called."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from cli_invoke import invoke
-from made_events import NOW, PUBLISHER, published
-from workzone.geo.out.files import write_events
+from made_drives import drives, street
+from workzone.run.drive_files import as_text
 
 
-@pytest.fixture
-def feed(tmp_path: Path) -> Path:
-    path = tmp_path / "feed.json"
-    write_events(published(4), path, publisher=PUBLISHER, published=NOW)
-    return path
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Two tables of frames: of three cars that see a zone, and of three more."""
+    folder = tmp_path_factory.mktemp("frames")
+    cars = drives(6, street(), lambda _: [(600.0, 800.0)])
+    paths = []
+    for number in (0, 3):
+        path = folder / f"day-{number}.jsonl"
+        with path.open("w") as handle:
+            for car in cars[number : number + 3]:
+                for row, name in enumerate(car.ids):
+                    frame = {
+                        "id": name,
+                        "group": car.id,
+                        "time": car.time[row],
+                        "longitude": car.longitude[row],
+                        "latitude": car.latitude[row],
+                        "smoothed": car.probability[row],
+                    }
+                    handle.write(json.dumps(as_text(frame)) + "\n")
+        paths.append(path)
+    return paths
 
 
-def test_a_valid_feed(feed: Path, tmp_path: Path) -> None:
-    said = invoke("map", "validate", feed).stdout
-    assert said == f"{feed}: WZDx 4.2, 4 events: no faults, no remarks\n"
-    write_events(published(1), tmp_path / "a.xml", publisher=PUBLISHER, published=NOW)
-    said = invoke("map", "validate", tmp_path / "a.xml").stdout
-    assert said == f"{tmp_path / 'a.xml'}: DATEX II 3, 1 event: no faults, no remarks\n"
+def test_update_shows_events_and_the_same_drives_change_nothing(tables, tmp_path):
+    store = tmp_path / "zones.gpkg"
+    shown = invoke("map", "update", tables[0], "--store", store).stdout
+    assert "3 drives added. Written:" in shown and "3 of 3" in shown
+    shown = invoke("map", "update", *tables, "--store", store).stdout
+    assert "3 drives added, 3 were there already" in shown and "present" in shown
+    told = json.loads(invoke("map", "update", *tables, "--store", store, "--json").stdout)
+    assert told["update"]["same"] == 6 and told["update"]["added"] == 0
+    (event,) = told["events"]
+    assert event["state"] == "present" and event["passes"] == 6 and len(event["line"]) > 5
+    assert event["history"][0]["what"] == "suspected"
+    assert event["first_seen"].startswith("2026-01-01T10:00:")
 
 
-def test_faults_that_are_alike_are_one_line(feed: Path) -> None:
-    feed.write_text(feed.read_text().replace('"location_method"', '"location_methode"'))
-    feed.write_text(feed.read_text().replace('"type": "LineString"', '"type": "Point"', 1))
-    lines = invoke("map", "validate", feed, expect=1).stdout.splitlines()
-    assert lines == [
-        "fault: $.features[0].properties.location_methode (event 'wz-00000') is no property of "
-        "WZDx 4.2; did you mean 'location_method'? [and 3 more like it]",
-        "fault: $.features[0].geometry.type (event 'wz-00000') is 'Point', which has no begin "
-        "and end; allowed: LineString, MultiPoint",
-        f"{feed}: WZDx 4.2, 4 events: 5 faults, no remarks",
-    ]
+def test_roads_are_read(tables, tmp_path):
+    roads = tmp_path / "roads.geojson"
+    line = {"type": "LineString", "coordinates": [[8.0, 50.0], [8.05, 50.0]]}
+    feature = {"type": "Feature", "properties": {"name": "High Street"}, "geometry": line}
+    roads.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    store = tmp_path / "zones.gpkg"
+    result = invoke("map", "update", tables[0], "--store", store, "--roads", roads, "--json")
+    (event,) = json.loads(result.stdout)["events"]
+    assert event["road"] == "High Street"
+    again = invoke("map", "update", tables[1], "--store", store, "--roads", roads)
+    assert "present" in again.stdout
 
 
-def test_json_has_every_finding(feed: Path) -> None:
-    feed.write_text(feed.read_text().replace('"location_method"', '"locationMethod"'))
-    told = json.loads(invoke("map", "validate", feed, "--json", expect=1).stdout)
-    assert (told["valid"], told["events"], len(told["findings"])) == (False, 4, 4)
-    assert told["findings"][2] == {
-        "where": "$.features[2].properties.locationMethod",
-        "what": "is no property of WZDx 4.2; did you mean 'location_method'?",
-        "event": "wz-00002",
-        "level": "fault",
-    }
+def test_errors_name_the_file(tables, tmp_path):
+    result = invoke("map", "update", tables[0], "--store", tables[0], expect=1)
+    assert "day-0.jsonl: " in result.stderr and "no GeoPackage" in result.stderr
+    missing = tmp_path / "none.csv"
+    result = invoke("map", "update", missing, "--store", tmp_path / "zones.gpkg", expect=1)
+    assert "none.csv cannot be read" in result.stderr
+    assert not (tmp_path / "zones.gpkg").exists()
 
 
-def test_remarks_are_no_faults(feed: Path) -> None:
-    feed.write_text(feed.read_text().replace('"publisher"', '"audience": 1, "publisher"'))
-    said = invoke("map", "validate", feed).stdout
-    assert "remark: $.feed_info.audience is no property of WZDx 4.2" in said
-    assert said.endswith("4 events: no faults, 1 remark\n")
-
-
-def test_what_is_no_feed_ends_with_one_line(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{")
-    said = invoke("map", "validate", tmp_path / "a.json", expect=1).stderr
-    assert said.startswith(f"error: {tmp_path / 'a.json'}: neither JSON (WZDx) nor XML (DATEX II)")
+def test_simulate_tells_figures_by_passes():
+    arguments = ("map", "simulate", "--passes", 3, "--days", 2, "--streets", "irregular")
+    shown = invoke(*arguments).stdout
+    assert "passes a day" in shown and "3.00" in shown
+    told = json.loads(invoke(*arguments, "--json").stdout)
+    assert told["streets"] == "irregular" and told["figures"][0]["passes_a_day"] == 3
+    result = invoke("map", "simulate", "--streets", "grit", expect=2)
+    assert "--streets grit: no such kind; did you mean 'grid'?" in result.stderr
