@@ -86,7 +86,7 @@ def test_what_is_no_feed_ends_with_one_line(tmp_path: Path) -> None:
 def test_a_map_is_written_as_layers_and_feeds(tmp_path: Path) -> None:
     store = tmp_path / "zones.gpkg"
     frames = tmp_path / "frames.jsonl"
-    write_frames(frames, cars=3)
+    write_frames(frames, cars=6)
     invoke("map", "update", frames, "--store", store)
     assert invoke("map", "export", store, "-o", tmp_path / "a.geojson").stdout.startswith(
         "1 event of"
