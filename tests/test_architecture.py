@@ -40,7 +40,7 @@ LAYERS = (
     ("report",),
     ("run",),
     ("serve",),
-    ("subnet",),
+    ("subnet", "geo"),
     ("cli",),
     ("__main__",),
 )

@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
         ("masks_table", "table", "masks", "score/objects.md"),
         ("wires", "table", "wires", "mining.md"),
         ("drives_table", "tables", "drives", "score/drives.md"),
+        ("map_events_table", "tables", "map_events", "map.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

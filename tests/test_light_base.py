@@ -16,7 +16,7 @@ from PIL import Image
 
 import light_base
 from made_images import blob_image
-from workzone.errors import TRAIN_PACKAGES, MissingExtraError, needing_train
+from workzone.errors import GEO_PACKAGES, TRAIN_PACKAGES, MissingExtraError, needing_train
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,6 +68,8 @@ def test_every_package_of_the_extra_is_told_from_others() -> None:
     extra = names(project()["optional-dependencies"]["train"])
     modules = {"scikit-learn": "sklearn"}
     assert {modules.get(name, name.replace("-", "_")) for name in extra} == TRAIN_PACKAGES
+    geo = names(project()["optional-dependencies"]["geo"])
+    assert {name.replace("-", "_") for name in geo} == GEO_PACKAGES
 
 
 def test_what_is_hidden_is_hidden() -> None:

@@ -35,6 +35,9 @@ TRAIN_PACKAGES = frozenset(
 SERVE_PACKAGES = frozenset({"fastapi", "httptools", "prometheus_client", "starlette", "uvicorn"})
 """Modules of the extra ``serve``, which puts a model behind HTTP."""
 
+GEO_PACKAGES = frozenset({"jsonschema", "rfc3339_validator"})
+"""Modules of the extra ``geo``, which makes work zones on a map of frames."""
+
 
 class WorkzoneError(Exception):
     """Base of all errors that are the input's or the environment's fault; the CLI exits with 1."""
@@ -63,6 +66,10 @@ class ManifestError(WorkzoneError):
 
 class TrackError(WorkzoneError):
     """Positions that are missing or damaged, or whose times cannot be told."""
+
+
+class FeedError(WorkzoneError):
+    """A feed of work zones that cannot be read, or an event that none can hold."""
 
 
 class VideoError(WorkzoneError):
@@ -119,6 +126,13 @@ def needing_train(purpose: str, *, extra: str = "train") -> Iterator[None]:
 def needing_serve(purpose: str, *, extra: str = "serve") -> Iterator[None]:
     """The same of `SERVE_PACKAGES`."""
     with _needing(extra, SERVE_PACKAGES, purpose):
+        yield
+
+
+@contextmanager
+def needing_geo(purpose: str) -> Iterator[None]:
+    """The same of `GEO_PACKAGES`, which the extra ``geo`` brings."""
+    with _needing("geo", GEO_PACKAGES, purpose):
         yield
 
 

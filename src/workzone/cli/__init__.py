@@ -21,6 +21,8 @@ from workzone.cli import (
     evaluate,
     export,
     features,
+    map,
+    map_feeds,
     masks,
     miner,
     models,
@@ -76,6 +78,9 @@ app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
 app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
+map.app.command(epilog=map_feeds.EXAMPLES_EXPORT)(map_feeds.export)
+map.app.command(epilog=map_feeds.EXAMPLES_VALIDATE)(map_feeds.validate)
+app.add_typer(map.app, name="map")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)
 app.command(epilog=tune.EXAMPLES_TUNE)(tune.tune)

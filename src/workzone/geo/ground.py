@@ -1,0 +1,74 @@
+"""Distances and headings on the ground, elementwise, of places in degrees on WGS 84."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from workzone.data.places import EARTH_RADIUS
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+METRES_PER_DEGREE = math.radians(1) * EARTH_RADIUS
+"""Of latitude, and of longitude on the equator."""
+
+
+def offsets(
+    longitude: npt.ArrayLike,
+    latitude: npt.ArrayLike,
+    from_longitude: npt.ArrayLike,
+    from_latitude: npt.ArrayLike,
+) -> tuple[Floats, Floats]:
+    """Metres east and north of places from others, with broadcasting.
+
+    On the plane that touches the Earth there: within a metre in a kilometre, between the polar
+    circles, and across the date line.
+    """
+    lat_a, lat_b = np.asarray(from_latitude, np.float64), np.asarray(latitude, np.float64)
+    turned = np.asarray(longitude, np.float64) - np.asarray(from_longitude, np.float64)
+    turned = (turned + 180) % 360 - 180
+    east: Floats = turned * np.cos(np.radians((lat_a + lat_b) / 2)) * METRES_PER_DEGREE
+    north: Floats = (lat_b - lat_a) * METRES_PER_DEGREE
+    return east, north
+
+
+def moved(longitude: float, latitude: float, east: float, north: float) -> tuple[float, float]:
+    """The place some metres east and north of another: the inverse of `offsets`."""
+    lat = latitude + north / METRES_PER_DEGREE
+    lon = longitude + east / METRES_PER_DEGREE / math.cos(math.radians((latitude + lat) / 2))
+    return (lon + 180) % 360 - 180, lat
+
+
+def steps(longitude: Floats, latitude: Floats) -> Floats:
+    """Metres from each place to the next, ``[n - 1]``."""
+    east, north = offsets(longitude[1:], latitude[1:], longitude[:-1], latitude[:-1])
+    distance: Floats = np.hypot(east, north)
+    return distance
+
+
+def heading(east: npt.ArrayLike, north: npt.ArrayLike) -> Floats:
+    """Degrees clockwise from north, 0..360, of directions."""
+    degrees: Floats = np.degrees(np.arctan2(np.asarray(east), np.asarray(north))) % 360
+    return degrees
+
+
+def turn(one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
+    """Degrees from one heading to another, -180..180, positive clockwise."""
+    between = np.asarray(other, np.float64) - np.asarray(one, np.float64)
+    degrees: Floats = (between + 180) % 360 - 180
+    return degrees
+
+
+def resampled(longitude: Floats, latitude: Floats, spacing: float) -> tuple[Floats, Floats]:
+    """Places each ``spacing`` metres along a line of two or more, and its last: ``[m]`` each.
+
+    The line must not cross the date line.
+    """
+    along = np.concatenate([[0.0], np.cumsum(steps(longitude, latitude))])
+    inner = np.arange(spacing, along[-1] - spacing / 2, spacing)
+    wanted = np.concatenate([[0.0], inner, [along[-1]]])
+    return np.interp(wanted, along, longitude), np.interp(wanted, along, latitude)

@@ -1,0 +1,180 @@
+"""Roads of a given network, as lines that cars are matched to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workzone.errors import ManifestError
+from workzone.geo.ground import Floats, heading, offsets, turn
+from workzone.geo.roads import NETWORK, Line, make_line
+
+NOT_DRIVEN = frozenset(
+    {
+        "bridleway",
+        "construction",
+        "corridor",
+        "cycleway",
+        "elevator",
+        "escape",
+        "footway",
+        "path",
+        "pedestrian",
+        "platform",
+        "proposed",
+        "steps",
+        "via_ferrata",
+    }
+)
+"""Values of OpenStreetMap's key ``highway`` that cars do not drive on."""
+_STRAIGHT = 45.0  # degrees that a road may turn where one piece of it ends and the next begins
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    places: Floats  # longitude and latitude, [n, 2]
+    road: str | None
+    one_way: bool
+
+
+_End = tuple[int, bool]  # number of a piece, and whether its last place is meant
+
+
+def read_network(path: Path) -> list[Line]:
+    """Read roads from GeoJSON, as ``osmium export`` or a GIS writes it.
+
+    Pieces of a road of one name that go on where others end become one line; a road for both
+    directions becomes two.
+
+    Args:
+        path: of a FeatureCollection in longitude and latitude. Of its lines, ``name`` (else
+            ``ref``) is the road's name, ``oneway`` says that it runs one way (``yes``, true, 1;
+            -1 against its places), and those whose ``highway`` is in `NOT_DRIVEN` are left out.
+
+    Raises:
+        ManifestError: no such file, no GeoJSON, no lines in it, or places off the globe.
+    """
+    try:
+        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+        pieces = [piece for feature in features for piece in _pieces(feature)]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ManifestError(
+            f"{path} cannot be read as roads ({error}); give a GeoJSON FeatureCollection of lines, "
+            "such as `osmium export roads.osm.pbf -o roads.geojson` writes"
+        ) from error
+    if not pieces:
+        raise ManifestError(f"{path} has no line that cars drive on; give roads as LineStrings")
+    places = np.concatenate([piece.places for piece in pieces])
+    wrong = np.flatnonzero((np.abs(places) > (180, 90)).any(axis=1))
+    if len(wrong):
+        raise ManifestError(
+            f"{path}: {places[wrong[0]].tolist()} is no longitude and latitude; turn the roads to "
+            "WGS 84 (EPSG:4326)"
+        )
+    return _joined_lines(pieces)
+
+
+def lines_through(middles: Sequence[Floats]) -> list[Line]:
+    """The same of streets that cars drive in both directions.
+
+    Args:
+        middles: longitude and latitude along each, ``[n, 2]``.
+    """
+    return _joined_lines([_Piece(places, None, False) for places in middles])
+
+
+def _joined_lines(pieces: Sequence[_Piece]) -> list[Line]:
+    return [line for chain in _chains(pieces) for line in _lines(pieces, chain)]
+
+
+def _pieces(feature: Any) -> Iterator[_Piece]:
+    geometry, properties = feature["geometry"] or {}, feature.get("properties") or {}
+    if properties.get("highway") in NOT_DRIVEN:
+        return
+    kind = geometry.get("type")
+    parts = geometry["coordinates"] if kind == "MultiLineString" else []
+    parts = [geometry["coordinates"]] if kind == "LineString" else parts
+    way = str(properties.get("oneway", "no")).lower()
+    name = properties.get("name") or properties.get("ref")
+    for part in parts:
+        places = np.array([place[:2] for place in part], np.float64)
+        moves = np.concatenate([[True], (np.diff(places, axis=0) != 0).any(axis=1)])
+        places = places[moves]
+        if len(places) > 1:
+            one_way = way in {"yes", "true", "1", "-1", "reverse"}
+            ahead = way not in {"-1", "reverse"}
+            yield _Piece(places if ahead else places[::-1], name and str(name), one_way)
+
+
+def _chains(pieces: Sequence[_Piece]) -> Iterator[list[_End]]:
+    """Pieces that go on in each other, in order; of each the end that is reached last."""
+    joined = _joined(pieces)
+    left = set(range(len(pieces)))
+    # Chains begin where nothing goes on; what is left then are circles.
+    begins = [(n, False) for n in range(len(pieces))]
+    begins += [(n, True) for n, piece in enumerate(pieces) if not piece.one_way]
+    for circles in (False, True):
+        for begin in begins:
+            if begin[0] in left and (circles or begin not in joined):
+                chain, at = [], begin
+                while at[0] in left:
+                    left.remove(at[0])
+                    chain.append((at[0], not at[1]))
+                    at = joined.get(chain[-1], chain[-1])
+                yield chain
+
+
+def _joined(pieces: Sequence[_Piece]) -> dict[_End, _End]:
+    """For an end of a piece the end of the one that goes on from there, both ways."""
+    at: dict[tuple[float, float], list[_End]] = defaultdict(list)
+    for number, piece in enumerate(pieces):
+        for last in (False, True):
+            lon, lat = piece.places[-1 if last else 0].round(7).tolist()
+            at[lon, lat].append((number, last))
+    ways = []
+    for ends in at.values():
+        for row, one in enumerate(ends):
+            for other in ends[row + 1 :]:
+                bend = _bend(pieces, one, other)
+                if bend <= _STRAIGHT:
+                    ways.append((bend, one, other))
+    joined: dict[_End, _End] = {}
+    for _, one, other in sorted(ways):
+        if one not in joined and other not in joined:
+            joined[one], joined[other] = other, one
+    return joined
+
+
+def _bend(pieces: Sequence[_Piece], one: _End, other: _End) -> float:
+    """Degrees that a road turns from one piece into another; infinite where it does not go on."""
+    first, second = pieces[one[0]], pieces[other[0]]
+    named = first.road is None or second.road is None or first.road == second.road
+    if one[0] == other[0] or not named or first.one_way != second.one_way:
+        return float("inf")
+    if first.one_way and one[1] == other[1]:
+        return float("inf")
+    return abs(float(turn(_leaving(first, one[1]) + 180, _leaving(second, other[1]))))
+
+
+def _leaving(piece: _Piece, last: bool) -> float:
+    """The heading from one of its ends into a piece."""
+    (lon, lat), (to_lon, to_lat) = piece.places[[-1, -2] if last else [0, 1]].tolist()
+    return float(heading(*offsets(to_lon, to_lat, lon, lat)))
+
+
+def _lines(pieces: Sequence[_Piece], chain: Sequence[_End]) -> Iterator[Line]:
+    """A chain as a line, or as two."""
+    parts = [pieces[n].places if last else pieces[n].places[::-1] for n, last in chain]
+    places = np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
+    road = next((pieces[n].road for n, _ in chain if pieces[n].road), None)
+    ways = [places] if pieces[chain[0][0]].one_way else [places, places[::-1]]
+    for way in ways:
+        name = hashlib.sha256(np.ascontiguousarray(way).tobytes()).hexdigest()
+        yield make_line(f"network/{name}", NETWORK, way[:, 0], way[:, 1], road)

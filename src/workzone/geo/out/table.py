@@ -1,0 +1,45 @@
+"""Events as CSV: a row each, its begin, its end and its line as WKT."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from workzone.geo.event import Event
+from workzone.geo.out.fields import places, values
+
+_COLUMNS = (
+    *("id", "state", "confidence", "road", "heading", "begin_longitude", "begin_latitude"),
+    *("end_longitude", "end_latitude", "first_seen", "last_seen", "last_passed", "gone_since"),
+    *("passes", "sightings", "length_m", "error_m", "images", "classes", "line"),
+)
+
+
+def to_csv(events: Iterable[Event]) -> str:
+    """A table of events, without their history; images and classes are parted by ``|``.
+
+    Raises:
+        FeedError: an event without two distinct places.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_row, events))
+    return text.getvalue()
+
+
+def _row(event: Event) -> dict[str, Any]:
+    row, line = values(event), places(event)
+    del row["history"]
+    (begin_longitude, begin_latitude), (end_longitude, end_latitude) = line[0], line[-1]
+    return row | {
+        "begin_longitude": begin_longitude,
+        "begin_latitude": begin_latitude,
+        "end_longitude": end_longitude,
+        "end_latitude": end_latitude,
+        "images": "|".join(event.images),
+        "classes": "|".join(event.classes),
+        "line": f"LINESTRING ({', '.join(f'{x:.7f} {y:.7f}' for x, y in line)})",
+    }

@@ -1,0 +1,81 @@
+"""``workzone map``, as it is called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli_invoke import invoke
+from made_drives import drives, street
+from workzone.run.drive_files import as_text
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Two tables of frames: of three cars that see a zone, and of three more."""
+    folder = tmp_path_factory.mktemp("frames")
+    cars = drives(6, street(), lambda _: [(600.0, 800.0)])
+    paths = []
+    for number in (0, 3):
+        path = folder / f"day-{number}.jsonl"
+        with path.open("w") as handle:
+            for car in cars[number : number + 3]:
+                for row, name in enumerate(car.ids):
+                    frame = {
+                        "id": name,
+                        "group": car.id,
+                        "time": car.time[row],
+                        "longitude": car.longitude[row],
+                        "latitude": car.latitude[row],
+                        "smoothed": car.probability[row],
+                    }
+                    handle.write(json.dumps(as_text(frame)) + "\n")
+        paths.append(path)
+    return paths
+
+
+def test_update_shows_events_and_the_same_drives_change_nothing(tables, tmp_path):
+    store = tmp_path / "zones.gpkg"
+    shown = invoke("map", "update", tables[0], "--store", store).stdout
+    assert "3 drives added. Written:" in shown and "3 of 3" in shown
+    shown = invoke("map", "update", *tables, "--store", store).stdout
+    assert "3 drives added, 3 were there already" in shown and "present" in shown
+    told = json.loads(invoke("map", "update", *tables, "--store", store, "--json").stdout)
+    assert told["update"]["same"] == 6 and told["update"]["added"] == 0
+    (event,) = told["events"]
+    assert event["state"] == "present" and event["passes"] == 6 and len(event["line"]) > 5
+    assert event["history"][0]["what"] == "suspected"
+    assert event["first_seen"].startswith("2026-01-01T10:00:")
+
+
+def test_roads_are_read(tables, tmp_path):
+    roads = tmp_path / "roads.geojson"
+    line = {"type": "LineString", "coordinates": [[8.0, 50.0], [8.05, 50.0]]}
+    feature = {"type": "Feature", "properties": {"name": "High Street"}, "geometry": line}
+    roads.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    store = tmp_path / "zones.gpkg"
+    result = invoke("map", "update", tables[0], "--store", store, "--roads", roads, "--json")
+    (event,) = json.loads(result.stdout)["events"]
+    assert event["road"] == "High Street"
+    again = invoke("map", "update", tables[1], "--store", store, "--roads", roads)
+    assert "present" in again.stdout
+
+
+def test_errors_name_the_file(tables, tmp_path):
+    result = invoke("map", "update", tables[0], "--store", tables[0], expect=1)
+    assert "day-0.jsonl: " in result.stderr and "no GeoPackage" in result.stderr
+    missing = tmp_path / "none.csv"
+    result = invoke("map", "update", missing, "--store", tmp_path / "zones.gpkg", expect=1)
+    assert "none.csv cannot be read" in result.stderr
+    assert not (tmp_path / "zones.gpkg").exists()
+
+
+def test_simulate_tells_figures_by_passes():
+    arguments = ("map", "simulate", "--passes", 3, "--days", 2, "--streets", "irregular")
+    shown = invoke(*arguments).stdout
+    assert "passes a day" in shown and "3.00" in shown
+    told = json.loads(invoke(*arguments, "--json").stdout)
+    assert told["streets"] == "irregular" and told["figures"][0]["passes_a_day"] == 3
+    result = invoke("map", "simulate", "--streets", "grit", expect=2)
+    assert "--streets grit: no such kind; did you mean 'grid'?" in result.stderr

@@ -1,0 +1,102 @@
+"""``workzone map validate``: what it says, as text and as JSON, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_invoke import invoke
+from made_drives import drives, street
+from made_events import NOW, PUBLISHER, published
+from workzone.geo.out.files import write_events
+from workzone.run.drive_files import as_text
+
+
+def write_frames(path: Path, *, cars: int) -> None:
+    """Frames of cars that all see one zone."""
+    with path.open("w") as handle:
+        for car in drives(cars, street(), lambda _: [(600.0, 800.0)]):
+            for row, name in enumerate(car.ids):
+                frame = {
+                    "id": name,
+                    "group": car.id,
+                    "time": car.time[row],
+                    "longitude": car.longitude[row],
+                    "latitude": car.latitude[row],
+                    "smoothed": car.probability[row],
+                }
+                handle.write(json.dumps(as_text(frame)) + "\n")
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Path:
+    path = tmp_path / "feed.json"
+    write_events(published(4), path, publisher=PUBLISHER, published=NOW)
+    return path
+
+
+def test_a_valid_feed(feed: Path, tmp_path: Path) -> None:
+    said = invoke("map", "validate", feed).stdout
+    assert said == f"{feed}: WZDx 4.2, 4 events: no faults, no remarks\n"
+    write_events(published(1), tmp_path / "a.xml", publisher=PUBLISHER, published=NOW)
+    said = invoke("map", "validate", tmp_path / "a.xml").stdout
+    assert said == f"{tmp_path / 'a.xml'}: DATEX II 3, 1 event: no faults, no remarks\n"
+
+
+def test_faults_that_are_alike_are_one_line(feed: Path) -> None:
+    feed.write_text(feed.read_text().replace('"location_method"', '"location_methode"'))
+    feed.write_text(feed.read_text().replace('"type": "LineString"', '"type": "Point"', 1))
+    lines = invoke("map", "validate", feed, expect=1).stdout.splitlines()
+    assert lines == [
+        "fault: $.features[0].properties.location_methode (event 'wz-00000') is no property of "
+        "WZDx 4.2; did you mean 'location_method'? [and 3 more like it]",
+        "fault: $.features[0].geometry.type (event 'wz-00000') is 'Point', which has no begin "
+        "and end; allowed: LineString, MultiPoint",
+        f"{feed}: WZDx 4.2, 4 events: 5 faults, no remarks",
+    ]
+
+
+def test_json_has_every_finding(feed: Path) -> None:
+    feed.write_text(feed.read_text().replace('"location_method"', '"locationMethod"'))
+    told = json.loads(invoke("map", "validate", feed, "--json", expect=1).stdout)
+    assert (told["valid"], told["events"], len(told["findings"])) == (False, 4, 4)
+    assert told["findings"][2] == {
+        "where": "$.features[2].properties.locationMethod",
+        "what": "is no property of WZDx 4.2; did you mean 'location_method'?",
+        "event": "wz-00002",
+        "level": "fault",
+    }
+
+
+def test_remarks_are_no_faults(feed: Path) -> None:
+    feed.write_text(feed.read_text().replace('"publisher"', '"audience": 1, "publisher"'))
+    said = invoke("map", "validate", feed).stdout
+    assert "remark: $.feed_info.audience is no property of WZDx 4.2" in said
+    assert said.endswith("4 events: no faults, 1 remark\n")
+
+
+def test_what_is_no_feed_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    said = invoke("map", "validate", tmp_path / "a.json", expect=1).stderr
+    assert said.startswith(f"error: {tmp_path / 'a.json'}: neither JSON (WZDx) nor XML (DATEX II)")
+
+
+def test_a_map_is_written_as_layers_and_feeds(tmp_path: Path) -> None:
+    store = tmp_path / "zones.gpkg"
+    frames = tmp_path / "frames.jsonl"
+    write_frames(frames, cars=6)
+    invoke("map", "update", frames, "--store", store)
+    assert invoke("map", "export", store, "-o", tmp_path / "a.geojson").stdout.startswith(
+        "1 event of"
+    )
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert feature["geometry"]["type"] == "LineString"
+    feed = tmp_path / "feed.json"
+    said = invoke("map", "export", store, "-o", feed, expect=2).stderr
+    assert "publisher" in said
+    invoke("map", "export", store, "-o", feed, "--publisher", "City of Example")
+    assert "1 event: no faults" in invoke("map", "validate", feed).stdout
+    said = invoke("map", "export", tmp_path / "none.gpkg", "-o", feed, expect=2).stderr
+    assert "none.gpkg does not exist" in said and not (tmp_path / "none.gpkg").exists()
