@@ -6,14 +6,13 @@ import hashlib
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workzone.data.find_files import find_files, nearest_name
-from workzone.data.images import MAX_BYTES, read_bytes
+from workzone.data.images import read_bytes
 from workzone.data.kinds import (
     IMAGE_SUFFIXES,
     NOT_READ,
@@ -26,14 +25,12 @@ from workzone.data.passed_over import PassedOver, counted
 from workzone.data.remote import is_remote
 from workzone.errors import ImageError, UsageError
 from workzone.run.images import Encoded
+from workzone.run.standard_input import STANDARD_INPUT, read_standard_input
 from workzone.types import ImageRef, Sample
 
 if TYPE_CHECKING:
     from workzone.run.containers import Named
     from workzone.run.videos import VideoFrames
-
-STANDARD_INPUT = "-"
-"""Named in place of a file: one image comes through standard input."""
 
 SourceLike = str | Path
 """An image, a folder, a manifest, an archive, an address, or `STANDARD_INPUT`."""
@@ -381,18 +378,7 @@ def _check(source: str, path: Path, *, videos: bool) -> None:
 
 
 def _standard_input() -> Found:
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(
-            f"{STANDARD_INPUT} reads one image from standard input, which is a terminal; send one: "
-            f"cat street.jpg | workzone predict {STANDARD_INPUT}"
-        )
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if not data:
-        raise UsageError("standard input is empty: the command before it gave no image")
-    if len(data) > MAX_BYTES:
-        raise UsageError(
-            f"standard input: over {MAX_BYTES >> 20} MiB encoded; one image is read from it"
-        )
+    data = read_standard_input()
     item = Item(ImageRef("standard input"), Path(), data=data)
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     return Found([(STANDARD_INPUT, item)], sources=(f"standard input {digest}",))
