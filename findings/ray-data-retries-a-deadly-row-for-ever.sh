@@ -6,7 +6,7 @@
 # attempts. Actors of `map_batches` are started with max_restarts=-1 and max_task_retries=-1, so that
 # the batch is given out for ever, without a word. `map_batches(..., max_task_retries=3)` bounds it, and raises; but
 # of this one 2.60 says that it is deprecated and goes in 2.64, and none of the parameters it names takes its place.
-# Seen: 10 and more deaths within a minute and no end; with the bound 4 deaths, then an error.
+# Seen: 10 deaths within two minutes (Ray's start among them) and no end; with the bound 4 deaths, then an error.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -38,10 +38,11 @@ pool = ray.data.ActorPoolStrategy(size=1)
 options = {"max_task_retries": 3} if bound else {}
 print(rows.map_batches(Judge, batch_size=1, compute=pool, **options).count())
 PYTHON
+touch deaths-0
 env/bin/python job.py "$folder" > without.txt 2>&1 &
 job=$!
 waited=0
-while [ "$(wc -l < deaths-0 2>/dev/null || echo 0)" -lt 10 ] && [ "$waited" -lt 180 ]; do
+while [ "$(wc -l < deaths-0)" -lt 10 ] && [ "$waited" -lt 180 ]; do
   sleep 1
   waited=$((waited + 1))
 done
