@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
@@ -31,6 +31,11 @@ FAILED = 1
 WRONG_USE = 2
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def whole(table: RenderableType) -> None:
+    """Print a table to fit the terminal; in a pipe or a file all of it, a row to a line."""
+    (out if out.is_terminal else Console(width=10_000)).print(table)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
