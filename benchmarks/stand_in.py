@@ -1,10 +1,9 @@
-"""A model that takes the mean of the pixels, and may sleep: for benchmarks of what is around it."""
+"""A model that takes the mean of the pixels, for benchmarks and tests of what is around models."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +12,15 @@ from workzone.errors import ImageError
 from workzone.types import Prediction
 
 
-@dataclass(frozen=True)
 class StandIn:
-    """Stands for both a `ModelChoice` and the predictor that it loads."""
+    """Stands for a predictor, and for the `ModelChoice` that loads it."""
 
-    seconds: float = 0.0  # slept for each image
-    model: None = None
-    weights: None = None
-    device: str = "cpu"
-    engine: str = "none"
-    precision: str = "float32"
-    takes_metadata: bool = False
+    engine, precision, takes_metadata = "none", "float32", False
+    model, weights, device = None, None, "cpu"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        """Sleep so long at each image."""
+        self.seconds, self.judged = seconds, list[str]()
 
     def load(self) -> StandIn:
         """Itself."""
@@ -40,15 +37,15 @@ class StandIn:
         *,
         sample_of: Any = None,
     ) -> Iterator[tuple[str, Any]]:
-        """The mean of the pixels as a probability."""
+        """The mean of the pixels as a probability; ids go to ``judged``."""
         for name, source in inputs:
+            self.judged.append(name)
+            time.sleep(self.seconds)
             try:
-                pixels = decode_pixels(load(source).data, name=name)
+                value = float(decode_pixels(load(source).data, name=name).mean()) / 255
             except ImageError as error:
                 yield name, error
                 continue
-            time.sleep(self.seconds)
-            value = float(pixels.mean()) / 255
             decision = "roadwork" if value > 0.5 else "none"
             box = (0.0, 0.0, 1.0, 1.0)
             prediction = Prediction(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from workzone.geo.detections import Drive
 from workzone.geo.ground import moved
+from workzone.run.drive_files import as_text
 
 CENTRE = (8.0, 50.0)
 START = 1_767_261_600.0  # 2026-01-01T10:00:00Z
@@ -78,3 +81,20 @@ def east_of(place: tuple[float, float]) -> float:
     from workzone.geo.ground import offsets
 
     return float(offsets(*place, *CENTRE)[0])
+
+
+def write_frames(path: Path, cars: Sequence[Drive]) -> Path:
+    """A table of the cars' frames, as `workzone drives -o` writes it; the path."""
+    with path.open("w") as handle:
+        for car in cars:
+            for row, name in enumerate(car.ids):
+                frame = {
+                    "id": name,
+                    "group": car.id,
+                    "time": car.time[row],
+                    "longitude": car.longitude[row],
+                    "latitude": car.latitude[row],
+                    "smoothed": car.probability[row],
+                }
+                handle.write(json.dumps(as_text(frame)) + "\n")
+    return path

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from cli_invoke import invoke
-from made_drives import drives, street
-from workzone.run.drive_files import as_text
+from made_drives import drives, street, write_frames
 
 
 @pytest.fixture(scope="module")
@@ -16,23 +15,7 @@ def tables(tmp_path_factory):
     """Two tables of frames: of three cars that see a zone, and of three more."""
     folder = tmp_path_factory.mktemp("frames")
     cars = drives(6, street(), lambda _: [(600.0, 800.0)])
-    paths = []
-    for number in (0, 3):
-        path = folder / f"day-{number}.jsonl"
-        with path.open("w") as handle:
-            for car in cars[number : number + 3]:
-                for row, name in enumerate(car.ids):
-                    frame = {
-                        "id": name,
-                        "group": car.id,
-                        "time": car.time[row],
-                        "longitude": car.longitude[row],
-                        "latitude": car.latitude[row],
-                        "smoothed": car.probability[row],
-                    }
-                    handle.write(json.dumps(as_text(frame)) + "\n")
-        paths.append(path)
-    return paths
+    return [write_frames(folder / f"day-{n}.jsonl", cars[n : n + 3]) for n in (0, 3)]
 
 
 def test_update_shows_events_and_the_same_drives_change_nothing(tables, tmp_path):

@@ -8,26 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli_invoke import invoke
-from made_drives import drives, street
+from made_drives import drives, street, write_frames
 from made_events import NOW, PUBLISHER, published
 from workzone.geo.out.files import write_events
-from workzone.run.drive_files import as_text
-
-
-def write_frames(path: Path, *, cars: int) -> None:
-    """Frames of cars that all see one zone."""
-    with path.open("w") as handle:
-        for car in drives(cars, street(), lambda _: [(600.0, 800.0)]):
-            for row, name in enumerate(car.ids):
-                frame = {
-                    "id": name,
-                    "group": car.id,
-                    "time": car.time[row],
-                    "longitude": car.longitude[row],
-                    "latitude": car.latitude[row],
-                    "smoothed": car.probability[row],
-                }
-                handle.write(json.dumps(as_text(frame)) + "\n")
 
 
 @pytest.fixture
@@ -86,7 +69,7 @@ def test_what_is_no_feed_ends_with_one_line(tmp_path: Path) -> None:
 def test_a_map_is_written_as_layers_and_feeds(tmp_path: Path) -> None:
     store = tmp_path / "zones.gpkg"
     frames = tmp_path / "frames.jsonl"
-    write_frames(frames, cars=6)
+    write_frames(frames, drives(6, street(), lambda _: [(600.0, 800.0)]))
     invoke("map", "update", frames, "--store", store)
     assert invoke("map", "export", store, "-o", tmp_path / "a.geojson").stdout.startswith(
         "1 event of"

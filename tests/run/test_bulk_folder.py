@@ -50,7 +50,7 @@ def test_a_folder_of_parts_reads_as_one_table(photos: Path, tmp_path: Path) -> N
     assert (summary.scored, summary.quarantined, summary.resumed) == (23, 2, 0)
     assert rows(output) == [f"{number:02}.png" for number in range(23)]
     job = json.loads((output / "_job.json").read_text())
-    assert job["model"] == "mean" and job["images"] == 23
+    assert job["model"] == "stand-in" and job["images"] == 23
     assert sum(part["rows"] for part in job["parts"]) == 23
     assert len((output / "_quarantine.csv").read_text().splitlines()) == 3
     assert pq.read_table(output).column_names == job["columns"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -87,13 +86,6 @@ def test_odd_sides_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "av":
-            raise ImportError(name)
-        return found(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r"writing .*a\.mp4 needs .*'workzone\[video\]'"):
         write_mp4(pictures(), tmp_path / "a.mp4", (96, 64), 4)

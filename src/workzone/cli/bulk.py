@@ -139,7 +139,8 @@ def bulk(
 
     It is the job of `workzone predict -o`, with a process per core or GPU: the same rows, and the
     same way to go on. Kill it at any time, workers and machines too; the same command goes on where
-    it was, and run again it does nothing. Images that cannot be read are listed with the reason.
+    it was. Into a folder, run again it does nothing, but for images that are new or were replaced.
+    Images that cannot be read are listed with the reason.
 
     A folder as output holds part-00000.parquet and so on, which pyarrow, pandas, DuckDB and Spark
     read as one table, with time and place where a manifest tells them (GeoParquet); _job.json says
@@ -163,10 +164,10 @@ def bulk(
         err.print(note, style="dim", markup=False, soft_wrap=True)
     say_shipped(model)
     choice = ModelChoice(
-        model=None if model is None else str(model),
+        model=model,
         engine=engine,
         precision=precision,
-        weights=None if weights is None else str(weights),
+        weights=weights,
         device=device,
         size=size,
         tta=tta,

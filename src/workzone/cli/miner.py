@@ -141,10 +141,10 @@ def miner(
         limits=miner_limits(deadline=deadline, queue=queue),
         model=miner_model(
             ModelChoice(
-                model=None if model is None else str(model),
+                model=model,
                 engine=engine,
                 precision=precision,
-                weights=None if weights is None else str(weights),
+                weights=weights,
                 device=device,
                 size=size,
             )

@@ -159,7 +159,8 @@ def predict(
     """
     from workzone.errors import UsageError
     from workzone.run.explaining import explain_each
-    from workzone.run.predictor import Predictor, load
+    from workzone.run.model_choice import ModelChoice
+    from workzone.run.predictor import Predictor
 
     refuse_blur(blur)
     if not sources:
@@ -183,17 +184,19 @@ def predict(
         predictor = _remote(server, [n for n, value in chosen.items() if value is not None])
     else:
         say_shipped(model)
-        loaded = load(
-            model,
+        loaded = ModelChoice(
+            model=model,
             engine=engine,
             precision=precision,
             weights=weights,
             device=device,
+            size=size,
+            tta=tta,
+            looks=looks,
             unsure=unsure.value,
-        )
-        description = loaded.description.with_test_time(tta, looks).with_view_size(size)
-        say_doubts(description, unsure)
-        predictor = loaded.described(with_share(description, share))
+        ).load()
+        say_doubts(loaded.description, unsure)
+        predictor = loaded.described(with_share(loaded.description, share))
         if masks is not None:
             predictor.description.check_masks()  # before anything is scored
     auto = share == AUTO_SHARE

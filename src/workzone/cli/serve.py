@@ -95,10 +95,10 @@ def serve(
         origins=tuple(origin or ()),
         limits=Limits(queue=queue, batch_parts=min(32, queue), deadline_seconds=deadline),
         model=ModelChoice(
-            model=None if model is None else str(model),
+            model=model,
             engine=engine,
             precision=precision,
-            weights=None if weights is None else str(weights),
+            weights=weights,
             device=device,
             size=size,
             tta=tta,

@@ -91,15 +91,16 @@ def video(
     a manifest. What is there is not made again.
     """  # noqa: E501
     from workzone.run.annotate import annotate_videos
-    from workzone.run.predictor import load
+    from workzone.run.model_choice import ModelChoice
 
     refuse_blur(blur)
     settings = frame_settings(every, every_metres, keyframes, sharpest, start, zone, add_weeks)
     say_shipped(model)
-    loaded = load(model, engine=engine, precision=precision, device=device)
-    description = loaded.description.with_view_size(size).with_share(share)
+    choice = ModelChoice(
+        model=model, engine=engine, precision=precision, device=device, size=size, share=share
+    )
     made = annotate_videos(
-        loaded.described(description),
+        choice.load(),
         sources,
         output,
         settings=settings,

@@ -15,19 +15,26 @@ class ModelChoice:
     """The arguments of :func:`workzone.load`, and what is changed in the model's description.
 
     ``tta``, ``looks`` and ``size`` are those of :class:`workzone.decide.description.Description`;
-    ``share`` is that of road work among the images; None: the model's own.
+    ``share`` is that of road work among the images; None: the model's own. Paths are kept as text,
+    so that the choice can be sent as JSON.
     """
 
-    model: str | None = None
+    model: str | Path | None = None
     engine: str | None = None
     precision: str | None = None
-    weights: str | None = None
+    weights: str | Path | None = None
     device: str = "cpu"
     size: int | None = None
     tta: int | None = None
     looks: str | None = None
     share: float | None = None
     unsure: str = "off"
+
+    def __post_init__(self) -> None:
+        """Keep paths as text."""
+        for name in ("model", "weights"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else str(value))
 
     def absolute(self) -> ModelChoice:
         """The same for processes that run in another folder."""
