@@ -102,7 +102,7 @@ class Machine:
 
 def _is_worker(process: psutil.Process) -> bool:
     command = process.info["cmdline"] or [""]
-    return command[0].startswith("ray::") and "_Judge" in command[0]
+    return command[0].startswith("ray::") and "Judge" in command[0]
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Photographs, as squares of 224 pixels and as frames of 1,280 x 720, by the model that comes along:
 `predict_many` in this process, then by actors of Ray on the same cores, in turn. The rate is that
-between the first and the last write to the ledger; starting Ray, its actors and the model is given
+from the first tenth of the results to the last; starting Ray, its actors and the model is given
 apart. Then a stand-in model that sleeps 50 ms an image, on one node of two workers and on two.
 
     python benchmarks/bulk_rates.py ../shared/data/photos -o benchmarks/results/bulk_rates.json

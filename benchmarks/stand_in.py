@@ -15,7 +15,7 @@ from workzone.types import Prediction
 class StandIn:
     """Stands for a predictor, and for the `ModelChoice` that loads it."""
 
-    engine, precision, takes_metadata = "none", "float32", False
+    engine, precision, takes_metadata, fetches_ahead = "none", "float32", False, False
     model, weights, device = None, None, "cpu"
 
     def __init__(self, seconds: float = 0.0) -> None:

@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 LAYERS = (
     ("types", "errors", "cores"),
-    ("config", "files", "progress", "parallel"),
+    ("config", "files", "progress", "parallel", "ray_import"),
     ("data",),
     ("views", "scenes"),
     ("backbones",),

@@ -22,6 +22,7 @@ from workzone.data.track.reading import read_track
 from workzone.data.video import decode
 from workzone.data.video.choose import FrameSettings
 from workzone.data.video.pictures import to_rgb
+from workzone.decide.drive import Chain, smooth
 from workzone.errors import UsageError, WorkzoneError
 from workzone.run import annotate
 from workzone.run.annotate import annotate_videos
@@ -157,15 +158,21 @@ def test_what_is_asked_otherwise_is_made_again_and_nothing_else(
 def test_frames_are_smoothed_by_the_share_that_the_model_holds_for(
     drive: Path, tmp_path: Path, predictor: Predictor
 ) -> None:
-    rare = predictor.described(predictor.description.with_share(0.05))
+    def smoothed(share: float) -> list[float]:
+        model = predictor.described(predictor.description.with_share(share))
+        folder = tmp_path / str(share)
+        annotate_videos(model, [drive], folder, settings=FrameSettings(4.0))
+        scores: list[float] = pq.read_table(folder / "scores.parquet")["probability"].to_pylist()
+        table = pq.read_table(folder / "smoothed.parquet")
+        seconds = (
+            [0.0, 4.0][: len(scores)] if len(scores) == 2 else [4.0 * n for n in range(len(scores))]
+        )
+        assert table["smoothed"].to_pylist() == pytest.approx(
+            smooth(seconds, scores, Chain(), share=share).tolist(), abs=1e-6
+        )
+        return scores
 
-    def smoothed(share: float | None) -> list[float]:
-        settings = FrameSettings(4.0)
-        annotate_videos(rare, [drive], tmp_path, settings=settings, share=share)
-        values: list[float] = pq.read_table(tmp_path / "smoothed.parquet")["smoothed"].to_pylist()
-        return values
-
-    assert smoothed(None) == smoothed(0.05) != smoothed(0.5)
+    assert smoothed(0.05) != smoothed(0.5)
 
 
 def test_a_stopped_job_goes_on(

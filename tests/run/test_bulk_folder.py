@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +20,8 @@ from means import Mean
 from workzone.data.manifest import Manifest, write_manifest
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.run import bulk, parts
-from workzone.run.bulk import BulkSummary, images_left, predict_many
+from workzone.run.bulk import BulkJob, predict_many
+from workzone.run.bulk_summary import BulkSummary
 from workzone.run.selection import select_images
 from workzone.run.sources import find_images
 from workzone.types import ImageRef, Sample
@@ -65,18 +68,18 @@ def test_a_rerun_does_nothing_and_new_images_are_added(photos: Path, tmp_path: P
     assert again.judged == [] and summary.resumed == 25 and summary.scored == 23
     assert {path: path.read_bytes() for path in output.glob("part-*")} == before
     blob_image(99, 1).save(photos / "new.png")
-    assert images_left(Mean(), find_images(photos), output) == 1
+    assert len(BulkJob(Mean(), photos, output).left()) == 1
     summary = predict_many(again, photos, output)
     assert again.judged == ["new.png"] and summary.scored == 24
     (photos / "00.png").unlink()  # what was scored stays
-    assert predict_many(again, photos, output).scored == 24 and "00.png" in rows(output)
+    assert predict_many(again, photos, output).scored == 23 and "00.png" in rows(output)
 
 
 def test_what_could_not_be_read_is_tried_again_when_asked(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores"
     score(photos, output)
     blob_image(5, 1).save(photos / "bad.jpg", format="JPEG")
-    assert images_left(Mean(), find_images(photos), output, retry=True) == 2
+    assert len(BulkJob(Mean(), photos, output, retry=True).left()) == 2
     summary = score(photos, output, retry=True)
     assert (summary.scored, summary.quarantined) == (24, 1)
     assert "bad.jpg" in rows(output)
@@ -169,7 +172,7 @@ def test_a_replaced_image_is_scored_anew(photos: Path, tmp_path: Path) -> None:
     score(photos, output)
     before = {r["id"]: r["probability"] for r in pq.read_table(output).to_pylist()}
     blob_image(77, 1).resize((200, 120)).save(photos / "04.png")
-    assert images_left(Mean(), find_images(photos), output) == 1
+    assert len(BulkJob(Mean(), photos, output).left()) == 1
     again = Mean()
     summary = predict_many(again, photos, output)
     assert again.judged == ["04.png"] and summary.scored == 23
@@ -223,22 +226,71 @@ def test_numbers_of_parts_have_no_end(tmp_path: Path) -> None:
 
 
 class Cut(Mean):
-    """After some images the store is gone."""
+    """A store that is gone after some images, or loses every second one."""
+
+    def __init__(self, *, after: int = 0, every: int = 1, code: str = "unreachable") -> None:
+        super().__init__()
+        self._after, self._every, self._code = after, every, code
 
     def score(self, inputs: Any, load: Any, *, sample_of: Any = None) -> Any:
-        for number, (name, _) in enumerate(inputs):
-            if number < 10:
-                yield from super().score([(name, _)], load)
+        for number, (name, source) in enumerate(inputs):
+            if number < self._after or number % self._every:
+                yield from super().score([(name, source)], load)
             else:
-                yield name, ImageError("unreachable", f"{name}: the token has run out")
+                yield name, ImageError(self._code, f"{name}: the token has run out")
 
 
-def test_a_job_stops_where_its_store_is_gone(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """An object store in memory with 150 images; its address."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    for number in range(150):
+        buffer = io.BytesIO()
+        blob_image(number % 5, 1).save(buffer, "JPEG")
+        system.pipe(f"/{tmp_path.name}/{number:03}.jpg", buffer.getvalue())
+    return f"memory://{tmp_path.name}"
+
+
+@pytest.mark.parametrize("code", ["unreachable", "denied"])
+def test_a_job_stops_where_its_store_is_gone(store: str, tmp_path: Path, code: str) -> None:
+    with pytest.raises(WorkzoneError, match=r"images in a row .*the token has run out"):
+        predict_many(Cut(after=10, code=code), store, tmp_path / "scores")
+    summary = predict_many(Mean(), store, tmp_path / "scores")
+    assert (summary.scored, summary.quarantined, summary.resumed) == (150, 0, 10)
+
+
+def test_scattered_losses_stop_nothing(store: str, tmp_path: Path) -> None:
+    summary = predict_many(Cut(every=2), store, tmp_path / "scores")
+    assert (summary.scored, summary.quarantined) == (75, 75)
+
+
+def test_files_that_may_not_be_read_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(90):
         blob_image(number % 5, 1).save(folder / f"{number:02}.png")
-    with pytest.raises(WorkzoneError, match=r"80 images in a row .*the token has run out"):
-        predict_many(Cut(), folder, tmp_path / "scores")
-    summary = predict_many(Mean(), folder, tmp_path / "scores")
-    assert (summary.scored, summary.quarantined, summary.resumed) == (90, 0, 10)
+    summary = predict_many(Cut(code="denied"), folder, tmp_path / "scores")
+    assert (summary.scored, summary.quarantined) == (0, 90)
+
+
+def test_parts_hold_as_many_as_asked_for(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bulk, "FLUSH_EVERY", 1)
+    score(photos, tmp_path / "scores", part_rows=10)
+    parts_ = sorted((tmp_path / "scores").glob("part-*"))
+    assert [pq.read_metadata(path).num_rows for path in parts_] == [10, 10, 3]
+
+
+def test_a_job_of_another_model_says_what_to_delete(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores"
+    score(photos, output)
+
+    class Other(Mean):
+        def identity(self) -> str:
+            return "other"
+
+    with pytest.raises(WorkzoneError, match=rf"^{output} is left from another model .*delete it"):
+        predict_many(Other(), photos, output)
+    shutil.rmtree(output)
+    assert predict_many(Other(), photos, output).scored == 23

@@ -323,3 +323,34 @@ def test_some_images_are_chosen_alike_each_time(tmp_path: Path) -> None:
     (tmp_path / "0.jpg").write_bytes(jpeg(0))
     with pytest.raises(UsageError, match="--since needs times"):
         select_images(find_images(tmp_path / "0.jpg"), since=datetime(2026, 1, 1))
+
+
+def test_listing_is_tried_again_too(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tar(tmp_path / "shard.tar", {"0001.jpg": jpeg(1)})
+    bucket.put(str(tmp_path / "shard.tar"), "/fleet/shard.tar")
+    monkeypatch.setattr(remote, "_PAUSE", 0.0)
+    breaks = [ConnectionError("reset")]
+    whole = bucket.open
+
+    def flaky(*arguments: object, **options: object) -> object:
+        if breaks:
+            raise breaks.pop()
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(bucket, "open", flaky)
+    assert loaded("memory://fleet/shard.tar") == {"0001.jpg": jpeg(1)}
+
+
+def test_members_and_rows_that_are_not_there_are_told(
+    tmp_path: Path, bucket: fsspec.AbstractFileSystem
+) -> None:
+    with pytest.raises(ImageError, match="uncompressed tars alone") as refused:
+        read_bytes(ImageRef("memory://fleet/a.zip", "x.jpg"), Path())
+    assert refused.value.code == "unreadable"
+    pq.write_table(pa.table({"image": [jpeg(3)]}), tmp_path / "set.parquet")
+    bucket.put(str(tmp_path / "set.parquet"), "/fleet/rows/set.parquet")
+    with pytest.raises(ImageError, match=r"row 7 of 1, counted from 0") as missing:
+        read_bytes(ImageRef("memory://fleet/rows/set.parquet", "image", 7), Path())
+    assert missing.value.code == "missing"

@@ -21,8 +21,10 @@ from means import Mean
 from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
 from workzone.run import on_ray
 from workzone.run.bulk import predict_many
-from workzone.run.on_ray import Actors, Judged, RayScorer
+from workzone.run.on_ray import Actors, RayScorer
+from workzone.run.ray_actor import Judge, OfActor
 from workzone.run.sources import Item, find_images
+from workzone.types import ImageRef
 
 JOB = """
     import sys
@@ -57,18 +59,14 @@ def test_workers_that_cannot_be() -> None:
 
 
 def ray_in_this_process(self: RayScorer, chunks: Any, load: Any, sample_of: Any, _: Any) -> Any:
-    """What `RayScorer._once` does, by one actor in this process."""
-    import json
-
+    """What `RayScorer._rows` does, by one actor in this process."""
     from ray.cloudpickle import dumps
 
     job = {"choice": self._choice, "identity": self._identity, "folders": self._folders}
     job |= {"load": load, "sample_of": sample_of, "remote": self._remote}
-    actor = on_ray._Judge(dumps(job))
+    actor = Judge(dumps(job))
     for chunk in chunks:
-        for text in actor({"chunk": [dumps(chunk)]})["results"]:
-            for name, result in json.loads(text):
-                yield name, on_ray._result(result)
+        yield from actor({"chunk": [dumps(chunk)]})["results"]
 
 
 @pytest.fixture
@@ -83,7 +81,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[[RayScorer], list[tuple[str, Any]]]:
-    monkeypatch.setattr(RayScorer, "_once", ray_in_this_process)
+    monkeypatch.setattr(RayScorer, "_rows", ray_in_this_process)
 
     def results(one: RayScorer, photos: Path) -> list[tuple[str, Any]]:
         one._size = (1, 1, 1)  # as if it ran
@@ -102,7 +100,7 @@ def test_actors_say_what_a_predictor_says(photos: Path, no_cluster: Any) -> None
                 assert isinstance(result, ImageError)
                 assert (result.code, str(result)) == (expected[name].code, str(expected[name]))
             else:
-                assert isinstance(result, Judged)
+                assert isinstance(result, OfActor)
                 assert result.prediction == expected[name].prediction
 
 
@@ -134,11 +132,11 @@ def test_what_is_lost_is_asked_again_and_what_comes_twice_is_taken_once(
     def lossy(self: RayScorer, chunks: Any, *rest: Any) -> Any:
         sizes.append(max(map(len, chunks)))
         alive = [chunk for chunk in chunks if "03.png" not in dict(chunk)]
-        for name, result in ray_in_this_process(self, alive, *rest):
-            yield name, result
-            yield name, result
+        for row in ray_in_this_process(self, alive, *rest):
+            yield row
+            yield row
 
-    monkeypatch.setattr(RayScorer, "_once", lossy)
+    monkeypatch.setattr(RayScorer, "_rows", lossy)
     monkeypatch.setattr(on_ray, "_TURNS", 3)
     results = no_cluster(scorer(), photos)
     assert sizes == [4, 1, 1]  # in chunks first, then alone
@@ -194,7 +192,7 @@ def _wait_for(output: Path, images: int, job: subprocess.Popen[Any]) -> int:
 def _judges(process: psutil.Process, *, below: int) -> bool:
     try:
         command = " ".join(process.cmdline())
-        return "_Judge" in command and "ray::" in command and below in _above(process)
+        return "Judge" in command and "ray::" in command and below in _above(process)
     except psutil.Error:
         return False
 
@@ -217,6 +215,33 @@ def test_any_fault_of_the_model_ends_the_job(photos: Path, no_cluster: Any) -> N
 def test_where_every_process_dies_no_image_is_blamed(
     photos: Path, no_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RayScorer, "_once", lambda *_: iter(()))
-    with pytest.raises(WorkzoneError, match="every process that judged died"):
+    monkeypatch.setattr(RayScorer, "_rows", lambda *_: iter(()))
+    with pytest.raises(WorkzoneError, match="no process that judges came up"):
         no_cluster(scorer(), photos)
+
+
+def test_the_last_image_that_kills_is_listed(
+    photos: Path, no_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of nothing but images that end their processes each is to blame, as an actor comes up."""
+
+    def deadly(self: RayScorer, chunks: Any, *rest: Any) -> Any:
+        return ray_in_this_process(self, [chunk for chunk in chunks if not chunk], *rest)
+
+    monkeypatch.setattr(RayScorer, "_rows", deadly)
+    results = no_cluster(scorer(), photos)
+    assert len(results) == 13
+    assert {result.code for _, result in results} == {"worker-died"}
+
+
+def test_folders_that_all_machines_must_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [Item(ImageRef(f"{n}/0.jpg"), tmp_path) for n in range(3)] + [
+        Item(ImageRef("all.tar", "0.jpg"), tmp_path),
+        Item(ImageRef("s3://b/0.jpg"), tmp_path),
+    ]
+    expected = [str(tmp_path / name) for name in ("0", "1", "2", "all.tar")]
+    assert on_ray.folders_to_see(items) == expected
+    monkeypatch.setattr(on_ray, "_MOST_FOLDERS", 2)
+    assert on_ray.folders_to_see(items) == [str(tmp_path)]

@@ -26,7 +26,7 @@ from workzone.errors import MissingExtraError, UsageError, WorkzoneError
 from workzone.run.bulk import predict_many
 from workzone.run.predictor import Predictor
 from workzone.run.sources import find_images
-from workzone.run.videos import VideoFrames, frames_beside
+from workzone.run.videos import VideoFrames, folders_of, frames_beside
 
 
 @pytest.fixture(scope="module")
@@ -274,3 +274,19 @@ def test_without_the_extra_it_is_named(
 def test_without_an_output_there_is_no_place_for_frames(drive: Path) -> None:
     with pytest.raises(UsageError, match=r"drive\.mp4 is a video: name what to write, such as -o"):
         find_images(drive)
+
+
+def test_folders_of_frames_are_never_shared(tmp_path: Path) -> None:
+    """Whatever sources are called: numbers, too, which stand in for names that are taken."""
+    sources = []
+    for name in ("mon/1", "tue/1", "mon/2", "wed/1"):
+        (tmp_path / name).mkdir(parents=True)
+        sources.append(tmp_path / name)
+    sources += [tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4", tmp_path / "c" / "x.mp4"]
+    store = tmp_path / "store"
+    places = [
+        place / source.name if place == store else place
+        for source, place in zip(sources, folders_of(sources, store), strict=True)
+    ]
+    assert len(set(places)) == len(sources)
+    assert folders_of([tmp_path / "a.mp4"], store) == [store]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -37,12 +37,6 @@ from workzone.cli.video_options import (
     find_with_frames,
     frame_settings,
 )
-
-if TYPE_CHECKING:
-    from workzone.run.sources import Found
-
-_MOST_CHECKED = 1000
-"""Folders that every worker looks for before it judges."""
 
 EXAMPLES_BULK = examples(
     "workzone bulk dashcam/ -o scores",
@@ -110,8 +104,9 @@ def bulk(
         bool, typer.Option("--retry", help="Try images again that could not be read before.")
     ] = False,
     part_rows: Annotated[
-        int, typer.Option(min=1, help="Images in one part of the output folder.")
-    ] = 50_000,
+        int | None,
+        typer.Option(min=1, help="Images in one part of the output folder (default: 50,000)."),
+    ] = None,
     image_only: ImageOnlyFlag = False,
     tta: TestTimeOption = None,
     looks: LooksOption = None,
@@ -146,10 +141,10 @@ def bulk(
     read as one table, with time and place where a manifest tells them (GeoParquet); _job.json says
     which model made it, and _quarantine.csv what could not be read.
     """
-    from workzone.run.bulk import images_left, predict_many
+    from workzone.run.bulk import PART_ROWS, BulkJob
     from workzone.run.estimate import Estimate, seconds_each
     from workzone.run.model_choice import ModelChoice
-    from workzone.run.on_ray import Actors, RayScorer
+    from workzone.run.on_ray import Actors, RayScorer, folders_to_see
     from workzone.run.selection import select_images
 
     actors = Actors(ray, *_workers(workers))
@@ -177,44 +172,36 @@ def bulk(
     ).absolute()
     predictor = choice.load()
     say_doubts(predictor.description, unsure)
-    left = images_left(predictor, found, output, image_only=image_only, retry=retry)
-    if left == 0 and not estimate:
-        summary = predict_many(predictor, found, output, image_only=image_only)
+    job = BulkJob(predictor, found, output, image_only=image_only, retry=retry)
+    left = job.left()
+    if not left:
+        if estimate:
+            err.print("nothing is left to be scored", markup=False)
+            if as_json:
+                typer.echo(json.dumps({"images": 0}))
+            return
+        summary = job.run(part_rows=part_rows or PART_ROWS)
     else:
-        seconds = seconds_each(predictor, found)
+        seconds = seconds_each(predictor, left, image_only=image_only)
         scorer = RayScorer(
             choice,
             predictor,
             actors,
             seconds_each=seconds,
             remote=found.remote,
-            folders=_needed(found),
+            folders=folders_to_see(item for _, item in left),
         )
         with scorer.running() as (_, most, machines):
-            cost = Estimate(left, seconds, most, machines)
+            cost = Estimate(len(left), seconds, most, machines)
             err.print(str(cost), markup=False, soft_wrap=True)
             if estimate:
                 if as_json:
                     typer.echo(json.dumps(cost.as_json()))
                 return
-            summary = predict_many(
-                scorer, found, output, image_only=image_only, retry=retry, part_rows=part_rows
-            )
+            summary = job.run(scorer, part_rows=part_rows or PART_ROWS)
     say_summary(summary, as_json=as_json)
     if summary.quarantined and not summary.scored:
         raise typer.Exit(FAILED)
-
-
-def _needed(found: Found) -> list[str]:
-    """Folders and archives that images are read from, which every machine must see."""
-    from workzone.data.remote import is_remote
-
-    here = {
-        item.root / item.ref.path if item.ref.member else (item.root / item.ref.path).parent
-        for _, item in found.images
-        if item.data is None and not is_remote(item.ref.path)
-    }
-    return sorted(map(str, here))[:_MOST_CHECKED]
 
 
 def _workers(text: str | None) -> tuple[int | None, int | None]:

@@ -33,7 +33,7 @@ WRONG_USE = 2
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def whole(table: RenderableType) -> None:
+def print_whole(table: RenderableType) -> None:
     """Print a table to fit the terminal; in a pipe or a file all of it, a row to a line."""
     (out if out.is_terminal else Console(width=10_000)).print(table)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from workzone.cli.console import JsonFlag, command, examples, out, print_json, whole
+from workzone.cli.console import JsonFlag, command, examples, out, print_json, print_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ def _show(events: Sequence[Event]) -> None:
             "" if one.gone_since is None else f"{one.gone_since:%Y-%m-%d %H:%M}",
         )
     if events:
-        whole(table)
+        print_whole(table)
     if len(events) > _MOST_SHOWN:
         out.print(f"and {len(events) - _MOST_SHOWN:,} more; --json tells all", highlight=False)
     counts = [f"{sum(e.state == name for e in events):,} {name}" for name in order]
@@ -185,4 +185,4 @@ def simulate(
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
         table.add_row(*("" if value is None else f"{value:.2f}" for value in row.values()))
-    whole(table)
+    print_whole(table)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from workzone.cli.console import FAILED, command, err, examples, out
+from workzone.cli.console import FAILED, command, err, examples, out, print_whole
 from workzone.cli.data_track import WeeksOption, ZoneOption
 from workzone.cli.options import (
     AUTO_SHARE,
@@ -332,7 +331,7 @@ def _print_each(
     Returns:
         How many images were scored, and how many could not be read.
     """
-    from workzone.cli.results import WIDE, table_of
+    from workzone.cli.results import table_of
     from workzone.errors import ImageError
     from workzone.report.answer import printable, sentence
     from workzone.run.tables import flat, flat_error
@@ -362,8 +361,7 @@ def _print_each(
     elif shown:
         width = out.width if out.is_terminal else None
         table = table_of(shown, width=width, takes_metadata=takes_metadata)
-        # In a pipe names stay whole, one image to a line.
-        (out if width else Console(width=WIDE)).print(table)
+        print_whole(table)
         if good > TABLE_ROWS:
             out.print(f"... and {good - TABLE_ROWS:,} more; write them all with -o scores.csv")
     return good, bad

@@ -19,10 +19,7 @@ from workzone.report.answer import NO_OBJECT, printable, shortened, shown_probab
 from workzone.types import Prediction
 
 if TYPE_CHECKING:
-    from workzone.run.bulk import BulkSummary
-
-WIDE = 10_000
-"""Columns, where a table need not fit a terminal."""
+    from workzone.run.bulk_summary import BulkSummary
 
 _NAME = 24
 """Columns that a name should have; other columns go first."""

@@ -106,7 +106,6 @@ def video(
         settings=settings,
         metres=round_positions,
         rate=fps,
-        share=share,
         image_only=image_only,
     )
     for remark in made.remarks:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any, TypeVar
 
-from workzone.data.archives import tar_files
+from workzone.data.archives import TarFiles, tar_files
 from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
 from workzone.types import ImageRef
 
@@ -30,10 +30,11 @@ PACKAGES = {
     "hdfs": "pyarrow",
     "memory": "fsspec",
 }
-"""Schemes that are read, and what they need installed. Those of the web are not among them: what
-a table names must not make this machine ask any server."""
+"""Schemes that are read, and what they need installed. Those of the web are not among them:
+a table from elsewhere must not make this machine ask any web server."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.IGNORECASE)
+_SPAN = re.compile(r"@(\d+)\+(\d+)$")
 _TRIES = 4
 _PAUSE = 0.5
 """Seconds before the second try; it doubles."""
@@ -81,9 +82,13 @@ def tar_members(address: str) -> list[tuple[str, int, int]]:
         WorkzoneError: it cannot be read to its end, or is no such tar.
     """
     system, path = _open(address)
-    try:
+
+    def read() -> TarFiles:
         with system.open(path, "rb") as file:
-            tar = tar_files(file)
+            return tar_files(file)
+
+    try:
+        tar = _often(read)
     except Exception as error:
         raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
     if tar.damage:
@@ -134,8 +139,14 @@ def member_at(name: str, offset: int, size: int) -> str:
 
 
 def _span(member: str) -> tuple[int, int]:
-    offset, _, size = member.rpartition("@")[2].partition("+")
-    return int(offset), int(size)
+    found = _SPAN.search(member)
+    if found is None:
+        raise ImageError(
+            "unreadable",
+            f"{member}: members of archives at addresses are read from uncompressed tars alone; "
+            "name the tar itself, or repack it as one",
+        )
+    return int(found[1]), int(found[2])
 
 
 def open_remote(address: str) -> Any:
@@ -147,7 +158,7 @@ def open_remote(address: str) -> Any:
     """
     system, path = _open(address)
     try:
-        return system.open(path, "rb")
+        return _often(lambda: system.open(path, "rb"))
     except Exception as error:
         raise WorkzoneError(f"{address} cannot be read: {_said(error)}") from error
 
@@ -164,7 +175,8 @@ def _value(address: str, column: str, row: int) -> Any:
     for first, last, group in _groups(address):
         if first <= row < last:
             return _group(address, column, group)[row - first].as_py()
-    raise FileNotFoundError(address)
+    rows = _parquet(address).metadata.num_rows
+    raise ImageError("missing", f"{address}: row {row} of {rows}, counted from 0, is not there")
 
 
 @lru_cache(maxsize=4)

@@ -71,7 +71,6 @@ def annotate_videos(
     settings: FrameSettings | None = None,
     metres: float | None = None,
     rate: float = RATE,
-    share: float | None = None,
     image_only: bool = False,
 ) -> AnnotatedVideos:
     """Score videos, smooth the scores along them, and draw what was found.
@@ -83,8 +82,6 @@ def annotate_videos(
         settings: which frames; None: one a second.
         metres: to which positions are rounded wherever they are written; None: they are not.
         rate: pictures a second of annotated videos, one for each frame that was scored.
-        share: of road work, for which the model's probabilities hold; None: what its calibration
-            says, and balanced classes where it says nothing.
         image_only: do not use times and places, with a model that was trained with such.
 
     Raises:
@@ -97,7 +94,7 @@ def annotate_videos(
     if folder.resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"{folder} is what is read from; name another folder to write to")
     settings = settings or FrameSettings()
-    share = _share_of(predictor) if share is None else share
+    share = _share_of(predictor)
     frames = VideoFrames(folder / FRAMES, folder, settings, metres)
     found = _of_videos(find_images(sources, frames))
     done = _Done(folder / _JOB)

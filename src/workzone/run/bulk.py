@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from workzone.data.quarantine import QuarantineEntry, write_quarantine
+from workzone.data.remote import is_remote
 from workzone.decide.calibration import Calibration
 from workzone.decide.share import BALANCED, estimate_share
 from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.files import check_folder
 from workzone.parallel import in_batches
 from workzone.progress import bar, track
+from workzone.run.bulk_summary import MOST_REASONS, BulkSummary, frequent_reasons, refusals
 from workzone.run.fetching import fetched_ahead, load_fetched
 from workzone.run.journal import (
     Journal,
@@ -29,13 +31,12 @@ from workzone.run.journal import (
     open_journal,
     read_records,
 )
-from workzone.run.on_ray import RayScorer
 from workzone.run.parts import QUARANTINE, Parts
 from workzone.run.predictor import Predictor
 from workzone.run.scorer import J_co, Judged, Scorer
 from workzone.run.share import decided
-from workzone.run.sources import Found, Item, Sources, as_text, find_images
-from workzone.run.stamps import stamp_of
+from workzone.run.sources import Item, Sources, as_text, find_images
+from workzone.run.stamps import stamps_of
 from workzone.run.tables import (
     STAMP,
     Row,
@@ -53,28 +54,9 @@ FLUSH_EVERY = 32
 PART_ROWS = 50_000
 """Images in a part of a folder, by default: some megabytes."""
 
-_TOLD_REASONS = 5
 _UNREACHABLE = ("unreachable", "denied")
 _IN_A_ROW = 64
 """Images that could not be fetched, after which a job stops: the store is gone, not an image."""
-
-
-@dataclass(frozen=True)
-class BulkSummary:
-    """What a bulk job did."""
-
-    output: Path
-    quarantine: Path
-    scored: int
-    roadwork: int
-    quarantined: int
-    reasons: dict[str, int]  # the most frequent ones why not, and of how many images
-    resumed: int  # results that an earlier run had left
-    ignored: int  # files that were passed over
-    passed_over: dict[str, int]  # the same by kind: a suffix such as .mp4, or a few words
-    share: float | None = None  # of road work, as estimated; None: not asked for
-    unsure: int = 0  # images on which it was not decided, of those scored
-    doubts: dict[str, int] = field(default_factory=dict)  # reasons for doubt, and of how many
 
 
 def stream(
@@ -85,14 +67,15 @@ def stream(
     A manifest's metadata are used if the model was trained with such, unless ``image_only``.
     """
     found = find_images(source)
-    scored = _score(predictor, found.images, image_only, remote=found.remote)
+    scored = _score(predictor, found.images, image_only, ahead=found.remote)
     return track(scored, "scoring", total=len(found.images))
 
 
 def _score(
-    predictor: Scorer[J_co], images: Iterable[tuple[str, Item]], image_only: bool, *, remote: bool
+    predictor: Scorer[J_co], images: Iterable[tuple[str, Item]], image_only: bool, *, ahead: bool
 ) -> Iterator[tuple[str, J_co | ImageError]]:
-    if not remote:
+    """Score images, fetched ahead where that is worth it and the predictor does not do it."""
+    if not ahead or predictor.fetches_ahead:
         return predictor.score(images, Item.load, sample_of=None if image_only else Item.known)
     return predictor.score(
         fetched_ahead(images, Item.load),
@@ -140,101 +123,125 @@ def predict_many(
         WorkzoneError: a journal of another model, engine or precision, or of other inputs lies
             there, another process writes to the same output, or the disk is full.
     """
-    parts = Parts(output) if is_folder(output) else None
-    check_folder(output)
-    if parts is None:
-        output_kind(output)
     if find_share:
         if not isinstance(predictor, Predictor):
             raise UsageError("the share is found by a model that is loaded here, not by a service")
-        if parts is not None:
+        if is_folder(output):
             raise UsageError(
                 "the share is found when all images are scored, parts of a folder are written "
                 "before: name a file, such as -o scores.parquet, or a share"
             )
         predictor = predictor.described(predictor.description.with_share(BALANCED))
-    sources = find_images(source, frames_beside(output))
-    job = _Job(predictor, sources, image_only, retry)
-    path = parts.ledger if parts else journal_beside(output)
-    with open_journal(path, job.identity) as journal:
-        if parts is not None:
-            return _into_folder(job, journal, parts, part_rows)
-        return _into_file(job, journal, output, find_share=find_share)
+    job = BulkJob(predictor, source, output, image_only=image_only, retry=retry)
+    return job.run(find_share=find_share, part_rows=part_rows)
 
 
-def images_left(
-    predictor: Scorer[Judged],
-    sources: Found,
-    output: Path,
-    *,
-    image_only: bool = False,
-    retry: bool = False,
-) -> int:
-    """How many images :func:`predict_many` would score now."""
-    job = _Job(predictor, sources, image_only, retry)
-    parts = Parts(output) if is_folder(output) else None
-    stamps = {} if parts is None else parts.stamps()
-    journal = journal_beside(output) if parts is None else parts.ledger
-    if journal.exists():
-        held = read_records(journal)
-        stamps |= {_id(r): r.get(STAMP) for r in held if not (retry and "bad" in r)}
-    done = {name for name, stamp in stamps.items() if not job.changed(name, stamp)}
-    return len(job.wanted - done)
-
-
-class _Job:
+class BulkJob:
     """What is to be scored, and what of it is done."""
 
     def __init__(
-        self, predictor: Scorer[Judged], sources: Found, image_only: bool, retry: bool
+        self,
+        predictor: Scorer[Judged],
+        source: Sources,
+        output: Path,
+        *,
+        image_only: bool = False,
+        retry: bool = False,
     ) -> None:
-        self.identity = job_identity(predictor, sources, image_only=image_only, stamped=True)
-        self.sources, self.images = sources, sources.images
-        self.wanted = {name for name, _ in self.images}
-        samples = [item.sample for _, item in self.images]
-        self.known = any(map(says_where_or_when, samples))
-        self.places = any(s is not None and s.longitude is not None for s in samples)
+        """Look at the sources and the output; see :func:`predict_many`."""
+        self._parts = Parts(output) if is_folder(output) else None
+        check_folder(output)
+        if self._parts is None:
+            output_kind(output)
+        self._output = output
+        self._journal = journal_beside(output) if self._parts is None else self._parts.ledger
+        self._sources = find_images(source, frames_beside(output))
+        self._images = dict(self._sources.images)
         self._predictor, self._image_only, self._retry = predictor, image_only, retry
+        self._identity = job_identity(predictor, self._sources, image_only=image_only, stamped=True)
+        self._known = any(says_where_or_when(item.sample) for item in self._images.values())
+        samples = [item.sample for item in self._images.values() if item.sample is not None]
+        self._places = any(sample.longitude is not None for sample in samples)
         with_metadata = predictor.takes_metadata and not image_only
+        self._stamps = stamps_of(self._sources.images, with_metadata=with_metadata)
         self._unreachable: list[str] = []
-        self._stamps = {n: stamp_of(i, with_metadata=with_metadata) for n, i in self.images}
 
-    def begin(self, journal: Journal) -> None:
+    def left(self) -> list[tuple[str, Item]]:
+        """The images that would be scored now."""
+        stamps = {} if self._parts is None else self._parts.stamps()
+        if self._journal.exists():
+            held = read_records(self._journal)
+            stamps |= {_id(r): r.get(STAMP) for r in held if not (self._retry and "bad" in r)}
+        done = {name for name, stamp in stamps.items() if not self._changed(name, stamp)}
+        return [(name, item) for name, item in self._images.items() if name not in done]
+
+    def run(
+        self,
+        scorer: Scorer[Judged] | None = None,
+        *,
+        find_share: bool = False,
+        part_rows: int = PART_ROWS,
+    ) -> BulkSummary:
+        """Score what is left.
+
+        Args:
+            scorer: that judges in place of the predictor, by the same model.
+            find_share: see :func:`predict_many`.
+            part_rows: see :func:`predict_many`.
+        """
+        self._predictor = scorer or self._predictor
+        whole = None if self._parts is None else self._parts.folder
+        with open_journal(self._journal, self._identity, whole=whole) as journal:
+            if self._parts is not None:
+                return self._into_folder(journal, self._parts, part_rows)
+            return self._into_file(journal, find_share=find_share)
+
+    def _begin(self, journal: Journal) -> None:
         """Take out of the journal what is to be scored again."""
 
         def again(record: Row) -> bool:
-            return (self._retry and "bad" in record) or self.changed(_id(record), record.get(STAMP))
+            return (self._retry and "bad" in record) or self._changed(
+                _id(record), record.get(STAMP)
+            )
 
         if any(map(again, journal.records())):
             journal.replace([record for record in journal.records() if not again(record)])
 
-    def changed(self, name: str, stamp: str | None) -> bool:
+    def _changed(self, name: str, stamp: str | None) -> bool:
         """Whether an image, or what is known of it, is not that of a result."""
         now = self._stamps.get(name)
         return now is not None and now != stamp
 
-    def score(self, journal: Journal, done: set[str]) -> Iterator[int]:
-        """Score what is not done into the journal; after each write, how many that were."""
-        todo = [(name, item) for name, item in self.images if name not in done]
-        samples = {n: i.sample for n, i in todo if i.sample is not None} if self.known else {}
+    def _score(self, journal: Journal, done: set[str]) -> Iterator[tuple[int, int]]:
+        """Score what is not done into the journal.
+
+        Yields:
+            After each write how many images that were, and how many of them could be read.
+        """
+        todo = [(name, item) for name, item in self._images.items() if name not in done]
         refused: Counter[str] = Counter()
         with bar("scoring", len(todo)) as progress:
-            far = isinstance(self._predictor, RayScorer)  # its actors fetch ahead themselves
-            remote = self.sources.remote and not far
-            scored = _score(self._predictor, todo, self._image_only, remote=remote)
+            ahead = self._sources.remote
+            scored = _score(self._predictor, todo, self._image_only, ahead=ahead)
             for batch in in_batches(scored, FLUSH_EVERY):
-                records = [
-                    _record(name, result) | {STAMP: self._stamps[name]} for name, result in batch
-                ]
-                if self.known:
-                    records = [record | known_of(samples.get(record["id"])) for record in records]
+                records = [self._record(name, result) for name, result in batch]
                 journal.append(records)
                 self._stop_where_unreachable(journal, batch)
-                refused.update(record["bad"]["code"] for record in records if "bad" in record)
+                bad = [record["bad"]["code"] for record in records if "bad" in record]
+                refused.update(bad)
                 progress.advance(len(batch))
                 if refused:
-                    progress.note(_refusals(refused))
-                yield len(batch)
+                    progress.note(refusals(refused))
+                yield len(batch), len(batch) - len(bad)
+
+    def _record(self, name: str, result: Judged | ImageError) -> Row:
+        """What the journal holds of an image."""
+        record: Row = {"id": name, STAMP: self._stamps[name]}
+        if isinstance(result, ImageError):  # an entry's own id may be cut
+            entry = QuarantineEntry(name, name, "row left out", result.code, as_text(str(result)))
+            return record | {"bad": asdict(entry)}
+        known = known_of(self._images[name].sample) if self._known else {}
+        return record | flat(result.prediction) | known
 
     def _stop_where_unreachable(
         self, journal: Journal, batch: Sequence[tuple[str, Judged | ImageError]]
@@ -245,33 +252,35 @@ class _Job:
             WorkzoneError: so many images in a row could not be fetched.
         """
         for name, result in batch:
-            if isinstance(result, ImageError) and result.code in _UNREACHABLE:
+            lost = isinstance(result, ImageError) and result.code in _UNREACHABLE
+            if lost and is_remote(self._images[name].ref.path):
                 self._unreachable.append(name)
                 why = str(result)
             else:
                 self._unreachable.clear()
         if len(self._unreachable) >= _IN_A_ROW:
-            lost = set(self._unreachable)
-            journal.replace([r for r in journal.records() if _id(r) not in lost])
+            names = set(self._unreachable)
+            journal.replace([r for r in journal.records() if _id(r) not in names])
             raise WorkzoneError(
-                f"{len(lost)} images in a row could not be fetched, the last one because: {why}. "
+                f"{len(names)} images in a row could not be fetched, the last one because: {why}. "
                 "Look at the network and at who you are, and run the same command again: it goes "
-                "on there"
+                "on there. If it is the images (archived, or not yours to read), name the folders "
+                "beside theirs"
             )
 
-    def check(self, path: Path, held: int) -> None:
+    def _check(self, path: Path, held: int) -> None:
         """See that all is there.
 
         Raises:
             WorkzoneError: it is not.
         """
-        if held != len(self.images):
+        if held != len(self._images):
             raise WorkzoneError(
-                f"{path} holds {held} results of {len(self.images)} images, so it "
+                f"{path} holds {held} results of {len(self._images)} images, so it "
                 "was changed or copied together; delete it and run the same command again"
             )
 
-    def summary(
+    def _summary(
         self,
         output: Path,
         quarantine: Path,
@@ -289,101 +298,84 @@ class _Job:
             scored=sum(decisions.values()),
             roadwork=decisions["roadwork"],
             quarantined=len(entries),
-            reasons=_frequent_reasons(entries),
+            reasons=frequent_reasons(entries),
             resumed=resumed,
-            ignored=self.sources.passed_over.total,
-            passed_over=dict(self.sources.passed_over.kinds),
+            ignored=self._sources.passed_over.total,
+            passed_over=dict(self._sources.passed_over.kinds),
             share=share,
             unsure=decisions["unsure"],
-            doubts=dict(doubts.most_common(_TOLD_REASONS)),
+            doubts=dict(doubts.most_common(MOST_REASONS)),
         )
 
+    def _into_file(self, journal: Journal, *, find_share: bool) -> BulkSummary:
+        """All results into one file, in the order of the images; then the journal goes."""
+        self._begin(journal)
+        done = {_id(record) for record in journal.records()} & self._images.keys()
+        for _ in self._score(journal, done):
+            pass
 
-def _into_file(job: _Job, journal: Journal, output: Path, *, find_share: bool) -> BulkSummary:
-    """All results into one file, in the order of the images; then the journal goes."""
-    job.begin(journal)
-    done = {_id(record) for record in journal.records()} & job.wanted
-    for _ in job.score(journal, done):
-        pass
+        def records() -> Iterator[Row]:  # an image may be gone since it was scored
+            return (r for r in journal.records() if _id(r) in self._images)
 
-    def records() -> Iterator[Row]:  # an image may be gone since it was scored
-        return (r for r in journal.records() if _id(r) in job.wanted)
+        entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
+        judged = [(r["probability"], r["decision"]) for r in records() if "bad" not in r]
+        doubts = Counter(r["reason"] for r in records() if r.get("reason"))
+        self._check(journal.path, len(judged) + len(entries))
+        share = estimate_share([p for p, _ in judged]) if find_share and judged else None
+        calibration = Calibration() if share is None else Calibration().at_share(share)
+        rows = (r for r in records() if "bad" not in r)
+        if share is not None:
+            rows = (r | decided(calibration, r["probability"], r["decision"]) for r in rows)
+            judged = [(p, decided(calibration, p, d)["decision"]) for p, d in judged]
+        output = self._output
+        quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
+        write_quarantine(entries, quarantine)
+        write_rows(rows, output, known=self._known, places=self._places)
+        journal.path.unlink()
+        decisions = Counter(decision for _, decision in judged)
+        return self._summary(
+            output, quarantine, entries, decisions, doubts, resumed=len(done), share=share
+        )
 
-    entries = [QuarantineEntry(**r["bad"]) for r in records() if "bad" in r]
-    judged = [(r["probability"], r["decision"]) for r in records() if "bad" not in r]
-    doubts = Counter(r["reason"] for r in records() if r.get("reason"))
-    job.check(journal.path, len(judged) + len(entries))
-    share = estimate_share([p for p, _ in judged]) if find_share and judged else None
-    calibration = Calibration() if share is None else Calibration().at_share(share)
-    rows = (r for r in records() if "bad" not in r)
-    if share is not None:
-        rows = (r | decided(calibration, r["probability"], r["decision"]) for r in rows)
-        judged = [(p, decided(calibration, p, d)["decision"]) for p, d in judged]
-    quarantine = output.with_suffix(output.suffix + ".quarantine.csv")
-    write_quarantine(entries, quarantine)
-    write_rows(rows, output, known=job.known, places=job.places)
-    journal.path.unlink()
-    decisions = Counter(decision for _, decision in judged)
-    return job.summary(
-        output, quarantine, entries, decisions, doubts, resumed=len(done), share=share
-    )
+    def _into_folder(self, journal: Journal, parts: Parts, part_rows: int) -> BulkSummary:
+        """Results into parts of a folder as they come; its ledger stays for a rerun."""
+        parts.clear_left()
+        self._begin(journal)
+        stamps = parts.stamps()
+        stale = {name for name, stamp in stamps.items() if self._changed(name, stamp)}
+        if stale:
+            parts.drop(stale)
+        sealed = stamps.keys() - stale
+        if any(_id(record) in sealed for record in journal.records()):  # stopped after a part
+            journal.replace([r for r in journal.records() if _id(r) not in sealed])
 
+        def seal() -> None:
+            records = list(journal.records())
+            rows = [record for record in records if "bad" not in record]
+            if rows:
+                parts.add(rows)
+                journal.replace([record for record in records if "bad" in record])
 
-def _into_folder(job: _Job, journal: Journal, parts: Parts, part_rows: int) -> BulkSummary:
-    """Results into parts of a folder as they come; its ledger stays, so that a rerun knows them."""
-    parts.clear_left()
-    job.begin(journal)
-    stamps = parts.stamps()
-    stale = {name for name, stamp in stamps.items() if job.changed(name, stamp)}
-    if stale:
-        parts.drop(stale)
-    sealed = stamps.keys() - stale
-    if any(_id(record) in sealed for record in journal.records()):  # stopped after a part
-        journal.replace([r for r in journal.records() if _id(r) not in sealed])
-
-    def seal() -> None:
         records = list(journal.records())
-        rows = [record for record in records if "bad" not in record]
-        if rows:
-            parts.add(rows)
-            journal.replace([record for record in records if "bad" in record])
-
-    records = list(journal.records())
-    done = ({_id(record) for record in records} | sealed) & job.wanted
-    loose = sum("bad" not in record for record in records)
-    held = len(done)
-    for count in job.score(journal, done):
-        held, loose = held + count, loose + count
-        if loose >= part_rows:
-            seal()
-            loose = 0
-    seal()
-    job.check(parts.folder, held)
-    entries = [QuarantineEntry(**r["bad"]) for r in journal.records() if "bad" in r]
-    decisions, doubts = parts.counts()
-    quarantine = parts.folder / QUARANTINE
-    write_quarantine(entries, quarantine)
-    parts.describe(job.identity, decisions)
-    return job.summary(parts.folder, quarantine, entries, decisions, doubts, resumed=len(done))
-
-
-def _refusals(codes: Counter[str]) -> str:
-    """How many could not be read, and why, in a few words."""
-    told = ", ".join(f"{count:,} {code}" for code, count in codes.most_common(_TOLD_REASONS))
-    return f"{codes.total():,} could not be read: {told}"
-
-
-def _frequent_reasons(entries: Iterable[QuarantineEntry]) -> dict[str, int]:
-    """Reasons without the names of images, most frequent first."""
-    reasons = Counter(entry.reason.partition(": ")[2] or entry.reason for entry in entries)
-    return dict(reasons.most_common(_TOLD_REASONS))
-
-
-def _record(name: str, result: Judged | ImageError) -> Row:
-    if not isinstance(result, ImageError):
-        return flat(result.prediction)
-    entry = QuarantineEntry(name, name, "row left out", result.code, as_text(str(result)))
-    return {"id": name, "bad": asdict(entry)}  # an entry's own id may be cut
+        done = ({_id(record) for record in records} | sealed) & self._images.keys()
+        loose = sum("bad" not in record for record in records)
+        held = len(done)
+        for count, read in self._score(journal, done):
+            held, loose = held + count, loose + read
+            if loose >= part_rows:
+                seal()
+                loose = 0
+        seal()
+        self._check(parts.folder, held)
+        bad = {_id(r): QuarantineEntry(**r["bad"]) for r in journal.records() if "bad" in r}
+        quarantine = parts.folder / QUARANTINE
+        write_quarantine(bad.values(), quarantine)
+        parts.describe(self._identity)
+        entries = [entry for name, entry in bad.items() if name in self._images]
+        decisions, doubts = parts.counts(self._images.keys())
+        return self._summary(
+            parts.folder, quarantine, entries, decisions, doubts, resumed=len(done)
+        )
 
 
 def _id(record: Row) -> str:

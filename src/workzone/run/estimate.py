@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from workzone.run.fetching import fetched_ahead, load_fetched
 from workzone.run.predictor import Predictor
-from workzone.run.sources import Found, Item
+from workzone.run.sources import Item
 
 SAMPLE = 16
 """Images that are measured, from all parts of the list; two more come first, to warm up."""
@@ -45,20 +47,31 @@ class Estimate:
         )
 
 
-def seconds_each(predictor: Predictor, found: Found) -> float:
-    """Seconds that an image takes one stream of a model, from the file to the result.
+def seconds_each(
+    predictor: Predictor, images: Sequence[tuple[str, Item]], *, image_only: bool = False
+) -> float:
+    """Seconds that an image takes one stream of a model, from its bytes to the result.
 
-    Images that cannot be read count as well: they are read in earnest too.
+    Images that cannot be read count as well: they are read in earnest too. Of a network the time
+    that files take to come is not counted, as they are fetched ahead.
+
+    Args:
+        predictor: the model.
+        images: to be scored; some are, from all parts of the list.
+        image_only: do not use what a manifest says.
     """
-    images = found.images
     step = max(1, len(images) // SAMPLE)
     chosen = [*images[:2], *images[::step][:SAMPLE]]
-    scored = predictor.score(chosen, Item.load, sample_of=Item.known)
+    fetched = list(fetched_ahead(chosen, Item.load))
+    scored = predictor.score(
+        fetched, load_fetched, sample_of=None if image_only else lambda one: one[0].known()
+    )
+    warm = min(2, len(chosen) - 1)
     begin = time.perf_counter()
     for number, _ in enumerate(scored, start=1):
-        if number == min(2, len(chosen) - 1):
+        if number == warm:
             begin = time.perf_counter()
-    count = len(chosen) - min(2, len(chosen) - 1)
+    count = len(chosen) - warm
     engine = predictor.program.engine
     streams = min(engine.streams, count) if engine.device == "cpu" else 1
     return (time.perf_counter() - begin) * streams / count

@@ -120,8 +120,15 @@ def _inputs(found: Sequence[tuple[str, Item]], *, stamped: bool) -> str:
 
 
 @contextlib.contextmanager
-def open_journal(path: Path, identity: dict[str, str]) -> Iterator[Journal]:
+def open_journal(
+    path: Path, identity: dict[str, str], *, whole: Path | None = None
+) -> Iterator[Journal]:
     """Begin a journal, or go on with one; whoever has written the output deletes it.
+
+    Args:
+        path: of the journal.
+        identity: of the job.
+        whole: what is to be deleted to begin anew; None: the journal alone.
 
     Raises:
         WorkzoneError: it belongs to another job, another process writes to it, or the disk is
@@ -138,7 +145,7 @@ def open_journal(path: Path, identity: dict[str, str]) -> Iterator[Journal]:
         try:
             journal = Journal(path, identity)
             with contextlib.closing(journal):
-                _check(path, identity)
+                _check(path, identity, whole or path)
                 if path.stat().st_size == 0:
                     journal.append([identity])
                 yield journal
@@ -152,7 +159,7 @@ def open_journal(path: Path, identity: dict[str, str]) -> Iterator[Journal]:
         ) from error
 
 
-def _check(path: Path, identity: dict[str, str]) -> None:
+def _check(path: Path, identity: dict[str, str], anew: Path) -> None:
     """See that a journal is of this job, and cut off what is torn.
 
     Raises:
@@ -169,7 +176,7 @@ def _check(path: Path, identity: dict[str, str]) -> None:
             if not isinstance(record, dict):
                 break
             if whole == 0 and record != identity:
-                raise WorkzoneError(_other_job(path, record, identity))
+                raise WorkzoneError(_other_job(anew, record, identity))
             whole += len(line)
     if whole < path.stat().st_size:
         os.truncate(path, whole)

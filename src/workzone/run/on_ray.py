@@ -10,24 +10,26 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from workzone.cores import core_count
-from workzone.errors import ImageError, MissingExtraError, UsageError, WorkzoneError
+from workzone.data.remote import is_remote
+from workzone.errors import ImageError, UsageError, WorkzoneError
 from workzone.parallel import in_batches
-from workzone.run.fetching import fetched_ahead, load_fetched
+from workzone.ray_import import import_ray
 from workzone.run.images import Encoded
 from workzone.run.model_choice import ModelChoice
 from workzone.run.predictor import Predictor
-from workzone.types import Prediction, Sample
+from workzone.run.ray_actor import Judge, OfActor, result_of
+from workzone.run.sources import Item
+from workzone.types import Sample
 
 T = TypeVar("T")
 
@@ -44,17 +46,12 @@ _TRIES = 3
 """Of an image whose actors die, the first time among others, then alone."""
 _DEATHS = 3
 """Of an actor over the same chunk, in one try."""
+_MOST_FOLDERS = 1000
+"""That every actor looks for before it judges."""
 _STARTS = 4
 """Attempts to start Ray on this machine."""
 _STORE_BYTES = 256 << 20
 """Ray's object store on this machine; Ray's own default is a third of the memory."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A prediction that an actor made."""
-
-    prediction: Prediction
 
 
 @dataclass(frozen=True)
@@ -66,11 +63,28 @@ class Actors:
     most: int | None = None  # None: as many as the cluster has room for
 
 
+def folders_to_see(items: Iterable[Item]) -> list[str]:
+    """Folders and archives that images are read from, which every machine must see.
+
+    Of very many the folders above them.
+    """
+    found = {
+        item.root / item.ref.path if item.ref.member else (item.root / item.ref.path).parent
+        for item in items
+        if item.data is None and not is_remote(item.ref.path)
+    }
+    while len(found) > _MOST_FOLDERS:
+        found = {path.parent for path in found}
+    return sorted(map(str, found))
+
+
 class RayScorer:
     """What stands for a predictor: actors of Ray that each hold the same model.
 
-    It is a :class:`workzone.run.bulk.Scorer`.
+    It is a :class:`workzone.run.scorer.Scorer`.
     """
+
+    fetches_ahead = True
 
     def __init__(
         self,
@@ -120,7 +134,7 @@ class RayScorer:
         load: Callable[[T], Encoded],
         *,
         sample_of: Callable[[T], Sample | None] | None = None,
-    ) -> Iterator[tuple[str, Judged | ImageError]]:
+    ) -> Iterator[tuple[str, OfActor | ImageError]]:
         """As a predictor's, but in the order in which actors are done.
 
         An image at which actors die again and again comes out as an error with the code
@@ -199,7 +213,7 @@ class RayScorer:
         load: Callable[[T], Encoded],
         sample_of: Callable[[T], Sample | None] | None,
         actors: tuple[int, int],
-    ) -> Iterator[tuple[str, Judged | ImageError]]:
+    ) -> Iterator[tuple[str, OfActor | ImageError]]:
         """Each of some images once."""
         waiting = dict(inputs)
         share = len(waiting) // (_TURNS * actors[1])
@@ -211,10 +225,10 @@ class RayScorer:
                     yield name, result
             if not waiting:
                 return
-        if len(waiting) == len(inputs):
+        if len(waiting) == len(inputs) and not self._comes_up(load, sample_of, actors):
             raise WorkzoneError(
-                "every process that judged died: too little memory for a worker per core, or a "
-                "library that does not run on these machines; Ray's logs tell more"
+                "no process that judges came up: too little memory for a worker per core, or a "
+                "library that does not run on these machines; try --workers 1, Ray's logs tell more"
             )
         for name in waiting:
             yield (
@@ -224,14 +238,36 @@ class RayScorer:
                 ),
             )
 
+    def _comes_up(
+        self,
+        load: Callable[[T], Encoded],
+        sample_of: Callable[[T], Sample | None] | None,
+        actors: tuple[int, int],
+    ) -> bool:
+        """Whether an actor answers that is given no image."""
+        nothing: list[tuple[str, T]] = []
+        return any(True for _ in self._rows([nothing], load, sample_of, actors))
+
     def _once(
         self,
         chunks: Sequence[Sequence[tuple[str, T]]],
         load: Callable[[T], Encoded],
         sample_of: Callable[[T], Sample | None] | None,
         actors: tuple[int, int],
-    ) -> Iterator[tuple[str, Judged | ImageError]]:
-        """One run of Ray Data; chunks whose actors died too often do not come out.
+    ) -> Iterator[tuple[str, OfActor | ImageError]]:
+        """Results of chunks; those whose actors died too often do not come out."""
+        for row in self._rows(chunks, load, sample_of, actors):
+            for name, result in json.loads(row):
+                yield name, result_of(result)
+
+    def _rows(
+        self,
+        chunks: Sequence[Sequence[tuple[str, T]]],
+        load: Callable[[T], Encoded],
+        sample_of: Callable[[T], Sample | None] | None,
+        actors: tuple[int, int],
+    ) -> Iterator[str]:
+        """One run of Ray Data: what actors say of each chunk, as JSON.
 
         Raises:
             WorkzoneError: an actor has another model, or does not see the images.
@@ -262,7 +298,7 @@ class RayScorer:
         with warnings.catch_warnings():  # Ray 2.60 has no other way to bound the deaths of a task
             warnings.simplefilter("ignore")
             judged = rows.map_batches(
-                _Judge,
+                Judge,
                 fn_constructor_kwargs={"job": dumps(job)},
                 batch_size=1,
                 compute=pool,
@@ -273,84 +309,11 @@ class RayScorer:
             )
         try:
             for row in judged.iter_rows():
-                for name, result in json.loads(row["results"]):
-                    yield name, _result(result)
+                yield row["results"]
         except ray.exceptions.RayError as error:
-            raise WorkzoneError(f"Ray gave up: {error}") from error
-
-
-def _result(told: dict[str, Any]) -> Judged | ImageError:
-    """What an actor said of an image.
-
-    Raises:
-        WorkzoneError: it could not go on.
-    """
-    if "failure" in told:
-        raise WorkzoneError(told["failure"])
-    if "code" in told:
-        return ImageError(told["code"], told["message"])
-    return Judged(Prediction(**told | {"box": tuple(told["box"])}))
-
-
-class _Judge:
-    """An actor: it loads the model once, and judges chunks of images."""
-
-    def __init__(self, job: bytes) -> None:
-        from ray.cloudpickle import loads
-
-        self._job = loads(job)
-        self._failure: str | None = None
-        try:
-            self._predictor = self._load()
-        except WorkzoneError as error:  # raised here, Ray would try for ever
-            self._failure = str(error)
-
-    def _load(self) -> Predictor:
-        for folder in self._job["folders"]:
-            if not Path(folder).exists():
-                raise WorkzoneError(
-                    f"{folder} is not on the machine {socket.gethostname()}: give a path that all "
-                    "machines of the cluster see, or an address such as s3://"
-                )
-        predictor: Predictor = self._job["choice"].load()
-        if predictor.identity() != self._job["identity"]:
             raise WorkzoneError(
-                f"the model on the machine {socket.gethostname()} is not the one here: install the "
-                "same version of workzone, and name a model that all machines see"
-            )
-        return predictor
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {"results": [json.dumps(self._judged(chunk)) for chunk in batch["chunk"]]}
-
-    def _judged(self, chunk: bytes) -> list[tuple[str, dict[str, Any]]]:
-        from ray.cloudpickle import loads
-
-        if self._failure is not None:
-            return [("", {"failure": self._failure})]
-        results: list[tuple[str, dict[str, Any]]] = []
-        try:
-            for name, result in self._scored(loads(chunk)):
-                if isinstance(result, ImageError):
-                    results.append((name, {"code": result.code, "message": str(result)}))
-                else:
-                    results.append((name, asdict(result.prediction)))
-        except WorkzoneError as error:
-            return [("", {"failure": str(error)})]
-        except Exception as error:  # of the model, on any image: raised, Ray would drop the chunk
-            at = f"{type(error).__name__} on the machine {socket.gethostname()}: {error}"
-            return [("", {"failure": f"the model could not go on: {at}"})]
-        return results
-
-    def _scored(self, chunk: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        load, sample_of = self._job["load"], self._job["sample_of"]
-        if not self._job["remote"]:
-            return self._predictor.score(chunk, load, sample_of=sample_of)
-        return self._predictor.score(
-            fetched_ahead(chunk, load),
-            load_fetched,
-            sample_of=None if sample_of is None else lambda fetched: sample_of(fetched[0]),
-        )
+                f"Ray gave up: {error}. What is scored is kept: run the same command again"
+            ) from error
 
 
 def _start(address: str, options: dict[str, Any]) -> None:
@@ -370,14 +333,11 @@ def _start(address: str, options: dict[str, Any]) -> None:
             ray.shutdown()
             if not left:
                 raise WorkzoneError(
-                    f"Ray at {address!r} does not start, or cannot be reached: {error}"
+                    f"Ray at {address!r} does not start, or cannot be reached: {error}. On a busy "
+                    "machine wait and try again; of a cluster name the address that `ray status` "
+                    "shows on a machine of it"
                 ) from error
 
 
 def _ray() -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray", "scoring on Ray") from error
-    return ray
+    return import_ray("data", "scoring on Ray")

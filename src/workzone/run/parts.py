@@ -96,17 +96,18 @@ class Parts:
         ordered = sorted(rows, key=lambda row: row["id"])
         write_rows(ordered, path, known=True, places=True, stamps=True)
 
-    def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """Decisions, and reasons for doubt, of all parts."""
+    def counts(self, ids: Set[str]) -> tuple[Counter[str], Counter[str]]:
+        """Decisions on some images, and reasons for doubt."""
         decisions: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
-        for decision, reason in self._columns("decision", "reason"):
-            decisions[decision] += 1
-            reasons[reason] += 1
+        for name, decision, reason in self._columns("id", "decision", "reason"):
+            if name in ids:
+                decisions[decision] += 1
+                reasons[reason] += 1
         del reasons[""]
         return decisions, reasons
 
-    def describe(self, identity: Mapping[str, str], decisions: Mapping[str, int]) -> None:
+    def describe(self, identity: Mapping[str, str]) -> None:
         """Write `JOB`: how the results were made, their columns, and the parts with their rows."""
         import pyarrow.parquet as pq
 
@@ -126,8 +127,7 @@ class Parts:
             **{key: identity[key] for key in ("model", "engine", "precision")},
             "sources": identity["source"].splitlines(),
             "inputs": identity["inputs"],
-            "images": sum(decisions.values()),
-            "decisions": dict(sorted(decisions.items())),
+            "images": sum(part["rows"] for part in parts),
             "columns": names,
             "parts": parts,
         }

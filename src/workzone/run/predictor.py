@@ -45,6 +45,9 @@ class Predictor:
     True
     """
 
+    fetches_ahead = False
+    """Images are read when their turn comes."""
+
     def __init__(self, program: Program | None = None, *, unsure: str = "off") -> None:
         """Hold a program; None: that of `DEFAULT_MODEL`. Of ``unsure`` see :func:`load`.
 

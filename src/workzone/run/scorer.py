@@ -28,6 +28,11 @@ J_co = TypeVar("J_co", bound=Judged, covariant=True)
 class Scorer(Identified, Protocol[J_co]):
     """A `Predictor`, or what stands for one that is elsewhere."""
 
+    @property
+    def fetches_ahead(self) -> bool:
+        """Whether it reads images ahead by itself, as what waits for a network must."""
+        ...
+
     def score(
         self,
         inputs: Iterable[tuple[str, T]],

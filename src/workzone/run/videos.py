@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -114,14 +115,23 @@ def frames_of(
 
 
 def folders_of(sources: Sequence[str | Path], store: Path) -> list[Path]:
-    """Where the frames of each source go: of one to ``store``, of several nowhere twice."""
+    """Where the frames of each source go: of one to ``store``, of several nowhere twice.
+
+    A folder of videos has a folder of its own; videos lie in ``store`` by their names.
+    """
+    if len(sources) == 1:
+        return [store]
     folders = []
-    taken: set[str] = set()
-    for number, path in enumerate(map(Path, sources), start=1):
-        name = path.absolute().name
-        within = store if len(sources) == 1 or not path.is_dir() else store / name
-        folders.append(store / str(number) if name in taken else within)
-        taken.add(name)
+    taken: set[Path] = set()
+    for path in map(Path, sources):
+        own = store / path.absolute().name
+        numbered = (store / str(number) for number in count(1))
+        if own in taken:
+            own = next(folder for folder in numbered if folder not in taken)
+            folders.append(own)
+        else:
+            folders.append(own if path.is_dir() else store)
+        taken.add(own)
     return folders
 
 

@@ -13,7 +13,8 @@ import threading
 from typing import Any
 
 from workzone.cores import core_count
-from workzone.errors import MissingExtraError, UsageError, WorkzoneError
+from workzone.errors import UsageError, WorkzoneError
+from workzone.ray_import import import_ray
 from workzone.serve.app import create_app
 from workzone.serve.config import MEGABYTE, ServeConfig
 from workzone.serve.service import Service
@@ -43,10 +44,7 @@ def deployment(config: ServeConfig, *, replicas: tuple[int, int]) -> Any:
         raise UsageError(
             f"--replicas {few}:{many}: at least 1, and the most is not the smaller one"
         )
-    try:
-        from ray import serve
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray", "workzone serve --ray") from error
+    serve = import_ray("serve", "workzone serve --ray").serve
     of_replica = dataclasses.replace(config, workers=1)
 
     def build() -> Any:
@@ -87,9 +85,8 @@ def serve_on_ray(config: ServeConfig, address: str, *, replicas: tuple[int, int]
         WorkzoneError: the cluster does not start or cannot be reached, or no replica comes up.
     """
     application = deployment(config, replicas=replicas)
-    import ray
-    from ray import serve
-
+    ray = import_ray("serve", "workzone serve --ray")
+    serve = ray.serve
     own: dict[str, Any] = {"address": address}
     if address == "local":
         own = {

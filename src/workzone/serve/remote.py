@@ -23,6 +23,8 @@ CONCURRENT = 8
 class RemotePredictor:
     """What `workzone.run.bulk` needs of a predictor, asked of a service."""
 
+    fetches_ahead = False
+
     def __init__(self, client: Client, *, concurrent: int = CONCURRENT) -> None:
         """Ask the service which model it has.
 
