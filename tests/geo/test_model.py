@@ -190,7 +190,7 @@ def test_a_drive_with_other_frames_takes_the_place_of_the_old_one():
     with open_store(":memory:") as store:
         update(store, [*cars[:3], wrong, *cars[4:]])
         done = update(store, [cars[3]])
-        assert (done.added, done.replaced, done.rebuilt) == (0, 1, True)
+        assert (done.added, done.replaced) == (0, 1)
         assert store.events() == events_of(cars)
 
 
@@ -212,6 +212,18 @@ def test_old_drives_are_dropped_and_what_they_said_stays():
         early = drive("early", float(cars[2].time[0]), street(), [])
         assert update(store, [early]).too_old == 1
         assert store.events() == [event]
+
+
+def test_a_drive_whose_frames_were_dropped_is_not_counted_again():
+    cars = drives(3, street(), lambda _: [(600.0, 800.0)], every=DAY)
+    with open_store(":memory:") as store:
+        update(store, cars, keep_days=1.5)
+        before = store.events()
+        assert before[0].sightings == 3
+        longer = drive(cars[0].id, float(cars[2].time[0]) + 60, street(), [(600.0, 800.0)])
+        done = update(store, [longer])
+        assert (done.replaced, done.too_old) == (0, 1)
+        assert store.events() == before
 
 
 def test_events_that_are_gone_are_dropped_with_the_drives():
