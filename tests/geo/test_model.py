@@ -50,6 +50,26 @@ def test_one_sighting_is_a_suspicion():
     assert event.state == "suspected" and 0.05 < event.confidence < 0.5
 
 
+def rounds(name: str, count: int, *, every: float = 600.0) -> Drive:
+    """One drive that goes by a zone some times."""
+    laps = [drive(name, START + n * every, street(), [(600.0, 800.0)]) for n in range(count)]
+    columns = ("time", "longitude", "latitude", "heading", "probability")
+    joined = {name: np.concatenate([getattr(lap, name) for lap in laps]) for name in columns}
+    return Drive(id=name, ids=tuple(f"{name}/{n}" for n in range(len(joined["time"]))), **joined)
+
+
+def test_one_drive_that_comes_again_and_again_is_one():
+    once = rounds("round", 4)
+    (event,) = events_of([once])
+    assert (event.state, event.passes, event.sightings) == ("suspected", 1, 1)
+    assert event.confidence > MapConfig().present
+    other = drive("other", START + 3600, street(), [(600.0, 800.0)])
+    (event,) = events_of([once], [other])
+    assert (event.state, event.passes, event.sightings) == ("present", 2, 2)
+    (event,) = events_of([rounds("bus", 2, every=1.5 * DAY)])
+    assert (event.passes, event.sightings) == (2, 2)
+
+
 def test_passes_that_see_nothing_make_nothing():
     assert events_of(drives(8, street(), lambda _: [])) == []
 
