@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ def test_what_is_smoothed_is_taken_as_it_is_and_gaps_are_counted(tmp_path):
         rows[0] | {"id": "c", "time": None},
     ]
     read = read_detections(written(tmp_path, rows, ".parquet"))
-    assert (read.rows, read.without_place, read.silent) == (6, 2, 1)
+    assert (read.without_place, read.silent) == (2, 1)
     assert read.drives[0].probability.tolist() == [0.25] * 3
     assert read.drives[0].heading.tolist() == [10.0] * 3
 
@@ -82,12 +83,56 @@ def test_a_drive_packed_is_the_same(tmp_path):
         ({"probability": 1.5}, r"row 1: probability 1\.5; it must be a number in 0\.\.1"),
         ({"latitude": 95.0}, r"row 1: latitude 95\.0"),
         ({"longitude": "east"}, "column 'longitude' is not all numbers"),
-        ({"group": None}, "row 1: no id or no group"),
+        ({"probability": True}, "row 1: probability True is no number"),
+        ({"group": None}, "row 1: no group; each frame needs an id and a group"),
+        ({"group": 7}, "row 1: group 7 is no text"),
+        ({"time": "2026-05-01"}, "row 1: '2026-05-01' is no time; write it as"),
+        ({"time": True}, "row 1: True is no time"),
     ],
 )
 def test_wrong_values_are_named(tmp_path, change, complaint):
     path = written(tmp_path, [ROWS[0] | change], ".jsonl")
     with pytest.raises(ManifestError, match=complaint):
+        read_detections(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "suffix", "complaint"),
+    [
+        ({"time": "2026-05-01"}, ".csv", "row 1: '2026-05-01' is no time"),
+        ({"time": date(2026, 5, 1)}, ".parquet", r"row 1: datetime\.date.* is no time"),
+        ({"time": "true"}, ".csv", "row 1: 'true' is no time"),
+        ({"group": ""}, ".csv", "row 1: no group"),
+        ({"id": 7}, ".parquet", "row 1: id 7 is no text"),
+    ],
+)
+def test_wrong_types_are_named_in_tables_that_have_types(tmp_path, change, suffix, complaint):
+    path = written(tmp_path, [ROWS[0] | change], suffix)
+    with pytest.raises(ManifestError, match=complaint):
+        read_detections(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    "names", [["001", "01", "1"], ["2026-05-01", "2026-05-02"], ["NA", "null"], ["false", "true"]]
+)
+def test_ids_and_groups_stay_the_texts_that_they_are(tmp_path, names, suffix):
+    rows = [ROWS[0] | {"group": name, "id": f"{name}000"} for name in names]
+    read = read_detections(written(tmp_path, rows, suffix))
+    assert [(drive.id, drive.ids) for drive in read.drives] == [(n, (f"{n}000",)) for n in names]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_times_may_be_seconds(tmp_path, suffix):
+    rows = [row | {"time": 1777622400 + n / 4} for n, row in enumerate(ROWS)]
+    (drive,) = read_detections(written(tmp_path, rows, suffix)).drives
+    assert drive.time.tolist() == [1777622400, 1777622400.25, 1777622400.5]
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path):
+    path = written(tmp_path, ROWS, ".jsonl")
+    path.write_text(path.read_text() + "[1]\n")
+    with pytest.raises(ManifestError, match=r"frames\.jsonl, row 4: no JSON object in one line"):
         read_detections(path)
 
 

@@ -50,6 +50,26 @@ def test_one_sighting_is_a_suspicion():
     assert event.state == "suspected" and 0.05 < event.confidence < 0.5
 
 
+def rounds(name: str, count: int, *, every: float = 600.0) -> Drive:
+    """One drive that goes by a zone some times."""
+    laps = [drive(name, START + n * every, street(), [(600.0, 800.0)]) for n in range(count)]
+    columns = ("time", "longitude", "latitude", "heading", "probability")
+    joined = {name: np.concatenate([getattr(lap, name) for lap in laps]) for name in columns}
+    return Drive(id=name, ids=tuple(f"{name}/{n}" for n in range(len(joined["time"]))), **joined)
+
+
+def test_one_drive_that_comes_again_and_again_is_one():
+    once = rounds("round", 4)
+    (event,) = events_of([once])
+    assert (event.state, event.passes, event.sightings) == ("suspected", 1, 1)
+    assert event.confidence > MapConfig().present
+    other = drive("other", START + 3600, street(), [(600.0, 800.0)])
+    (event,) = events_of([once], [other])
+    assert (event.state, event.passes, event.sightings) == ("present", 2, 2)
+    (event,) = events_of([rounds("bus", 2, every=1.5 * DAY)])
+    assert (event.passes, event.sightings) == (2, 2)
+
+
 def test_passes_that_see_nothing_make_nothing():
     assert events_of(drives(8, street(), lambda _: [])) == []
 
@@ -190,7 +210,7 @@ def test_a_drive_with_other_frames_takes_the_place_of_the_old_one():
     with open_store(":memory:") as store:
         update(store, [*cars[:3], wrong, *cars[4:]])
         done = update(store, [cars[3]])
-        assert (done.added, done.replaced, done.rebuilt) == (0, 1, True)
+        assert (done.added, done.replaced) == (0, 1)
         assert store.events() == events_of(cars)
 
 
@@ -212,6 +232,18 @@ def test_old_drives_are_dropped_and_what_they_said_stays():
         early = drive("early", float(cars[2].time[0]), street(), [])
         assert update(store, [early]).too_old == 1
         assert store.events() == [event]
+
+
+def test_a_drive_whose_frames_were_dropped_is_not_counted_again():
+    cars = drives(3, street(), lambda _: [(600.0, 800.0)], every=DAY)
+    with open_store(":memory:") as store:
+        update(store, cars, keep_days=1.5)
+        before = store.events()
+        assert before[0].sightings == 3
+        longer = drive(cars[0].id, float(cars[2].time[0]) + 60, street(), [(600.0, 800.0)])
+        done = update(store, [longer])
+        assert (done.replaced, done.too_old) == (0, 1)
+        assert store.events() == before
 
 
 def test_events_that_are_gone_are_dropped_with_the_drives():

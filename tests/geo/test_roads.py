@@ -115,6 +115,67 @@ def test_zones_lie_on_the_roads_that_are_given(tmp_path):
             update(store, [], network=read_network(path))
 
 
+def of(coordinates: object, kind: str = "LineString", **properties: object) -> str:
+    """A collection of one feature."""
+    geometry = {"type": kind, "coordinates": coordinates}
+    return json.dumps({"features": [{"geometry": geometry, "properties": properties}]})
+
+
+WEST, EAST, NORTH = [8.0, 50.0], [8.01, 50.0], [8.01, 50.01]
+
+
+@pytest.mark.parametrize(
+    ("text", "ways"),
+    [
+        (of([WEST, EAST]), [(WEST, EAST), (EAST, WEST)]),
+        (of([WEST, EAST], oneway="no"), [(WEST, EAST), (EAST, WEST)]),
+        (of([WEST, EAST], oneway="yes"), [(WEST, EAST)]),
+        (of([WEST, EAST], oneway=True), [(WEST, EAST)]),
+        (of([WEST, EAST], oneway=1), [(WEST, EAST)]),
+        (of([WEST, EAST], oneway="-1"), [(EAST, WEST)]),
+        (of([WEST, EAST], oneway=-1), [(EAST, WEST)]),
+        (of([WEST, EAST], oneway="reverse"), [(EAST, WEST)]),
+        (of([[*WEST, 312.0], [*EAST, 313.0], [*EAST, 313.0]], oneway="yes"), [(WEST, EAST)]),
+        (
+            of([[WEST, EAST], [], [EAST, NORTH]], "MultiLineString", oneway="yes"),
+            [(WEST, EAST), (EAST, NORTH)],
+        ),
+        (of([WEST, EAST, NORTH, WEST], oneway="yes"), [(WEST, WEST)]),
+    ],
+)
+def test_ways_of_a_road(tmp_path, text, ways):
+    path = tmp_path / "roads.geojson"
+    path.write_text(text)
+    lines = read_network(path)
+    ends = [[[one.longitude[n], one.latitude[n]] for n in (0, -1)] for one in lines]
+    assert ends == [[pytest.approx(place, abs=1e-9) for place in way] for way in ways]
+
+
+def test_empty_lines_and_other_features_are_passed_over(tmp_path):
+    path = tmp_path / "roads.geojson"
+    others = [of([]), of([WEST]), of(WEST, "Point"), '{"features": [{"geometry": null}]}']
+    others += [of([WEST, EAST], highway="footway"), of([WEST, EAST], name="High Street")]
+    features = [feature for text in others for feature in json.loads(text)["features"]]
+    path.write_text(json.dumps({"features": features}))
+    assert [line.road for line in read_network(path)] == ["High Street"] * 2
+
+
+def test_a_ring_is_one_line_each_way(tmp_path):
+    path = tmp_path / "roads.geojson"
+    halves = [of([WEST, EAST, NORTH], name="Ring"), of([NORTH, [8.0, 50.01], WEST], name="Ring")]
+    features = [feature for text in halves for feature in json.loads(text)["features"]]
+    path.write_text(json.dumps({"features": features}))
+    # At the corners the road turns by 90 degrees: two pieces that do not go on in each other.
+    assert len(read_network(path)) == 4
+    around = np.linspace(0, 2 * np.pi, 41)
+    circle = np.stack([8 + 0.01 * np.sin(around), 50 + 0.006 * np.cos(around)], axis=1).tolist()
+    halves = [of(circle[:21], oneway="yes"), of(circle[20:], oneway="yes")]
+    features = [feature for text in halves for feature in json.loads(text)["features"]]
+    path.write_text(json.dumps({"features": features}))
+    (line,) = read_network(path)
+    assert line.length == pytest.approx(steps(*np.array(circle).T).sum(), rel=0.01)
+
+
 SWAPPED = collection(([(0, 0), (100, 0)], {})).replace("[8.0,", "[468000.0,")
 
 
@@ -123,7 +184,16 @@ SWAPPED = collection(([(0, 0), (100, 0)], {})).replace("[8.0,", "[468000.0,")
     [
         ("{", "cannot be read as roads"),
         ('{"type": "FeatureCollection", "features": []}', "no line that cars drive on"),
-        (SWAPPED, "no longitude and latitude; turn the roads"),
+        ('{"features": 7}', "features are no list"),
+        (SWAPPED, r"roads\.geojson, feature 1: .* no longitude and latitude; turn the roads"),
+        (of([[]]), r"feature 1: coordinates are no places \(.*; write them as"),
+        (of(None), r"feature 1: coordinates are no places \(None is no list\)"),
+        (of([[8, 50], [8.1, "x"]]), "feature 1: coordinates are no places"),
+        (of([[8, 50], [float("nan"), 50]]), r"feature 1: \[nan, 50\.0\] is no longitude"),
+        (of(7, kind="MultiLineString"), "feature 1: 7 is no list"),
+        ('{"features": [{"geometry": [1]}]}', "feature 1: geometry is a list"),
+        ('{"features": [{"geometry": null, "properties": [1]}]}', "properties is a list"),
+        ('{"features": [null]}', "feature 1: no feature of GeoJSON"),
     ],
 )
 def test_roads_that_are_none_are_refused(tmp_path, text, complaint):

@@ -50,7 +50,7 @@ def export(
         typer.Option("--cc0", help="Give a WZDx feed to the public domain; not to be taken back."),
     ] = False,
     suspected: Annotated[
-        bool, typer.Option("--suspected", help="Write what only one car has seen, too.")
+        bool, typer.Option("--suspected", help="Write what only one drive has seen, too.")
     ] = False,
 ) -> None:
     """Write the work zones of a map as a table, a map layer or a feed.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from workzone.errors import ManifestError, UsageError, nearest
 from workzone.geo.ground import Floats
 
 _COLUMNS = ("time", "longitude", "latitude", "heading", "probability")
+_TEXTS = ("id", "group", "time")
+_READ = (*_TEXTS, "longitude", "latitude", "heading", "smoothed", "probability")
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
@@ -59,24 +63,26 @@ class Detections:
     """Drives of a table."""
 
     drives: Sequence[Drive]
-    rows: int
     without_place: int  # rows left out: no time or no place
     silent: int  # rows left out: no probability
 
 
-def read_detections(path: Path, *, chain: Chain | None = None) -> Detections:
+def read_detections(path: Path | str) -> Detections:
     """Read scored frames of drives.
 
     Args:
-        path: ``.parquet``, ``.csv`` or ``.jsonl`` with the columns ``id``, ``group`` (the drive),
-            ``time``, ``longitude``, ``latitude`` and ``smoothed``, or ``probability``, which is
-            smoothed along each drive; ``heading`` (degrees clockwise from north) is optional.
-        chain: how road work comes and goes along a drive, where ``smoothed`` is not there.
+        path: ``.parquet``, ``.csv`` or ``.jsonl`` with the columns ``id`` and ``group`` (the
+            drive), both text; ``time``, ISO 8601 with a time of day (UTC where it names no zone) or
+            seconds since 1970; ``longitude``, ``latitude``; and ``smoothed``, or ``probability``,
+            which is smoothed along each drive. ``heading`` (degrees clockwise from north) is
+            optional.
 
     Raises:
-        ManifestError: no such file, not such a table, or a column that is missing or no number.
+        ManifestError: no such file, not such a table, or a column that is missing or of another
+            type.
         UsageError: another suffix.
     """
+    path = Path(path)
     columns = _read_table(path)
     lacking = [n for n in ("id", "group", "time", "longitude", "latitude") if n not in columns]
     if "smoothed" not in columns and "probability" not in columns:
@@ -87,60 +93,75 @@ def read_detections(path: Path, *, chain: Chain | None = None) -> Detections:
             "wrote of a manifest with groups, times and places, or `workzone drives -o`"
         )
     scored = "smoothed" if "smoothed" in columns else "probability"
-    count = len(columns["id"])
+    groups, ids = (_names(path, columns, name) for name in ("group", "id"))
     time = _times(path, columns["time"])
     place = [_numbers(path, columns, name) for name in ("longitude", "latitude")]
     values = _numbers(path, columns, scored)
     _check(path, values, "probability", 0, 1)
     _check(path, place[0], "longitude", -180, 180)
     _check(path, place[1], "latitude", -90, 90)
-    known = np.full(count, np.nan)
+    known = np.full(len(ids), np.nan)
     directions = _numbers(path, columns, "heading") % 360 if "heading" in columns else known
-    groups, ids = np.array(columns["group"], object), np.array(columns["id"], object)
-    named = np.array([g is not None and i is not None for g, i in zip(groups, ids, strict=True)])
-    if not named.all():
-        row = int(np.flatnonzero(~named)[0])
-        raise ManifestError(f"{path}, row {row + 1}: no id or no group; each frame needs both")
     placed = np.isfinite(time) & np.isfinite(place[0]) & np.isfinite(place[1])
     told = placed & np.isfinite(values)
-    names, codes = np.unique(groups[told].astype(str), return_inverse=True)
-    texts = ids[told].astype(str)
     table = [column[told] for column in (time, *place, directions, values)]
-    order = np.lexsort((texts, table[0], codes))
+    drives = _drives(groups[told], ids[told], table, smoothed=scored == "smoothed")
+    return Detections(list(drives), int((~placed).sum()), int((placed & ~told).sum()))
+
+
+def _drives(groups: Any, ids: Any, table: Sequence[Floats], *, smoothed: bool) -> Iterator[Drive]:
+    """Rows of a table, whose columns are those of `_COLUMNS`, as drives in order of time."""
+    names, codes = np.unique(groups, return_inverse=True)
+    order = np.lexsort((ids, table[0], codes))
     cuts = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    used = None if scored == "smoothed" else chain or Chain()
-    drives = []
     for number, name in enumerate(names.tolist()):
         rows = order[cuts[number] : cuts[number + 1]]
-        moments, lon, lat, ahead, scores = (column[rows] for column in table)
-        if used is not None:
-            scores = smooth(moments - moments[0], scores, used)
-        named_ids = tuple(texts[rows].tolist())
-        drives.append(Drive(name, moments, lon, lat, ahead, scores, named_ids))
-    return Detections(drives, count, int((~placed).sum()), int((placed & ~told).sum()))
+        time, lon, lat, ahead, scores = (column[rows] for column in table)
+        if not smoothed:
+            scores = smooth(time - time[0], scores, Chain())
+        yield Drive(name, time, lon, lat, ahead, scores, tuple(ids[rows].tolist()))
 
 
 def _read_table(path: Path) -> dict[str, list[Any]]:
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet
-
+    """Columns of `_READ` that are there; None where nothing is, texts as they were written."""
     if path.suffix not in SUFFIXES:
         raise UsageError(
             f"cannot tell the format of {path.name!r}; {nearest(path.suffix, SUFFIXES)}"
         )
-    readers = {
-        ".parquet": pa.parquet.read_table,
-        ".csv": pa.csv.read_csv,
-        ".jsonl": pa.json.read_json,
-    }
+    if path.suffix == ".jsonl":
+        return _read_json(path)
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
     try:
-        table = readers[path.suffix](path)
+        if path.suffix == ".csv":
+            texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()))
+            table = pa.csv.read_csv(path, convert_options=texts)
+        else:
+            table = pa.parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise ManifestError(f"{path} cannot be read as a table: {error}") from error
-    kept = ("id", "group", "time", "longitude", "latitude", "heading", "smoothed", "probability")
-    return {name: _plain(table[name]) for name in kept if name in table.column_names}
+    return {name: _plain(table[name]) for name in _READ if name in table.column_names}
+
+
+def _read_json(path: Path) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in _READ}
+    there: set[str] = set()
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    values = json.loads(line)
+                    there.update(values.keys())
+                    for name, column in columns.items():
+                        column.append(values.get(name))
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read as a table: {error}") from error
+    except (ValueError, AttributeError) as error:
+        row = len(columns["id"]) + 1
+        raise ManifestError(f"{path}, row {row}: no JSON object in one line ({error})") from error
+    return {name: column for name, column in columns.items() if name in there}
 
 
 def _plain(column: Any) -> list[Any]:
@@ -154,28 +175,53 @@ def _plain(column: Any) -> list[Any]:
     return values
 
 
-def _times(path: Path, values: Sequence[Any]) -> Floats:
-    from datetime import UTC, datetime
+def _names(path: Path, columns: dict[str, list[Any]], name: str) -> Any:
+    """A column of texts, each of which is there: ``[n]``."""
+    for row, value in enumerate(columns[name], 1):
+        if value is None or value == "":
+            raise ManifestError(f"{path}, row {row}: no {name}; each frame needs an id and a group")
+        if not isinstance(value, str):
+            raise ManifestError(f"{path}, row {row}: {name} {value!r} is no text; write it as text")
+    return np.array(columns[name], str)
 
+
+def _times(path: Path, values: Sequence[Any]) -> Floats:
+    """Seconds since 1970, NaN where there is none: ``[n]``."""
     seconds = np.full(len(values), np.nan)
     for row, value in enumerate(values):
-        if isinstance(value, str) and value:
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError as error:
-                raise ManifestError(
-                    f"{path}, row {row + 1}: {value!r} is no time; write it as 2026-05-01T08:00:00Z"
-                ) from error
-            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            seconds[row] = zoned.timestamp()
-        elif isinstance(value, int | float):
-            seconds[row] = value
+        if value is None or value == "":
+            continue
+        try:
+            seconds[row] = _seconds(value)
+        except ValueError as error:
+            raise ManifestError(
+                f"{path}, row {row + 1}: {value!r} is no time; write it as 2026-05-01T08:00:00Z"
+            ) from error
     return seconds
 
 
+def _seconds(value: Any) -> float:
+    """Since 1970, of a time in ISO 8601 or of seconds, as text or as a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        raise ValueError("neither a number nor text")
+    with contextlib.suppress(ValueError):
+        return float(value)
+    if ":" not in value and "T" not in value:
+        raise ValueError("a date without a time of day")
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _numbers(path: Path, columns: dict[str, list[Any]], name: str) -> Floats:
+    """A column of numbers, NaN where there is none: ``[n]``."""
+    values = columns[name]
+    for row, value in enumerate(values, 1):
+        if isinstance(value, bool):
+            raise ManifestError(f"{path}, row {row}: {name} {value!r} is no number")
     try:
-        return np.array([np.nan if v is None or v == "" else v for v in columns[name]], np.float64)
+        return np.array([np.nan if v is None or v == "" else v for v in values], np.float64)
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{path}: column {name!r} is not all numbers: {error}") from error
 

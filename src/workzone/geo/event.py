@@ -34,8 +34,8 @@ class Event:
     last_seen: datetime  # of the last one
     last_passed: datetime  # when somebody last drove by, whether it was seen or not
     gone_since: datetime | None  # the first pass that did not see it any more
-    passes: int  # cars that drove by since `first_seen`
-    sightings: int  # of those, cars that saw it
+    passes: int  # drives that went by since `first_seen`; one that is back within a day counts once
+    sightings: int  # of those, drives that saw it
     length_m: float  # along the road
     error_m: float  # of either end, one standard deviation
     images: tuple[str, ...] = ()  # ids of a few frames, the surest first

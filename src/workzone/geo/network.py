@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from workzone.errors import ManifestError
-from workzone.geo.ground import Floats, heading, offsets, turn
+from workzone.geo.ground import Flags, Floats, heading, offsets, turn
 from workzone.geo.roads import NETWORK, Line, make_line
 
 NOT_DRIVEN = frozenset(
@@ -59,26 +59,31 @@ def read_network(path: Path) -> list[Line]:
             -1 against its places), and those whose ``highway`` is in `NOT_DRIVEN` are left out.
 
     Raises:
-        ManifestError: no such file, no GeoJSON, no lines in it, or places off the globe.
+        ManifestError: no such file, no GeoJSON, no lines in it, or a feature (its number is told,
+            from 1) whose lines are no places on the globe.
     """
+    pieces: list[_Piece] = []
+    for number, feature in enumerate(_features(path), 1):
+        try:
+            pieces += _pieces(feature)
+        except ValueError as error:
+            raise ManifestError(f"{path}, feature {number}: {error}") from error
+    if not pieces:
+        raise ManifestError(f"{path} has no line that cars drive on; give roads as LineStrings")
+    return _joined_lines(pieces)
+
+
+def _features(path: Path) -> list[Any]:
     try:
         features = json.loads(path.read_text(encoding="utf-8"))["features"]
-        pieces = [piece for feature in features for piece in _pieces(feature)]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        if not isinstance(features, list):
+            raise TypeError("features are no list")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(
             f"{path} cannot be read as roads ({error}); give a GeoJSON FeatureCollection of lines, "
             "such as `osmium export roads.osm.pbf -o roads.geojson` writes"
         ) from error
-    if not pieces:
-        raise ManifestError(f"{path} has no line that cars drive on; give roads as LineStrings")
-    places = np.concatenate([piece.places for piece in pieces])
-    wrong = np.flatnonzero((np.abs(places) > (180, 90)).any(axis=1))
-    if len(wrong):
-        raise ManifestError(
-            f"{path}: {places[wrong[0]].tolist()} is no longitude and latitude; turn the roads to "
-            "WGS 84 (EPSG:4326)"
-        )
-    return _joined_lines(pieces)
+    return features
 
 
 def lines_through(middles: Sequence[Floats]) -> list[Line]:
@@ -95,22 +100,59 @@ def _joined_lines(pieces: Sequence[_Piece]) -> list[Line]:
 
 
 def _pieces(feature: Any) -> Iterator[_Piece]:
-    geometry, properties = feature["geometry"] or {}, feature.get("properties") or {}
-    if properties.get("highway") in NOT_DRIVEN:
+    """Lines of a feature of GeoJSON.
+
+    Raises:
+        ValueError: it is none, or its lines are not places in degrees.
+    """
+    if not isinstance(feature, dict):
+        raise ValueError("no feature of GeoJSON; write it as a JSON object")
+    geometry, properties = (_members(feature, name) for name in ("geometry", "properties"))
+    if str(properties.get("highway")) in NOT_DRIVEN:
         return
-    kind = geometry.get("type")
-    parts = geometry["coordinates"] if kind == "MultiLineString" else []
-    parts = [geometry["coordinates"]] if kind == "LineString" else parts
+    kind, parts = geometry.get("type"), geometry.get("coordinates")
+    if kind not in ("LineString", "MultiLineString"):
+        return
     way = str(properties.get("oneway", "no")).lower()
     name = properties.get("name") or properties.get("ref")
-    for part in parts:
-        places = np.array([place[:2] for place in part], np.float64)
-        moves = np.concatenate([[True], (np.diff(places, axis=0) != 0).any(axis=1)])
-        places = places[moves]
+    for part in [parts] if kind == "LineString" else _list(parts):
+        places = _places(part)
         if len(places) > 1:
             one_way = way in {"yes", "true", "1", "-1", "reverse"}
             ahead = way not in {"-1", "reverse"}
             yield _Piece(places if ahead else places[::-1], name and str(name), one_way)
+
+
+def _members(feature: dict[str, Any], name: str) -> dict[str, Any]:
+    value = feature.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"{name} is a {type(value).__name__}; write it as a JSON object")
+    return value or {}
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list")
+    return value
+
+
+def _places(part: Any) -> Floats:
+    """Longitude and latitude along a line, repeated places left out: ``[n, 2]``."""
+    try:
+        rows = [(lon, lat) for lon, lat, *_ in map(_list, _list(part))]
+        places = np.array(rows, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"coordinates are no places ({error}); write them as [[longitude, latitude], ...]"
+        ) from error
+    wrong = ~(np.abs(places) <= (180, 90)).all(axis=1)
+    if wrong.any():
+        raise ValueError(
+            f"{places[wrong][0].tolist()} is no longitude and latitude; turn the roads to WGS 84 "
+            "(EPSG:4326)"
+        )
+    moves: Flags = (np.diff(places, axis=0, prepend=np.nan) != 0).any(axis=1)
+    return places[moves]
 
 
 def _chains(pieces: Sequence[_Piece]) -> Iterator[list[_End]]:

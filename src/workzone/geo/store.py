@@ -113,6 +113,10 @@ class Store:
         """Of all drives, those too that were dropped for their age, by id."""
         return dict(self._run("SELECT id, digest FROM workzone_drives"))
 
+    def dropped(self) -> set[str]:
+        """Ids of the drives whose frames were dropped for their age."""
+        return {row[0] for row in self._run("SELECT id FROM workzone_drives WHERE frames IS NULL")}
+
     def put_drives(self, drives: Iterable[Drive]) -> None:
         """Add drives, or put them in the place of those with their ids."""
         self._many(

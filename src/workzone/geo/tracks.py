@@ -20,6 +20,7 @@ Step = tuple[float, What, str | None]
 
 _MOVED = 50.0  # metres of either end that are told
 _IMAGES = 5
+_AGAIN = 86400.0  # seconds within which a drive that comes by again is not counted again
 _FLOOR = CELL / math.sqrt(12)  # of the error of an end: that of one within a cell
 
 
@@ -37,8 +38,10 @@ class Track:
     state: Literal["suspected", "present", "gone"] = "suspected"
     gone_since: float | None = None
     missed_since: float | None = None  # the first pass after the last sighting
-    passes: int = 0
-    sightings: int = 0
+    passes: int = 0  # drives that went by, see `_counts`
+    sightings: int = 0  # drives that saw it
+    passed_by: dict[str, float] = field(default_factory=dict)  # drives of the last day, and when
+    seen_by: dict[str, float] = field(default_factory=dict)
     begins: list[float] = field(default_factory=list)  # of the last sightings, metres
     ends: list[float] = field(default_factory=list)
     told: tuple[float, float] | None = None  # its ends when its history last spoke of them
@@ -69,13 +72,13 @@ class Track:
     def passed(self, profile: Profile, belief: float, config: MapConfig) -> None:
         """Take a pass into account that drove by some of it."""
         seen = [s for s in profile.sightings if s.low <= self.high and s.high >= self.low]
-        self.passes += 1
+        self.passes += _counts(self.passed_by, profile)
         self.last_passed, self.belief = profile.time, belief
         if not seen:
             if self.missed_since is None:
                 self.missed_since = profile.time
             return
-        self.sightings += 1
+        self.sightings += _counts(self.seen_by, profile)
         self.missed_since = None
         self.last_seen = max(s.last_time for s in seen)
         for kept, one in ((self.begins, seen[0].begin), (self.ends, seen[-1].end)):
@@ -143,6 +146,8 @@ def parted(parent: Track, low: int, high: int, profile: Profile) -> Track:
         high=high,
         begins=[],
         ends=[],
+        passed_by=dict(parent.passed_by),
+        seen_by=dict(parent.seen_by),
         images=list(parent.images),
         history=[(profile.time, "split", parent.id)],
     )
@@ -156,6 +161,16 @@ def parted(parent: Track, low: int, high: int, profile: Profile) -> Track:
 def name_of(origin: str, low: int, profile: Profile) -> str:
     """An id that follows from the pass that began a track, and from where."""
     return hashlib.sha256(f"{origin}/{profile.key!r}/{low}".encode()).hexdigest()[:12]
+
+
+def _counts(times: dict[str, float], profile: Profile) -> bool:
+    """Whether a drive has not come by within a day; takes its time down, and forgets older ones."""
+    drive = profile.key[1]
+    for name in [name for name, time in times.items() if profile.time - time > _AGAIN]:
+        del times[name]
+    new = drive not in times
+    times[drive] = profile.time
+    return new
 
 
 def _spread(values: list[float]) -> float:

@@ -23,9 +23,8 @@ class Update:
     added: int  # drives
     same: int  # drives that were there already
     replaced: int  # drives that were there with other frames
-    too_old: int  # drives that ended before what is still kept
+    too_old: int  # drives that ended before what is still kept, or whose frames were dropped
     dropped: int  # drives whose frames were dropped for their age
-    rebuilt: bool  # whether everything was computed anew
 
 
 def update(
@@ -38,7 +37,8 @@ def update(
     """Add drives to a store, and bring its events up to date: all of it, or nothing.
 
     The events follow from the set of drives in the store (their last frames, where one came with
-    others): in whatever order they arrive, at once or one by one, once or twice.
+    others): in whatever order they arrive, at once or one by one, once or twice. Of a drive whose
+    frames were dropped, what it said stays, and other frames come too late.
 
     Args:
         store: see `workzone.geo.store.open_store`.
@@ -53,23 +53,23 @@ def update(
     """
     with store.transaction():
         _take_network(store, list(network))
-        known, horizon = store.digests(), float(store.meta("horizon") or "-inf")
+        known, dropped = store.digests(), store.dropped()
+        horizon = float(store.meta("horizon") or "-inf")
         new, same, replaced, too_old = [], 0, 0, 0
         for drive in _distinct(drives):
             if known.get(drive.id) == drive.digest():
                 same += 1
-            elif drive.time[-1] < horizon:
+            elif drive.id in dropped or drive.time[-1] < horizon:
                 too_old += 1
             else:
                 replaced += drive.id in known
                 new.append(drive)
         store.put_drives(new)
-        rebuilt = bool(replaced) or not _add(store, new)
-        if rebuilt:
+        if replaced or not _add(store, new):
             _rebuild(store)
-        dropped = 0 if keep_days is None else _drop(store, keep_days * 86400)
+        count = 0 if keep_days is None else _drop(store, keep_days * 86400)
         _publish(store)
-    return Update(len(new) - replaced, same, replaced, too_old, dropped, rebuilt)
+    return Update(len(new) - replaced, same, replaced, too_old, count)
 
 
 def _distinct(drives: Sequence[Drive]) -> Iterable[Drive]:

@@ -75,7 +75,7 @@ def ends(event: Event, published: datetime, lasts: timedelta) -> datetime:
 
 def sentence(event: Event) -> str:
     """What was seen, in words for people."""
-    seen = f"seen by {event.sightings} of {event.passes} passing cars"
+    seen = f"seen by {event.sightings} of {event.passes} passing drives"
     last = f"last on {iso(event.last_seen)[:10]}"
     return f"Road work, {seen}, {last}; confidence {event.confidence:.2f}."
 
