@@ -3,10 +3,11 @@
     python benchmarks/drives.py --work runs/drives -o benchmarks/results/drives.json
 
 Drives pass work zones of known extent, a frame each second, 210 of them; light and weather are
-constant along one. The model that comes along scores every frame, as drawn, and after it was
-reduced to 120 pixels of width as by a poor camera. What is fitted is fitted on drives of other
-seeds than those that judge. The model has learned from drawn streets, so frames as drawn are easier
-for it than photographs.
+constant along one. The model that comes along scores every frame: drawn 448 pixels wide and seen
+at 256 (of the shorter side), the same after they were reduced to 120 pixels of width as by a poor
+camera, and drawn 1024 pixels wide and seen at the model's own 576. What is fitted is fitted on
+drives of other seeds than those that judge, and what ships on the first two. The model has learned
+from drawn streets, so frames as drawn are easier for it than photographs.
 
 True segments are runs of frames labelled road work (as everywhere in drawn scenes: at least 0.06 %
 of the frame is work zone), those less than four seconds apart joined: a lorry may hide a zone for a
@@ -50,10 +51,8 @@ from workzone.scenes.drive import write_drives
 Floats = npt.NDArray[np.float64]
 Spans = list[tuple[int, int]]  # first and last frame of segments
 SETS = {"fitted": (100, 8), "judged": (200, 10)}  # seed and number of drives
-SECONDS, WIDTH, HEIGHT = 210, 448, 252
-SIZE = 256  # pixels of a frame's shorter side, as the model sees it
+SECONDS = 210
 POOR_WIDTH, POOR_QUALITY = 120, 30
-PICTURES = ("as drawn", "poor camera")
 JOINED = 3  # frames between two runs that are one segment
 WINDOWS = (3, 5, 7, 9, 11, 15)  # frames of the moving median
 WITHIN = 2.0  # seconds
@@ -61,33 +60,60 @@ FIRST = 6  # frames of a segment
 RESAMPLES = 2000
 
 
-def drawn(work: Path, name: str) -> dict[str, list[LabelledDrive]]:
-    """The drives of a set, by kind of picture: drawn and scored where that was not done yet."""
+@dataclass(frozen=True)
+class Picture:
+    """How frames are drawn and seen."""
+
+    width: int  # pixels
+    height: int
+    size: int | None  # pixels of the shorter side, as the model sees it; None: its own
+    poor: bool = False
+
+
+PICTURES = {
+    "as drawn": Picture(448, 252, 256),
+    "poor camera": Picture(448, 252, 256, poor=True),
+    "as drawn, 1024 wide": Picture(1024, 576, None),
+}
+SHIPPED = ("as drawn", "poor camera")  # whose fitted drives the shipped chain is fitted on
+
+
+def drawn(work: Path, name: str, picture: Picture) -> list[LabelledDrive]:
+    """The drives of a set: drawn and scored where that was not done yet."""
     seed, count = SETS[name]
-    folder = work / name
+    folder = work / f"{name}-{picture.width}"
     if not (folder / "manifest.parquet").exists():
-        write_drives(folder, count=count, seed=seed, seconds=SECONDS, width=WIDTH, height=HEIGHT)
-    return {kind: scored(folder / "manifest.parquet", kind) for kind in PICTURES}
+        write_drives(
+            folder,
+            count=count,
+            seed=seed,
+            seconds=SECONDS,
+            width=picture.width,
+            height=picture.height,
+        )
+    return scored(folder / "manifest.parquet", picture)
 
 
-def scored(path: Path, kind: str) -> list[LabelledDrive]:
+def scored(path: Path, picture: Picture) -> list[LabelledDrive]:
     """Labels and scores of the drives of a manifest."""
     manifest = read_manifest(path)
-    if kind != "as drawn":
+    if picture.poor:
         path = path.parent / "poor" / path.name
         for sample in manifest:
             target = path.parent / sample.image.path
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with Image.open(manifest.root / sample.image.path) as image:
-                    small = image.resize((POOR_WIDTH, POOR_WIDTH * HEIGHT // WIDTH))
+                    height = POOR_WIDTH * picture.height // picture.width
+                    small = image.resize((POOR_WIDTH, height))
                     small.save(target, quality=POOR_QUALITY)
         hashless = [dataclasses.replace(sample, content_hash=None) for sample in manifest]
         write_manifest(manifest.with_samples(hashless), path)
     scores = path.with_name("scores.parquet")
     if not scores.exists():
         model = workzone.load()
-        model = model.described(model.description.with_view_size(SIZE))
+        if picture.size is not None:
+            model = model.described(model.description.with_view_size(picture.size))
         predict_many(model, path, scores)
     values = read_scores(scores)
     drives = []
@@ -327,8 +353,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     progress.enabled = True
-    sets = {name: drawn(options.work, name) for name in SETS}
-    both = fit_chain([drive for kind in PICTURES for drive in sets["fitted"][kind]])
+    sets = {
+        name: {kind: drawn(options.work, name, picture) for kind, picture in PICTURES.items()}
+        for name in SETS
+    }
+    both = fit_chain([drive for kind in SHIPPED for drive in sets["fitted"][kind]])
     results: dict[str, Any] = {"shipped chain": dataclasses.asdict(both), "pictures": {}}
     for kind in PICTURES:
         fitted, judged = (sets[name][kind] for name in SETS)

@@ -10,7 +10,7 @@ import numpy as np
 
 from workzone.geo.detections import Drive
 from workzone.geo.ground import moved
-from workzone.run.drive_files import as_text
+from workzone.run.tables import in_iso
 
 CENTRE = (8.0, 50.0)
 START = 1_767_261_600.0  # 2026-01-01T10:00:00Z
@@ -96,5 +96,5 @@ def write_frames(path: Path, cars: Sequence[Drive]) -> Path:
                     "latitude": car.latitude[row],
                     "smoothed": car.probability[row],
                 }
-                handle.write(json.dumps(as_text(frame)) + "\n")
+                handle.write(json.dumps(in_iso(frame)) + "\n")
     return path

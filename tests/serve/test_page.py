@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import PHONE, answered, choose, file, opened
 from serving import Running, picture
-from workzone.run.tables import COLUMNS
+from workzone.run.result_rows import COLUMNS
 from workzone.serve.page import FOLDER
 
 

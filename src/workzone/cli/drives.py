@@ -71,8 +71,9 @@ def drives(
     from workzone.data.pseudo_labels import read_scores
     from workzone.decide.drive import Chain, read_chain, write_chain
     from workzone.decide.share import check_share
-    from workzone.run.drive_files import check_output, write_frames, write_segments
+    from workzone.run.drive_files import MAP, write_frames, write_segments
     from workzone.run.drives import along_drives, fit_on_drives
+    from workzone.run.tables import table_kind
 
     if chain is not None and fit is not None:
         raise UsageError("--chain names one to use and --fit makes another: leave one of them out")
@@ -81,9 +82,9 @@ def drives(
         if target is not None and target.resolve() in read:
             raise UsageError(f"{target} is what is read from; name another file to write")
     if output is not None:
-        check_output(output)
+        table_kind(output)
     if segments is not None:
-        check_output(segments, on_map=True)
+        table_kind(segments, also=MAP)
     check_share(share)
     rows, probabilities = read_manifest(manifest), read_scores(scores, with_unsure=False)
     if fit is not None:
@@ -136,13 +137,14 @@ def _show(found: Drives) -> None:
 
 
 def _print_json(found: Drives) -> None:
-    from workzone.run.drive_files import as_text, segment_row
+    from workzone.run.drive_files import segment_row
+    from workzone.run.tables import in_iso
 
     print_json(
         {
             "drives": found.drives,
             "frames": len(found.frames),
             "silent": found.silent,
-            "segments": [as_text(segment_row(one)) for one in found.segments],
+            "segments": [in_iso(segment_row(one)) for one in found.segments],
         }
     )

@@ -334,7 +334,7 @@ def _print_each(
     from workzone.cli.results import table_of
     from workzone.errors import ImageError
     from workzone.report.answer import printable, sentence
-    from workzone.run.tables import flat, flat_error
+    from workzone.run.result_rows import flat, flat_error
 
     shown: list[tuple[str, Shown]] = []
     good = bad = 0

@@ -33,19 +33,12 @@ from workzone.run.journal import (
 )
 from workzone.run.parts import QUARANTINE, Parts
 from workzone.run.predictor import Predictor
+from workzone.run.result_rows import STAMP, flat, known_of, says_where_or_when, write_rows
 from workzone.run.scorer import J_co, Judged, Scorer
 from workzone.run.share import decided
 from workzone.run.sources import Item, Sources, as_text, find_images
 from workzone.run.stamps import stamps_of
-from workzone.run.tables import (
-    STAMP,
-    Row,
-    flat,
-    known_of,
-    output_kind,
-    says_where_or_when,
-    write_rows,
-)
+from workzone.run.tables import Row, table_kind
 from workzone.run.videos import frames_beside
 
 FLUSH_EVERY = 32
@@ -152,7 +145,7 @@ class BulkJob:
         self._parts = Parts(output) if is_folder(output) else None
         check_folder(output)
         if self._parts is None:
-            output_kind(output)
+            table_kind(output)
         self._output = output
         self._journal = journal_beside(output) if self._parts is None else self._parts.ledger
         self._sources = find_images(source, frames_beside(output))

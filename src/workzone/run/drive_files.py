@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from workzone.errors import UsageError, nearest
-from workzone.files import write_text, writing
+from workzone.errors import UsageError
+from workzone.files import write_text
 from workzone.run.drives import Drives, DriveSegment, Frame, Place
+from workzone.run.tables import SUFFIXES, TIME, in_iso, table_kind, write_table
 
-TABLES = (".parquet", ".csv", ".jsonl")
 MAP = ".geojson"
-_TIME = "timestamp[us, tz=UTC]"
 _DECIMALS = 7  # of degrees: a centimetre
 
 _FRAME = {
     "id": "string",
     "group": "string",
-    "time": _TIME,
+    "time": TIME,
     "probability": "float64",
     "smoothed": "float64",
     "decision": "string",
@@ -33,8 +30,8 @@ _FRAME = {
 _SEGMENT = {
     "group": "string",
     "segment": "int64",
-    "start": _TIME,
-    "end": _TIME,
+    "start": TIME,
+    "end": TIME,
     "seconds": "float64",
     "frames": "int64",
     "mean": "float64",
@@ -48,19 +45,6 @@ _SEGMENT = {
 """Columns, and pyarrow's names of their types."""
 
 
-def check_output(path: Path, *, on_map: bool = False) -> None:
-    """Make sure of the suffix of a file to write: a table, or with ``on_map`` a map as well.
-
-    Raises:
-        UsageError: another suffix.
-    """
-    suffixes = (*TABLES, MAP) if on_map else TABLES
-    if path.suffix not in suffixes:
-        raise UsageError(
-            f"cannot tell the format of {path.name!r}; {nearest(path.suffix, suffixes)}"
-        )
-
-
 def write_frames(frames: Sequence[Frame], path: Path) -> None:
     """Write a row for each frame as ``.parquet``, ``.csv`` or ``.jsonl``, whole or not at all.
 
@@ -68,8 +52,8 @@ def write_frames(frames: Sequence[Frame], path: Path) -> None:
         UsageError: another suffix.
         WorkzoneError: it cannot be written.
     """
-    check_output(path)
-    _write_table([{name: getattr(one, name) for name in _FRAME} for one in frames], _FRAME, path)
+    rows = ({name: getattr(one, name) for name in _FRAME} for one in frames)
+    write_table(rows, _FRAME, path)
 
 
 def write_segments(drives: Drives, path: Path) -> None:
@@ -79,14 +63,13 @@ def write_segments(drives: Drives, path: Path) -> None:
         UsageError: another suffix, or ``.geojson`` where there are segments and none has a place.
         WorkzoneError: it cannot be written.
     """
-    check_output(path, on_map=True)
-    if path.suffix != MAP:
-        _write_table([segment_row(one) for one in drives.segments], _SEGMENT, path)
+    if table_kind(path, also=MAP):
+        write_table(map(segment_row, drives.segments), _SEGMENT, path)
         return
     placed = [one for one in drives.segments if one.places]
     if drives.segments and not placed:
         raise UsageError(
-            f"{path}: no frame of a segment has a place; write a table ({', '.join(TABLES)}), or "
+            f"{path}: no frame of a segment has a place; write a table ({', '.join(SUFFIXES)}), or "
             "import the images again with longitude and latitude"
         )
     features = [_feature(one) for one in placed]
@@ -103,36 +86,6 @@ def segment_row(segment: DriveSegment) -> dict[str, Any]:
     return row
 
 
-def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its times in ISO 8601, for text formats."""
-    return {
-        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }
-
-
-def _write_table(rows: Sequence[dict[str, Any]], columns: Mapping[str, str], path: Path) -> None:
-    with writing(path) as aside:
-        if path.suffix == ".parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            types = {
-                n: pa.timestamp("us", tz="UTC") if t == _TIME else t for n, t in columns.items()
-            }
-            schema = pa.schema(list(types.items()))
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), aside)
-            return
-        with aside.open("w", newline="", encoding="utf-8") as handle:
-            texts = map(as_text, rows)
-            if path.suffix == ".csv":
-                lines = csv.DictWriter(handle, list(columns))
-                lines.writeheader()
-                lines.writerows(texts)
-            else:
-                handle.writelines(json.dumps(row, allow_nan=False) + "\n" for row in texts)
-
-
 def _feature(segment: DriveSegment) -> dict[str, Any]:
     parts = list(_lines(segment.places))
     if len(segment.places) == 1:
@@ -141,7 +94,7 @@ def _feature(segment: DriveSegment) -> dict[str, Any]:
         geometry = {"type": "LineString", "coordinates": parts[0]}
     else:
         geometry = {"type": "MultiLineString", "coordinates": parts}
-    row = as_text(segment_row(segment))
+    row = in_iso(segment_row(segment))
     return {
         "type": "Feature",
         "geometry": geometry,

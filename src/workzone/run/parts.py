@@ -16,7 +16,8 @@ from typing import Any
 
 from workzone.errors import UsageError, WorkzoneError
 from workzone.files import write_text, writing
-from workzone.run.tables import COLUMNS, GEOMETRY, KNOWN_COLUMNS, STAMP, Row, write_rows
+from workzone.run.result_rows import COLUMNS, KNOWN_COLUMNS, STAMP, write_rows
+from workzone.run.tables import GEOMETRY, Row
 
 LEDGER = "_ledger.jsonl"
 QUARANTINE = "_quarantine.csv"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from workzone.data.remote import is_remote
 from workzone.run.metadata import mapping_of
+from workzone.run.result_rows import known_of
 from workzone.run.sources import Item
-from workzone.run.tables import known_of
 
 
 def stamps_of(images: Iterable[tuple[str, Item]], *, with_metadata: bool) -> dict[str, str | None]:
