@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from made_drives import START, drives, street
 from workzone.errors import StoreError
 from workzone.geo import gpkg
+from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
 
@@ -39,6 +41,64 @@ def test_it_is_a_geopackage_with_an_index(tmp_path):
     told = plain.execute("SELECT min_x, max_x, min_y, max_y FROM gpkg_contents").fetchone()
     assert told == (min(lon), max(lon), min(lat), max(lat))
     plain.close()
+
+
+def test_the_index_follows_what_moves_and_what_goes(tmp_path):
+    path = tmp_path / "zones.gpkg"
+    with open_store(path) as store:
+        update(store, drives(1, street(), lambda _: [*ZONE, (1200.0, 1300.0)]))
+        first = boxes(path)
+        update(store, drives(8, street(), lambda _: [(600.0, 1000.0)], start=START + 7200))
+        (event,) = store.events()
+    second = boxes(path)
+    assert len(first) == 2 and len(second) == 1
+    (fid,) = second
+    assert first[fid][1] < second[fid][1] == max(lon for lon, _ in event.line)
+
+
+def boxes(path: Path) -> dict[int, tuple[float, ...]]:
+    """The boxes of all events by number, once the index says the same."""
+    plain = sqlite3.connect(path)
+    found = {}
+    for fid, body in plain.execute("SELECT fid, geom FROM events"):
+        lon, lat = zip(*gpkg.places_of(body), strict=True)
+        found[fid] = (min(lon), max(lon), min(lat), max(lat))
+    index = {fid: box for fid, *box in plain.execute("SELECT * FROM rtree_events_geom")}
+    plain.close()
+    assert index == {fid: pytest.approx(box, abs=1e-5) for fid, box in found.items()}
+    return found
+
+
+def test_the_bounds_are_those_of_the_events_that_are_left(tmp_path):
+    with open_store(tmp_path / "zones.gpkg") as store:
+        update(store, drives(1, street(), lambda _: ZONE))
+        assert None not in bounds(store.path)
+        update(store, drives(4, street(), lambda _: [], start=START + 7200))
+        assert store.events() == []
+        assert bounds(store.path) == (None, None, None, None)
+
+
+def bounds(path: Path) -> tuple[float | None, ...]:
+    plain = sqlite3.connect(path)
+    query = "SELECT min_x, max_x, min_y, max_y FROM gpkg_contents WHERE table_name = 'events'"
+    row = plain.execute(query).fetchone()
+    plain.close()
+    return row
+
+
+def test_lines_that_are_settled_keep_their_order_and_come_first():
+    lon, lat = np.array([8.0, 8.001]), np.array([50.0, 50.0])
+    keys = [(START, "b", 0), (START + 0.01, "a", 0), (START + 60, "a", 1)]
+    made = [make_line(f"{key}", key, lon, lat) for key in keys]
+    road = make_line("road", NETWORK, lon, lat)
+    with open_store(":memory:") as store, store.transaction():
+        store.add_lines([road, *made])
+        store.settle_lines(START + 30)
+        assert [line.id for line in store.lines()] == [line.id for line in (road, *made)]
+        assert [line.key < (-1e300, "", 0) for line in store.lines()] == [True, True, True, False]
+        assert [line.key == NETWORK for line in store.lines()] == [True, False, False, False]
+        store.clear()
+        assert [line.id for line in store.lines()] == [line.id for line in (road, *made[:2])]
 
 
 def test_it_is_read_again_as_it_was_written(tmp_path):
@@ -108,7 +168,8 @@ def test_two_that_write_at_once_are_told(tmp_path, monkeypatch):
 def test_what_fails_within_leaves_nothing(tmp_path):
     with open_store(tmp_path / "zones.gpkg") as store:
         with pytest.raises(ZeroDivisionError), store.transaction():
-            store.put_drives(drives(1, street(), lambda _: ZONE))
+            (car,) = drives(1, street(), lambda _: ZONE)
+            store.put_drives([(car, car.digest())])
             1 / 0  # noqa: B018
         assert store.drives() == []
 
@@ -129,6 +190,14 @@ def test_files_of_others_are_refused(tmp_path):
         open_store(tmp_path / "none.gpkg", create=False),
     ):
         pass
+    empty = tmp_path / "empty.gpkg"
+    empty.touch()
+    with (
+        pytest.raises(StoreError, match=r"empty\.gpkg is empty; make a map .* `workzone map update`"),
+        open_store(empty, create=False),
+    ):
+        pass
+    assert empty.stat().st_size == 0
     with (
         pytest.raises(StoreError, match="its folder does not exist"),
         open_store(tmp_path / "none" / "zones.gpkg"),

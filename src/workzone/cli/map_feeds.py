@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
-from workzone.errors import UsageError
 
 if TYPE_CHECKING:
     from workzone.geo.event import State
@@ -45,6 +44,10 @@ def export(
     country: Annotated[
         str | None, typer.Option(help="Two letters of the publisher's country, for DATEX II.")
     ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(help="E-mail address for those who read the feed, where it has a place: WZDx."),
+    ] = None,
     cc0: Annotated[
         bool,
         typer.Option("--cc0", help="Give a WZDx feed to the public domain; not to be taken back."),
@@ -63,13 +66,11 @@ def export(
 
     of_feed = None
     if publisher is not None:
-        of_feed = Publisher(name=publisher, country=country, cc0=cc0)
+        of_feed = Publisher(name=publisher, country=country, contact_email=contact, cc0=cc0)
     states: tuple[State, ...] = ("present", "gone")
     if suspected:
         states = ("suspected", *states)
-    if not store.exists():
-        raise UsageError(f"{store} does not exist: make it with `workzone map update`")
-    with open_store(store) as opened:
+    with open_store(store, create=False) as opened:
         events = opened.events()
     write_events(events, output, publisher=of_feed, states=states)
     written = sum(event.state in states for event in events)

@@ -27,11 +27,11 @@ def event_of(track: Track, line: Line, now: float, config: MapConfig) -> Event |
         return None
     begin, end = _within(line.length, *track.extent)
     places = _part(line, begin, end)
-    confidence = 0.0 if state == "gone" else config.aged(track.belief, now - track.last_passed)
+    confidence = float(config.aged(track.belief, now - track.last_passed))
     return Event(
         id=track.id,
         state=state,
-        confidence=confidence,
+        confidence=0.0 if state == "gone" else confidence,
         line=places,
         heading=_heading(places),
         road=line.road,

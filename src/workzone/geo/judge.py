@@ -87,6 +87,15 @@ class Tally:
         for i, j in together:
             self.ends += ends_off(found[i], true[j])
 
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            self.found + other.found,
+            self.true + other.true,
+            self.matched + other.matched,
+            self.ends + other.ends,
+        )
+
     def figures(self) -> dict[str, float | None]:
         """Precision, recall, and the median error of an end; None where nothing was found."""
         return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -24,9 +25,9 @@ from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.event import Change, Event
 from workzone.geo.profiles import Profile
-from workzone.geo.roads import Line
+from workzone.geo.roads import NETWORK, Line
 
-_FORMAT = "1"
+_FORMAT = "2"
 _WAIT = 10.0  # seconds for another process to end its transaction
 _TABLES = """
 CREATE TABLE workzone_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -34,7 +35,7 @@ CREATE TABLE workzone_drives (
   id TEXT PRIMARY KEY, digest TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL, frames BLOB);
 CREATE TABLE workzone_lines (
   id TEXT PRIMARY KEY, first REAL NOT NULL, drive TEXT NOT NULL, number INTEGER NOT NULL,
-  road TEXT, places BLOB NOT NULL);
+  settled INTEGER NOT NULL, road TEXT, places BLOB NOT NULL);
 CREATE TABLE workzone_profiles (
   line TEXT NOT NULL, time REAL NOT NULL, first REAL NOT NULL, drive TEXT NOT NULL,
   number INTEGER NOT NULL, body BLOB NOT NULL);
@@ -117,11 +118,14 @@ class Store:
         """Ids of the drives whose frames were dropped for their age."""
         return {row[0] for row in self._run("SELECT id FROM workzone_drives WHERE frames IS NULL")}
 
-    def put_drives(self, drives: Iterable[Drive]) -> None:
-        """Add drives, or put them in the place of those with their ids."""
+    def put_drives(self, drives: Iterable[tuple[Drive, str]]) -> None:
+        """Add drives with their digests, or put them in the place of those with their ids."""
         self._many(
             "INSERT OR REPLACE INTO workzone_drives VALUES (?, ?, ?, ?, ?)",
-            ((d.id, d.digest(), float(d.time[0]), float(d.time[-1]), d.packed()) for d in drives),
+            (
+                (d.id, digest, float(d.time[0]), float(d.time[-1]), d.packed())
+                for d, digest in drives
+            ),
         )
 
     def drives(self) -> list[Drive]:
@@ -142,33 +146,37 @@ class Store:
         return names
 
     def lines(self) -> list[Line]:
-        """All lines, in the order of their keys."""
+        """All lines, in their order; the keys of settled ones are earlier than all passes."""
         rows = self._run(
-            "SELECT id, first, drive, number, road, places FROM workzone_lines"
-            " ORDER BY first, drive, number, rowid"
+            "SELECT id, first, drive, number, settled, road, places FROM workzone_lines"
+            " ORDER BY settled DESC, first, drive, number, rowid"
         )
         found = []
-        for name, first, drive, number, road, body in rows:
+        for name, first, drive, number, settled, road, body in rows:
             lon, lat = np.frombuffer(body, "<f8").reshape(2, -1)
-            found.append(Line(name, (first, drive, number), lon, lat, road))
+            key = (-math.inf if settled else first, drive, number)
+            found.append(Line(name, key, lon, lat, road))
         return found
 
     def add_lines(self, lines: Iterable[Line]) -> None:
-        """Keep lines."""
+        """Keep lines; those of a network are settled."""
         self._many(
-            "INSERT INTO workzone_lines VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO workzone_lines VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                (one.id, *one.key, one.road, np.stack([one.longitude, one.latitude]).tobytes())
+                (
+                    one.id,
+                    *one.key,
+                    one.key == NETWORK,
+                    one.road,
+                    np.stack([one.longitude, one.latitude]).tobytes(),
+                )
                 for one in lines
             ),
         )
 
     def settle_lines(self, before: float) -> None:
         """Make lines that were drawn before a time earlier than all passes, in their order."""
-        self._run(
-            "UPDATE workzone_lines SET first = first - 1e15 WHERE first < ? AND first > -1e14",
-            (before,),
-        )
+        self._run("UPDATE workzone_lines SET settled = 1 WHERE first < ?", (before,))
 
     def add_profiles(self, profiles: Iterable[Profile], lines: Sequence[Line]) -> None:
         """Keep profiles, whose numbers are those of ``lines``."""
@@ -205,7 +213,7 @@ class Store:
         """Forget all that follows from the drives that are kept, and their events."""
         self._run("DELETE FROM workzone_profiles")
         self._run("DELETE FROM workzone_states WHERE kind = 'now'")
-        self._run("DELETE FROM workzone_lines WHERE first > -1e14")
+        self._run("DELETE FROM workzone_lines WHERE NOT settled")
         self._run(
             "DELETE FROM changes WHERE event IN"
             " (SELECT id FROM events WHERE line NOT IN (SELECT id FROM workzone_lines))"
@@ -253,14 +261,11 @@ class Store:
     def set_bounds(self) -> None:
         """Say in the GeoPackage's contents where events are, and of when that is."""
         self._run("UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
-        bodies = [gpkg.places_of(row[0]) for row in self._run("SELECT geom FROM events")]
-        if bodies:
-            xs, ys = zip(*(place for places in bodies for place in places), strict=True)
-            self._run(
-                "UPDATE gpkg_contents SET min_x = ?, max_x = ?, min_y = ?, max_y = ?"
-                " WHERE table_name = 'events'",
-                (min(xs), max(xs), min(ys), max(ys)),
-            )
+        self._run(
+            "UPDATE gpkg_contents SET (min_x, max_x, min_y, max_y) = (SELECT min(ST_MinX(geom)),"
+            " max(ST_MaxX(geom)), min(ST_MinY(geom)), max(ST_MaxY(geom)) FROM events)"
+            " WHERE table_name = 'events'"
+        )
 
 
 @contextlib.contextmanager
@@ -275,7 +280,7 @@ def open_store(
         create: whether a new one may be made.
 
     Raises:
-        StoreError: a file that is no such store, or none where none may be made.
+        StoreError: a file that is no such store, or none (or an empty file) where none may be made.
     """
     if not create and not Path(path).is_file():
         raise StoreError(f"{path} does not exist; make it with `workzone map update`")
@@ -286,7 +291,9 @@ def open_store(
     try:
         gpkg.add_functions(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        _prepare(connection, path, config or MapConfig())
+        if create:
+            _make(connection, config or MapConfig())
+        _check(connection, path)
         store = Store(connection, path)
     except sqlite3.Error as error:
         connection.close()
@@ -302,23 +309,29 @@ def open_store(
         store.close()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path | str, config: MapConfig) -> None:
-    """Make the tables of a new store, in one transaction, or make sure of an old one."""
+def _make(connection: sqlite3.Connection, config: MapConfig) -> None:
+    """Make the tables of a new store, in one transaction."""
     if not _names(connection):
         connection.execute("BEGIN IMMEDIATE")
         if not _names(connection):  # nobody else made them meanwhile
-            _make(connection, config)
+            _add_tables(connection, config)
         connection.execute("COMMIT")
-    if "workzone_meta" in _names(connection):
-        row = connection.execute("SELECT value FROM workzone_meta WHERE name = 'format'").fetchone()
-        if row is None or row[0] != _FORMAT:
-            raise StoreError(
-                f"{path} was made by another version of workzone; make a new store of its drives"
-            )
-    else:
+
+
+def _check(connection: sqlite3.Connection, path: Path | str) -> None:
+    """Make sure that it is a store, of this version."""
+    names = _names(connection)
+    if not names:
+        raise StoreError(f"{path} is empty; make a map of drives with `workzone map update`")
+    if "workzone_meta" not in names:
         raise StoreError(
             f"{path} is a database of something else; name a new file, or one that "
             "`workzone map update` made"
+        )
+    row = connection.execute("SELECT value FROM workzone_meta WHERE name = 'format'").fetchone()
+    if row is None or row[0] != _FORMAT:
+        raise StoreError(
+            f"{path} was made by another version of workzone; make a new store of its drives"
         )
 
 
@@ -326,7 +339,7 @@ def _names(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
 
 
-def _make(connection: sqlite3.Connection, config: MapConfig) -> None:
+def _add_tables(connection: sqlite3.Connection, config: MapConfig) -> None:
     gpkg.make(connection)
     gpkg.run_script(connection, _TABLES)
     gpkg.add_features(connection, "events", "Work zones: where they lie, since when, how sure")

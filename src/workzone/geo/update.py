@@ -56,30 +56,33 @@ def update(
         known, dropped = store.digests(), store.dropped()
         horizon = float(store.meta("horizon") or "-inf")
         new, same, replaced, too_old = [], 0, 0, 0
-        for drive in _distinct(drives):
-            if known.get(drive.id) == drive.digest():
+        for drive, digest in _distinct(drives):
+            if known.get(drive.id) == digest:
                 same += 1
             elif drive.id in dropped or drive.time[-1] < horizon:
                 too_old += 1
             else:
                 replaced += drive.id in known
-                new.append(drive)
+                new.append((drive, digest))
         store.put_drives(new)
-        if replaced or not _add(store, new):
+        if replaced or not _add(store, [drive for drive, _ in new]):
             _rebuild(store)
         count = 0 if keep_days is None else _drop(store, keep_days * 86400)
         _publish(store)
     return Update(len(new) - replaced, same, replaced, too_old, count)
 
 
-def _distinct(drives: Sequence[Drive]) -> Iterable[Drive]:
-    """Drives of which each is there once."""
-    found: dict[str, Drive] = {}
+def _distinct(drives: Sequence[Drive]) -> Iterable[tuple[Drive, str]]:
+    """Drives of which each is there once, with the digests of their contents."""
+    found: dict[str, tuple[Drive, str]] = {}
     for drive in drives:
-        if drive.digest() != found.setdefault(drive.id, drive).digest():
+        digest = drive.digest()
+        other, first = found.setdefault(drive.id, (drive, digest))
+        if digest != first:
+            tables = f" ({other.source} and {drive.source})" if drive.source else ""
             raise UsageError(
-                f"drive {drive.id!r} is there twice, with other frames: put all frames of a drive "
-                "into one table"
+                f"drive {drive.id!r} is there twice, with other frames{tables}: put all frames of "
+                "a drive into one table"
             )
     return found.values()
 
@@ -151,7 +154,7 @@ def _drop(store: Store, seconds: float) -> int:
     for line in store.lines():
         state = _state(store, line, "base")
         state.fold(store.profiles(line.id, names))
-        state.ended = [t for t in state.ended if t.gone_since is None or t.gone_since >= horizon]
+        state.ended.clear()  # they were gone by then
         if state.latest is not None:
             store.put_state(line.id, "base", state.packed())
             store.touch(line.id)
