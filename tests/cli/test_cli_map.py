@@ -68,10 +68,14 @@ def test_errors_name_the_file(tables, tmp_path):
     assert f"with other frames ({tables[0]} and {other})" in result.stderr
 
 
-def test_simulate_tells_figures_by_passes():
+def test_simulate_tells_figures_by_passes_and_draws_them(tmp_path):
     arguments = ("map", "simulate", "--passes", 3, "--days", 2, "--streets", "irregular")
-    shown = invoke(*arguments).stdout
-    assert "passes a day" in shown and "3.00" in shown
+    chart = tmp_path / "chart.svg"
+    shown = invoke(*arguments, "-o", chart).stdout
+    assert "passes a day" in shown and "3.00" in shown and f"Written: {chart}" in shown
+    assert "Simulated: irregular, 2 days, roads given, seed 0" in chart.read_text()
+    result = invoke(*arguments, "-o", tmp_path / "chart.pdf", expect=2)
+    assert "chart.pdf: " in result.stderr and ".svg" in result.stderr
     told = json.loads(invoke(*arguments, "--json").stdout)
     assert told["streets"] == "irregular" and told["figures"][0]["passes_a_day"] == 3
     result = invoke("map", "simulate", "--streets", "grit", expect=2)
