@@ -33,10 +33,11 @@ import numpy.typing as npt
 from record import write_record
 from sklearn.cluster import DBSCAN
 
+from workzone.data.places import offsets
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.fleet import Detector, Fleet
-from workzone.geo.ground import heading, moved, offsets
+from workzone.geo.ground import heading, moved
 from workzone.geo.judge import Stretch, Tally
 from workzone.geo.simulate import START, World, figures_of, follow, make_world
 from workzone.geo.store import open_store

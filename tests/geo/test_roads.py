@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from made_drives import CENTRE, START, drive, drives, east_of, street
+from workzone.data.places import offsets
 from workzone.errors import ManifestError, UsageError
 from workzone.geo.config import MapConfig
-from workzone.geo.ground import heading, moved, offsets, resampled, steps, turn
+from workzone.geo.ground import heading, moved, resampled, steps, turn
 from workzone.geo.network import read_network
 from workzone.geo.passes import passes_of
 from workzone.geo.profiles import profiles_of

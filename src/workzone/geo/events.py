@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.geo.config import MapConfig
 from workzone.geo.event import Change, Event, Place
-from workzone.geo.ground import heading, offsets
+from workzone.geo.ground import heading
 from workzone.geo.roads import Line
 from workzone.geo.tracks import Track
 
