@@ -2,11 +2,11 @@
 
     python benchmarks/map_kills.py -o benchmarks/results/map_kills.json
 
-A process adds ten simulated days to a store, five drives an update, and drops what is older than four
-days. It is killed (SIGKILL) at a random moment of some update, and started again from the first
-drive, until there were 30 kills; a store with all drives is begun anew. After each kill the file must
-be sound, hold the drives of whole updates, and its events be those of a store that was never killed
-after as many. At the end the last one is finished, and compared too.
+A process adds ten simulated days to a store, five drives an update, and drops what is older than
+four days. It is killed (SIGKILL) at a random moment of some update, and started again from the
+first drive, until there were 30 kills; after a store with all drives comes a new one. After each
+kill the file must be sound, hold the drives of whole updates, and its events be those of a store
+that was never killed after as many. At the end the last one is finished, and compared too.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def export(
     ] = None,
     contact: Annotated[
         str | None,
-        typer.Option(help="E-mail address for those who read the feed, where it has a place: WZDx."),
+        typer.Option(help="E-mail address of those who answer for a WZDx feed."),
     ] = None,
     cc0: Annotated[
         bool,

@@ -16,8 +16,9 @@ from workzone.geo.ground import Floats
 
 @dataclass(frozen=True, slots=True)
 class MapConfig:
-    """The assumptions. All defaults were set by hand but ``present``, which did better than another
-    on simulated streets (``docs/map.md``).
+    """The assumptions, set by hand; ``present`` did better on simulated streets than another value.
+
+    ``docs/map.md`` has both.
     """
 
     near: float = 5.0  # metres ahead of the car, where road work leaves the picture

@@ -38,7 +38,7 @@ class Drive:
     source: str = ""  # the table that it was read from
 
     def packed(self) -> bytes:
-        """All of it but its id and source, as bytes that `unpacked` reads; the same for the same frames."""
+        """All but id and source, as bytes that `unpacked` reads; the same for the same frames."""
         table = np.stack([getattr(self, name) for name in _COLUMNS]).astype("<f8")
         names = json.dumps(self.ids).encode()
         return zlib.compress(len(self.ids).to_bytes(8, "little") + table.tobytes() + names, 1)

@@ -14,8 +14,8 @@ class Publisher:
     """What a feed says of its publisher.
 
     Raises:
-        UsageError: a name is empty, the country is no two letters, the contact is no e-mail address,
-            or ``lasts`` is negative.
+        UsageError: a name is empty, the country is no two letters, the contact is no e-mail
+            address, or ``lasts`` is negative.
     """
 
     name: str  # of the organisation
@@ -30,7 +30,8 @@ class Publisher:
             raise UsageError("a publisher needs a name, and its data source an id")
         if self.country is not None and not re.fullmatch(r"[A-Za-z]{2}", self.country):
             raise UsageError(f"country {self.country!r}: two letters are needed, such as DE")
-        if self.contact_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", self.contact_email):
-            raise UsageError(f"contact {self.contact_email!r}: it is no e-mail address")
+        email = self.contact_email
+        if email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+            raise UsageError(f"contact {email!r} is no e-mail address, such as maps@example.org")
         if self.lasts < timedelta(0):
             raise UsageError("what is still there cannot end before its publication")
