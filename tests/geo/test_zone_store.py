@@ -48,7 +48,8 @@ def test_the_index_follows_what_moves_and_what_goes(tmp_path):
     with open_store(path) as store:
         update(store, drives(1, street(), lambda _: [*ZONE, (1200.0, 1300.0)]))
         first = boxes(path)
-        update(store, drives(8, street(), lambda _: [(600.0, 1000.0)], start=START + 7200))
+        later = drives(8, street(), lambda _: [(600.0, 1000.0)], name="later", start=START + 7200)
+        update(store, later)
         (event,) = store.events()
     second = boxes(path)
     assert len(first) == 2 and len(second) == 1
@@ -193,7 +194,9 @@ def test_files_of_others_are_refused(tmp_path):
     empty = tmp_path / "empty.gpkg"
     empty.touch()
     with (
-        pytest.raises(StoreError, match=r"empty\.gpkg is empty; make a map .* `workzone map update`"),
+        pytest.raises(
+            StoreError, match=r"empty\.gpkg is empty; make a map .* `workzone map update`"
+        ),
         open_store(empty, create=False),
     ):
         pass

@@ -60,6 +60,6 @@ def test_a_picture_is_written_and_other_files_are_refused(tmp_path: Path) -> Non
     write_passes(tmp_path / "chart.PNG", ROWS[:1], "one")
     with Image.open(tmp_path / "chart.PNG") as picture:
         assert picture.size == (960, 408)
-        assert len(set(picture.convert("L").resize((96, 41)).getdata())) > 10
+        assert len(picture.convert("L").getcolors()) > 10
     with pytest.raises(UsageError, match=r"chart\.jpg: .*\.svg"):
         write_passes(tmp_path / "chart.jpg", ROWS, "none")

@@ -50,8 +50,8 @@ class Drive:
         count = int.from_bytes(plain[:8], "little")
         end = 8 + count * 8 * len(_COLUMNS)
         table = np.frombuffer(plain[8:end], "<f8").reshape(len(_COLUMNS), count)
-        columns = dict(zip(_COLUMNS, table, strict=True))
-        return Drive(id=name, ids=tuple(json.loads(plain[end:])), **columns)
+        time, lon, lat, ahead, scores = table
+        return Drive(name, time, lon, lat, ahead, scores, tuple(json.loads(plain[end:])))
 
     def digest(self) -> str:
         """Of its contents, whatever the order of the rows it was read from."""
