@@ -98,6 +98,9 @@ def test_lines_that_are_settled_keep_their_order_and_come_first():
         assert [line.id for line in store.lines()] == [line.id for line in (road, *made)]
         assert [line.key < (-1e300, "", 0) for line in store.lines()] == [True, True, True, False]
         assert [line.key == NETWORK for line in store.lines()] == [True, False, False, False]
+        late = make_line("late", (START - 60, "b", 1), lon, lat)
+        store.add_lines([late])
+        assert [line.id for line in store.lines()][-2:] == [late.id, made[2].id]
         store.clear()
         assert [line.id for line in store.lines()] == [line.id for line in (road, *made[:2])]
 
