@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from made_drives import START, drives, street
 from workzone.errors import StoreError
 from workzone.geo import gpkg
-from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
 
@@ -71,12 +65,13 @@ def boxes(path: Path) -> dict[int, tuple[float, ...]]:
 
 
 def test_the_bounds_are_those_of_the_events_that_are_left(tmp_path):
-    with open_store(tmp_path / "zones.gpkg") as store:
+    path = tmp_path / "zones.gpkg"
+    with open_store(path) as store:
         update(store, drives(1, street(), lambda _: ZONE))
-        assert None not in bounds(store.path)
+        assert None not in bounds(path)
         update(store, drives(4, street(), lambda _: [], start=START + 7200))
         assert store.events() == []
-        assert bounds(store.path) == (None, None, None, None)
+        assert bounds(path) == (None, None, None, None)
 
 
 def bounds(path: Path) -> tuple[float | None, ...]:
@@ -87,78 +82,8 @@ def bounds(path: Path) -> tuple[float | None, ...]:
     return row
 
 
-def test_lines_that_are_settled_keep_their_order_and_come_first():
-    lon, lat = np.array([8.0, 8.001]), np.array([50.0, 50.0])
-    keys = [(START, "b", 0), (START + 0.01, "a", 0), (START + 60, "a", 1)]
-    made = [make_line(f"{key}", key, lon, lat) for key in keys]
-    road = make_line("road", NETWORK, lon, lat)
-    with open_store(":memory:") as store, store.transaction():
-        store.add_lines([road, *made])
-        store.settle_lines(START + 30)
-        assert [line.id for line in store.lines()] == [line.id for line in (road, *made)]
-        assert [line.key < (-1e300, "", 0) for line in store.lines()] == [True, True, True, False]
-        assert [line.key == NETWORK for line in store.lines()] == [True, False, False, False]
-        late = make_line("late", (START - 60, "b", 1), lon, lat)
-        store.add_lines([late])
-        assert [line.id for line in store.lines()][-2:] == [late.id, made[2].id]
-        store.clear()
-        assert [line.id for line in store.lines()] == [line.id for line in (road, *made[:2])]
-
-
-def test_it_is_read_again_as_it_was_written(tmp_path):
-    path = tmp_path / "zones.gpkg"
-    cars = drives(20, street(), lambda number: ZONE if number < 12 else [])
-    with open_store(path) as store:
-        update(store, cars[:6])
-        first = store.events()
-    with open_store(path, create=False) as store:
-        assert store.events() == first
-        assert update(store, cars[:6]).same == 6
-        assert store.events() == first
-        update(store, cars[6:])
-        last = store.events()
-    with open_store(":memory:") as store:
-        update(store, cars)
-        assert store.events() == last
-
-
-LOAD = """
-import sys
-from made_drives import drives, street
-from workzone.geo.store import open_store
-from workzone.geo.update import update
-print("ready", flush=True)
-with open_store(sys.argv[1]) as store:
-    for car in drives(60, street(), lambda n: [(600.0, 800.0)] if n % 20 < 12 else []):
-        update(store, [car])
-"""
-
-
-def test_a_killed_update_leaves_the_store_exact(tmp_path):
-    path = tmp_path / "zones.gpkg"
-    folder = str(Path(__file__).parents[1])
-    for round_ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", LOAD, str(path)],
-            stdout=subprocess.PIPE,
-            env={"PYTHONPATH": ":".join([folder, *sys.path])},
-        )
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        time.sleep(0.15 + 0.1 * round_)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        with open_store(path) as store:
-            kept = store.drives()
-            found = store.events()
-        with open_store(":memory:") as store:
-            update(store, kept)
-            assert store.events() == found
-    assert kept
-
-
 def test_two_that_write_at_once_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("workzone.geo.store._WAIT", 0.05)
+    monkeypatch.setattr("workzone.geo.geopackage._WAIT", 0.05)
     path = tmp_path / "zones.gpkg"
     with (
         open_store(path) as one,
@@ -167,15 +92,6 @@ def test_two_that_write_at_once_are_told(tmp_path, monkeypatch):
         pytest.raises(StoreError, match="another process writes to it; try again"),
     ):
         update(other, drives(1, street(), lambda _: ZONE))
-
-
-def test_what_fails_within_leaves_nothing(tmp_path):
-    with open_store(tmp_path / "zones.gpkg") as store:
-        with pytest.raises(ZeroDivisionError), store.transaction():
-            (car,) = drives(1, street(), lambda _: ZONE)
-            store.put_drives([(car, car.digest())])
-            1 / 0  # noqa: B018
-        assert store.drives() == []
 
 
 def test_files_of_others_are_refused(tmp_path):

@@ -45,7 +45,13 @@ def update(
         ),
     ],
     *,
-    store: Annotated[Path, typer.Option(help="The GeoPackage to update, or to make.")],
+    store: Annotated[
+        str,
+        typer.Option(
+            help="The GeoPackage to update, or to make; or postgresql://USER@HOST/DATABASE, with "
+            "PostGIS."
+        ),
+    ],
     roads: Annotated[
         Path | None,
         typer.Option(help="Roads to match to, GeoJSON lines; a store keeps its own."),
@@ -76,7 +82,7 @@ def update(
     with open_store(store) as opened:
         drives = [drive for table in tables for drive in table.drives]
         done = update_store(opened, drives, network=network, keep_days=keep_days)
-        events = opened.events()
+        events, name = opened.events(), opened.name
     if as_json:
         print_json({"update": _plain(done), "events": [_plain(event) for event in events]})
         return
@@ -91,7 +97,7 @@ def update(
         words += f", {count:,} {text}" if count else ""
     left_out = sum(table.without_place + table.silent for table in tables)
     words += f"; {left_out:,} frames without time, place or score left out" if left_out else ""
-    out.print(f"{words}. Written: {store}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{words}. Written: {name}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(events: Sequence[Event]) -> None:

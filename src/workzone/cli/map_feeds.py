@@ -27,7 +27,9 @@ EXAMPLES_VALIDATE = examples(
 
 @command
 def export(
-    store: Annotated[Path, typer.Argument(help="A map that `workzone map update` made.")],
+    store: Annotated[
+        str, typer.Argument(help="A map that `workzone map update` made: a file, or an address.")
+    ],
     output: Annotated[
         Path,
         typer.Option(

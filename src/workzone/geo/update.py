@@ -95,7 +95,7 @@ def _take_network(store: Store, lines: Sequence[Line]) -> None:
         return
     if store.meta("network") is not None or store.digests():
         raise UsageError(
-            f"{store.path} was made with {'other' if store.meta('network') else 'no'} roads: leave "
+            f"{store.name} was made with {'other' if store.meta('network') else 'no'} roads: leave "
             "--roads out, or make a new store of its drives"
         )
     store.set_meta("network", digest)
@@ -173,4 +173,4 @@ def _publish(store: Store) -> None:
         tracks = sorted([*state.ended, *state.tracks], key=lambda t: (t.first_seen, t.id))
         told = (event_of(track, line, now, store.config) for track in tracks)
         store.put_events(line.id, [event for event in told if event is not None])
-    store.set_bounds()
+    store.publish()
