@@ -90,6 +90,7 @@ def figures() -> dict[str, Any]:
         },
         "self": record("self_training")["summary"]["the same photographs"],
         "looks": record("test_time"),
+        "kills": record("map_kills"),
         "quantised": {
             f"{backbone[7:]} {row['weights']}, {row['computes in']}": row
             for backbone, rows in record("quantisation")["backbones"].items()
@@ -170,6 +171,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
         ("unsure", "docs/judge/unsure.md"),
+        ("map_kills", "docs/map.md"),
         ("unsure_fresh", "docs/judge/unsure.md"),
     ],
 )
