@@ -171,7 +171,6 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
         ("unsure", "docs/judge/unsure.md"),
-        ("map_kills", "docs/map.md"),
         ("unsure_fresh", "docs/judge/unsure.md"),
     ],
 )
