@@ -16,7 +16,7 @@ import pytest
 from cli_invoke import invoke
 from made_drives import DAY, START, drives, street, write_frames
 from postgres_server import Server, programs, running
-from workzone.errors import StoreError
+from workzone.errors import MissingExtraError, StoreError
 from workzone.geo.event import Event
 from workzone.geo.postgis import without_password
 from workzone.geo.roads import NETWORK, make_line
@@ -31,7 +31,7 @@ def server() -> Iterator[Server]:
     """PostgreSQL with PostGIS."""
     found = programs()
     if found is None:
-        pytest.skip("no PostgreSQL with PostGIS here: apt-get install postgresql-NN-postgis-3")
+        pytest.skip("no PostgreSQL with PostGIS here: apt-get install postgresql-postgis")
     pytest.importorskip("psycopg")
     with running(found) as one:
         yield one
@@ -230,3 +230,12 @@ def test_passwords_are_not_shown():
     assert without_password("postgresql://me:a%40b@host:5432/z?x=1") == (
         "postgresql://me:***@host:5432/z?x=1"
     )
+    assert without_password("postgresql:///z?password=secret&user=me") == (
+        "postgresql:///z?password=***&user=me"
+    )
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'workzone\[postgis\]'"):
+        events_in("postgresql:///zones")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from workzone.errors import StoreError
+from workzone.errors import MissingExtraError, StoreError
 from workzone.geo.event import Place
 
 if TYPE_CHECKING:
@@ -100,14 +100,12 @@ def connect(address: str) -> Iterator[PostGIS]:
 
     Raises:
         StoreError: the server cannot be reached, refuses, or has no PostGIS.
-        WorkzoneError: psycopg is not installed.
+        MissingExtraError: psycopg is not installed.
     """
     try:
         import psycopg
     except ImportError as error:
-        raise StoreError(
-            'a map in PostgreSQL needs psycopg: pip install "workzone[postgis]"'
-        ) from error
+        raise MissingExtraError("psycopg", "postgis", "a map in PostgreSQL") from error
     name = without_password(address)
     try:
         with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
@@ -119,10 +117,8 @@ def connect(address: str) -> Iterator[PostGIS]:
 
 def without_password(address: str) -> str:
     """An address as it may be shown."""
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    shown = re.sub(r"(?<=[?&]password=)[^&]*", "***", address)
+    return re.sub(r"(?<=://)([^/?@:]*):[^/?@]*@", r"\1:***@", shown)
 
 
 def _query(sql: str) -> bytes:

@@ -8,6 +8,7 @@ process that is killed leaves the store as it was before.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -246,17 +247,18 @@ class Store:
         return [line for line in self.lines() if line.id in wanted]
 
     def events(self) -> list[Event]:
-        """All events, in order of their first sighting."""
-        history: dict[str, list[Change]] = {}
-        for name, time, what, other in self._run(
-            "SELECT event, time, what, other FROM changes ORDER BY fid"
-        ):
-            history.setdefault(name, []).append(Change(_moment(time), what, other))
-        rows = self._run(f"SELECT {_COLUMNS} FROM events ORDER BY first_seen, id")  # noqa: S608
-        return [
-            _event(self._database.places(body), row, tuple(history.get(row[0], ())))
-            for body, *row in rows
-        ]
+        """All events, in order of their first sighting, as they are at one moment."""
+        rows = self._run(
+            f"SELECT {_COLUMNS}, time, what, other FROM events LEFT JOIN changes ON event = id"  # noqa: S608
+            " ORDER BY first_seen, id, changes.fid"
+        )
+        found = []
+        for _, several in itertools.groupby(rows, key=lambda row: row[1]):
+            changes = list(several)
+            history = [Change(_moment(t), what, other) for *_, t, what, other in changes if what]
+            body, *row = changes[0][:-3]
+            found.append(_event(self._database.places(body), row, tuple(history)))
+        return found
 
     def publish(self) -> None:
         """Say that all events are there."""
