@@ -54,7 +54,7 @@ def write_passes(path: Path, rows: Sequence[Row], title: str) -> None:
     if suffix == ".html":
         with mpl.rc_context(STYLE):
             svg = to_svg(_draw(ordered, ROADWORK, NONE), "passes")
-        chart = Chart(title, "The further to the left it is good enough, the fewer cars.", svg)
+        chart = Chart(title, "Read off from how many passes a day on it is good enough.", svg)
         write_text(path, template("passes.html.j2").render(chart=chart, rows=ordered))
         return
     with mpl.rc_context({key: _PLAIN.get(value, value) for key, value in STYLE.items()}):
