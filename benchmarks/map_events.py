@@ -33,10 +33,11 @@ import numpy.typing as npt
 from record import write_record
 from sklearn.cluster import DBSCAN
 
+from workzone.data.places import offsets
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.fleet import Detector, Fleet
-from workzone.geo.ground import heading, moved, offsets
+from workzone.geo.ground import heading, moved
 from workzone.geo.judge import Stretch, Tally
 from workzone.geo.simulate import START, World, figures_of, follow, make_world
 from workzone.geo.store import open_store
@@ -51,8 +52,8 @@ WITHOUT = 10.0  # passes a day, at which the model is judged without roads too, 
 MANY = Detector(alarms=17 / 488)  # photographs without road work called so, docs/judge/accuracy.md
 AHEAD = 20.0  # metres
 
-CHOICES = {"present": (0.9, 0.97)}
-"""Settings of the model that are tried, one after the other from the defaults."""
+PRESENT = (0.9, 0.97)
+"""Probabilities from which on the model calls a zone present, that are tried."""
 WINDOWS = (1, 3)  # days that are looked back at
 LEAST = {"DBSCAN": (5, 20, 60), "counting": (3, 6, 12, 24)}
 
@@ -151,17 +152,6 @@ def tally_of(world: World, sights: Sights, method: str, window: int, least: int)
     return tally
 
 
-def joined(tallies: Sequence[Tally]) -> dict[str, float | None]:
-    """Figures of several."""
-    total = Tally()
-    for one in tallies:
-        total.found += one.found
-        total.true += one.true
-        total.matched += one.matched
-        total.ends += one.ends
-    return total.figures()
-
-
 def f1(figures: dict[str, float | None]) -> float:
     """Of precision and recall; 0 where nothing was found."""
     precision, recall = figures["precision"] or 0.0, figures["recall"] or 0.0
@@ -179,24 +169,12 @@ def worlds(
     ]
 
 
-def choose_model(fitting: Sequence[World]) -> tuple[MapConfig, list[dict[str, Any]]]:
-    """Settings one after the other, each at its best."""
-    best, tried = MapConfig(), []
-    score = -1.0
-    for name, values in CHOICES.items():
-        for value in values:
-            config = dataclasses.replace(best, **{name: value})
-            if tried and config == best:
-                continue
-            figures = figures_of([follow(world, config) for world in fitting])
-            error = figures["end_error_m"] or 99.0
-            own = f1(figures) - error / 500  # ten metres weigh as much as 0.02
-            tried.append({"setting": name, "value": value, "score": own} | figures)
-            print(tried[-1], flush=True)
-            if own > score:
-                best_now, score = config, own
-        best = best_now
-    return best, tried
+def judge_present(fitting: Sequence[World], value: float) -> dict[str, Any]:
+    """How well the model does with a probability from which on a zone is present."""
+    figures = figures_of([follow(world, MapConfig(present=value)) for world in fitting])
+    error = figures["end_error_m"] or 99.0
+    score = f1(figures) - error / 500  # ten metres weigh as much as 0.02
+    return {"setting": "present", "value": value, "score": score} | figures
 
 
 def choose_plain(fitting: Sequence[World], method: str) -> tuple[int, int]:
@@ -205,7 +183,7 @@ def choose_plain(fitting: Sequence[World], method: str) -> tuple[int, int]:
 
     def score(setting: tuple[int, int]) -> float:
         pairs = zip(fitting, sights, strict=True)
-        return f1(joined([tally_of(w, s, method, *setting) for w, s in pairs]))
+        return f1(sum((tally_of(w, s, method, *setting) for w, s in pairs), Tally()).figures())
 
     return max(itertools.product(WINDOWS, LEAST[method]), key=score)
 
@@ -230,7 +208,7 @@ def judge(
     return {
         "model": figures_of(every),
         **({"model without roads": figures_of(without)} if without else {}),
-        **{method: joined(some) for method, some in tallies.items()},
+        **{method: sum(some, Tally()).figures() for method, some in tallies.items()},
         "by network": {kind: figures_of(some) for kind, some in outcomes.items()},
         "by world": [figures_of([one]) for one in every],
         "detections": sum(one.detections for one in every),
@@ -270,13 +248,13 @@ def main() -> None:
     """Choose, judge, time, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--defaults", action="store_true", help="choose none for the model")
     arguments = parser.parse_args()
     times = speed()
     print(times, flush=True)
     fitting = [world for _, world in worlds(FITTED[:1], 10.0)]
-    config, tried = (MapConfig(), []) if arguments.defaults else choose_model(fitting)
-    print(config, flush=True)
+    tried = [judge_present(fitting, value) for value in PRESENT]
+    config = MapConfig(present=max(tried, key=lambda one: one["score"])["value"])
+    print(tried, config, flush=True)
     twenty = [world for _, world in worlds(FITTED, 20.0)]
     plain = {method: choose_plain(twenty, method) for method in METHODS}
     print(plain, flush=True)

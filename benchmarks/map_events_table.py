@@ -37,6 +37,11 @@ WAYS = {
 }
 
 
+def record() -> Any:
+    """The results of `map_events.py`."""
+    return json.loads(RECORD.read_text(encoding="utf-8"))["results"]
+
+
 def tables(results: Mapping[str, Any]) -> str:
     """As Markdown: by passes a day and method, then by network at 20, then speed."""
     rows = [f"| passes a day | way | {' | '.join(TITLES)} |", "|---" * (len(TITLES) + 2) + "|"]
@@ -69,4 +74,4 @@ def _row(first: str, second: str, figures: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(tables(json.loads(RECORD.read_text(encoding="utf-8"))["results"]))
+    print(tables(record()))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.geo.detections import Drive
 from workzone.geo.ground import moved
 from workzone.run.tables import in_iso
@@ -78,8 +79,6 @@ def drives(
 
 def east_of(place: tuple[float, float]) -> float:
     """Metres east of the street's begin."""
-    from workzone.geo.ground import offsets
-
     return float(offsets(*place, *CENTRE)[0])
 
 

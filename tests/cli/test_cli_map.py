@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cli_invoke import invoke
-from made_drives import drives, street, write_frames
+from made_drives import DAY, START, drive, drives, street, write_frames
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,17 @@ def test_roads_are_read(tables, tmp_path):
     assert "present" in again.stdout
 
 
+def test_old_drives_are_dropped(tmp_path):
+    cars = drives(8, street(), lambda _: [(600.0, 800.0)], every=DAY)
+    frames = write_frames(tmp_path / "frames.jsonl", cars)
+    store = tmp_path / "zones.gpkg"
+    shown = invoke("map", "update", frames, "--store", store, "--keep-days", 3).stdout
+    assert "8 drives added, 4 dropped for their age" in shown and "8 of 8" in shown
+    told = invoke("map", "update", frames, "--store", store, "--keep-days", 3, "--json").stdout
+    assert json.loads(told)["update"]["dropped"] == 0
+    invoke("map", "update", frames, "--store", store, "--keep-days", 0, expect=2)
+
+
 def test_errors_name_the_file(tables, tmp_path):
     result = invoke("map", "update", tables[0], "--store", tables[0], expect=1)
     assert "day-0.jsonl: " in result.stderr and "no GeoPackage" in result.stderr
@@ -52,12 +63,19 @@ def test_errors_name_the_file(tables, tmp_path):
     result = invoke("map", "update", missing, "--store", tmp_path / "zones.gpkg", expect=1)
     assert "none.csv cannot be read" in result.stderr
     assert not (tmp_path / "zones.gpkg").exists()
+    other = write_frames(tmp_path / "other.jsonl", [drive("car-000", START, street())])
+    result = invoke("map", "update", tables[0], other, "--store", tmp_path / "b.gpkg", expect=2)
+    assert f"with other frames ({tables[0]} and {other})" in result.stderr
 
 
-def test_simulate_tells_figures_by_passes():
+def test_simulate_tells_figures_by_passes_and_draws_them(tmp_path):
     arguments = ("map", "simulate", "--passes", 3, "--days", 2, "--streets", "irregular")
-    shown = invoke(*arguments).stdout
-    assert "passes a day" in shown and "3.00" in shown
+    chart = tmp_path / "chart.svg"
+    shown = invoke(*arguments, "-o", chart).stdout
+    assert "passes a day" in shown and "3.00" in shown and f"Written: {chart}" in shown
+    assert "Simulated: irregular, 2 days, roads given, seed 0" in chart.read_text()
+    result = invoke(*arguments, "-o", tmp_path / "chart.pdf", expect=2)
+    assert "chart.pdf: " in result.stderr and ".svg" in result.stderr
     told = json.loads(invoke(*arguments, "--json").stdout)
     assert told["streets"] == "irregular" and told["figures"][0]["passes_a_day"] == 3
     result = invoke("map", "simulate", "--streets", "grit", expect=2)

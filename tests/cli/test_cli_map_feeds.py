@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from cli_invoke import invoke
 from made_drives import drives, street, write_frames
 from made_events import NOW, PUBLISHER, published
 from workzone.geo.out.files import write_events
+
+CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 
 @pytest.fixture
@@ -66,11 +70,18 @@ def test_what_is_no_feed_ends_with_one_line(tmp_path: Path) -> None:
     assert said.startswith(f"error: {tmp_path / 'a.json'}: neither JSON (WZDx) nor XML (DATEX II)")
 
 
-def test_a_map_is_written_as_layers_and_feeds(tmp_path: Path) -> None:
-    store = tmp_path / "zones.gpkg"
-    frames = tmp_path / "frames.jsonl"
-    write_frames(frames, drives(6, street(), lambda _: [(600.0, 800.0)]))
-    invoke("map", "update", frames, "--store", store)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map with a zone that six drives saw, and one that the last drive saw alone."""
+    folder = tmp_path_factory.mktemp("map")
+    zone, other = (600.0, 800.0), (1100.0, 1200.0)
+    cars = drives(6, street(), lambda number: [zone, other] if number == 5 else [zone])
+    frames = write_frames(folder / "frames.jsonl", cars)
+    invoke("map", "update", frames, "--store", folder / "zones.gpkg")
+    return folder / "zones.gpkg"
+
+
+def test_a_map_is_written_as_layers_and_feeds(store: Path, tmp_path: Path) -> None:
     assert invoke("map", "export", store, "-o", tmp_path / "a.geojson").stdout.startswith(
         "1 event of"
     )
@@ -81,5 +92,44 @@ def test_a_map_is_written_as_layers_and_feeds(tmp_path: Path) -> None:
     assert "publisher" in said
     invoke("map", "export", store, "-o", feed, "--publisher", "City of Example")
     assert "1 event: no faults" in invoke("map", "validate", feed).stdout
-    said = invoke("map", "export", tmp_path / "none.gpkg", "-o", feed, expect=2).stderr
+    said = invoke("map", "export", tmp_path / "none.gpkg", "-o", feed, expect=1).stderr
     assert "none.gpkg does not exist" in said and not (tmp_path / "none.gpkg").exists()
+
+
+def states_of(text: str) -> list[str]:
+    return sorted(feature["properties"]["state"] for feature in json.loads(text)["features"])
+
+
+def about(text: str) -> list[str | None]:
+    told = json.loads(text)["feed_info"]
+    return [told["publisher"], told.get("license"), told.get("contact_email")]
+
+
+def country_of(text: str) -> list[str]:
+    return re.findall(r"<[^/>]*country>([^<]*)<", text)
+
+
+CITY = ("--publisher", "City of Example")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "read", "expected"),
+    [
+        ("a.geojson", (), states_of, ["present"]),
+        ("a.geojson", ("--suspected",), states_of, ["present", "suspected"]),
+        ("a.json", CITY, about, ["City of Example", None, None]),
+        ("a.json", (*CITY, "--cc0"), about, ["City of Example", CC0, None]),
+        ("a.json", (*CITY, "--contact", "a@b.org"), about, ["City of Example", None, "a@b.org"]),
+        ("a.xml", (*CITY, "--country", "DE"), country_of, ["de"]),
+    ],
+)
+def test_options_are_in_the_file(
+    store: Path,
+    tmp_path: Path,
+    name: str,
+    options: tuple[str, ...],
+    read: Callable[[str], list[str]],
+    expected: list[str],
+) -> None:
+    invoke("map", "export", store, "-o", tmp_path / name, *options)
+    assert read((tmp_path / name).read_text()) == expected

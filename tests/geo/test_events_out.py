@@ -141,6 +141,8 @@ def test_wrong_calls(tmp_path: Path) -> None:
         write_events([], tmp_path / "a.xml", publisher=Publisher(name="Somebody"))
     with pytest.raises(UsageError, match="two letters are needed, such as DE"):
         Publisher(name="Somebody", country="Germany")
+    with pytest.raises(UsageError, match="contact 'maps' is no e-mail address, such as"):
+        Publisher(name="Somebody", contact_email="maps")
     with pytest.raises(UsageError, match="a publisher needs a name"):
         Publisher(name=" ")
     with pytest.raises(UsageError, match="cannot end before"):

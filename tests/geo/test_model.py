@@ -14,6 +14,8 @@ from workzone.errors import UsageError
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.event import Event
+from workzone.geo.model import LineState
+from workzone.geo.profiles import Profile
 from workzone.geo.store import open_store
 from workzone.geo.update import update
 
@@ -108,6 +110,23 @@ def test_a_zone_ends_when_cars_see_it_no_more():
     assert [change.what for change in event.history] == ["suspected", "present", "gone"]
 
 
+@pytest.mark.parametrize("certain", [4.0, 6.0])
+def test_evidence_never_exceeds_what_is_certain(certain):
+    config = MapConfig(certain=certain)
+    state = LineState("line", 30, config)
+
+    def profiles(first: int, count: int, value: float) -> list[Profile]:
+        keys = [(START, f"{number:03}", 0) for number in range(first, first + count)]
+        return [Profile(0, key, START, 0, np.full(30, value), ()) for key in keys]
+
+    state.fold(profiles(0, 20, 1.0))
+    assert state.log_odds == pytest.approx(np.full(30, certain))
+    state.fold(profiles(20, 3, 0.0))
+    assert state.log_odds == pytest.approx(np.full(30, certain + 3 * config.missed))
+    state.fold(profiles(23, 20, 0.0))
+    assert state.log_odds == pytest.approx(np.full(30, -certain))
+
+
 def test_a_missed_zone_stays():
     cars = drives(20, street(), lambda number: [] if number % 5 == 4 else [(600.0, 800.0)])
     (event,) = events_of(cars)
@@ -150,6 +169,9 @@ def test_zones_that_grow_together_merge():
     assert span(event) == pytest.approx((300, 900), abs=15)
     assert ("merged", other.id) in [(c.what, c.other) for c in event.history]
     assert ("merged", event.id) in [(c.what, c.other) for c in other.history]
+    # Of each zone the first frame that showed it: the first metre in view, at 12 metres a frame.
+    first = [f"car-000/{int(np.ceil((begin - 35) / 12))}" for begin in (300, 700)]
+    assert set(first) < set(event.images)
 
 
 def test_a_zone_that_falls_apart_splits():
@@ -253,6 +275,17 @@ def test_events_that_are_gone_are_dropped_with_the_drives():
     cars = drives(40, street(), seen, every=DAY)
     assert [event.state for event in events_of(cars)] == ["gone"]
     assert events_of(cars, keep_days=5) == []
+
+
+def test_what_ended_after_the_horizon_is_kept_though_it_began_before():
+    def seen(number: int) -> list[tuple[float, float]]:
+        return [(600.0, 800.0)] if number < 10 else []
+
+    cars = drives(40, street(), seen, every=DAY)
+    with open_store(":memory:") as store:
+        assert update(store, cars, keep_days=29.5).dropped == 10
+        assert store.events() == events_of(cars)
+        assert [event.state for event in store.events()] == ["gone"]
 
 
 def test_settings_out_of_range_are_refused():

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from made_drives import CENTRE, START, drive, drives, east_of, street
+from workzone.data.places import offsets
 from workzone.errors import ManifestError, UsageError
 from workzone.geo.config import MapConfig
-from workzone.geo.ground import heading, moved, offsets, resampled, steps, turn
+from workzone.geo.ground import heading, moved, resampled, steps, turn
 from workzone.geo.network import read_network
 from workzone.geo.passes import passes_of
 from workzone.geo.profiles import profiles_of
-from workzone.geo.roads import Roads
+from workzone.geo.roads import NETWORK, Roads, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
 
@@ -39,6 +41,24 @@ def test_a_standing_car_and_a_gap():
     far = np.concatenate([street(300), street(300) + np.array([600.0, 0.0])])
     assert [len(one.ids) for one in passes_of([drive("gap", START, far)])] == [25, 25]
     assert passes_of([drive("alone", START, street(300)[:1])]) == []
+
+
+def test_headings_are_as_the_table_says_and_else_follow_from_the_places():
+    car = drive("one", START, street(300))
+    known = np.where(np.arange(len(car.ids)) < 10, 60.0, np.nan)
+    (one,) = passes_of([dataclasses.replace(car, heading=known)])
+    assert one.heading == pytest.approx([60] * 10 + [90] * (len(car.ids) - 10), abs=0.1)
+
+
+def test_a_car_that_leaves_a_road_and_comes_back_says_nothing_of_what_is_between():
+    line = make_line("road", NETWORK, *np.array([moved(*CENTRE, e, 0) for e in (0, 1500)]).T)
+    detour = street()
+    detour[(detour[:, 0] > 500) & (detour[:, 0] < 800), 1] = 40
+    roads = Roads([line])
+    found = profiles_of(roads, passes_of([drive("one", START, detour)]), MapConfig())
+    cells = [(p.first, p.first + len(p.probability)) for p in found if p.line == 0]
+    assert cells == [pytest.approx(part, abs=3) for part in ((0, 50), (81, 149))]
+    assert len(roads.lines) == 2  # and it draws the way around
 
 
 def test_a_car_that_goes_around_the_block_passes_again():

@@ -61,6 +61,8 @@ def test_pairs_are_one_to_one_and_days_are_counted():
     figures = tally.figures()
     assert (figures["precision"], figures["recall"]) == (1 / 3, 1 / 2)
     assert figures["end_error_m"] == pytest.approx(25, abs=0.1)
+    assert (tally + tally).figures() == figures and (tally + Tally()) == tally
+    assert (tally + tally).found == 2 * tally.found
     assert Tally().figures() == {"precision": None, "recall": None, "end_error_m": None}
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -41,60 +37,53 @@ def test_it_is_a_geopackage_with_an_index(tmp_path):
     plain.close()
 
 
-def test_it_is_read_again_as_it_was_written(tmp_path):
+def test_the_index_follows_what_moves_and_what_goes(tmp_path):
     path = tmp_path / "zones.gpkg"
-    cars = drives(20, street(), lambda number: ZONE if number < 12 else [])
     with open_store(path) as store:
-        update(store, cars[:6])
-        first = store.events()
-    with open_store(path, create=False) as store:
-        assert store.events() == first
-        assert update(store, cars[:6]).same == 6
-        assert store.events() == first
-        update(store, cars[6:])
-        last = store.events()
-    with open_store(":memory:") as store:
-        update(store, cars)
-        assert store.events() == last
+        update(store, drives(1, street(), lambda _: [*ZONE, (1200.0, 1300.0)]))
+        first = boxes(path)
+        later = drives(8, street(), lambda _: [(600.0, 1000.0)], name="later", start=START + 7200)
+        update(store, later)
+        (event,) = store.events()
+    second = boxes(path)
+    assert len(first) == 2 and len(second) == 1
+    (fid,) = second
+    assert first[fid][1] < second[fid][1] == max(lon for lon, _ in event.line)
 
 
-LOAD = """
-import sys
-from made_drives import drives, street
-from workzone.geo.store import open_store
-from workzone.geo.update import update
-print("ready", flush=True)
-with open_store(sys.argv[1]) as store:
-    for car in drives(60, street(), lambda n: [(600.0, 800.0)] if n % 20 < 12 else []):
-        update(store, [car])
-"""
+def boxes(path: Path) -> dict[int, tuple[float, ...]]:
+    """The boxes of all events by number, once the index says the same."""
+    plain = sqlite3.connect(path)
+    found = {}
+    for fid, body in plain.execute("SELECT fid, geom FROM events"):
+        lon, lat = zip(*gpkg.places_of(body), strict=True)
+        found[fid] = (min(lon), max(lon), min(lat), max(lat))
+    index = {fid: box for fid, *box in plain.execute("SELECT * FROM rtree_events_geom")}
+    plain.close()
+    assert index == {fid: pytest.approx(box, abs=1e-5) for fid, box in found.items()}
+    return found
 
 
-def test_a_killed_update_leaves_the_store_exact(tmp_path):
+def test_the_bounds_are_those_of_the_events_that_are_left(tmp_path):
     path = tmp_path / "zones.gpkg"
-    folder = str(Path(__file__).parents[1])
-    for round_ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", LOAD, str(path)],
-            stdout=subprocess.PIPE,
-            env={"PYTHONPATH": ":".join([folder, *sys.path])},
-        )
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        time.sleep(0.15 + 0.1 * round_)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        with open_store(path) as store:
-            kept = store.drives()
-            found = store.events()
-        with open_store(":memory:") as store:
-            update(store, kept)
-            assert store.events() == found
-    assert kept
+    with open_store(path) as store:
+        update(store, drives(1, street(), lambda _: ZONE))
+        assert None not in bounds(path)
+        update(store, drives(4, street(), lambda _: [], start=START + 7200))
+        assert store.events() == []
+        assert bounds(path) == (None, None, None, None)
+
+
+def bounds(path: Path) -> tuple[float | None, ...]:
+    plain = sqlite3.connect(path)
+    query = "SELECT min_x, max_x, min_y, max_y FROM gpkg_contents WHERE table_name = 'events'"
+    row = plain.execute(query).fetchone()
+    plain.close()
+    return row
 
 
 def test_two_that_write_at_once_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("workzone.geo.store._WAIT", 0.05)
+    monkeypatch.setattr("workzone.geo.geopackage._WAIT", 0.05)
     path = tmp_path / "zones.gpkg"
     with (
         open_store(path) as one,
@@ -103,14 +92,6 @@ def test_two_that_write_at_once_are_told(tmp_path, monkeypatch):
         pytest.raises(StoreError, match="another process writes to it; try again"),
     ):
         update(other, drives(1, street(), lambda _: ZONE))
-
-
-def test_what_fails_within_leaves_nothing(tmp_path):
-    with open_store(tmp_path / "zones.gpkg") as store:
-        with pytest.raises(ZeroDivisionError), store.transaction():
-            store.put_drives(drives(1, street(), lambda _: ZONE))
-            1 / 0  # noqa: B018
-        assert store.drives() == []
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -129,6 +110,16 @@ def test_files_of_others_are_refused(tmp_path):
         open_store(tmp_path / "none.gpkg", create=False),
     ):
         pass
+    empty = tmp_path / "empty.gpkg"
+    empty.touch()
+    with (
+        pytest.raises(
+            StoreError, match=r"empty\.gpkg is empty; make a map .* `workzone map update`"
+        ),
+        open_store(empty, create=False),
+    ):
+        pass
+    assert empty.stat().st_size == 0
     with (
         pytest.raises(StoreError, match="its folder does not exist"),
         open_store(tmp_path / "none" / "zones.gpkg"),

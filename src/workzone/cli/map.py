@@ -23,6 +23,7 @@ EXAMPLES_UPDATE = examples(
 EXAMPLES_SIMULATE = examples(
     "workzone map simulate",
     "workzone map simulate --streets ring --passes 2 --passes 10 --days 30",
+    "workzone map simulate -o chart.html",
 )
 _MOST_SHOWN = 40
 
@@ -44,7 +45,13 @@ def update(
         ),
     ],
     *,
-    store: Annotated[Path, typer.Option(help="The GeoPackage to update, or to make.")],
+    store: Annotated[
+        str,
+        typer.Option(
+            help="The GeoPackage to update, or to make; or postgresql://USER@HOST/DATABASE, with "
+            "PostGIS."
+        ),
+    ],
     roads: Annotated[
         Path | None,
         typer.Option(help="Roads to match to, GeoJSON lines; a store keeps its own."),
@@ -75,7 +82,7 @@ def update(
     with open_store(store) as opened:
         drives = [drive for table in tables for drive in table.drives]
         done = update_store(opened, drives, network=network, keep_days=keep_days)
-        events = opened.events()
+        events, name = opened.events(), opened.name
     if as_json:
         print_json({"update": _plain(done), "events": [_plain(event) for event in events]})
         return
@@ -90,7 +97,7 @@ def update(
         words += f", {count:,} {text}" if count else ""
     left_out = sum(table.without_place + table.silent for table in tables)
     words += f"; {left_out:,} frames without time, place or score left out" if left_out else ""
-    out.print(f"{words}. Written: {store}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{words}. Written: {name}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(events: Sequence[Event]) -> None:
@@ -157,6 +164,10 @@ def simulate(
     roads: Annotated[
         bool, typer.Option(help="Whether the map is given the streets, or only what cars draw.")
     ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Draw it too: a chart as .svg, .png or .html."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how many cars a map needs: made streets, zones that come and go, a fallible detector.
@@ -170,11 +181,18 @@ def simulate(
     kind = next((one for one in KINDS if one == streets), None)
     if kind is None:
         raise UsageError(f"--streets {streets}: no such kind; {nearest(streets, KINDS)}")
+    if output is not None:
+        from workzone.report.passes import check_suffix, write_passes
+
+        check_suffix(output)
     rows: list[dict[str, float | None]] = []
     for rate in passes or (2.0, 5.0, 10.0, 20.0):
         world = make_world(kind, passes=rate, days=days, seed=seed)
         row: dict[str, float | None] = {"passes_a_day": rate}
         rows.append(row | figures_of([follow(world, roads=roads)]))
+    if output is not None:
+        given = "roads given" if roads else "without roads"
+        write_passes(output, rows, f"Simulated: {streets}, {days} days, {given}, seed {seed}")
     if as_json:
         print_json(
             {"streets": streets, "days": days, "seed": seed, "roads": roads, "figures": rows}
@@ -186,3 +204,5 @@ def simulate(
     for row in rows:
         table.add_row(*("" if value is None else f"{value:.2f}" for value in row.values()))
     print_whole(table)
+    if output is not None:
+        out.print(f"Written: {output}", markup=False, highlight=False, soft_wrap=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
-from workzone.errors import UsageError
 
 if TYPE_CHECKING:
     from workzone.geo.event import State
@@ -28,7 +27,9 @@ EXAMPLES_VALIDATE = examples(
 
 @command
 def export(
-    store: Annotated[Path, typer.Argument(help="A map that `workzone map update` made.")],
+    store: Annotated[
+        str, typer.Argument(help="A map that `workzone map update` made: a file, or an address.")
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -44,6 +45,10 @@ def export(
     ] = None,
     country: Annotated[
         str | None, typer.Option(help="Two letters of the publisher's country, for DATEX II.")
+    ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(help="E-mail address of those who answer for a WZDx feed."),
     ] = None,
     cc0: Annotated[
         bool,
@@ -63,13 +68,11 @@ def export(
 
     of_feed = None
     if publisher is not None:
-        of_feed = Publisher(name=publisher, country=country, cc0=cc0)
+        of_feed = Publisher(name=publisher, country=country, contact_email=contact, cc0=cc0)
     states: tuple[State, ...] = ("present", "gone")
     if suspected:
         states = ("suspected", *states)
-    if not store.exists():
-        raise UsageError(f"{store} does not exist: make it with `workzone map update`")
-    with open_store(store) as opened:
+    with open_store(store, create=False) as opened:
         events = opened.events()
     write_events(events, output, publisher=of_feed, states=states)
     written = sum(event.state in states for event in events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from workzone.types import Sample
 
 EARTH_RADIUS = 6_371_008.8
 """Metres: the mean radius of the Earth (IUGG)."""
+METRES_PER_DEGREE = math.radians(1) * EARTH_RADIUS
+"""Of latitude, and of longitude on the equator."""
 
 _BLOCK_PAIRS = 2_000_000  # per query, or those of one point: bounds the memory in a crowded place
 
@@ -42,6 +45,25 @@ def haversine(
     )
     distance: Floats = 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(half_chord, 0, 1)))
     return distance
+
+
+def offsets(
+    longitude: npt.ArrayLike,
+    latitude: npt.ArrayLike,
+    from_longitude: npt.ArrayLike,
+    from_latitude: npt.ArrayLike,
+) -> tuple[Floats, Floats]:
+    """Metres east and north of places from others, with broadcasting.
+
+    On the plane that touches the Earth there: within a metre in a kilometre, between the polar
+    circles, and across the date line.
+    """
+    lat_a, lat_b = np.asarray(from_latitude, np.float64), np.asarray(latitude, np.float64)
+    turned = np.asarray(longitude, np.float64) - np.asarray(from_longitude, np.float64)
+    turned = (turned + 180) % 360 - 180
+    east: Floats = turned * np.cos(np.radians((lat_a + lat_b) / 2)) * METRES_PER_DEGREE
+    north: Floats = (lat_b - lat_a) * METRES_PER_DEGREE
+    return east, north
 
 
 def check_grid(metres: float) -> None:

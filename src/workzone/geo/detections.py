@@ -35,9 +35,10 @@ class Drive:
     heading: Floats  # degrees clockwise from north; NaN where it is not known
     probability: Floats  # that road work is in view, from all frames of the drive
     ids: tuple[str, ...]
+    source: str = ""  # the table that it was read from
 
     def packed(self) -> bytes:
-        """All of it but its id, as bytes that `unpacked` reads; the same for the same frames."""
+        """All but id and source, as bytes that `unpacked` reads; the same for the same frames."""
         table = np.stack([getattr(self, name) for name in _COLUMNS]).astype("<f8")
         names = json.dumps(self.ids).encode()
         return zlib.compress(len(self.ids).to_bytes(8, "little") + table.tobytes() + names, 1)
@@ -49,8 +50,8 @@ class Drive:
         count = int.from_bytes(plain[:8], "little")
         end = 8 + count * 8 * len(_COLUMNS)
         table = np.frombuffer(plain[8:end], "<f8").reshape(len(_COLUMNS), count)
-        columns = dict(zip(_COLUMNS, table, strict=True))
-        return Drive(id=name, ids=tuple(json.loads(plain[end:])), **columns)
+        time, lon, lat, ahead, scores = table
+        return Drive(name, time, lon, lat, ahead, scores, tuple(json.loads(plain[end:])))
 
     def digest(self) -> str:
         """Of its contents, whatever the order of the rows it was read from."""
@@ -105,11 +106,13 @@ def read_detections(path: Path | str) -> Detections:
     placed = np.isfinite(time) & np.isfinite(place[0]) & np.isfinite(place[1])
     told = placed & np.isfinite(values)
     table = [column[told] for column in (time, *place, directions, values)]
-    drives = _drives(groups[told], ids[told], table, smoothed=scored == "smoothed")
+    drives = _drives(path, groups[told], ids[told], table, smoothed=scored == "smoothed")
     return Detections(list(drives), int((~placed).sum()), int((placed & ~told).sum()))
 
 
-def _drives(groups: Any, ids: Any, table: Sequence[Floats], *, smoothed: bool) -> Iterator[Drive]:
+def _drives(
+    path: Path, groups: Any, ids: Any, table: Sequence[Floats], *, smoothed: bool
+) -> Iterator[Drive]:
     """Rows of a table, whose columns are those of `_COLUMNS`, as drives in order of time."""
     names, codes = np.unique(groups, return_inverse=True)
     order = np.lexsort((ids, table[0], codes))
@@ -119,7 +122,7 @@ def _drives(groups: Any, ids: Any, table: Sequence[Floats], *, smoothed: bool) -
         time, lon, lat, ahead, scores = (column[rows] for column in table)
         if not smoothed:
             scores = smooth(time - time[0], scores, Chain())
-        yield Drive(name, time, lon, lat, ahead, scores, tuple(ids[rows].tolist()))
+        yield Drive(name, time, lon, lat, ahead, scores, tuple(ids[rows].tolist()), str(path))
 
 
 def _read_table(path: Path) -> dict[str, list[Any]]:

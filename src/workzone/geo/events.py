@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.geo.config import MapConfig
 from workzone.geo.event import Change, Event, Place
-from workzone.geo.ground import heading, offsets
+from workzone.geo.ground import heading
 from workzone.geo.roads import Line
 from workzone.geo.tracks import Track
 
@@ -27,11 +28,11 @@ def event_of(track: Track, line: Line, now: float, config: MapConfig) -> Event |
         return None
     begin, end = _within(line.length, *track.extent)
     places = _part(line, begin, end)
-    confidence = 0.0 if state == "gone" else config.aged(track.belief, now - track.last_passed)
+    confidence = float(config.aged(track.belief, now - track.last_passed))
     return Event(
         id=track.id,
         state=state,
-        confidence=confidence,
+        confidence=0.0 if state == "gone" else confidence,
         line=places,
         heading=_heading(places),
         road=line.road,

@@ -10,7 +10,7 @@ import numpy as np
 
 from workzone.decide.log_odds import expit
 from workzone.geo.detections import Drive
-from workzone.geo.ground import METRES_PER_DEGREE, Floats
+from workzone.geo.ground import Floats, moved
 from workzone.geo.streets import CENTRE, Streets, Zone
 
 _LENGTH = 3000.0  # metres of a drive
@@ -82,8 +82,7 @@ class Fleet:
         noise = rng.normal(0, self.detector.gps_drive, 2)[:, None]
         noise = noise + rng.normal(0, self.detector.gps_frame, (2, len(at)))
         east, north = np.stack([np.interp(at, along, places[:, axis]) for axis in (0, 1)]) + noise
-        lat = CENTRE[1] + north / METRES_PER_DEGREE
-        lon = CENTRE[0] + east / (METRES_PER_DEGREE * np.cos(np.radians((CENTRE[1] + lat) / 2)))
+        lon, lat = moved(*CENTRE, east, north)
         name = f"{int(time)}-{number}"
         return Drive(
             id=name,

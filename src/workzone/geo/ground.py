@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from workzone.data.places import EARTH_RADIUS
+from workzone.data.places import METRES_PER_DEGREE, offsets
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-METRES_PER_DEGREE = math.radians(1) * EARTH_RADIUS
-"""Of latitude, and of longitude on the equator."""
 
-
-def offsets(
-    longitude: npt.ArrayLike,
-    latitude: npt.ArrayLike,
-    from_longitude: npt.ArrayLike,
-    from_latitude: npt.ArrayLike,
+def moved(
+    longitude: float, latitude: float, east: npt.ArrayLike, north: npt.ArrayLike
 ) -> tuple[Floats, Floats]:
-    """Metres east and north of places from others, with broadcasting.
-
-    On the plane that touches the Earth there: within a metre in a kilometre, between the polar
-    circles, and across the date line.
-    """
-    lat_a, lat_b = np.asarray(from_latitude, np.float64), np.asarray(latitude, np.float64)
-    turned = np.asarray(longitude, np.float64) - np.asarray(from_longitude, np.float64)
-    turned = (turned + 180) % 360 - 180
-    east: Floats = turned * np.cos(np.radians((lat_a + lat_b) / 2)) * METRES_PER_DEGREE
-    north: Floats = (lat_b - lat_a) * METRES_PER_DEGREE
-    return east, north
-
-
-def moved(longitude: float, latitude: float, east: float, north: float) -> tuple[float, float]:
-    """The place some metres east and north of another: the inverse of `offsets`."""
-    lat = latitude + north / METRES_PER_DEGREE
-    lon = longitude + east / METRES_PER_DEGREE / math.cos(math.radians((latitude + lat) / 2))
+    """Longitudes and latitudes some metres east and north of a place: `offsets` backwards."""
+    lat: Floats = latitude + np.asarray(north, np.float64) / METRES_PER_DEGREE
+    turned = np.asarray(east, np.float64) / METRES_PER_DEGREE
+    lon: Floats = longitude + turned / np.cos(np.radians((latitude + lat) / 2))
     return (lon + 180) % 360 - 180, lat
 
 
@@ -48,6 +27,11 @@ def steps(longitude: Floats, latitude: Floats) -> Floats:
     east, north = offsets(longitude[1:], latitude[1:], longitude[:-1], latitude[:-1])
     distance: Floats = np.hypot(east, north)
     return distance
+
+
+def from_begin(lengths: Floats) -> Floats:
+    """Metres from the first place to each, ``[n]``, of the metres between them, ``[n - 1]``."""
+    return np.concatenate([[0.0], np.cumsum(lengths)])
 
 
 def heading(east: npt.ArrayLike, north: npt.ArrayLike) -> Floats:
@@ -68,7 +52,7 @@ def resampled(longitude: Floats, latitude: Floats, spacing: float) -> tuple[Floa
 
     The line must not cross the date line.
     """
-    along = np.concatenate([[0.0], np.cumsum(steps(longitude, latitude))])
+    along = from_begin(steps(longitude, latitude))
     inner = np.arange(spacing, along[-1] - spacing / 2, spacing)
     wanted = np.concatenate([[0.0], inner, [along[-1]]])
     return np.interp(wanted, along, longitude), np.interp(wanted, along, latitude)

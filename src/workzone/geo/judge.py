@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.geo.event import Place
-from workzone.geo.ground import Floats, heading, offsets, turn
+from workzone.geo.ground import Floats, from_begin, heading, turn
 
 _SPACING = 10.0  # metres between places that are compared
 _NEAR = 20.0  # metres
@@ -28,7 +29,7 @@ class Stretch:
         """A line of two places or more, each ten metres."""
         lon, lat = np.array(places, np.float64).T
         east, north = offsets(lon, lat, lon[0], lat[0])
-        along = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(east), np.diff(north)))])
+        along = from_begin(np.hypot(np.diff(east), np.diff(north)))
         wanted = np.append(np.arange(0.0, along[-1], _SPACING), along[-1])
         east, north = np.interp(wanted, along, east), np.interp(wanted, along, north)
         ahead = heading(np.gradient(east), np.gradient(north))
@@ -86,6 +87,15 @@ class Tally:
         self.matched += len(together)
         for i, j in together:
             self.ends += ends_off(found[i], true[j])
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            self.found + other.found,
+            self.true + other.true,
+            self.matched + other.matched,
+            self.ends + other.ends,
+        )
 
     def figures(self) -> dict[str, float | None]:
         """Precision, recall, and the median error of an end; None where nothing was found."""

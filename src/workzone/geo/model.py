@@ -54,16 +54,13 @@ class LineState:
             self._sweep()
             return
         self._add(profile, cells)
-        likely = expit(self.log_odds)
-        age = np.maximum(0.0, profile.time - self.time)
-        likely = config.prior + (likely - config.prior) * np.exp(-config.decay * age)
+        likely = config.aged(expit(self.log_odds), profile.time - self.time)
         self._follow(profile, likely)
         self._sweep()
 
     def _add(self, profile: Profile, cells: slice) -> None:
         config = self.config
-        known, age = expit(self.log_odds[cells]), np.maximum(0.0, profile.time - self.time[cells])
-        aged = config.prior + (known - config.prior) * np.exp(-config.decay * age)
+        aged = config.aged(expit(self.log_odds[cells]), profile.time - self.time[cells])
         value = profile.probability
         added = value * config.seen + (1 - value) * config.missed
         self.log_odds[cells] = np.clip(logit(aged) + added, -config.certain, config.certain)
@@ -147,7 +144,7 @@ class LineState:
         self.tracks = sorted((t for t in self.tracks if t.state != "gone"), key=lambda t: t.low)
 
     def packed(self) -> bytes:
-        """All of it but the ended zones, as bytes."""
+        """All of it, the ended zones too, as bytes that `unpacked` reads."""
         tracks = [dataclasses.asdict(track) for track in self.tracks]
         ended = [dataclasses.asdict(track) for track in self.ended]
         head = json.dumps({"latest": self.latest, "tracks": tracks, "ended": ended}).encode()

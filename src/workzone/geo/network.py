@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.errors import ManifestError
-from workzone.geo.ground import Flags, Floats, heading, offsets, turn
+from workzone.geo.ground import Flags, Floats, heading, turn
 from workzone.geo.roads import NETWORK, Line, make_line
 
 NOT_DRIVEN = frozenset(

@@ -8,8 +8,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from workzone.data.places import offsets
 from workzone.geo.detections import Drive
-from workzone.geo.ground import Flags, Floats, Indices, heading, offsets, steps, turn
+from workzone.geo.ground import (
+    Flags,
+    Floats,
+    Indices,
+    from_begin,
+    heading,
+    steps,
+    turn,
+)
 
 Key = tuple[float, str, int]
 """What passes are ordered by: the time of the first frame, the drive, the number within it."""
@@ -78,7 +87,7 @@ def _advancing(time: Floats, lon: Floats, lat: Floats) -> Indices:
     lengths = steps(lon, lat)
     moves: Flags = np.concatenate([[True], lengths >= SLOWEST * np.diff(time)])
     rows = np.flatnonzero(moves)
-    along = np.concatenate([[0.0], np.cumsum(steps(lon[rows], lat[rows]))])
+    along = from_begin(steps(lon[rows], lat[rows]))
     numbers = np.floor(along / SPACING)
     kept: Indices = rows[np.concatenate([[True], np.diff(numbers) > 0])]
     return kept
@@ -86,7 +95,7 @@ def _advancing(time: Floats, lon: Floats, lat: Floats) -> Indices:
 
 def _headings(lon: Floats, lat: Floats, lengths: Floats, apart: Flags, known: Floats) -> Floats:
     """Headings as far as they are known, else from the places around."""
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    along = from_begin(lengths)
     run = np.concatenate([[0], np.cumsum(apart)])
     first, last = np.searchsorted(run, run), np.searchsorted(run, run, side="right") - 1
     before = np.maximum(np.searchsorted(along, along - BASELINE, side="right") - 1, first)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workzone.data.places import METRES_PER_DEGREE, offsets
 from workzone.geo.ground import (
-    METRES_PER_DEGREE,
     Flags,
     Floats,
     Indices,
+    from_begin,
     heading,
-    offsets,
     resampled,
     steps,
     turn,
@@ -53,7 +53,7 @@ class Line:
     @property
     def along(self) -> Floats:
         """Metres from its begin to each place."""
-        return np.concatenate([[0.0], np.cumsum(steps(self.longitude, self.latitude))])
+        return from_begin(steps(self.longitude, self.latitude))
 
     @property
     def length(self) -> float:

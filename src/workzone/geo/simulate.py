@@ -118,12 +118,7 @@ def _time_of(event: Event, what: str) -> float | None:
 
 def figures_of(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     """Figures of worlds together: shares, metres, and days."""
-    daily = Tally()
-    for one in outcomes:
-        daily.found += one.daily.found
-        daily.true += one.daily.true
-        daily.matched += one.daily.matched
-        daily.ends += one.daily.ends
+    daily = sum((one.daily for one in outcomes), Tally())
     found, true = sum(o.found for o in outcomes), sum(o.true for o in outcomes)
     matched = sum(o.matched for o in outcomes)
     present = [days for one in outcomes for days in one.present]

@@ -1,57 +1,56 @@
-"""The map on disk: drives, what they saw, and the events that follow, in one GeoPackage.
+"""The map on disk: drives, what they saw, and the events that follow, in a database.
 
-QGIS and other programs open it and show the table ``events``; ``changes`` holds their history. One
-process writes at a time, in transactions: a process that is killed leaves the store as it was
-before. The methods of `Store` are all that is asked of it (`workzone.geo.update` has the rest), so
-that another database can take its place.
+That is a GeoPackage, or PostgreSQL with PostGIS. QGIS and other programs open both and show the
+table ``events``; ``changes`` holds their history. One process writes at a time, in transactions: a
+process that is killed leaves the store as it was before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-import sqlite3
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from workzone.errors import StoreError
-from workzone.geo import gpkg
+from workzone.geo import geopackage, postgis
 from workzone.geo.config import MapConfig
+from workzone.geo.database import Database
 from workzone.geo.detections import Drive
-from workzone.geo.event import Change, Event
+from workzone.geo.event import Change, Event, Place
 from workzone.geo.profiles import Profile
-from workzone.geo.roads import Line
+from workzone.geo.roads import NETWORK, Line
 
-_FORMAT = "1"
-_WAIT = 10.0  # seconds for another process to end its transaction
+_FORMAT = "2"
 _TABLES = """
-CREATE TABLE workzone_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE workzone_meta (name {text} PRIMARY KEY, value {text} NOT NULL);
 CREATE TABLE workzone_drives (
-  id TEXT PRIMARY KEY, digest TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL, frames BLOB);
+  id {text} PRIMARY KEY, digest {text} NOT NULL, first {number} NOT NULL, last {number} NOT NULL,
+  frames {bytes});
 CREATE TABLE workzone_lines (
-  id TEXT PRIMARY KEY, first REAL NOT NULL, drive TEXT NOT NULL, number INTEGER NOT NULL,
-  road TEXT, places BLOB NOT NULL);
+  ordinal {key}, id {text} NOT NULL UNIQUE, first {number} NOT NULL, drive {text} NOT NULL,
+  number INTEGER NOT NULL, settled INTEGER NOT NULL, road {text}, places {bytes} NOT NULL);
 CREATE TABLE workzone_profiles (
-  line TEXT NOT NULL, time REAL NOT NULL, first REAL NOT NULL, drive TEXT NOT NULL,
-  number INTEGER NOT NULL, body BLOB NOT NULL);
+  ordinal {key}, line {text} NOT NULL, time {number} NOT NULL, first {number} NOT NULL,
+  drive {text} NOT NULL, number INTEGER NOT NULL, body {bytes} NOT NULL);
 CREATE INDEX workzone_profiles_by_line ON workzone_profiles (line);
 CREATE TABLE workzone_states (
-  line TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (line, kind));
+  line {text} NOT NULL, kind {text} NOT NULL, body {bytes} NOT NULL, PRIMARY KEY (line, kind));
 CREATE TABLE events (
-  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom LINESTRING, id TEXT NOT NULL UNIQUE,
-  state TEXT NOT NULL, confidence DOUBLE NOT NULL, heading DOUBLE, road TEXT,
-  first_seen DATETIME NOT NULL, last_seen DATETIME NOT NULL, last_passed DATETIME NOT NULL,
-  gone_since DATETIME, passes INTEGER NOT NULL, sightings INTEGER NOT NULL,
-  length_m DOUBLE NOT NULL, error_m DOUBLE NOT NULL, images TEXT NOT NULL, classes TEXT NOT NULL,
-  line TEXT NOT NULL);
+  fid {key}, geom {line}, id {text} NOT NULL UNIQUE, state {text} NOT NULL,
+  confidence {number} NOT NULL, heading {number}, road {text}, first_seen {time} NOT NULL,
+  last_seen {time} NOT NULL, last_passed {time} NOT NULL, gone_since {time},
+  passes INTEGER NOT NULL, sightings INTEGER NOT NULL, length_m {number} NOT NULL,
+  error_m {number} NOT NULL, images {text} NOT NULL, classes {text} NOT NULL, line {text} NOT NULL);
 CREATE INDEX events_by_line ON events (line);
 CREATE TABLE changes (
-  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, event TEXT NOT NULL, time DATETIME NOT NULL,
-  what TEXT NOT NULL, other TEXT);
+  fid {key}, event {text} NOT NULL, time {time} NOT NULL, what {text} NOT NULL, other {text});
 CREATE INDEX changes_by_event ON changes (event);
 """
 _COLUMNS = (
@@ -67,18 +66,13 @@ Kind = Literal["now", "base"]
 
 
 class Store:
-    """One GeoPackage; see :func:`open_store`."""
+    """One map; see :func:`open_store`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | str) -> None:
-        self._run = connection.execute
-        self._many = connection.executemany
-        self._connection, self.path = connection, path
+    def __init__(self, database: Database) -> None:
+        self._database, self._run, self._many = database, database.run, database.many
+        self.name = database.name  # of the file, or the server's address
         self._touched: set[str] = set()
         self.config = MapConfig.from_json(self.meta("config") or MapConfig().to_json())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -87,18 +81,9 @@ class Store:
         Raises:
             StoreError: another process writes to it, the disk is full, or the file is damaged.
         """
-        try:
-            self._run("BEGIN IMMEDIATE")
+        with self._database.transaction():
             self._touched.clear()
-            try:
-                yield
-                self._run("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._run("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise _refusal(self.path, error) from error
+            yield
 
     def meta(self, name: str) -> str | None:
         """A value by its name."""
@@ -107,7 +92,11 @@ class Store:
 
     def set_meta(self, name: str, value: str) -> None:
         """Keep a value by its name."""
-        self._run("INSERT OR REPLACE INTO workzone_meta VALUES (?, ?)", (name, value))
+        self._run(
+            "INSERT INTO workzone_meta VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
 
     def digests(self) -> dict[str, str]:
         """Of all drives, those too that were dropped for their age, by id."""
@@ -117,16 +106,23 @@ class Store:
         """Ids of the drives whose frames were dropped for their age."""
         return {row[0] for row in self._run("SELECT id FROM workzone_drives WHERE frames IS NULL")}
 
-    def put_drives(self, drives: Iterable[Drive]) -> None:
-        """Add drives, or put them in the place of those with their ids."""
+    def put_drives(self, drives: Iterable[tuple[Drive, str]]) -> None:
+        """Add drives with their digests, or put them in the place of those with their ids."""
         self._many(
-            "INSERT OR REPLACE INTO workzone_drives VALUES (?, ?, ?, ?, ?)",
-            ((d.id, d.digest(), float(d.time[0]), float(d.time[-1]), d.packed()) for d in drives),
+            "INSERT INTO workzone_drives VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, first = excluded.first,"
+            " last = excluded.last, frames = excluded.frames",
+            (
+                (d.id, digest, float(d.time[0]), float(d.time[-1]), d.packed())
+                for d, digest in drives
+            ),
         )
 
     def drives(self) -> list[Drive]:
         """All that are kept."""
-        rows = self._run("SELECT id, frames FROM workzone_drives WHERE frames NOT NULL ORDER BY id")
+        rows = self._run(
+            "SELECT id, frames FROM workzone_drives WHERE frames IS NOT NULL ORDER BY id"
+        )
         return [Drive.unpacked(name, body) for name, body in rows]
 
     def latest(self) -> float | None:
@@ -136,44 +132,50 @@ class Store:
 
     def drop_drives(self, before: float) -> list[str]:
         """Drop the frames of drives that ended before a time; gives their ids."""
-        old = "FROM workzone_drives WHERE frames NOT NULL AND last < ?"
+        old = "FROM workzone_drives WHERE frames IS NOT NULL AND last < ?"
         names = [row[0] for row in self._run(f"SELECT id {old}", (before,))]
         self._many("UPDATE workzone_drives SET frames = NULL WHERE id = ?", ((n,) for n in names))
         return names
 
     def lines(self) -> list[Line]:
-        """All lines, in the order of their keys."""
+        """All lines, in their order; the keys of settled ones are earlier than all passes."""
         rows = self._run(
-            "SELECT id, first, drive, number, road, places FROM workzone_lines"
-            " ORDER BY first, drive, number, rowid"
+            "SELECT id, first, drive, number, settled, road, places FROM workzone_lines"
+            " ORDER BY settled DESC, first, drive, number, ordinal"
         )
         found = []
-        for name, first, drive, number, road, body in rows:
+        for name, first, drive, number, settled, road, body in rows:
             lon, lat = np.frombuffer(body, "<f8").reshape(2, -1)
-            found.append(Line(name, (first, drive, number), lon, lat, road))
+            key = (-math.inf if settled else first, drive, number)
+            found.append(Line(name, key, lon, lat, road))
         return found
 
     def add_lines(self, lines: Iterable[Line]) -> None:
-        """Keep lines."""
+        """Keep lines; those of a network are settled."""
         self._many(
-            "INSERT INTO workzone_lines VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO workzone_lines (id, first, drive, number, settled, road, places)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                (one.id, *one.key, one.road, np.stack([one.longitude, one.latitude]).tobytes())
+                (
+                    one.id,
+                    *one.key,
+                    int(one.key == NETWORK),
+                    one.road,
+                    np.stack([one.longitude, one.latitude]).tobytes(),
+                )
                 for one in lines
             ),
         )
 
     def settle_lines(self, before: float) -> None:
         """Make lines that were drawn before a time earlier than all passes, in their order."""
-        self._run(
-            "UPDATE workzone_lines SET first = first - 1e15 WHERE first < ? AND first > -1e14",
-            (before,),
-        )
+        self._run("UPDATE workzone_lines SET settled = 1 WHERE first < ?", (before,))
 
     def add_profiles(self, profiles: Iterable[Profile], lines: Sequence[Line]) -> None:
         """Keep profiles, whose numbers are those of ``lines``."""
         self._many(
-            "INSERT INTO workzone_profiles VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO workzone_profiles (line, time, first, drive, number, body)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             ((lines[p.line].id, p.time, *p.key, p.packed()) for p in profiles),
         )
 
@@ -181,7 +183,7 @@ class Store:
         """Those on a line, in order, or those of some drives; their ``line`` is 0."""
         rows = self._run(
             "SELECT time, first, drive, number, body FROM workzone_profiles WHERE line = ?"
-            " ORDER BY time, first, drive, number, rowid",
+            " ORDER BY time, first, drive, number, ordinal",
             (line,),
         )
         kept = None if drives is None else set(drives)
@@ -199,13 +201,17 @@ class Store:
 
     def put_state(self, line: str, kind: Kind, body: bytes) -> None:
         """Keep the state of a line."""
-        self._run("INSERT OR REPLACE INTO workzone_states VALUES (?, ?, ?)", (line, kind, body))
+        self._run(
+            "INSERT INTO workzone_states VALUES (?, ?, ?)"
+            " ON CONFLICT (line, kind) DO UPDATE SET body = excluded.body",
+            (line, kind, body),
+        )
 
     def clear(self) -> None:
         """Forget all that follows from the drives that are kept, and their events."""
         self._run("DELETE FROM workzone_profiles")
         self._run("DELETE FROM workzone_states WHERE kind = 'now'")
-        self._run("DELETE FROM workzone_lines WHERE first > -1e14")
+        self._run("DELETE FROM workzone_lines WHERE settled = 0")
         self._run(
             "DELETE FROM changes WHERE event IN"
             " (SELECT id FROM events WHERE line NOT IN (SELECT id FROM workzone_lines))"
@@ -220,7 +226,7 @@ class Store:
         self._many("DELETE FROM events WHERE id = ?", gone)
         self._many("DELETE FROM changes WHERE event = ?", [(name,) for name in old])
         for event in events:
-            values = (*_row(event), line)
+            values = (self._database.line(event.line), *_row(event), line)
             if event.id in old:
                 self._run(_UPDATE, (*values, event.id))
             else:
@@ -241,26 +247,22 @@ class Store:
         return [line for line in self.lines() if line.id in wanted]
 
     def events(self) -> list[Event]:
-        """All events, in order of their first sighting."""
-        history: dict[str, list[Change]] = {}
-        for name, time, what, other in self._run(
-            "SELECT event, time, what, other FROM changes ORDER BY fid"
-        ):
-            history.setdefault(name, []).append(Change(datetime.fromisoformat(time), what, other))
-        rows = self._run(f"SELECT {_COLUMNS} FROM events ORDER BY first_seen, id")  # noqa: S608
-        return [_event(row, tuple(history.get(row[1], ()))) for row in rows]
+        """All events, in order of their first sighting, as they are at one moment."""
+        rows = self._run(
+            f"SELECT {_COLUMNS}, time, what, other FROM events LEFT JOIN changes ON event = id"  # noqa: S608
+            " ORDER BY first_seen, id, changes.fid"
+        )
+        found = []
+        for _, several in itertools.groupby(rows, key=lambda row: row[1]):
+            changes = list(several)
+            history = [Change(_moment(t), what, other) for *_, t, what, other in changes if what]
+            body, *row = changes[0][:-3]
+            found.append(_event(self._database.places(body), row, tuple(history)))
+        return found
 
-    def set_bounds(self) -> None:
-        """Say in the GeoPackage's contents where events are, and of when that is."""
-        self._run("UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
-        bodies = [gpkg.places_of(row[0]) for row in self._run("SELECT geom FROM events")]
-        if bodies:
-            xs, ys = zip(*(place for places in bodies for place in places), strict=True)
-            self._run(
-                "UPDATE gpkg_contents SET min_x = ?, max_x = ?, min_y = ?, max_y = ?"
-                " WHERE table_name = 'events'",
-                (min(xs), max(xs), min(ys), max(ys)),
-            )
+    def publish(self) -> None:
+        """Say that all events are there."""
+        self._database.changed()
 
 
 @contextlib.contextmanager
@@ -270,95 +272,73 @@ def open_store(
     """Open a store, or make one.
 
     Args:
-        path: of a GeoPackage; ``":memory:"`` for one that is not kept.
+        path: of a GeoPackage; ``":memory:"`` for one that is not kept; or the address of a
+            PostgreSQL database with PostGIS, ``postgresql://USER@HOST/DATABASE``.
         config: of a new store; an old one keeps its own.
         create: whether a new one may be made.
 
     Raises:
-        StoreError: a file that is no such store, or none where none may be made.
+        StoreError: no such store, or none (an empty file, too) where none may be made.
     """
-    if not create and not Path(path).is_file():
-        raise StoreError(f"{path} does not exist; make it with `workzone map update`")
-    try:
-        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-    except sqlite3.Error as error:
-        raise _refusal(path, error) from error
-    try:
-        gpkg.add_functions(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        _prepare(connection, path, config or MapConfig())
-        store = Store(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise _refusal(path, error) from error
-    except BaseException:
-        connection.close()
-        raise
-    try:
-        yield store
-    except sqlite3.Error as error:
-        raise _refusal(path, error) from error
-    finally:
-        store.close()
+    with _connected(path, create) as database:
+        if create and not database.tables():
+            _make(database, config or MapConfig())
+        _check(database)
+        yield Store(database)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path | str, config: MapConfig) -> None:
-    """Make the tables of a new store, in one transaction, or make sure of an old one."""
-    if not _names(connection):
-        connection.execute("BEGIN IMMEDIATE")
-        if not _names(connection):  # nobody else made them meanwhile
-            _make(connection, config)
-        connection.execute("COMMIT")
-    if "workzone_meta" in _names(connection):
-        row = connection.execute("SELECT value FROM workzone_meta WHERE name = 'format'").fetchone()
-        if row is None or row[0] != _FORMAT:
-            raise StoreError(
-                f"{path} was made by another version of workzone; make a new store of its drives"
-            )
-    else:
-        raise StoreError(
-            f"{path} is a database of something else; name a new file, or one that "
-            "`workzone map update` made"
+def _connected(path: Path | str, create: bool) -> contextlib.AbstractContextManager[Database]:
+    if str(path).startswith(postgis.ADDRESSES):
+        return postgis.connect(str(path))
+    return geopackage.connect(path, create=create)
+
+
+def _make(database: Database, config: MapConfig) -> None:
+    """Make the tables of a new store, in one transaction."""
+    with database.transaction():
+        if database.tables():
+            return  # somebody else made them meanwhile
+        database.make(_TABLES.format(**database.types))
+        database.many(
+            "INSERT INTO workzone_meta VALUES (?, ?)",
+            [("format", _FORMAT), ("config", config.to_json())],
         )
 
 
-def _names(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-
-
-def _make(connection: sqlite3.Connection, config: MapConfig) -> None:
-    gpkg.make(connection)
-    gpkg.run_script(connection, _TABLES)
-    gpkg.add_features(connection, "events", "Work zones: where they lie, since when, how sure")
-    gpkg.add_attributes(connection, "changes", "What became of events")
-    connection.executemany(
-        "INSERT INTO workzone_meta VALUES (?, ?)",
-        [("format", _FORMAT), ("config", config.to_json())],
-    )
-
-
-def _refusal(path: Path | str, error: sqlite3.Error) -> StoreError:
-    reasons = {
-        "locked": "another process writes to it; try again when that has ended",
-        "not a database": "it is no GeoPackage; name a new file, or one that `map update` made",
-        "malformed": "the file is damaged; make a new store of the drives",
-        "unable to open": "its folder does not exist, or cannot be written",
-        "readonly": "it cannot be written; name another file",
-        "full": "the disk is full; free some space",
-    }
-    fix = next((text for sign, text in reasons.items() if sign in str(error)), "see the reason")
-    return StoreError(f"{path}: {error}; {fix}")
+def _check(database: Database) -> None:
+    """Make sure that it is a store, of this version."""
+    names = database.tables()
+    if not names:
+        raise StoreError(
+            f"{database.name} is empty; make a map of drives with `workzone map update`"
+        )
+    if "workzone_meta" not in names:
+        raise StoreError(
+            f"{database.name} is a database of something else; name a new file, or one that "
+            "`workzone map update` made"
+        )
+    row = database.run("SELECT value FROM workzone_meta WHERE name = 'format'").fetchone()
+    if row is None or row[0] != _FORMAT:
+        raise StoreError(
+            f"{database.name} was made by another version of workzone; make a new store of its "
+            "drives"
+        )
 
 
 def _text(time: datetime) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def _moment(value: str | datetime) -> datetime:
+    """A time as a database gives it, in UTC."""
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return time.astimezone(UTC)
+
+
 def _row(event: Event) -> tuple[Any, ...]:
-    """An event as values of `_COLUMNS`."""
+    """An event as values of `_COLUMNS` behind its line."""
     gone = None if event.gone_since is None else _text(event.gone_since)
     return (
-        gpkg.line(event.line),
         event.id,
         event.state,
         event.confidence,
@@ -377,20 +357,20 @@ def _row(event: Event) -> tuple[Any, ...]:
     )
 
 
-def _event(row: Sequence[Any], history: tuple[Change, ...]) -> Event:
-    (body, name, state, confidence, heading, road, first, last, passed, gone, *numbers) = row
+def _event(line: tuple[Place, ...], row: Sequence[Any], history: tuple[Change, ...]) -> Event:
+    (name, state, confidence, heading, road, first, last, passed, gone, *numbers) = row
     passes, sightings, length, error, images, classes = numbers
     return Event(
         id=name,
         state=state,
         confidence=confidence,
-        line=gpkg.places_of(body),
+        line=line,
         heading=heading,
         road=road,
-        first_seen=datetime.fromisoformat(first),
-        last_seen=datetime.fromisoformat(last),
-        last_passed=datetime.fromisoformat(passed),
-        gone_since=None if gone is None else datetime.fromisoformat(gone),
+        first_seen=_moment(first),
+        last_seen=_moment(last),
+        last_passed=_moment(passed),
+        gone_since=None if gone is None else _moment(gone),
         passes=passes,
         sightings=sightings,
         length_m=length,

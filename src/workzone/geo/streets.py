@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from workzone.geo.ground import Floats, moved
+from workzone.geo.ground import Floats, from_begin, heading, moved, turn
 
 Kind = Literal["grid", "ring", "irregular"]
 KINDS: tuple[Kind, ...] = ("grid", "ring", "irregular")
@@ -62,7 +62,8 @@ class Streets:
     def bend(self, one: int, other: int) -> float:
         """Degrees from the end of one way into another, 0..180."""
         first, second = self.ways[one].places, self.ways[other].places
-        return _angle(first[-1] - first[-2], second[1] - second[0])
+        before, after = first[-1] - first[-2], second[1] - second[0]
+        return float(np.abs(turn(heading(*before), heading(*after))))
 
     def straight_on(self, way: int) -> int | None:
         """The way that goes straight on, if there is one."""
@@ -73,7 +74,7 @@ class Streets:
         """Longitude and latitude along the middle of each street, ``[n, 2]``."""
         pairs = zip(self.ways[::2], self.ways[1::2], strict=True)
         metres = [(one.places + other.places[::-1]) / 2 for one, other in pairs]
-        return [np.array([moved(*CENTRE, *place) for place in way.tolist()]) for way in metres]
+        return [np.stack(moved(*CENTRE, *way.T), axis=1) for way in metres]
 
     def places(self, zone: Zone) -> list[tuple[float, float]]:
         """Longitude and latitude along a zone, each ten metres and its end."""
@@ -83,7 +84,8 @@ class Streets:
         places = np.concatenate([part.places for part in parts])
         wanted = np.append(np.arange(zone.begin, zone.end - 5, 10.0), zone.end)
         east, north = (np.interp(wanted, along, places[:, axis]) for axis in (0, 1))
-        return [moved(*CENTRE, e, n) for e, n in zip(east.tolist(), north.tolist(), strict=True)]
+        lon, lat = moved(*CENTRE, east, north)
+        return list(zip(lon.tolist(), lat.tolist(), strict=True))
 
 
 def make_streets(kind: Kind, seed: int) -> Streets:
@@ -94,7 +96,8 @@ def make_streets(kind: Kind, seed: int) -> Streets:
     for start, end, middle in make(rng):
         for one, two, places in ((start, end, middle), (end, start, middle[::-1])):
             lane = _aside(places)
-            ways.append(Way(one, two, lane, _along(lane)))
+            along = from_begin(np.hypot(*np.diff(lane, axis=0).T))
+            ways.append(Way(one, two, lane, along))
     following = tuple(
         tuple(n for n, to in enumerate(ways) if to.start == way.end and to.end != way.start)
         for way in ways
@@ -195,12 +198,3 @@ def _aside(places: Floats) -> Floats:
     right = along[:, ::-1] * (1, -1) / np.hypot(along[:, 0], along[:, 1])[:, None]
     lane: Floats = places + _LANE * right
     return lane
-
-
-def _along(places: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(places, axis=0).T))])
-
-
-def _angle(one: Floats, two: Floats) -> float:
-    turned = math.atan2(one[1], one[0]) - math.atan2(two[1], two[0])
-    return abs((math.degrees(turned) + 180) % 360 - 180)

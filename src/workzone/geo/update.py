@@ -56,30 +56,33 @@ def update(
         known, dropped = store.digests(), store.dropped()
         horizon = float(store.meta("horizon") or "-inf")
         new, same, replaced, too_old = [], 0, 0, 0
-        for drive in _distinct(drives):
-            if known.get(drive.id) == drive.digest():
+        for drive, digest in _distinct(drives):
+            if known.get(drive.id) == digest:
                 same += 1
             elif drive.id in dropped or drive.time[-1] < horizon:
                 too_old += 1
             else:
                 replaced += drive.id in known
-                new.append(drive)
+                new.append((drive, digest))
         store.put_drives(new)
-        if replaced or not _add(store, new):
+        if replaced or not _add(store, [drive for drive, _ in new]):
             _rebuild(store)
         count = 0 if keep_days is None else _drop(store, keep_days * 86400)
         _publish(store)
     return Update(len(new) - replaced, same, replaced, too_old, count)
 
 
-def _distinct(drives: Sequence[Drive]) -> Iterable[Drive]:
-    """Drives of which each is there once."""
-    found: dict[str, Drive] = {}
+def _distinct(drives: Sequence[Drive]) -> Iterable[tuple[Drive, str]]:
+    """Drives of which each is there once, with the digests of their contents."""
+    found: dict[str, tuple[Drive, str]] = {}
     for drive in drives:
-        if drive.digest() != found.setdefault(drive.id, drive).digest():
+        digest = drive.digest()
+        other, first = found.setdefault(drive.id, (drive, digest))
+        if digest != first:
+            tables = f" ({other.source} and {drive.source})" if drive.source else ""
             raise UsageError(
-                f"drive {drive.id!r} is there twice, with other frames: put all frames of a drive "
-                "into one table"
+                f"drive {drive.id!r} is there twice, with other frames{tables}: put all frames of "
+                "a drive into one table"
             )
     return found.values()
 
@@ -92,7 +95,7 @@ def _take_network(store: Store, lines: Sequence[Line]) -> None:
         return
     if store.meta("network") is not None or store.digests():
         raise UsageError(
-            f"{store.path} was made with {'other' if store.meta('network') else 'no'} roads: leave "
+            f"{store.name} was made with {'other' if store.meta('network') else 'no'} roads: leave "
             "--roads out, or make a new store of its drives"
         )
     store.set_meta("network", digest)
@@ -151,7 +154,7 @@ def _drop(store: Store, seconds: float) -> int:
     for line in store.lines():
         state = _state(store, line, "base")
         state.fold(store.profiles(line.id, names))
-        state.ended = [t for t in state.ended if t.gone_since is None or t.gone_since >= horizon]
+        state.ended.clear()  # they were gone by then
         if state.latest is not None:
             store.put_state(line.id, "base", state.packed())
             store.touch(line.id)
@@ -170,4 +173,4 @@ def _publish(store: Store) -> None:
         tracks = sorted([*state.ended, *state.tracks], key=lambda t: (t.first_seen, t.id))
         told = (event_of(track, line, now, store.config) for track in tracks)
         store.put_events(line.id, [event for event in told if event is not None])
-    store.set_bounds()
+    store.publish()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from workzone.data.places import EARTH_RADIUS
+from workzone.data.places import offsets
 from workzone.report.captions import DARK, LIGHT, decision_colour
 
 Doubles = npt.NDArray[np.float64]
@@ -103,7 +103,4 @@ def scale_metres(longest: float) -> float:
 def _metres(latitude: Doubles, longitude: Doubles) -> tuple[Doubles, Doubles]:
     """Metres to the east and north of the first known place, on a plane that touches there."""
     first = int(np.flatnonzero(~np.isnan(latitude))[0])
-    east = (longitude - longitude[first] + 180) % 360 - 180
-    shrunk = math.cos(math.radians(float(latitude[first])))
-    north = latitude - latitude[first]
-    return np.radians(east) * EARTH_RADIUS * shrunk, np.radians(north) * EARTH_RADIUS
+    return offsets(longitude, latitude, longitude[first], latitude[first])

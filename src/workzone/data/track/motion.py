@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from workzone.data.places import EARTH_RADIUS, Floats, haversine
+from workzone.data.places import METRES_PER_DEGREE, Floats, haversine
 
 PARKED_METRES = 10.0
 """Within so far of where it stopped, a camera stands: positions at rest wander by metres."""
@@ -75,7 +75,6 @@ def parked(seconds: Floats, latitude: Floats, longitude: Floats, stretch: Ints) 
     It does for `PARKED_SECONDS` or longer within `PARKED_METRES` of where that began.
     """
     standing = np.zeros(len(seconds), dtype=bool)
-    degree = np.radians(1) * EARTH_RADIUS  # metres of latitude; of longitude, by `narrowing`
     narrowing, lat, lon, moments, parts = (
         values.tolist()
         for values in (np.cos(np.radians(latitude)), latitude, longitude, seconds, stretch)
@@ -84,7 +83,7 @@ def parked(seconds: Floats, latitude: Floats, longitude: Floats, stretch: Ints) 
     def near(start: int, other: int) -> bool:
         north = lat[other] - lat[start]
         east = ((lon[other] - lon[start] + 180) % 360 - 180) * narrowing[start]
-        return bool((north**2 + east**2) * degree**2 <= PARKED_METRES**2)
+        return bool((north**2 + east**2) * METRES_PER_DEGREE**2 <= PARKED_METRES**2)
 
     start = 0
     while start < len(moments):

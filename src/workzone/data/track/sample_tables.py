@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Tables = Mapping[bytes, memoryview]
 
 MOST = 2**24

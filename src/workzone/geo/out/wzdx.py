@@ -51,13 +51,13 @@ def compass(heading: float | None) -> str:
 
 
 def _feed_info(publisher: Publisher, published: datetime) -> dict[str, Any]:
-    contact = {"contact_name": publisher.contact_name, "contact_email": publisher.contact_email}
+    email = publisher.contact_email
     return {
         "publisher": publisher.name,
         "version": VERSION,
         "update_date": iso(published),
         "data_sources": [{"data_source_id": publisher.source, "organization_name": publisher.name}],
-        **{name: value for name, value in contact.items() if value is not None},
+        **({} if email is None else {"contact_email": email}),
         **({"license": _CC0} if publisher.cc0 else {}),
     }
 

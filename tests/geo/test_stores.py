@@ -1,0 +1,241 @@
+"""What every store does, in a file and on a server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli_invoke import invoke
+from made_drives import DAY, START, drives, street, write_frames
+from postgres_server import Server, programs, running
+from workzone.errors import MissingExtraError, StoreError
+from workzone.geo.event import Event
+from workzone.geo.postgis import without_password
+from workzone.geo.roads import NETWORK, make_line
+from workzone.geo.store import open_store
+from workzone.geo.update import update
+
+ZONE = [(600.0, 800.0)]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """PostgreSQL with PostGIS."""
+    found = programs()
+    if found is None:
+        pytest.skip("no PostgreSQL with PostGIS here: apt-get install postgresql-postgis")
+    pytest.importorskip("psycopg")
+    with running(found) as one:
+        yield one
+
+
+@pytest.fixture(params=["a GeoPackage", "PostGIS"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a new store may be."""
+    if request.param == "PostGIS":
+        return str(request.getfixturevalue("server").new())
+    return tmp_path / "zones.gpkg"
+
+
+def test_it_is_read_again_as_it_was_written(address):
+    cars = drives(20, street(), lambda number: ZONE if number < 12 else [])
+    with open_store(address) as store:
+        update(store, cars[:6])
+        first = store.events()
+    with open_store(address, create=False) as store:
+        assert store.events() == first
+        assert update(store, cars[:6]).same == 6
+        assert store.events() == first
+        update(store, cars[6:])
+        last = store.events()
+    with open_store(":memory:") as store:
+        update(store, cars)
+        assert store.events() == last
+
+
+def test_lines_that_are_settled_keep_their_order_and_come_first(address):
+    lon, lat = np.array([8.0, 8.001]), np.array([50.0, 50.0])
+    keys = [(START, "b", 0), (START + 0.01, "a", 0), (START + 60, "a", 1)]
+    made = [make_line(f"{key}", key, lon, lat) for key in keys]
+    road = make_line("road", NETWORK, lon, lat)
+    with open_store(address) as store, store.transaction():
+        store.add_lines([road, *made])
+        store.settle_lines(START + 30)
+        assert [line.id for line in store.lines()] == [line.id for line in (road, *made)]
+        assert [line.key < (-1e300, "", 0) for line in store.lines()] == [True, True, True, False]
+        assert [line.key == NETWORK for line in store.lines()] == [True, False, False, False]
+        late = make_line("late", (START - 60, "b", 1), lon, lat)
+        store.add_lines([late])
+        assert [line.id for line in store.lines()][-2:] == [late.id, made[2].id]
+        store.clear()
+        assert [line.id for line in store.lines()] == [line.id for line in (road, *made[:2])]
+
+
+def test_what_fails_within_leaves_nothing(address):
+    with open_store(address) as store:
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            (car,) = drives(1, street(), lambda _: ZONE)
+            store.put_drives([(car, car.digest())])
+            1 / 0  # noqa: B018
+        assert store.drives() == []
+
+
+LOAD = """
+import sys
+from made_drives import drives, street
+from workzone.geo.store import open_store
+from workzone.geo.update import update
+print("ready", flush=True)
+with open_store(sys.argv[1]) as store:
+    for car in drives(60, street(), lambda n: [(600.0, 800.0)] if n % 20 < 12 else []):
+        update(store, [car])
+        print("done", flush=True)
+"""
+
+
+def test_a_killed_update_leaves_the_store_exact(address):
+    folder = str(Path(__file__).parents[1])
+    for round_ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LOAD, str(address)],
+            stdout=subprocess.PIPE,
+            env={"PYTHONPATH": ":".join([folder, *sys.path])},
+        )
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        for _ in range(1 + 5 * round_):
+            assert process.stdout.readline() == b"done\n"
+        time.sleep(0.01 * round_)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        with open_store(address) as store:
+            kept = store.drives()
+            found = store.events()
+        with open_store(":memory:") as store:
+            update(store, kept)
+            assert store.events() == found
+    assert 11 <= len(kept) < 60
+
+
+def test_old_drives_are_dropped_and_what_they_said_stays(address):
+    cars = drives(12, street(), lambda number: ZONE if number < 9 else [], every=DAY)
+    with open_store(address) as store, open_store(":memory:") as plain:
+        for part in (cars[:6], cars[8:], cars[4:8], cars):
+            done = [update(one, part, keep_days=5) for one in (store, plain)]
+            assert done[0] == done[1]
+            assert store.events() == plain.events() != []
+        longer = drives(12, street(400), lambda _: ZONE, every=DAY)
+        assert update(store, longer[10:]) == update(plain, longer[10:])
+        assert store.events() == plain.events()
+
+
+def test_a_store_of_another_version_is_refused(address):
+    with open_store(address) as store, store.transaction():
+        store.set_meta("format", "0")
+    with pytest.raises(StoreError, match="another version of workzone"), open_store(address):
+        pass
+
+
+def test_several_write_at_once_to_a_server(server):
+    address = server.new()
+    cars = drives(12, street(), lambda number: ZONE if number < 9 else [])
+    failed: list[BaseException] = []
+
+    def work(part: int) -> None:
+        try:
+            with open_store(address) as store:
+                for car in cars[part::3]:
+                    update(store, [car])
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert events_in(address) == expected(cars)
+
+
+def events_in(address: str) -> list[Event]:
+    with open_store(address, create=False) as store:
+        return store.events()
+
+
+def expected(cars: list) -> list[Event]:
+    with open_store(":memory:") as store:
+        update(store, cars)
+        return store.events()
+
+
+def test_who_waits_too_long_is_told(server, monkeypatch):
+    monkeypatch.setattr("workzone.geo.postgis._WAIT", 0.05)
+    address = server.new()
+    with (
+        open_store(address) as one,
+        open_store(address) as other,
+        one.transaction(),
+        pytest.raises(StoreError, match="other processes write to it; try again") as told,
+    ):
+        update(other, drives(1, street(), lambda _: ZONE))
+    assert "secret" not in str(told.value)
+
+
+def test_postgis_knows_the_lines_and_the_commands_take_addresses(server, tmp_path):
+    address = server.new()
+    frames = write_frames(tmp_path / "a.jsonl", drives(6, street(), lambda _: ZONE))
+    shown = invoke("map", "update", frames, "--store", address).stdout
+    assert "6 drives added" in shown and "secret" not in shown
+    (event,) = events_in(address)
+    (row,) = server.query(
+        "SELECT ST_Length(geom::geography), ST_X(ST_StartPoint(geom)), ST_NPoints(geom),"
+        " ST_SRID(geom), first_seen FROM events",
+        address,
+    )
+    assert row[0] == pytest.approx(event.length_m, rel=0.01)
+    assert row[1:] == (event.line[0][0], len(event.line), 4326, event.first_seen)
+    invoke("map", "export", address, "-o", tmp_path / "a.geojson")
+    assert event.id in (tmp_path / "a.geojson").read_text()
+
+
+def test_what_is_no_map_on_a_server_is_told(server):
+    address = server.new()
+    with (
+        pytest.raises(StoreError, match="is empty; make a map"),
+        open_store(address, create=False),
+    ):
+        pass
+    server.query("CREATE TABLE events (x INTEGER)", address)
+    with pytest.raises(StoreError, match="has tables of these names"), open_store(address):
+        pass
+    assert server.query("SELECT * FROM events", address) == []
+    nowhere = "postgresql://zones:secret@/postgres?host=/nowhere"
+    with pytest.raises(StoreError, match=r"\*\*\*@.*; see that the server runs") as told:
+        events_in(nowhere)
+    assert "secret" not in str(told.value)
+
+
+def test_passwords_are_not_shown():
+    for plain in ("postgresql://me@host/zones", "postgresql:///zones"):
+        assert without_password(plain) == plain
+    assert without_password("postgresql://me:a%40b@host:5432/z?x=1") == (
+        "postgresql://me:***@host:5432/z?x=1"
+    )
+    assert without_password("postgresql:///z?password=secret&user=me") == (
+        "postgresql:///z?password=***&user=me"
+    )
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'workzone\[postgis\]'"):
+        events_in("postgresql:///zones")
