@@ -258,7 +258,15 @@ def test_a_store_is_compared_as_of_its_newest_frame() -> None:
 
 @pytest.mark.parametrize(
     ("said", "way"),
-    [("northbound", 0), ("eastBound", 90), ("S", 180), ("WB", 270), (359.5, 359.5), (-90, 270)],
+    [
+        ("northbound", 0),
+        ("eastBound", 90),
+        ("S", 180),
+        ("WB", 270),
+        ("southWestBound", 225),
+        (359.5, 359.5),
+        (-90, 270),
+    ],
 )
 def test_directions_are_read(said: object, way: float) -> None:
     assert way_of(said) == way

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -41,7 +40,7 @@ class Samples:
     latitude: Floats
     heading: Floats
 
-    @cached_property
+    @property
     def box(self) -> Box:
         """What they lie within."""
         x, y = self.longitude, self.latitude
@@ -62,8 +61,6 @@ def beside(samples: Samples, work: Work, metres: float) -> Flags:
     both directions, of either. A single place, and a ring, have no heading.
     """
     found: Flags = np.zeros(len(samples.longitude), bool)
-    if not _near(samples.box, work, metres):
-        return found
     for part in work.parts:
         lon, lat = _pieces(part)
         if len(lon) < 2:
@@ -75,6 +72,23 @@ def beside(samples: Samples, work: Work, metres: float) -> Flags:
             rows = slice(start, start + size + 1)
             free = part[0] == part[-1]
             found |= _along(samples, lon[rows], lat[rows], metres, work.directed, free)
+    return found
+
+
+def box_of(work: Work, metres: float) -> Box:
+    """What all places within some metres of a work lie within."""
+    lon, lat = _columns([place for part in work.parts for place in part])
+    up = metres / METRES_PER_DEGREE
+    aside = up / max(0.01, math.cos(math.radians(np.abs(lat).max() + up)))
+    west, east = float(lon.min()) - aside, float(lon.max()) + aside
+    return west, float(lat.min()) - up, east, float(lat.max()) + up
+
+
+def meeting(boxes: Floats, box: Box) -> list[int]:
+    """Which boxes ``[m, 4]`` have a place in common with another, by their numbers."""
+    west, south, east, north = boxes.T
+    across = (west <= box[2]) & (east >= box[0])
+    found: list[int] = np.flatnonzero(across & (south <= box[3]) & (north >= box[1])).tolist()
     return found
 
 
@@ -106,16 +120,6 @@ def _pieces(part: Part) -> tuple[Floats, Floats]:
     ]
     all_wanted = np.concatenate([*wanted, along[-1:]])
     return np.interp(all_wanted, along, lon), np.interp(all_wanted, along, lat)
-
-
-def _near(box: Box, work: Work, metres: float) -> bool:
-    """Whether a work may be within some metres of a box."""
-    lon, lat = _columns([place for part in work.parts for place in part])
-    up = metres / METRES_PER_DEGREE
-    aside = up / max(0.01, float(np.cos(np.radians(np.abs(lat).max()))))
-    west, south, east, north = box
-    across = lon.min() - aside <= east and lon.max() + aside >= west
-    return bool(across and lat.min() - up <= north and lat.max() + up >= south)
 
 
 def _columns(line: Sequence[Place]) -> tuple[Floats, Floats]:

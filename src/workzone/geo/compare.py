@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from workzone.errors import FeedError, UsageError
-from workzone.geo.along import Samples, beside, samples_of
+from workzone.geo.along import Box, Samples, beside, box_of, meeting, samples_of
 from workzone.geo.event import Event, Place, State
 from workzone.geo.events import moment
-from workzone.geo.ground import courses
+from workzone.geo.ground import Floats, courses
 from workzone.geo.profiles import Profile
 from workzone.geo.roads import Line
 from workzone.geo.store import Store
@@ -94,15 +94,14 @@ class Passes:
             Samples(one.longitude, one.latitude, courses(one.longitude, one.latitude))
             for one in lines
         ]
+        self._boxes = _table(samples.box for samples in self._samples)
 
     def along(self, work: Work, metres: float) -> int:
         """How many drives went by half or more of a work's stretch of a line, in its time."""
         found: set[str] = set()
-        for line, samples in zip(self._lines, self._samples, strict=True):
-            cells = np.flatnonzero(beside(samples, work, metres))
-            if not len(cells):
-                continue
-            for one in self._profiles(line.id):
+        for number in meeting(self._boxes, box_of(work, metres)):
+            cells = np.flatnonzero(beside(self._samples[number], work, metres))
+            for one in self._profiles(self._lines[number].id) if len(cells) else ():
                 end = one.first + len(one.probability)
                 covered = np.count_nonzero((cells >= one.first) & (cells < end))
                 if covered >= _COVERED * len(cells) and _within(moment(one.time), work):
@@ -173,14 +172,16 @@ def compare(
     """
     allowed = tolerance or Tolerance()
     _refuse_swapped(works, passes.middle())
+    boxes = _table(box_of(work, allowed.metres) for work in works)
     seen: set[int] = set()
     rows = []
     for event in events:
         samples = samples_of(event.line)
         numbers = [
             number
-            for number, work in enumerate(works)
-            if _in_time(event, work, now, allowed) and beside(samples, work, allowed.metres).any()
+            for number in meeting(boxes, samples.box)
+            if _in_time(event, works[number], now, allowed)
+            and beside(samples, works[number], allowed.metres).any()
         ]
         seen.update(numbers)
         rows.append(_judged(event, tuple(works[number] for number in numbers), allowed))
@@ -201,6 +202,10 @@ def last_end(works: Sequence[Work]) -> datetime | None:
     ends = [work.end for work in works]
     told = [end for end in ends if end is not None]
     return max(told) if told and len(told) == len(ends) else None
+
+
+def _table(boxes: Iterable[Box]) -> Floats:
+    return np.array(list(boxes), np.float64).reshape(-1, 4)
 
 
 def _judged(event: Event, works: tuple[Work, ...], allowed: Tolerance) -> Row:

@@ -12,7 +12,20 @@ from workzone.geo.ground import heading, offsets, turn
 Part = tuple[Place, ...]
 """Places in a row; a single one where a work is told to be at a place."""
 
-HEADINGS = {"north": 0.0, "east": 90.0, "south": 180.0, "west": 270.0}
+_HEADINGS = {
+    **{"north": 0.0, "northeast": 45.0, "east": 90.0, "southeast": 135.0},
+    **{"south": 180.0, "southwest": 225.0, "west": 270.0, "northwest": 315.0},
+    **{
+        "n": 0.0,
+        "e": 90.0,
+        "s": 180.0,
+        "w": 270.0,
+        "nb": 0.0,
+        "eb": 90.0,
+        "sb": 180.0,
+        "wb": 270.0,
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +67,9 @@ def way_of(said: object) -> float | None:
     """Degrees clockwise from north of a direction such as northbound, NB or 90; None of others."""
     if isinstance(said, int | float) and not isinstance(said, bool):
         return float(said) % 360
-    word = said.strip().lower().removesuffix("bound") if isinstance(said, str) else ""
-    short = {name[0]: name for name in HEADINGS} | {f"{name[0]}b": name for name in HEADINGS}
-    return HEADINGS.get(short.get(word, word))
+    return (
+        _HEADINGS.get(said.strip().lower().removesuffix("bound")) if isinstance(said, str) else None
+    )
 
 
 def time_of(said: object, *, last: bool = False) -> datetime | None:

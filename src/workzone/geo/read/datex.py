@@ -12,7 +12,7 @@ from workzone.geo.works import Part, Work, Works, running, time_of, way_of
 
 _KINDS = ("MaintenanceWorks", "ConstructionWorks", "Roadworks")
 _PLACES = ("locationReference", "groupOfLocations")  # of version 3, and of 2
-_WAYS = ("tpegDirection", "directionBoundOnLinearSection", "directionBound")
+_WAYS = ("tpegDirection", "directionBoundOnLinearSection")
 
 
 def read_datex(root: Element, crs: str | None) -> Works:
