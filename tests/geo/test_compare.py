@@ -75,18 +75,24 @@ TOGETHER = ["permitted_and_seen"]
         ([at(0), at(149)], APART),
         ([at(300, -200), at(300, 200)], APART),  # a street that crosses
         ([at(200), at(300), at(300), at(300 + 1e-6), at(400)], TOGETHER),
-        ([at(300, -90), at(300, -1e-7), at(300), at(300, 90)], APART),
+        ([at(300, -90), at(300), at(300.001), at(300, 90)], APART),  # a millimetre east
         ([at(200, -200), at(560, 100)], TOGETHER),  # at 40 degrees to the street
         ([at(240, -200), at(300, -140), at(320, 100)], APART),
         ([at(-50_000), at(50_000)], TOGETHER),  # a project of 100 km
         ([at(300, 49)], TOGETHER),  # a single place
         ([at(300, 51)], APART),
         ([at(300, 30), at(300, 30)], TOGETHER),
-        ([at(290, 30), at(310, 30), at(310, 45), at(290, 45), at(290, 30)], TOGETHER),  # a ring
+        ([at(300, 30), at(310, 60), at(300, 90), at(290, 60), at(300, 30)], TOGETHER),  # a ring
     ],
 )
 def test_what_lies_along_each_other_belongs_together(places: list[Place], found: list[str]) -> None:
     assert verdicts([seen(200, 400)], [work(*places)]) == found
+
+
+def test_a_long_straight_line_is_where_its_longitudes_and_latitudes_are() -> None:
+    longitude, latitude = at(300)
+    diagonal = work((longitude - 0.5, latitude - 0.3), (longitude + 0.5, latitude + 0.3))
+    assert verdicts([seen(290, 310)], [diagonal], metres=20) == TOGETHER
 
 
 def test_the_tolerance_is_the_callers() -> None:

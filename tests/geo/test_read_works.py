@@ -244,6 +244,7 @@ def test_the_extra_is_named_where_it_is_away(
     crs._turner.cache_clear()
     with pytest.raises(MissingExtraError, match=r"'pyproj': pip install 'workzone\[geo\]'"):
         read_works(path, crs="EPSG:27700")
+    assert only(read_works(path, crs="EPSG:4258")).parts == (((1.0, 1.0),),)  # needs none
     monkeypatch.setitem(sys.modules, "streetworks", None)
     with pytest.raises(MissingExtraError, match=r"'streetworks': .*\[registers\]'"):
         read_works(path, register="brussels")

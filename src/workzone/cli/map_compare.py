@@ -52,7 +52,7 @@ def compare(
         str | None,
         typer.Option(
             help="Whose records the files hold, by its name in the package streetworks: brussels, "
-            "berlin, autobahn. A wrong name is told all."
+            "berlin, autobahn. A name that is none is answered with all."
         ),
     ] = None,
     metres: Annotated[
@@ -111,7 +111,7 @@ def _show(found: Comparison, read: list[Works]) -> None:
     table = Table()
     for heading in ("list", "event", "works", "road"):
         table.add_column(heading)
-    for heading in ("permitted until", "last seen", "days over", "seen", "passes"):
+    for heading in ("permitted until (UTC)", "last seen", "days over", "seen", "passes"):
         table.add_column(heading, justify="right", no_wrap=True)
     rows = [row for row in found.rows if row.verdict != "permitted_and_seen"]
     for row in rows[:_MOST_SHOWN]:
@@ -142,8 +142,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         plain["event"] or "",
         escape(", ".join(plain["works"])),
         escape(plain["road"] or ""),
-        (until or "")[:10],
-        (last or "")[:10],
+        (until or "")[:16].replace("T", " "),
+        (last or "")[:16].replace("T", " "),
         "" if row.days_over is None else f"{row.days_over:,.1f}",
         f"{plain['sightings']:,}",
         f"{row.passes:,}",

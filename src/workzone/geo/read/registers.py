@@ -7,6 +7,7 @@ several lists or as other files than JSON is not.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -56,8 +57,10 @@ def registers() -> dict[str, Callable[[list[Any]], Iterable[Any]]]:
         MissingExtraError: it is not installed.
     """
     try:
-        from streetworks import common
-        from streetworks.autobahn.parser import parse_roadworks
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of services that it could not try; none is asked here
+            from streetworks import common
+            from streetworks.autobahn.parser import parse_roadworks
     except ModuleNotFoundError as error:
         raise MissingExtraError("streetworks", "registers", "reading a register") from error
     found = {
