@@ -30,6 +30,7 @@ PERMITS = [
     permit("fits", 300, 400),
     permit("ended", 700, 900, end="2025-12-20", start="2025-12-01", street="[i]High[/i] Street"),
     permit("unseen", 500, 600),
+    permit("far", 9000, 9100),
     permit("planned", 0, 100, start=SOON, end=None),
     permit("off", 0, 100, status="cancelled"),
     {"type": "Feature", "geometry": None, "properties": {}},
@@ -58,11 +59,11 @@ def test_the_lists_are_counted_and_the_gravest_shown(store: Path, permits: Path)
     assert lines[-5:] == [
         "over its end date: 0",
         "seen and not permitted: 1",
-        "permitted and not seen: 1",
+        "permitted and not seen: 2, 1 of them by which nobody drove",
         "permitted and seen: 2",
         "Works in none of the lists: 1 still to begin, 1 cancelled, 1 without a place.",
     ]
-    assert "unseen" in said and "12" in said and "fits" not in said
+    assert "unseen" in said and "12" in said and "fits" not in said and "far" not in said
     said = invoke("map", "compare", store, permits, "--days", 11.6).stdout  # since the 21st
     assert "over its end date: 1" in said and "[i]High[/i] Street" in said and "2025-12-21" in said
 
@@ -77,6 +78,7 @@ def test_the_lists_are_written(store: Path, permits: Path, tmp_path: Path) -> No
     shapes = json.loads(told["lists.geojson"])["features"]
     assert [one["properties"]["verdict"] for one in shapes] == [
         "seen_not_permitted",
+        "permitted_not_seen",
         "permitted_not_seen",
         "permitted_and_seen",
         "permitted_and_seen",
@@ -96,10 +98,11 @@ def test_json_tells_all(store: Path, permits: Path) -> None:
     assert told["counts"] == {
         "over_end_date": 0,
         "seen_not_permitted": 2,
-        "permitted_not_seen": 4,
+        "permitted_not_seen": 6,
         "permitted_and_seen": 1,
     }
-    assert (told["planned"], told["cancelled"], told["without_place"]) == (2, 2, 2)
+    numbers = [told[n] for n in ("never_passed", "planned", "cancelled", "without_place")]
+    assert numbers == [4, 2, 2, 2]
     fits = told["lists"]["features"][-1]["properties"]
     assert fits["works"] == ["fits", "fits"] and fits["state"] == "present"
 

@@ -100,6 +100,7 @@ def _json(found: Comparison, read: list[Works]) -> dict[str, object]:
 
     return {
         "counts": {verdict: len(found.of(verdict)) for verdict in VERDICTS},
+        "never_passed": found.never_passed,
         "planned": found.planned,
         "without_place": sum(one.without_place for one in read),
         "cancelled": sum(one.cancelled for one in read),
@@ -113,7 +114,7 @@ def _show(found: Comparison, read: list[Works]) -> None:
         table.add_column(heading)
     for heading in ("permitted until (UTC)", "last seen", "days over", "seen", "passes"):
         table.add_column(heading, justify="right", no_wrap=True)
-    rows = [row for row in found.rows if row.verdict != "permitted_and_seen"]
+    rows = [row for row in found.rows if row.passes and row.verdict != "permitted_and_seen"]
     for row in rows[:_MOST_SHOWN]:
         table.add_row(*_cells(row))
     if rows:
@@ -121,7 +122,9 @@ def _show(found: Comparison, read: list[Works]) -> None:
     if len(rows) > _MOST_SHOWN:
         _say(f"and {len(rows) - _MOST_SHOWN:,} more; -o writes all")
     for verdict, words in _WORDS.items():
-        _say(f"{words}: {sum(row.verdict == verdict for row in found.rows):,}")
+        line = f"{words}: {sum(row.verdict == verdict for row in found.rows):,}"
+        unknown = found.never_passed if verdict == "permitted_not_seen" else 0
+        _say(line + (f", {unknown:,} of them by which nobody drove" if unknown else ""))
     notes = (
         (found.planned, "still to begin"),
         (sum(one.cancelled for one in read), "cancelled"),

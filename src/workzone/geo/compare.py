@@ -84,6 +84,11 @@ class Comparison:
         """One of the four lists."""
         return [row for row in self.rows if row.verdict == verdict]
 
+    @property
+    def never_passed(self) -> int:
+        """Of the works that were not seen those by which nobody drove, so that nobody can tell."""
+        return sum(row.passes == 0 for row in self.of("permitted_not_seen"))
+
 
 class Passes:
     """Who drove where and when: lines, and the profiles of passes along each by its id."""
