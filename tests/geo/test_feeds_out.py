@@ -11,6 +11,7 @@ import pytest
 from made_events import NOW, PUBLISHER, event, published
 from workzone.geo.event import Event
 from workzone.geo.out.datex import to_datex
+from workzone.geo.out.fields import changed, sentence
 from workzone.geo.out.publisher import Publisher
 from workzone.geo.out.wzdx import compass, to_wzdx
 from workzone.geo.validate.datex import check_datex
@@ -36,9 +37,13 @@ def test_500_events_are_valid_wzdx_and_read_as_what_they_are(events: list[Event]
     assert (report.events, report.findings) == (500, ())
     wzdx = pytest.importorskip("streetworks.wzdx", reason=READER)
     for read, one in zip(wzdx.parse_road_events(feed), events, strict=True):
-        assert read.id == one.id
-        assert read.is_work_zone
+        assert (read.id, read.event_type) == (one.id, "work-zone")
         assert (read.start_date, read.end_date) == (one.first_seen, end_of(one))
+        assert (read.end_date < NOW) == (one.state == "gone")
+        assert (read.creation_date, read.update_date) == (one.first_seen, changed(one))
+        assert (read.is_start_date_verified, read.is_end_date_verified) == (False, False)
+        assert (read.vehicle_impact, read.location_method) == ("unknown", "other")
+        assert (read.data_source_id, read.description) == (PUBLISHER.source, sentence(one))
         assert read.road_names == (one.road or "unknown",)
         assert read.direction == compass(one.heading)
         assert read.geometry.kind == "LineString"

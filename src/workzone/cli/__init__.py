@@ -22,6 +22,7 @@ from workzone.cli import (
     export,
     features,
     map,
+    map_compare,
     map_feeds,
     masks,
     miner,
@@ -80,6 +81,7 @@ app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
 map.app.command(epilog=map_feeds.EXAMPLES_EXPORT)(map_feeds.export)
 map.app.command(epilog=map_feeds.EXAMPLES_VALIDATE)(map_feeds.validate)
+map.app.command(epilog=map_compare.EXAMPLES_COMPARE)(map_compare.compare)
 app.add_typer(map.app, name="map")
 app.command(epilog=features.EXAMPLES_EXTRACT)(features.extract)
 app.command(epilog=train.EXAMPLES_TRAIN)(train.train)

@@ -47,6 +47,13 @@ def turn(one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
     return degrees
 
 
+def courses(longitude: Floats, latitude: Floats) -> Floats:
+    """The heading of a line at each of its places ``[n]``, between those around it."""
+    rows = np.arange(len(longitude))
+    before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, len(longitude) - 1)
+    return heading(*offsets(longitude[after], latitude[after], longitude[before], latitude[before]))
+
+
 def resampled(longitude: Floats, latitude: Floats, spacing: float) -> tuple[Floats, Floats]:
     """Places each ``spacing`` metres along a line of two or more, and its last: ``[m]`` each.
 

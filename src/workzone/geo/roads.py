@@ -19,8 +19,8 @@ from workzone.geo.ground import (
     Flags,
     Floats,
     Indices,
+    courses,
     from_begin,
-    heading,
     resampled,
     steps,
     turn,
@@ -124,7 +124,9 @@ class _Index:
         numbers = [np.full(len(line.longitude), first + n) for n, line in enumerate(lines)]
         self.lon = np.concatenate([line.longitude for line in lines] or [np.zeros(0)])
         self.lat = np.concatenate([line.latitude for line in lines] or [np.zeros(0)])
-        self.heading = np.concatenate([_along(line) for line in lines] or [np.zeros(0)])
+        self.heading = np.concatenate(
+            [courses(line.longitude, line.latitude) for line in lines] or [np.zeros(0)]
+        )
         self.along = np.concatenate([line.along for line in lines] or [np.zeros(0)])
         self.number = np.concatenate(numbers or [np.zeros(0, np.int64)])
         given = np.array([line.key == NETWORK for line in lines], bool)
@@ -174,14 +176,6 @@ class _Index:
         kept = (away <= REACH) & (np.abs(ahead) <= CELL)
         frame, sample, away, ahead = frame[kept], sample[kept], away[kept], ahead[kept]
         return frame, sample, away + np.abs(ahead) / CELL, np.maximum(self.along[sample] + ahead, 0)
-
-
-def _along(line: Line) -> Floats:
-    """The heading of a line at each of its places, between those around it."""
-    lon, lat = line.longitude, line.latitude
-    rows = np.arange(len(lon))
-    before, after = np.maximum(rows - 1, 0), np.minimum(rows + 1, len(lon) - 1)
-    return heading(*offsets(lon[after], lat[after], lon[before], lat[before]))
 
 
 def _rows(latitude: Floats) -> Indices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from workzone.geo.event import Place
@@ -40,10 +40,19 @@ def swapped_places(lines: Mapping[int, Sequence[Place]]) -> Iterator[int]:
     starts = {key: line[0] for key, line in lines.items() if line}
     if len(starts) <= _FEW:
         return
-    middle = (median(x for x, _ in starts.values()), median(y for _, y in starts.values()))
-    for key, (x, y) in starts.items():
-        if _apart((x, y), middle) > _FAR and _apart((y, x), middle) < _NEAR:
-            yield key
+    middle = middle_of(starts.values())
+    yield from (key for key, place in starts.items() if seems_swapped(place, middle))
+
+
+def middle_of(places: Iterable[Place]) -> Place:
+    """The median of longitudes, and of latitudes, of one place or more."""
+    longitudes, latitudes = zip(*places, strict=True)
+    return median(longitudes), median(latitudes)
+
+
+def seems_swapped(place: Place, middle: Place) -> bool:
+    """Whether a place is far from where others are, and near them with its numbers swapped."""
+    return _apart(place, middle) > _FAR and _apart((place[1], place[0]), middle) < _NEAR
 
 
 def on_globe(place: Place) -> bool:

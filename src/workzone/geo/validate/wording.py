@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from workzone.errors import nearest
 from workzone.geo.validate.report import Finding
+from workzone.geo.validate.wzdx_names import Meant
+from workzone.geo.validate.wzdx_schema import GEOMETRIES, branch
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
-_OLD_NAMES = {"road_event_feed_info": "feed_info"}  # of WZDx 4.0
 _KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -20,43 +21,47 @@ _KINDS = {
     "object": "an object",
     "string": "text",
 }
-_CLOSE = 0.75  # of spellings, 1 being the same
+_FORMATS = {
+    "date-time": "a date and time with zone such as 2026-05-01T07:00:00Z",
+    "email": "an email address",
+    "uri": "a URI",
+}
 
 
-def findings_of(errors: list[ValidationError], in_core: set[str]) -> list[Finding]:
-    """All complaints as findings; a property that is misspelt is not said to be missing too.
+def findings_of(errors: Iterable[ValidationError], meant: Meant) -> Iterator[Finding]:
+    """All complaints as findings, by the types that events and geometries state.
 
-    ``in_core``: properties of core_details, which older feeds have beside it.
+    The schema's own first complaint misleads: whatever is wrong within a work zone, "'detour' was
+    expected". ``meant``: properties that are there misspelt, and so are not missing too.
     """
-    found: list[Finding] = []
-    meant: set[tuple[str, str]] = set()
-    for error in errors:
-        if error.validator == "additionalProperties":
-            for name in error.instance:
-                if name not in error.schema["properties"]:
-                    finding, right = _unknown(name, error, in_core)
-                    found.append(finding)
-                    meant.add((error.json_path, right))
-    for error in errors:
-        if error.validator == "additionalProperties":
-            continue
+    for error in _of_stated_types(errors):
         missing = _missing(error)
         if not any((error.json_path, name) in meant for name in missing):
             what = _lacks(missing) if missing else _sentence(error)
-            found.append(Finding(error.json_path, what))
-    return found
+            yield Finding(error.json_path, what)
 
 
-def _unknown(name: str, error: ValidationError, in_core: set[str]) -> tuple[Finding, str]:
-    """What to say of a property that is none, and the one that is meant; empty if not clear."""
-    where, known = f"{error.json_path}.{name}", error.schema["properties"]
-    if name in in_core and "core_details" in known:
-        return Finding(where, "belongs in 'core_details'"), ""
-    free = known.keys() - error.instance.keys()
-    spelling = _OLD_NAMES.get(name, name).lower()
-    for right in difflib.get_close_matches(spelling, sorted(free), n=1, cutoff=_CLOSE):
-        return Finding(where, f"is no property of WZDx 4.2; did you mean {right!r}?"), right
-    return Finding(where, "is no property of WZDx 4.2; readers pass over it", level="remark"), ""
+def _of_stated_types(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """Errors with those of the stated type in place of one that says that no type fits."""
+    for error in errors:
+        if error.validator == "oneOf":
+            stated = branch(error.instance)
+            part = [one for one in error.context if one.relative_schema_path[0] == stated]
+            kind = [one for one in part if _of_geometry_type(one)]
+            yield from _of_stated_types(kind or part)  # of no type nothing else is known
+        elif not _said_elsewhere(error):
+            yield error
+
+
+def _of_geometry_type(error: ValidationError) -> bool:
+    return error.validator == "enum" and list(error.absolute_path)[-2:] == ["geometry", "type"]
+
+
+def _said_elsewhere(error: ValidationError) -> bool:
+    """Whether another complaint, of a shorter list of types or by a rule, says it better."""
+    if error.validator == "enum":
+        return "restriction" in error.validator_value  # events of feeds that are no work zones'
+    return error.validator in {"const", "pattern"}  # an event's type, and the version
 
 
 def _missing(error: ValidationError) -> list[str]:
@@ -65,7 +70,7 @@ def _missing(error: ValidationError) -> list[str]:
         # One error for each property that is missing; the message alone says which.
         return [name for name in error.validator_value if error.message.startswith(repr(name))]
     if error.validator == "anyOf":
-        return [branch["required"][0] for branch in error.validator_value]
+        return [part["required"][0] for part in error.validator_value]
     return []
 
 
@@ -75,7 +80,7 @@ def _lacks(names: list[str]) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    rule: Any = error.validator_value
+    rule: Any = GEOMETRIES if _of_geometry_type(error) else error.validator_value
     value = _shown(error.instance)
     match error.validator:
         case "type":
@@ -86,16 +91,17 @@ def _sentence(error: ValidationError) -> str:
             return f"is 'Point', which has no begin and end; allowed: {', '.join(rule)}"
         case "enum":
             return f"is {value}; {nearest(str(error.instance), rule)}"
-        case "format" if rule == "date-time":
-            return f"is {value}, not a date and time with zone such as 2026-05-01T07:00:00Z"
         case "format":
-            return f"is {value}, not an {rule} address"
+            return f"is {value}, not {_FORMATS[rule]}"
         case "minItems":
             return f"has {len(error.instance)} of the {rule} or more that are needed"
-        case "minLength":
-            return "is empty"
         case "minimum":
             return f"is {value}; {rule} is the least"
+        case "uniqueItems":
+            return "says the same more than once"
+        case "dependencies":
+            ((name, (other,)),) = rule.items()
+            return f"lacks {other!r}, which its {name!r} needs"
     raise AssertionError(f"no sentence for {error.validator}")
 
 

@@ -1,23 +1,20 @@
 """WZDx work zone feeds, held to version 4.2.
 
-The schema beside this file is the package's own reading of the specification
-(https://github.com/usdot-jpo-ode/wzdx). It differs from the published one in two ways: an event is
-judged by the type that it states, so that each fault is said of its own place; and properties that
-are not in it are told.
+They are held to the schema that USDOT publishes, and to what it lets pass: see `wzdx_names` and
+`wzdx_rules`.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import re
-from importlib import resources
 from typing import Any
 
 from workzone.errors import FeedError, needing_geo
 from workzone.geo.validate.report import Finding, Report
 from workzone.geo.validate.wording import findings_of
+from workzone.geo.validate.wzdx_names import names_of
 from workzone.geo.validate.wzdx_rules import VERSION, broken_rules
+from workzone.geo.validate.wzdx_schema import validator
 
 
 def check_wzdx(feed: dict[str, Any]) -> Report:
@@ -30,10 +27,10 @@ def check_wzdx(feed: dict[str, Any]) -> Report:
     features = feed.get("features")
     events = features if isinstance(features, list) else []
     _refuse_others(feed, events)
+    found, meant = names_of(feed)
     with needing_geo("checking WZDx"):
-        errors = list(_validator().iter_errors(feed))
-    core = _schema()["$defs"]["CoreDetails"]["properties"]
-    found = [*findings_of(errors, set(core)), *broken_rules(feed)]
+        found += findings_of(validator().iter_errors(feed), meant)
+    found += broken_rules(feed)
     found = [_with_event(one, events) for one in dict.fromkeys(found)]
     return Report(f"WZDx {VERSION}", len(events), tuple(sorted(found, key=_event_number)))
 
@@ -46,22 +43,6 @@ def _refuse_others(feed: dict[str, Any], events: list[Any]) -> None:
         core = properties.get("core_details") if isinstance(properties, dict) else None
         if isinstance(core, dict) and "device_type" in core:
             raise FeedError("this is a WZDx feed of devices; feeds of work zones are checked")
-
-
-@functools.cache
-def _schema() -> dict[str, Any]:
-    file = resources.files("workzone.geo.validate") / "wzdx_4_2.json"
-    schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return schema
-
-
-@functools.cache
-def _validator() -> Any:
-    import rfc3339_validator  # noqa: F401 - without it jsonschema lets every date pass
-    from jsonschema import Draft202012Validator
-
-    checker = Draft202012Validator.FORMAT_CHECKER
-    return Draft202012Validator(_schema(), format_checker=checker)
 
 
 def _event_number(finding: Finding) -> int:

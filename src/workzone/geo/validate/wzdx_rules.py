@@ -17,10 +17,11 @@ VERSION = "4.2"
 
 def broken_rules(feed: dict[str, Any]) -> Iterator[Finding]:
     """What is wrong with a feed whatever its schema says."""
-    info = _dict(feed.get("feed_info"))
+    name = "feed_info" if "feed_info" in feed else "road_event_feed_info"
+    info = _dict(feed.get(name))
     sources = _texts(_dict(one).get("data_source_id") for one in _list(info.get("data_sources")))
-    yield from _version(info.get("version"))
-    yield from _repeated("$.feed_info.data_sources", "data_source_id", sources)
+    yield from _version(f"$.{name}.version", info.get("version"))
+    yield from _repeated(f"$.{name}.data_sources", "data_source_id", sources)
     features = [_dict(one) for one in _list(feed.get("features"))]
     yield from _repeated("$.features", "id", _texts(one.get("id") for one in features))
     for number, feature in enumerate(features):
@@ -42,11 +43,11 @@ def line_of(feature: dict[str, Any]) -> list[Place]:
     return [(float(x), float(y)) for x, y in pairs if _number(x) and _number(y)]
 
 
-def _version(version: object) -> Iterator[Finding]:
-    if isinstance(version, str) and version and version != VERSION:
+def _version(where: str, version: object) -> Iterator[Finding]:
+    if isinstance(version, str) and version != VERSION:
         patch = version.startswith(f"{VERSION}.")
         what = "without a third number" if patch else "its rules are those that were looked at"
-        yield Finding("$.feed_info.version", f"is {version!r}, not '{VERSION}': {what}")
+        yield Finding(where, f"is {version!r}, not '{VERSION}': {what}")
 
 
 def _repeated(where: str, name: str, values: list[str]) -> Iterator[Finding]:

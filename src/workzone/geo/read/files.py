@@ -1,0 +1,62 @@
+"""A file of published works, by what is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from workzone.errors import FeedError, UsageError
+from workzone.geo.read.datex import read_datex
+from workzone.geo.read.geojson import read_geojson
+from workzone.geo.read.registers import read_register
+from workzone.geo.read.wzdx import is_wzdx, read_wzdx
+from workzone.geo.validate.xml import read_xml
+from workzone.geo.works import Works
+
+_BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # byte order marks and white space
+
+
+def read_works(path: Path, *, crs: str | None = None, register: str | None = None) -> Works:
+    """Works that somebody has published: WZDx, DATEX II, GeoJSON, or a register's own records.
+
+    Args:
+        path: XML is DATEX II, JSON with ``feed_info`` WZDx, other features are GeoJSON.
+        crs: such as ``EPSG:27700``: what its places are in, where it does not say so.
+        register: whose records the file has, see `workzone.geo.read.registers.registers`.
+
+    Raises:
+        FeedError: it cannot be read, or is none of these, or a place cannot be.
+        UsageError: there is no such system of coordinates, or no such register.
+        MissingExtraError: an extra is needed that is not installed.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FeedError(
+            f"{path}: {error.strerror or error}. Name a file that can be read."
+        ) from error
+    try:
+        if content.lstrip(_BEFORE).startswith(b"<") and register is None:
+            return read_datex(read_xml(content), crs)
+        return _read_json(content, crs, register)
+    except (FeedError, UsageError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
+    try:
+        told: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FeedError(
+            f"neither JSON (WZDx, GeoJSON) nor XML (DATEX II): {error}. Name a file of published "
+            "works as it was sent."
+        ) from error
+    if register is not None:
+        return read_register(told, register, crs)
+    if not isinstance(told, dict) or not isinstance(told.get("features"), list):
+        raise FeedError(
+            "has no 'features'; WZDx and GeoJSON are a FeatureCollection, and of the records of a "
+            "register --register says whose they are"
+        )
+    return read_wzdx(told, crs) if is_wzdx(told) else read_geojson(told, crs)

@@ -1,0 +1,105 @@
+"""Road work that somebody has permitted or announced, as its publisher tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from workzone.data.places import offsets
+from workzone.geo.event import Place
+from workzone.geo.ground import heading, turn
+
+Part = tuple[Place, ...]
+"""Places in a row; a single one where a work is told to be at a place."""
+
+_HEADINGS = {
+    **{"north": 0.0, "northeast": 45.0, "east": 90.0, "southeast": 135.0},
+    **{"south": 180.0, "southwest": 225.0, "west": 270.0, "northwest": 315.0},
+    **{
+        "n": 0.0,
+        "e": 90.0,
+        "s": 180.0,
+        "w": 270.0,
+        "nb": 0.0,
+        "eb": 90.0,
+        "sb": 180.0,
+        "wb": 270.0,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A work: where, from when to when, and on which carriageway if that is told."""
+
+    id: str
+    parts: tuple[Part, ...]  # longitude and latitude in degrees, WGS 84; one or more
+    directed: bool  # whether its parts run along travel, and the other direction is not meant
+    start: datetime | None  # with zone; None where it is not told
+    end: datetime | None
+    road: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """What a file tells."""
+
+    format: str  # such as "WZDx"
+    works: tuple[Work, ...]
+    without_place: int = 0  # works that were left out because nobody can tell where they are
+    cancelled: int = 0  # works that were left out because they do not take place
+
+
+def running(part: Part, way: float | None, *, at_begin: bool = False) -> tuple[Part, bool]:
+    """A part turned so that it runs ``way`` (degrees clockwise from north), and whether it is told.
+
+    A road that is signed one way may lead another for a while, so it is turned round only where its
+    last place lies behind its first one; with ``at_begin``, where its second one does.
+    """
+    if way is None or len(set(part)) < 2:
+        return part, False
+    (lon, lat), (to_lon, to_lat) = part[0], part[1 if at_begin else -1]
+    own = heading(*offsets(to_lon, to_lat, lon, lat))
+    return (part if abs(float(turn(own, way))) <= 90 else part[::-1]), True
+
+
+def way_of(said: object) -> float | None:
+    """Degrees clockwise from north of a direction such as northbound, NB or 90; None of others."""
+    if isinstance(said, int | float) and not isinstance(said, bool):
+        return float(said) % 360
+    return (
+        _HEADINGS.get(said.strip().lower().removesuffix("bound")) if isinstance(said, str) else None
+    )
+
+
+def time_of(said: object, *, last: bool = False) -> datetime | None:
+    """A date, or a date and time (ISO 8601); UTC where it names no zone; None of anything else.
+
+    ``last``: of a date alone the end of that day is meant, not its begin.
+    """
+    if not isinstance(said, str):
+        return None
+    text = said.strip().upper()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    whole_day = len(text) <= len("2026-05-01")
+    return found + timedelta(days=1) if last and whole_day else found
+
+
+def places(rows: Sequence[Sequence[float]]) -> Part:
+    """Pairs as places, without what stands behind the second number, such as heights.
+
+    Raises:
+        ValueError: a row is no list of two numbers or more.
+    """
+    found = []
+    for row in rows:
+        if not isinstance(row, list | tuple) or len(row) < 2:
+            raise ValueError(f"{row!r} is no place")
+        found.append((float(row[0]), float(row[1])))
+    return tuple(found)
