@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ ALONE = (
     "--disable-sync",
 )
 """Nothing is looked up beyond this machine."""
+WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""What draws a map where there is no graphics card."""
 DESKTOP = {"viewport": {"width": 1200, "height": 900}}
 PHONE = {"viewport": {"width": 375, "height": 750}, "is_mobile": True, "has_touch": True}
 
@@ -42,12 +45,12 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def browsing() -> Iterator[Browser]:
-    """One browser; pages of it are opened by `opened`."""
+def browsing(*arguments: str) -> Iterator[Browser]:
+    """One browser; pages of it are opened by `opened`, and files by `opened_file`."""
     path = chromium()
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ALONE))
+        browser = playwright.chromium.launch(executable_path=path, args=[*ALONE, *arguments])
         yield browser
         browser.close()
 
@@ -71,6 +74,28 @@ def opened(browser: Browser, port: int, **settings: Any) -> Iterator[Page]:
     context.close()
     assert asked and not wrong
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@contextlib.contextmanager
+def opened_file(browser: Browser, path: Path, view: str = "", **settings: Any) -> Iterator[Page]:
+    """A page that is one file, when its map is drawn; ``view`` follows its ``#``.
+
+    It asks nobody for anything, and neither complains nor throws.
+    """
+    context = browser.new_context(**DESKTOP | settings)
+    page = context.new_page()
+    asked: list[str] = []
+    wrong: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+    page.goto(path.as_uri() + (f"#{view}" if view else ""))
+    page.wait_for_function("performance.getEntriesByName('drawn').length")
+    yield page
+    context.close()
+    assert not wrong
+    others = [url for url in asked if not url.startswith(("data:", "blob:"))]
+    assert {url.partition("#")[0] for url in others} == {path.as_uri()}
 
 
 def file(name: str, data: bytes | None = None) -> FilePayload:

@@ -23,6 +23,7 @@ from workzone.cli import (
     features,
     map,
     map_feeds,
+    map_show,
     masks,
     miner,
     models,
@@ -78,6 +79,7 @@ app.command(epilog=scenes.EXAMPLES_COMPOSITES)(scenes.composites)
 app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
+map.app.command(epilog=map_show.EXAMPLES_SHOW)(map_show.show)
 map.app.command(epilog=map_feeds.EXAMPLES_EXPORT)(map_feeds.export)
 map.app.command(epilog=map_feeds.EXAMPLES_VALIDATE)(map_feeds.validate)
 app.add_typer(map.app, name="map")
