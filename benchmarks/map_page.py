@@ -23,16 +23,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Browser, Page
 from record import write_record
 
+from workzone.geo.event import Change, Event
+from workzone.geo.show import write_page
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from browser import WEBGL, browsing, opened_file  # noqa: E402
-from made_events import NOW, event  # noqa: E402
-from playwright.sync_api import Browser, Page  # noqa: E402
-
-from workzone.geo.event import Change, Event  # noqa: E402
-from workzone.geo.show import write_page  # noqa: E402
+from browser import WEBGL, browsing, opened_file
+from made_events import NOW, event
 
 COUNTS = (1_000, 10_000, 100_000)
 ACROSS = 60_000.0  # metres

@@ -26,9 +26,9 @@ ALONE = (
 """Nothing is looked up beyond this machine."""
 WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 """What draws a map where there is no graphics card."""
-DRAWN = """new Promise(done => {
+DRAWN = """buffered => new Promise(done => {
   new PerformanceObserver(list => list.getEntriesByName("drawn").length && done())
-    .observe({ type: "mark", buffered: true });
+    .observe({ type: "mark", buffered });
 })"""
 """Until a page has drawn its map; its policy lets no test wait by the browser's own polling."""
 DESKTOP = {"viewport": {"width": 1200, "height": 900}}
@@ -95,7 +95,7 @@ def opened_file(browser: Browser, path: Path, view: str = "", **settings: Any) -
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
     page.goto(path.as_uri() + (f"#{view}" if view else ""))
-    page.evaluate(DRAWN)
+    page.evaluate(DRAWN, True)
     yield page
     context.close()
     assert not wrong

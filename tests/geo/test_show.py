@@ -21,7 +21,9 @@ from workzone.geo.show import PAGE, write_page
 
 def data_of(path):
     """What a page holds, as its script reads it."""
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', path.read_text()
+    )
     return json.loads(text)
 
 
@@ -82,11 +84,15 @@ def test_places_are_rounded_and_repeat_no_more(tmp_path):
 
 def test_the_policy_names_tiles_alone(tmp_path):
     write_page([], tmp_path / "map.html")
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text())
+    policy = re.search(
+        r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text()
+    )
     assert policy and "connect-src 'none'" in policy[1] and "unsafe" not in policy[1]
     tiles = "https://tiles.example.org:8443/{z}/{x}/{y}.png?key=a"
     write_page([], tmp_path / "map.html", tiles=tiles, attribution="© Somebody")
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text())
+    policy = re.search(
+        r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text()
+    )
     assert policy and "connect-src https://tiles.example.org:8443;" in policy[1]
     assert data_of(tmp_path / "map.html")["tiles"] == tiles
     for wrong, words in (
@@ -99,7 +105,7 @@ def test_the_policy_names_tiles_alone(tmp_path):
 
 
 def test_files_of_the_page_are_short_and_can_be_put_into_one():
-    own = sorted(PAGE.glob("*.js")) + [PAGE / "page.css", PAGE / "index.html"]
+    own = [*sorted(PAGE.glob("*.js")), PAGE / "page.css", PAGE / "index.html"]
     assert len(own) > 10
     for path in own:
         assert len(path.read_text().splitlines()) < 300, path.name

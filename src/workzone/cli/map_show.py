@@ -96,9 +96,7 @@ def show(
     _say(f"Events: {len(events):,}, pictures: {len(pictures):,}. Written: {output} ({size:.1f} MB)")
 
 
-def _pictures(
-    events: Sequence[Event], folder: Path, objects: Path | None
-) -> dict[str, Picture]:
+def _pictures(events: Sequence[Event], folder: Path, objects: Path | None) -> dict[str, Picture]:
     from workzone.geo.pictures import find_pictures, read_objects
 
     found = find_pictures(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from workzone.geo.event import Place
 from workzone.geo.ground import heading, offsets
 from workzone.geo.roads import NETWORK, Line
@@ -25,7 +23,7 @@ class GivenRoads:
 
 
 def given_roads(lines: Iterable[Line]) -> GivenRoads:
-    """Each road once, whichever way it is driven, in the order of ``lines``, up to `MOST` places."""
+    """Each road once, whichever way it is driven, as ordered, up to `MOST` places in all."""
     found: list[list[Place]] = []
     seen: set[tuple[frozenset[Place], int]] = set()
     room, left_out = MOST, 0

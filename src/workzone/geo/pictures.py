@@ -56,7 +56,10 @@ class Found:
 
 
 def find_pictures(
-    events: Iterable[Event], folder: Path, *, objects: Mapping[str, Sequence[Outlined]] | None = None
+    events: Iterable[Event],
+    folder: Path,
+    *,
+    objects: Mapping[str, Sequence[Outlined]] | None = None,
 ) -> Found:
     """Read the first frames of events that are not gone, then of the others, up to `MOST`.
 

@@ -1,4 +1,4 @@
-"""The map as one page for a browser: a file that asks nothing of the network, unless it is told to."""
+"""The map as one page for a browser: a file that asks nothing of the network unless told to."""
 
 from __future__ import annotations
 
@@ -31,9 +31,24 @@ _WORLD = PAGE / "vendor/world.json"
 _STATES: tuple[State, ...] = get_args(State)
 _MILLIONTHS = 1e6  # of a degree: a tenth of a metre
 _COLUMNS = (
-    "id, state, confidence, line, heading, road, first_seen, last_seen, last_passed, gone_since, "
-    "passes, sightings, length_m, error_m, images, classes, history"
-).split(", ")
+    "id",
+    "state",
+    "confidence",
+    "line",
+    "heading",
+    "road",
+    "first_seen",
+    "last_seen",
+    "last_passed",
+    "gone_since",
+    "passes",
+    "sightings",
+    "length_m",
+    "error_m",
+    "images",
+    "classes",
+    "history",
+)
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+\.js)";\n', re.MULTILINE)
 
 
@@ -129,7 +144,7 @@ def _times(event: Event) -> tuple[datetime, datetime, datetime]:
 
 
 def _steps(line: Sequence[Place], metres: float | None) -> list[int]:
-    """The first place in millionths of a degree, then the way from each to the next that differs."""
+    """The first place in millionths of a degree, and from each the way to the next that differs."""
     longitude, latitude = np.array(line, np.float64).T
     if metres is not None:
         latitude, longitude = round_places(latitude, longitude, metres)

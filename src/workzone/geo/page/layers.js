@@ -79,7 +79,7 @@ function lines() {
     type: "line",
     source,
     minzoom: source === "chosen" ? 0 : CLOSE,
-    layout: { "line-join": "round" },
+    layout: { "line-join": "round", "line-cap": source === "chosen" ? "round" : "butt" },
     paint,
     ...(filter ? { filter: ["==", ["get", "state"], filter] } : {}),
   });

@@ -48,7 +48,7 @@ function filter() {
 
 function label() {
   const today = isNewest(day());
-  $("sure-value").textContent = `${$("sure").value} % sure`;
+  $("sure-value").textContent = `${$("sure").value}\u00a0%`;
   $("sure").disabled = !today;
   $("past").hidden = today;
   const date = dateWords(dayBegin(day()));

@@ -1,6 +1,6 @@
 /** A state as a bit of line, drawn as on the map: by colour, and by dashes without it. */
 
-export const DASHES = { present: [], suspected: [2, 1], gone: [0.4, 1.2] }; // in widths of the line
+export const DASHES = { present: [], suspected: [2, 1], gone: [1, 1] }; // in widths of the line
 const WIDTHS = { present: 6, suspected: 6, gone: 4 };
 
 export function swatch(state) {

@@ -1,5 +1,17 @@
 /** Land and borders, from the arcs of a topology whose places are steps on a grid. */
 
+const POLAR = -85; // degrees; the ring of Antarctica runs along the pole, and not across the date line
+
+/** A line that crosses the date line goes on beyond 180 degrees. */
+function unbroken(places) {
+  let turn = 0;
+  return places.map(([x, y], i) => {
+    const step = i ? x - places[i - 1][0] : 0;
+    if (Math.abs(step) > 180 && y > POLAR) turn -= 360 * Math.sign(step);
+    return [x + turn, y];
+  });
+}
+
 /** The world as GeoJSON: `land` as polygons, `borders` as lines. */
 export function worldOf({ scale, translate, arcs, land }) {
   const lines = arcs.map((steps) => {
@@ -16,7 +28,7 @@ export function worldOf({ scale, translate, arcs, land }) {
   const arc = (number) => (number < 0 ? [...lines[~number]].reverse() : lines[number]);
   const ring = (numbers) => numbers.flatMap((number, i) => (i ? arc(number).slice(1) : arc(number)));
   return {
-    land: { type: "MultiPolygon", coordinates: land.map((rings) => rings.map(ring)) },
-    borders: { type: "MultiLineString", coordinates: lines },
+    land: { type: "MultiPolygon", coordinates: land.map((rings) => rings.map((numbers) => unbroken(ring(numbers)))) },
+    borders: { type: "MultiLineString", coordinates: lines.map(unbroken) },
   };
 }
