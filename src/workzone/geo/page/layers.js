@@ -22,17 +22,23 @@ export function collection(features) {
   return { type: "FeatureCollection", features };
 }
 
-/** Where the map's data are; those of events are filled later. */
-export function sources() {
-  const world = worldOf(JSON.parse($("world").textContent));
+/** Land and borders, by the names of their sources; they are slow to draw, and come after events. */
+export function world() {
+  const { land, borders } = worldOf(JSON.parse($("world").textContent));
+  return { land: feature(land), borders: feature(borders) };
+}
+
+/** Where the map's data are: dots from the begin, the rest is filled later. */
+export function sources(dots) {
+  const none = collection([]);
   const found = {
-    land: { type: "geojson", data: feature(world.land), maxzoom: 7 },
-    borders: { type: "geojson", data: feature(world.borders), maxzoom: 7 },
+    land: { type: "geojson", data: none, maxzoom: 7 },
+    borders: { type: "geojson", data: none, maxzoom: 7 },
     streets: { type: "geojson", data: feature({ type: "MultiLineString", coordinates: streets }) },
-    dots: { type: "geojson", data: collection([]), cluster: true, clusterMaxZoom: CLOSE - 1, clusterRadius: 45 },
-    lines: { type: "geojson", data: collection([]) },
-    ends: { type: "geojson", data: collection([]) },
-    chosen: { type: "geojson", data: collection([]) },
+    dots: { type: "geojson", data: dots, cluster: true, clusterMaxZoom: CLOSE - 1, clusterRadius: 45 },
+    lines: { type: "geojson", data: none },
+    ends: { type: "geojson", data: none },
+    chosen: { type: "geojson", data: none },
   };
   if (tiles) found.tiles = { type: "raster", tiles: [tiles], tileSize: 256, maxzoom: 19 };
   return found;

@@ -4,7 +4,7 @@ import { attribution, dayBegin, dayCount, dayOf, eventOf, events, isNewest, newe
 import { openEvent, prepareDetail, showEvent } from "./detail.js";
 import { $, make } from "./dom.js";
 import { focusOn, prepareList, showList } from "./list.js";
-import { canDraw, goTo, goToPlace, mark, openMap, placeOfMap, showDots, showLines, viewTest } from "./map.js";
+import { goTo, goToPlace, mark, openMap, placeOfMap, showDots, showLines, viewTest } from "./map.js";
 import { copyLink, hashOf, viewOf } from "./share.js";
 import { swatch } from "./swatch.js";
 import { countWords, dateWords, stateWords, timeWords } from "./words.js";
@@ -170,14 +170,13 @@ function start() {
   prepare();
   apply(view);
   filter();
-  if (canDraw()) {
-    openMap({ place: view.place, shown, onMove: showView, onOpen: openById });
-  } else {
+  if (!openMap({ place: view.place, shown, onMove: showView, onOpen: openById })) {
     $("no-map").textContent = "This browser draws no map, as it has no WebGL. The list has all that is shown.";
     $("no-map").hidden = false;
     performance.mark("drawn");
   }
-  refresh();
+  label();
+  showView();
   visit(view);
 }
 

@@ -1,7 +1,7 @@
 /** The map: it shows events, says which are in view, and tells which is clicked. */
 
 import { placesOf } from "./data.js";
-import { CLOSE, collection, layers, sources } from "./layers.js";
+import { CLOSE, collection, layers, sources, world } from "./layers.js";
 import { arrow, number } from "./pictograms.js";
 
 const CLICKABLE = ["present", "suspected", "gone", "dots", "ends", "clusters"];
@@ -9,15 +9,7 @@ const REACH = 6; // pixels around a click
 const AROUND = 0.5; // of the view, on each side, in which lines are drawn beforehand
 
 let map = null;
-
-/** Whether this browser can draw a map. */
-export function canDraw() {
-  try {
-    return Boolean(document.createElement("canvas").getContext("webgl2"));
-  } catch {
-    return false;
-  }
-}
+const filled = new Set(); // names of the sources that have something in them
 
 function point({ event, state, sure }, place = event.place) {
   const geometry = { type: "Point", coordinates: place };
@@ -30,19 +22,26 @@ function line(one) {
   return found;
 }
 
-/** Put the map on the page; `place` (zoom, latitude, longitude) or all of `shown` is in view. */
+/**
+ * Put the map on the page; `place` (zoom, latitude, longitude) or all of `shown` is in view.
+ * Gives whether this browser can.
+ */
 export function openMap({ place, shown, onMove, onOpen }) {
-  map = new maplibregl.Map({
-    container: "map",
-    style: { version: 8, sources: sources(), layers: layers() },
-    attributionControl: false,
-    dragRotate: false,
-    pitchWithRotate: false,
-    touchPitch: false,
-    fadeDuration: 0,
-    maxPitch: 0,
-    ...(place ? { zoom: place[0], center: [place[2], place[1]] } : viewOfAll(shown)),
-  });
+  try {
+    map = new maplibregl.Map({
+      container: "map",
+      style: { version: 8, sources: sources(dotsOf(shown)), layers: layers() },
+      attributionControl: false,
+      dragRotate: false,
+      pitchWithRotate: false,
+      touchPitch: false,
+      fadeDuration: 0,
+      maxPitch: 0,
+      ...(place ? { zoom: place[0], center: [place[2], place[1]] } : viewOfAll(shown)),
+    });
+  } catch {
+    return false; // there is no WebGL
+  }
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
   map.addControl(new maplibregl.NavigationControl({ showCompass: false }));
@@ -60,7 +59,11 @@ export function openMap({ place, shown, onMove, onOpen }) {
     performance.clearMarks("drawn");
     performance.mark("drawn"); // all that is in view
   });
+  map.once("idle", () => {
+    for (const [name, data] of Object.entries(world())) map.getSource(name).setData(data);
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  return true;
 }
 
 function viewOfAll(shown) {
@@ -108,13 +111,20 @@ export function placeOfMap() {
   return [map.getZoom(), lat, lng];
 }
 
+function dotsOf(shown) {
+  return collection(shown.map((one) => point(one)));
+}
+
+/** Put features into a source, unless none are where none were: each change is drawn anew. */
 function fillSource(name, features) {
+  if (!features.length && !filled.has(name)) return;
+  filled[features.length ? "add" : "delete"](name);
   map.getSource(name).setData(collection(features));
 }
 
 /** Show these, each an event with `state` and `sure` (0..1), as dots. */
 export function showDots(shown) {
-  if (map) whenReady(() => fillSource("dots", shown.map((one) => point(one))));
+  if (map) whenReady(() => map.getSource("dots").setData(dotsOf(shown)));
 }
 
 /** Show those of them as lines that are in view or near it, where it is close enough. */

@@ -4,7 +4,7 @@ const SHARP = 2; // pixels of a picture for one of the screen
 
 function drawn(width, height, paint) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   paint(context);
   return [context.getImageData(0, 0, width, height), { pixelRatio: SHARP }];
 }
