@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from serving import picture
@@ -31,6 +32,8 @@ DRAWN = """buffered => new Promise(done => {
     .observe({ type: "mark", buffered });
 })"""
 """Until a page has drawn its map; its policy lets no test wait by the browser's own polling."""
+TILES = "https://tiles.example.org/**"
+"""Where pages get pictures of the ground that are told to."""
 DESKTOP = {"viewport": {"width": 1200, "height": 900}}
 PHONE = {"viewport": {"width": 375, "height": 750}, "is_mobile": True, "has_touch": True}
 
@@ -82,10 +85,13 @@ def opened(browser: Browser, port: int, **settings: Any) -> Iterator[Page]:
 
 
 @contextlib.contextmanager
-def opened_file(browser: Browser, path: Path, view: str = "", **settings: Any) -> Iterator[Page]:
+def opened_file(
+    browser: Browser, path: Path, view: str = "", *, tile: bytes | None = None, **settings: Any
+) -> Iterator[Page]:
     """A page that is one file, when its map is drawn; ``view`` follows its ``#``.
 
-    It asks nobody for anything, and neither complains nor throws.
+    It asks nobody for anything, but `TILES` where there is a ``tile`` to be had, and neither
+    complains nor throws.
     """
     context = browser.new_context(**DESKTOP | settings)
     page = context.new_page()
@@ -94,13 +100,24 @@ def opened_file(browser: Browser, path: Path, view: str = "", **settings: Any) -
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+    if tile is not None:
+        headers = {"Access-Control-Allow-Origin": "*"}
+        page.route(TILES, lambda route: route.fulfill(body=tile, headers=headers))
     page.goto(path.as_uri() + (f"#{view}" if view else ""))
     page.evaluate(DRAWN, True)
     yield page
     context.close()
     assert not wrong
     others = [url for url in asked if not url.startswith(("data:", "blob:"))]
-    assert {url.partition("#")[0] for url in others} == {path.as_uri()}
+    wanted = {path.as_uri()} | (set() if tile is None else {TILES.removesuffix("**")})
+    assert {
+        url.partition("#")[0] if url.startswith("file:") else _above(url) for url in others
+    } == wanted
+
+
+def _above(url: str) -> str:
+    """Whom an address names, up to its first slash."""
+    return "/".join(url.split("/")[:3]) + "/"
 
 
 def file(name: str, data: bytes | None = None) -> FilePayload:
@@ -123,3 +140,10 @@ def answered(page: Page, name: str) -> str:
     expect(page.locator("#verdict")).to_be_visible()
     expect(page.locator("#said")).to_contain_text(f"{name}: ")
     return page.locator("#decision").inner_text()
+
+
+def violations(page: Page) -> str:
+    """What axe-core finds, in words; nothing is empty."""
+    found = Axe().run(page)
+    assert len(found.response["passes"]) > 10  # it has looked
+    return found.generate_report() if found.violations_count else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import re
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from browser import ALONE, DRAWN, PHONE, WEBGL, browsing, chromium, opened_file
+from browser import ALONE, DRAWN, PHONE, TILES, WEBGL, browsing, chromium, opened_file, violations
 from made_events import NOW, event
 from made_images import blob_image
 from workzone.geo.event import Change, Event
@@ -191,6 +193,13 @@ def test_a_link_leads_to_the_same_view(browser: Browser, file: Path, page: Page)
         assert other.url == address
 
 
+def test_axe_finds_nothing(page: Page) -> None:
+    visit(page)
+    assert violations(page) == ""
+    visit(page, f"event={EVENTS[0].id}&day=2026-05-30")
+    assert violations(page) == ""
+
+
 def test_addresses_that_make_no_sense_are_taken_as_far_as_they_do(page: Page) -> None:
     visit(page, "map=3/0/0")
     expect(page.locator("#count")).to_contain_text(", 0 in view")
@@ -217,9 +226,19 @@ def test_dark_and_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, 
         expect(page.locator("#panel")).to_have_css("background-color", "rgb(30, 33, 36)")
         light = "getComputedStyle(document.documentElement).getPropertyValue('--land')"
         assert page.evaluate(light) == "#1f2428"
+        assert violations(page) == ""
         page.emulate_media(color_scheme="light")
         assert page.evaluate(light) == "#f4f3ef"
         expect(page.locator("#event")).to_be_visible()
+
+
+def test_tiles_are_asked_for_where_they_are(browser: Browser, tmp_path: Path) -> None:
+    tiles = TILES.replace("**", "{z}/{x}/{y}.png")
+    write_page(EVENTS[:3], tmp_path / "map.html", tiles=tiles, attribution="© Somebody")
+    buffer = io.BytesIO()
+    Image.new("RGB", (256, 256), "#808080").save(buffer, "PNG")
+    with opened_file(browser, tmp_path / "map.html", ALL, tile=buffer.getvalue()) as page:
+        expect(page.locator("#attribution")).to_have_text("© Somebody · Outlines: Natural Earth")
 
 
 def test_without_events_it_says_so(browser: Browser, tmp_path: Path) -> None:
