@@ -163,7 +163,10 @@ def _origin(tiles: str) -> str:
         )
     missing = [name for name in ("{z}", "{x}", "{y}") if name not in parts.path + parts.query]
     if missing:
-        raise UsageError(f"tiles {tiles!r}: {', '.join(missing)} is missing in the address")
+        raise UsageError(
+            f"tiles {tiles!r}: {', '.join(missing)} is missing in the address; archives of tiles, "
+            "such as PMTiles, are not read"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 
