@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 import random
 import statistics
 import sys
@@ -106,6 +107,7 @@ def measure(browser: Browser, count: int, folder: Path) -> dict[str, Any]:
     paints = [first_paint(browser, path) for _ in range(REPEATS)]
     uses = [use(browser, path) for _ in range(REPEATS)]
     return {
+        "load average": os.getloadavg()[0],
         "megabytes": path.stat().st_size / 1e6,
         "seconds to write": seconds,
         "first paint": statistics.median(paints),
