@@ -116,27 +116,6 @@ def measure(browser: Browser, count: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def table(results: dict[str, Any]) -> str:
-    """As docs/map.md shows it."""
-    columns = (
-        ("megabytes", ".1f"),
-        ("seconds to write", ".2f"),
-        ("first paint", ".2f"),
-        ("first paint, slowest", ".2f"),
-        ("first paint of a street view", ".2f"),
-        ("filter", ".2f"),
-        ("day", ".2f"),
-    )
-    lines = [
-        f"| events | {' | '.join(name for name, _ in columns)} |",
-        f"|{'---|' * (1 + len(columns))}",
-    ]
-    for count in COUNTS:
-        cells = [format(results[str(count)][name], form) for name, form in columns]
-        lines.append(f"| {count:,} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Measure, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
