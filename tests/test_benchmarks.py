@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
         ("wires", "table", "wires", "mining.md"),
         ("drives_table", "tables", "drives", "score/drives.md"),
         ("map_events_table", "tables", "map_events", "map.md"),
+        ("map_page_table", "table", "map_page", "map.md"),
     ],
 )
 def test_the_documented_tables_are_those_of_the_record(

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from browser import DESKTOP, PHONE, choose, file, opened
+from browser import DESKTOP, PHONE, choose, file, opened, violations
 from serving import Running
-
-
-def violations(page: Page) -> str:
-    """What axe-core finds, in words; nothing is empty."""
-    found = Axe().run(page)
-    assert len(found.response["passes"]) > 10  # it has looked
-    return found.generate_report() if found.violations_count else ""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,116 @@
+"""The map as a page: map show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workzone.cli.console import command, examples, out
+from workzone.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workzone.geo.event import Event
+    from workzone.geo.pictures import Picture
+
+EXAMPLES_SHOW = examples(
+    "workzone map show zones.gpkg -o map.html",
+    "workzone map show zones.gpkg -o map.html --images frames --objects outlined/objects.jsonl",
+    "workzone map show zones.gpkg -o map.html --tiles "
+    "'https://tile.openstreetmap.org/{z}/{x}/{y}.png' --attribution '© OpenStreetMap contributors'",
+)
+
+
+@command
+def show(
+    store: Annotated[Path, typer.Argument(help="A map that `workzone map update` made.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, an HTML file.")],
+    *,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the frames, from which their ids start: small pictures of those that "
+            "show events most surely go into the page. Faces and plates stay as they are in them."
+        ),
+    ] = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --images: the objects.jsonl of `workzone predict --masks`, whose outlines "
+            "are drawn over them."
+        ),
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Pictures of the ground, an address with {z}, {x} and {y}. The browser asks there "
+            "for what is looked at, and for nothing anywhere without this option.",
+        ),
+    ] = None,
+    attribution: Annotated[
+        str | None,
+        typer.Option(help="Whom the map names for its tiles or roads, as their licence asks."),
+    ] = None,
+    round_positions: Annotated[
+        float | None,
+        typer.Option(metavar="METRES", help="Round places to a grid of so many metres."),
+    ] = None,
+) -> None:
+    """Write the map as one file that any browser opens: where work zones are, and since when.
+
+    It needs no server and asks nothing of the network: the map, its events and its pictures are
+    in the file. Below the events are outlines of countries and the roads that the map was given.
+    """
+    from workzone.files import check_folder
+    from workzone.geo.events import moment
+    from workzone.geo.given_roads import given_roads
+    from workzone.geo.show import write_page
+    from workzone.geo.store import open_store
+
+    if objects is not None and images is None:
+        raise UsageError("--objects outlines pictures; name their folder with --images")
+    if not store.exists():
+        raise UsageError(f"{store} does not exist: make it with `workzone map update`")
+    check_folder(output)
+    with open_store(store, create=False) as opened:
+        events, lines, latest = opened.events(), opened.lines(), opened.latest()
+    pictures = {} if images is None else _pictures(events, images, objects)
+    roads = given_roads(lines)
+    if roads.left_out:
+        _say(f"Roads that are too many for a page: {roads.left_out:,}")
+    write_page(
+        events,
+        output,
+        newest=None if latest is None else moment(latest),
+        pictures=pictures,
+        streets=roads.lines,
+        tiles=tiles,
+        attribution=attribution,
+        metres=round_positions,
+    )
+    size = output.stat().st_size / 1e6
+    _say(f"Events: {len(events):,}, pictures: {len(pictures):,}. Written: {output} ({size:.1f} MB)")
+
+
+def _pictures(events: Sequence[Event], folder: Path, objects: Path | None) -> dict[str, Picture]:
+    from workzone.geo.pictures import find_pictures, read_objects
+
+    found = find_pictures(
+        events, folder, objects=None if objects is None else read_objects(objects)
+    )
+    for count, what in (
+        (found.missing, f"Frames without a file in {folder}"),
+        (found.unreadable, "Frames that cannot be read"),
+        (found.left_out, "Frames that are too many for a page"),
+    ):
+        if count:
+            _say(f"{what}: {count:,}")
+    return dict(found.pictures)
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)

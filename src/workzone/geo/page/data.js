@@ -1,0 +1,79 @@
+/** The events that came with the page, and what they were on a day. */
+
+import { $ } from "./dom.js";
+
+const given = JSON.parse($("data").textContent);
+const DAY = 86_400; // seconds
+const MILLIONTH = 1e-6; // degrees
+
+/** Of the newest frame, seconds since 1970; null: there are no events. */
+export const newest = given.newest;
+export const { pictures, tiles, attribution, states } = given;
+
+/** All events; `place` is where an event begins. */
+export const events = given.rows.map((row) => {
+  const event = Object.fromEntries(given.columns.map((name, column) => [name, row[column]]));
+  event.state = states[event.state];
+  event.road = given.roads[event.road] ?? null;
+  event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
+  return event;
+});
+
+const byId = new Map(events.map((event) => [event.id, event]));
+
+export function eventOf(id) {
+  return byId.get(id) ?? null;
+}
+
+/** Places in degrees, of steps in millionths. */
+export function placesOf(steps) {
+  const found = [];
+  let [x, y] = [0, 0];
+  for (let i = 0; i < steps.length; i += 2) {
+    x += steps[i];
+    y += steps[i + 1];
+    found.push([x * MILLIONTH, y * MILLIONTH]);
+  }
+  return found;
+}
+
+/** Roads that were given, as lines of places. */
+export const streets = given.streets.map(placesOf);
+
+/** What became of an event, in order of time. */
+export function historyOf(event) {
+  return event.history.map(([time, what, other]) => ({ time, what: given.changes[what], other }));
+}
+
+const first = Math.floor(events.reduce((least, event) => Math.min(least, event.first_seen), newest ?? 0) / DAY);
+
+/** How many days there are, the first with an event and the newest among them. */
+export const dayCount = events.length ? Math.floor(newest / DAY) - first + 1 : 0;
+
+/** The begin of a day by its number, seconds since 1970. */
+export function dayBegin(day) {
+  return (first + day) * DAY;
+}
+
+export function isNewest(day) {
+  return day >= dayCount - 1;
+}
+
+/** The day's number of a date such as 2026-06-01; the newest where that is none of them. */
+export function dayOf(date) {
+  const day = Date.parse(`${date}T00:00:00Z`) / 1000 / DAY - first;
+  return Number.isInteger(day) && day >= 0 && day < dayCount ? day : dayCount - 1;
+}
+
+/** What an event was at the end of a day; null: nobody had seen it. */
+export function stateOn(event, day) {
+  if (isNewest(day)) return event.state;
+  const end = dayBegin(day + 1);
+  if (event.first_seen >= end) return null;
+  let state = states[0];
+  for (const [time, what] of event.history) {
+    if (time >= end) break;
+    if (states.includes(given.changes[what])) state = given.changes[what];
+  }
+  return state;
+}

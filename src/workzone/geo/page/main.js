@@ -1,0 +1,183 @@
+/** The page: which events are shown, on which day, and which of them is open. */
+
+import { attribution, dayBegin, dayCount, dayOf, eventOf, events, isNewest, newest, stateOn, states } from "./data.js";
+import { openEvent, prepareDetail, showEvent } from "./detail.js";
+import { $, make } from "./dom.js";
+import { focusOn, prepareList, showList } from "./list.js";
+import { goTo, goToPlace, mark, openMap, placeOfMap, showDots, showLines, viewTest } from "./map.js";
+import { copyLink, hashOf, viewOf } from "./share.js";
+import { swatch } from "./swatch.js";
+import { countWords, dateWords, stateWords, timeWords } from "./words.js";
+
+const AT_FIRST = ["present", "suspected"]; // states that are shown
+const PAST = 0.8; // as sure as that events are drawn on days of which that is not known
+const GONE = 0.5; // and those that are gone
+
+let shown = []; // events that pass the filters, each with its state and how sure that is
+let open = null;
+let drawing = 0;
+
+function day() {
+  return Number($("day").value);
+}
+
+function chosenStates() {
+  return [...$("states").querySelectorAll("input:checked")].map(({ value }) => value);
+}
+
+/** Events by what they were on the chosen day. */
+function found() {
+  const today = isNewest(day());
+  const on = day();
+  const surely = (event, state) => (state === "gone" ? GONE : today ? event.confidence : PAST);
+  return events
+    .map((event) => ({ event, state: stateOn(event, on) }))
+    .filter(({ state }) => state)
+    .map(({ event, state }) => ({ event, state, sure: surely(event, state) }));
+}
+
+function filter() {
+  const wanted = new Set(chosenStates());
+  const least = isNewest(day()) ? Number($("sure").value) / 100 : 0;
+  const all = found();
+  shown = all.filter(({ event, state }) => wanted.has(state) && (state === "gone" || event.confidence >= least));
+  for (const state of states) {
+    $(`count-${state}`).textContent = all.filter((one) => one.state === state).length.toLocaleString("en");
+  }
+}
+
+function label() {
+  const today = isNewest(day());
+  $("sure-value").textContent = `${$("sure").value}\u00a0%`;
+  $("sure").disabled = !today;
+  $("past").hidden = today;
+  const date = dateWords(dayBegin(day()));
+  $("day-value").textContent = today ? `${date}, the newest` : date;
+  $("day").ariaValueText = $("day-value").textContent;
+}
+
+function showView() {
+  const inView = viewTest();
+  const visible = shown.filter(({ event }) => inView(event.place));
+  showLines(shown);
+  showList(visible, isNewest(day()));
+  const all = visible.length === shown.length ? "" : `, ${visible.length.toLocaleString("en")} in view`;
+  $("count").textContent = `${countWords(shown.length, "work zone")}${all}`;
+  remember();
+}
+
+function refresh() {
+  filter();
+  label();
+  showDots(shown);
+  showView();
+  if (open) showEvent(open, day());
+}
+
+/** Refresh once for all that changes before the next frame. */
+function refreshSoon() {
+  cancelAnimationFrame(drawing);
+  drawing = requestAnimationFrame(refresh);
+}
+
+function remember() {
+  const chosen = chosenStates();
+  const same = chosen.length === AT_FIRST.length && AT_FIRST.every((state) => chosen.includes(state));
+  const hash = hashOf({
+    place: placeOfMap(),
+    day: isNewest(day()) ? null : dateWords(dayBegin(day())),
+    shown: same ? null : chosen,
+    sure: Number($("sure").value),
+    event: open?.id,
+  });
+  history.replaceState(null, "", hash);
+}
+
+function openById(id, { go = true } = {}) {
+  open = eventOf(id);
+  if (!open) return;
+  openEvent(open, day());
+  $("overview").hidden = true;
+  $("event").hidden = false;
+  mark(open);
+  if (go) goTo(open);
+  $("event-title").focus();
+  $("panel").scrollTop = 0;
+  remember();
+}
+
+function close() {
+  const id = open.id;
+  open = null;
+  mark(null);
+  $("event").hidden = true;
+  $("overview").hidden = false;
+  focusOn(id);
+  remember();
+}
+
+/** Set the filters as a view says; gives its place and event. */
+function apply(view) {
+  const wanted = view.shown ?? new Set(AT_FIRST);
+  for (const box of $("states").querySelectorAll("input")) box.checked = wanted.has(box.value);
+  $("sure").value = view.sure;
+  $("day").value = view.day ? dayOf(view.day) : dayCount - 1;
+}
+
+function visit(view) {
+  if (view.place) goToPlace(view.place);
+  if (view.event && !eventOf(view.event)) $("said").textContent = `There is no event ${view.event} on this map.`;
+  else if (view.event) openById(view.event, { go: !view.place });
+  else if (open) close();
+}
+
+function prepare() {
+  $("day").max = dayCount - 1;
+  $("days").hidden = dayCount < 2;
+  for (const state of ["present", "suspected", "gone"]) {
+    const box = make("input", { type: "checkbox", value: state });
+    const count = make("span", { id: `count-${state}`, className: "quiet" });
+    $("states").append(make("label", {}, box, swatch(state), stateWords(state), " ", count));
+  }
+  for (const id of ["states", "sure", "day"]) $(id).addEventListener("input", refreshSoon);
+  prepareList(openById);
+  prepareDetail(openById);
+  $("back").addEventListener("click", close);
+  $("look").addEventListener("click", () => goTo(open));
+  $("share").addEventListener("click", async () => {
+    $("said").textContent = await copyLink();
+  });
+  document.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape" && open) close();
+  });
+  addEventListener("hashchange", () => {
+    const view = viewOf(location.hash);
+    apply(view);
+    refresh();
+    visit(view);
+  });
+}
+
+function start() {
+  $("attribution").textContent = [attribution, "Outlines: Natural Earth"].filter(Boolean).join(" · ");
+  if (!events.length) {
+    $("newest").textContent = "There are no work zones on this map yet.";
+  } else {
+    $("newest").textContent = `As of ${timeWords(newest)}, when the newest frame was taken`;
+    $("choose").hidden = false;
+  }
+  const view = viewOf(location.hash);
+  prepare();
+  apply(view);
+  filter();
+  if (!openMap({ place: view.place, shown, onMove: showView, onOpen: openById })) {
+    $("no-map").textContent = "This browser draws no map, as it has no WebGL. The list has all that is shown.";
+    $("no-map").hidden = false;
+    performance.mark("drawn");
+  }
+  label();
+  showView();
+  visit(view);
+}
+
+start();

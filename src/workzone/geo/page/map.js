@@ -1,0 +1,168 @@
+/** The map: it shows events, says which are in view, and tells which is clicked. */
+
+import { placesOf } from "./data.js";
+import { CLOSE, collection, layers, sources, world } from "./layers.js";
+import { arrow, number } from "./pictograms.js";
+
+const CLICKABLE = ["present", "suspected", "gone", "dots", "ends", "clusters"];
+const REACH = 6; // pixels around a click
+const AROUND = 0.5; // of the view, on each side, in which lines are drawn beforehand
+
+let map = null;
+const filled = new Set(); // names of the sources that have something in them
+
+function point({ event, state, sure }, place = event.place) {
+  const geometry = { type: "Point", coordinates: place };
+  return { type: "Feature", geometry, properties: { id: event.id, state, sure } };
+}
+
+function line(one) {
+  const found = point(one);
+  found.geometry = { type: "LineString", coordinates: placesOf(one.event.line) };
+  return found;
+}
+
+/**
+ * Put the map on the page; `place` (zoom, latitude, longitude) or all of `shown` is in view.
+ * Gives whether this browser can.
+ */
+export function openMap({ place, shown, onMove, onOpen }) {
+  try {
+    map = new maplibregl.Map({
+      container: "map",
+      style: { version: 8, sources: sources(dotsOf(shown)), layers: layers() },
+      attributionControl: false,
+      dragRotate: false,
+      pitchWithRotate: false,
+      touchPitch: false,
+      fadeDuration: 0,
+      maxPitch: 0,
+      ...(place ? { zoom: place[0], center: [place[2], place[1]] } : viewOfAll(shown)),
+    });
+  } catch {
+    return false; // there is no WebGL
+  }
+  map.touchZoomRotate.disableRotation();
+  map.keyboard.disableRotation();
+  map.addControl(new maplibregl.NavigationControl({ showCompass: false }));
+  map.addControl(new maplibregl.ScaleControl(), "bottom-left");
+  map.on("styleimagemissing", ({ id }) => {
+    if (id === "arrow") map.addImage(id, ...arrow());
+    if (id.startsWith("count:")) map.addImage(id, ...number(id.slice(6)));
+  });
+  map.on("moveend", onMove);
+  map.on("click", (click) => clicked(click, onOpen));
+  map.on("mousemove", ({ point: at }) => {
+    map.getCanvas().style.cursor = under(at).length ? "pointer" : "";
+  });
+  map.on("idle", () => {
+    performance.clearMarks("drawn");
+    performance.mark("drawn"); // all that is in view
+  });
+  map.once("idle", () => {
+    for (const [name, data] of Object.entries(world())) map.getSource(name).setData(data);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  return true;
+}
+
+function viewOfAll(shown) {
+  if (!shown.length) return { zoom: 1, center: [10, 30] };
+  const bounds = new maplibregl.LngLatBounds();
+  for (const { event } of shown) bounds.extend(event.place);
+  return { bounds, fitBoundsOptions: { padding: 60, maxZoom: 15 } };
+}
+
+function repaint() {
+  for (const { id, paint = {} } of layers()) {
+    for (const [name, value] of Object.entries(paint)) map.setPaintProperty(id, name, value);
+  }
+}
+
+function under({ x, y }) {
+  const box = [[x - REACH, y - REACH], [x + REACH, y + REACH]];
+  return map.isStyleLoaded() ? map.queryRenderedFeatures(box, { layers: CLICKABLE }) : [];
+}
+
+async function clicked({ point: at, lngLat }, onOpen) {
+  const [found] = under(at);
+  if (!found) return;
+  const { id, cluster_id: cluster } = found.properties;
+  if (cluster === undefined) onOpen(id);
+  else map.easeTo({ center: lngLat, zoom: await map.getSource("dots").getClusterExpansionZoom(cluster) });
+}
+
+/** Whether a place is in view, or `around` it. */
+export function viewTest({ around = false } = {}) {
+  if (!map) return () => true;
+  const bounds = map.getBounds();
+  let [west, south, east, north] = bounds.toArray().flat();
+  if (around) {
+    const [aside, above] = [AROUND * (east - west), AROUND * (north - south)];
+    [west, south, east, north] = [west - aside, south - above, east + aside, north + above];
+  }
+  return ([x, y]) => y >= south && y <= north && [x, x + 360, x - 360].some((turned) => turned >= west && turned <= east);
+}
+
+/** Zoom, latitude and longitude; null without a map. */
+export function placeOfMap() {
+  if (!map) return null;
+  const { lng, lat } = map.getCenter();
+  return [map.getZoom(), lat, lng];
+}
+
+function dotsOf(shown) {
+  return collection(shown.map((one) => point(one)));
+}
+
+/** Put features into a source, unless none are where none were: each change is drawn anew. */
+function fillSource(name, features) {
+  if (!features.length && !filled.has(name)) return;
+  filled[features.length ? "add" : "delete"](name);
+  map.getSource(name).setData(collection(features));
+}
+
+/** Show these, each an event with `state` and `sure` (0..1), as dots. */
+export function showDots(shown) {
+  if (map) whenReady(() => map.getSource("dots").setData(dotsOf(shown)));
+}
+
+/** Show those of them as lines that are in view or near it, where it is close enough. */
+export function showLines(shown) {
+  if (!map) return;
+  const near = viewTest({ around: true });
+  const drawn = map.getZoom() < CLOSE ? [] : shown.filter(({ event }) => near(event.place));
+  whenReady(() => {
+    const found = drawn.map(line);
+    fillSource("lines", found.filter(({ geometry }) => geometry.coordinates.length > 1));
+    fillSource("ends", found.flatMap(({ geometry, properties }) =>
+      [geometry.coordinates[0], geometry.coordinates.at(-1)].map((coordinates, i) => ({
+        type: "Feature",
+        geometry: { type: "Point", coordinates },
+        properties: { ...properties, begin: i === 0 },
+      }))));
+  });
+}
+
+/** Mark an event; null: none. */
+export function mark(event) {
+  const one = event && line({ event });
+  if (map) whenReady(() => fillSource("chosen", one && one.geometry.coordinates.length > 1 ? [one] : []));
+}
+
+/** Bring all of an event into view. */
+export function goTo(event) {
+  if (!map) return;
+  const bounds = new maplibregl.LngLatBounds();
+  for (const place of placesOf(event.line)) bounds.extend(place);
+  map.fitBounds(bounds, { padding: 80, maxZoom: 16 });
+}
+
+export function goToPlace([zoom, latitude, longitude]) {
+  map?.jumpTo({ zoom, center: [longitude, latitude] });
+}
+
+function whenReady(change) {
+  if (map.getSource("dots")) change();
+  else map.once("styledata", change);
+}
