@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from workzone.data.places import offsets
 from workzone.geo.event import Place
-from workzone.geo.ground import heading, offsets
+from workzone.geo.ground import heading
 from workzone.geo.roads import NETWORK, Line
 
 MOST = 300_000
