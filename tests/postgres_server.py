@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import pwd
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 
 def programs() -> Path | None:
@@ -48,11 +51,14 @@ class Server:
         return self.address(name)
 
     def query(self, sql: str, address: str | None = None) -> list[tuple[Any, ...]]:
-        import psycopg
+        async def ask() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(address or self.address())
+            try:
+                return [tuple(row) for row in await connection.fetch(sql)]
+            finally:
+                await connection.close()
 
-        with psycopg.connect(address or self.address(), autocommit=True) as connection:
-            cursor = connection.execute(sql)
-            return cursor.fetchall() if cursor.description else []
+        return asyncio.run(ask())
 
 
 @contextmanager

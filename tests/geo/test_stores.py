@@ -18,7 +18,7 @@ from made_drives import DAY, START, drives, street, write_frames
 from postgres_server import Server, programs, running
 from workzone.errors import MissingExtraError, StoreError
 from workzone.geo.event import Event
-from workzone.geo.postgis import without_password
+from workzone.geo.postgres_address import without_password
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
@@ -32,7 +32,6 @@ def server() -> Iterator[Server]:
     found = programs()
     if found is None:
         pytest.skip("no PostgreSQL with PostGIS here: apt-get install postgresql-postgis")
-    pytest.importorskip("psycopg")
     with running(found) as one:
         yield one
 
@@ -236,6 +235,6 @@ def test_passwords_are_not_shown():
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'workzone\[postgis\]'"):
         events_in("postgresql:///zones")
