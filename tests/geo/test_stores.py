@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -17,8 +20,9 @@ from cli_invoke import invoke
 from made_drives import DAY, START, drives, street, write_frames
 from postgres_server import Server, programs, running
 from workzone.errors import MissingExtraError, StoreError
+from workzone.geo import postgis
 from workzone.geo.event import Event
-from workzone.geo.postgres_address import without_password
+from workzone.geo.postgis import numbered
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
@@ -223,14 +227,85 @@ def test_what_is_no_map_on_a_server_is_told(server):
     assert "secret" not in str(told.value)
 
 
-def test_passwords_are_not_shown():
-    for plain in ("postgresql://me@host/zones", "postgresql:///zones"):
-        assert without_password(plain) == plain
-    assert without_password("postgresql://me:a%40b@host:5432/z?x=1") == (
-        "postgresql://me:***@host:5432/z?x=1"
-    )
-    assert without_password("postgresql:///z?password=secret&user=me") == (
-        "postgresql:///z?password=***&user=me"
+def test_a_connection_that_is_lost_is_told(server):
+    address = server.new()
+    with (
+        pytest.raises(StoreError, match="see that the server runs"),
+        open_store(address) as store,
+        store.transaction(),
+    ):
+        server.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
+        )
+        store.clear()
+    assert events_in(address) == []
+
+
+def test_who_may_not_make_tables_is_told(server):
+    server.query("CREATE ROLE guest LOGIN")
+    address = server.new().replace("zones:secret", "guest")
+    with pytest.raises(StoreError, match="grant CREATE on its schema"), open_store(address):
+        pass
+
+
+def test_what_an_address_may_not_say_is_told(server):
+    address = server.new()
+    with pytest.raises(StoreError, match='"channel_binding"; leave settings out of the address'):
+        events_in(f"{address}&channel_binding=require")
+    with pytest.raises(StoreError, match=r"sslmode.* must be one of.*the address is right"):
+        events_in(f"{address}&sslmode=some")
+    with pytest.raises(StoreError, match="cannot be read; write postgresql://USER@HOST") as told:
+        events_in("postgresql://me:pass/word@host/zones")
+    assert "word" not in str(told.value) and told.value.__suppress_context__
+
+
+def test_options_of_the_environment_count(server, monkeypatch):
+    address = server.new()
+    plain, options = address.split("&options=")
+    with open_store(address) as store, store.transaction():
+        store.set_meta("mine", "yes")
+    monkeypatch.setenv("PGOPTIONS", unquote(options))
+    with open_store(plain, create=False) as store:
+        assert store.meta("mine") == "yes"
+
+
+def test_a_wait_can_be_interrupted(server):
+    address = server.new()
+    with open_store(address) as one, open_store(address) as other:
+        with one.transaction(), pytest.raises(KeyboardInterrupt):
+            me = threading.main_thread().ident
+            threading.Timer(0.1, signal.pthread_kill, [me, signal.SIGINT]).start()
+            update(other, drives(1, street(), lambda _: ZONE))
+        assert update(other, drives(1, street(), lambda _: ZONE)).added == 1
+
+
+def test_a_store_opens_where_an_event_loop_runs(server):
+    async def cell_of_a_notebook() -> list[Event]:
+        return events_in(address)
+
+    address = server.new()
+    with open_store(address):
+        assert asyncio.run(cell_of_a_notebook()) == []
+
+
+def test_moments_come_back_to_the_microsecond(server):
+    with postgis.connect(server.new()) as database:
+        database.run("CREATE TABLE moments (at TIMESTAMPTZ)")
+        moments = [
+            "2026-03-29T01:59:59.5Z",
+            "2026-10-25T03:00:00+02:00",
+            "1970-01-01T00:00:00.000001Z",
+        ]
+        database.many("INSERT INTO moments VALUES (?)", ([one] for one in moments))
+        database.many("INSERT INTO moments VALUES (?)", [])
+        found = [row[0] for row in database.run("SELECT at FROM moments")]
+        assert found == [datetime.fromisoformat(one) for one in moments]
+
+
+def test_signs_for_values_are_numbered_outside_of_quotes():
+    assert numbered("""SELECT '?', 'it''s ?', "a?" WHERE a = ? AND b IN (?, ?)""") == (
+        """SELECT '?', 'it''s ?', "a?" WHERE a = $1 AND b IN ($2, $3)"""
     )
 
 

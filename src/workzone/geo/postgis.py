@@ -90,7 +90,7 @@ class PostGIS:
         self._script("CREATE INDEX events_by_place ON events USING GIST (geom)")
 
     def line(self, places: Sequence[Place]) -> str:
-        """Extended well-known binary, in hexadecimal digits: asyncpg passes ``geometry`` as text."""
+        """Extended well-known binary in hexadecimal digits, as asyncpg passes ``geometry``."""
         flat = [value for place in places for value in place]
         head = struct.pack("<BIII", 1, _LINE | _WITH_SRID, 4326, len(places))
         return (head + struct.pack(f"<{len(flat)}d", *flat)).hex()
@@ -201,10 +201,11 @@ def numbered(sql: str) -> str:
 
 def _refusal(name: str, error: Exception) -> StoreError:
     server = "see that the server runs, and the address is right"
+    postgis = "install PostGIS on the server (Debian: postgresql-NN-postgis-3)"
     reasons = {  # by asyncpg's names of https://www.postgresql.org/docs/current/errcodes-appendix.html
         "LockNotAvailableError": "other processes write to it; try again when they have ended",
-        "FeatureNotSupportedError": "install PostGIS on the server (Debian: postgresql-NN-postgis-3)",
-        "UndefinedFileError": "install PostGIS on the server (Debian: postgresql-NN-postgis-3)",
+        "FeatureNotSupportedError": postgis,
+        "UndefinedFileError": postgis,
         "InsufficientPrivilegeError": "let an owner of the database run CREATE EXTENSION postgis, "
         "and grant CREATE on its schema",
         "DuplicateTableError": "the schema has tables of these names; name another by "
@@ -217,7 +218,7 @@ def _refusal(name: str, error: Exception) -> StoreError:
         "OperatorInterventionError": server,
         "InvalidAuthorizationSpecificationError": server,
         "InvalidCatalogNameError": server,
-        "ClientConfigurationError": server,
+        "InterfaceError": server,
         "InternalClientError": server,
         "OSError": server,
     }
