@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -260,13 +260,17 @@ def test_what_an_address_may_not_say_is_told(server):
     assert "word" not in str(told.value) and told.value.__suppress_context__
 
 
-def test_options_of_the_environment_count(server, monkeypatch):
+def test_the_environment_names_a_service_and_options(server, tmp_path, monkeypatch):
     address = server.new()
-    plain, options = address.split("&options=")
     with open_store(address) as store, store.transaction():
         store.set_meta("mine", "yes")
-    monkeypatch.setenv("PGOPTIONS", unquote(options))
-    with open_store(plain, create=False) as store:
+    parts = dict(parse_qsl(urlsplit(address).query))
+    services = tmp_path / "services.conf"
+    services.write_text(f"[zones]\nhost={parts['host']}\nuser=zones\ndbname=postgres\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("PGSERVICE", "zones")
+    monkeypatch.setenv("PGOPTIONS", parts["options"])
+    with open_store("postgresql://", create=False) as store:
         assert store.meta("mine") == "yes"
 
 

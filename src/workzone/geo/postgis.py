@@ -61,8 +61,8 @@ class PostGIS:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Database.transaction`."""
-        self._script(f"BEGIN; SET LOCAL lock_timeout = '{_WAIT:g}s'")
         try:
+            self._script(f"BEGIN; SET LOCAL lock_timeout = '{_WAIT:g}s'")
             self._script(f"SELECT pg_advisory_xact_lock({_LOCK})")
             yield
             self._script("COMMIT")

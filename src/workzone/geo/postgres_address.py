@@ -19,7 +19,7 @@ _VARIABLES = {  # that asyncpg does not read: https://www.postgresql.org/docs/cu
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }
 _SETTINGS = {"timezone": "UTC", "datestyle": "ISO"}  # of each session
-_TIMEOUT = "10"  # seconds for each host
+_TIMEOUT = "10"  # seconds for all hosts together; libpq counts each alone
 
 
 def connection_arguments(address: str) -> dict[str, Any]:
