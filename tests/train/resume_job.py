@@ -12,8 +12,6 @@ import safetensors.torch
 import torch
 import yaml
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
 from workzone.config import from_mapping
 from workzone.train.feed.examples import Examples
@@ -40,6 +38,9 @@ class Sharded(LaunchedProcesses):
     def prepare(
         self, module: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard  # a second to import
+
         fully_shard(module, mesh=init_device_mesh("cpu", (self.count,)))
         assert isinstance(module, Objective)
         return module, make_optimizer(module.detector, module.config.optimizer)

@@ -131,31 +131,40 @@ def test_a_stopped_training_goes_on_bit_for_bit(name: str, ema: bool, tmp_path: 
     assert np.array_equal(parts.validation_probabilities, whole.validation_probabilities)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_process_goes_on_bit_for_bit(workers: int, tmp_path: Path) -> None:
-    """``kill -9`` twice in the middle of an epoch."""
-    config = settings("adamw", ema=True, workers=workers)
-    tree = yaml.safe_dump(_plain(config))
-    script = Path(__file__).parent / "resume_job.py"
-    output = tmp_path / "weights.safetensors"
-    command = [sys.executable, str(script), tree, str(tmp_path / "run"), str(output)]
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Weights of a process that nobody kills: in this one threads may add in another order."""
+    folder = tmp_path_factory.mktemp("unkilled")
+    subprocess.run(resume_job(folder, workers=0), check=True)
+    return safetensors_bytes(folder / "weights.safetensors")
+
+
+@pytest.mark.parametrize(("workers", "steps"), [(0, (2, 5)), (2, (5,))])
+def test_a_killed_process_goes_on_bit_for_bit(
+    workers: int, steps: tuple[int, ...], unkilled: dict[str, bytes], tmp_path: Path
+) -> None:
+    """``kill -9`` in the middle of an epoch, once and twice."""
+    command = resume_job(tmp_path, workers=workers)
     folder = tmp_path / "run" / "checkpoints"
-    for steps in (2, 5):
+    for step in steps:
         process = subprocess.Popen(command)
         try:
-            while max(map(newest, folder.glob("*")), default=0) < steps:
+            while max(map(newest, folder.glob("*")), default=0) < step:
                 assert process.poll() is None, "the training ended before it could be killed"
-                time.sleep(0.002)
+                time.sleep(0.005)
         finally:
             process.kill()
             process.wait()
-    assert not output.exists()
+    assert not (tmp_path / "weights.safetensors").exists()
     subprocess.run(command, check=True)
-    # Another process that nobody kills: in this one threads may add in another order.
-    whole = tmp_path / "whole.safetensors"
-    command = [sys.executable, str(script), tree, str(tmp_path / "whole"), str(whole)]
-    subprocess.run(command, check=True)
-    assert safetensors_bytes(output) == safetensors_bytes(whole)
+    assert safetensors_bytes(tmp_path / "weights.safetensors") == unkilled
+
+
+def resume_job(folder: Path, *, workers: int) -> list[str]:
+    """A command that trains in a folder, and goes on there."""
+    tree = yaml.safe_dump(_plain(settings("adamw", ema=True, workers=workers)))
+    script = str(Path(__file__).parent / "resume_job.py")
+    return [sys.executable, script, tree, str(folder / "run"), str(folder / "weights.safetensors")]
 
 
 def newest(folder: Path) -> int:
