@@ -21,8 +21,8 @@ class EventQuery:
     begin: datetime | None = None  # not gone before this time
     end: datetime | None = None  # first seen by this time
 
-    def condition(self, database: Database) -> tuple[str, list[Any]]:
-        """It in SQL, without the limit, with its values."""
+    def table(self, database: Database, columns: str) -> tuple[str, list[Any]]:
+        """Some columns of these events as a table in SQL, and the values in it."""
         parts = ["id > ?"]
         values: list[Any] = [self.after]
         if self.boxes:
@@ -38,7 +38,8 @@ class EventQuery:
         if self.end is not None:
             parts.append("first_seen <= ?")
             values.append(stamp(self.end))
-        return " AND ".join(parts), values
+        sql = f"SELECT {columns} FROM events WHERE {' AND '.join(parts)} ORDER BY id LIMIT ?"  # noqa: S608
+        return f"({sql}) AS wanted", [*values, self.limit]
 
 
 def stamp(time: datetime) -> str:

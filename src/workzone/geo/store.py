@@ -252,19 +252,14 @@ class Store:
 
         All of them, in order of their first sighting; or those of a query, in order of ids.
         """
-        events, order = "events", "first_seen, id"
-        values: list[Any] = []
+        order, table, values = "first_seen, id", "events", list[Any]()
         if query is not None:
-            condition, values = query.condition(self._database)
-            events = f"(SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY id LIMIT ?) AS e"  # noqa: S608
-            order, values = "id", [*values, query.limit]
-        rows = list(  # at once: while some are to be read, nobody else can write
-            self._run(
-                f"SELECT {_COLUMNS}, time, what, other FROM {events}"  # noqa: S608
-                f" LEFT JOIN changes ON event = id ORDER BY {order}, changes.fid",
-                values,
-            )
+            order, (table, values) = "id", query.table(self._database, _COLUMNS)
+        sql = (
+            f"SELECT {_COLUMNS}, time, what, other FROM {table}"  # noqa: S608
+            f" LEFT JOIN changes ON event = id ORDER BY {order}, changes.fid"
         )
+        rows = list(self._run(sql, values))  # at once: meanwhile nobody else can write
         found = []
         for _, several in itertools.groupby(rows, key=lambda row: row[1]):
             changes = list(several)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from workzone.geo.serve.asked import PARAMETERS
 from workzone.geo.serve.config import MapServeConfig
 from workzone.geo.serve.service import MapService
+from workzone.geo.store import open_store
 from workzone.serve import schema
 from workzone.serve.app import answered, build_app, guarded
 from workzone.serve.server import run, server_of
@@ -24,6 +25,8 @@ def serve_map(config: MapServeConfig) -> None:
         StoreError: the map cannot be read at the start.
     """
     service = MapService(config)
+    with open_store(config.store, create=False):
+        pass  # what is no map is told now
     run(server_of(create_map_app(service), service))
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 import workzone
 from workzone.data.places import METRES_PER_DEGREE
-from workzone.errors import StoreError, WorkzoneError
+from workzone.errors import StoreError
 from workzone.geo.database import Box
 from workzone.geo.event import Event
 from workzone.geo.given_roads import given_roads
@@ -52,14 +52,6 @@ class MapService(BaseService):
         """
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
-
-    def start(self) -> None:
-        """Make sure that the store can be read."""
-        try:
-            with open_store(self.config.store, create=False) as store:
-                log.info("ready", extra={"store": store.name})
-        except WorkzoneError as error:
-            self.failure = error
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether requests are taken now; not where the store cannot be read."""
