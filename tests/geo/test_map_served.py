@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
@@ -22,46 +21,25 @@ import pytest
 
 from cli_invoke import invoke
 from made_events import NOW, PUBLISHER, event
-from serving import Running, Said, listening
+from map_serving import serving, write_store
+from serving import Running, Said
 from workzone.data.places import round_places
 from workzone.errors import StoreError
 from workzone.geo.event import Event
 from workzone.geo.out.fields import box, ended, iso
 from workzone.geo.out.geojson import to_geojson
-from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.rounding import rounded
 from workzone.geo.serve import service as served
-from workzone.geo.serve.app import create_map_app, serve_map
+from workzone.geo.serve.app import serve_map
 from workzone.geo.serve.config import MapServeConfig
-from workzone.geo.serve.service import MapService
 from workzone.geo.store import open_store
 from workzone.geo.validate.feed import validate_feed
-from workzone.serve.server import server_of
 
 EVENTS = [event(number) for number in range(60)]
 FIJI = [
     event(100, id="wz-west", line=((179.5, -17.0), (179.501, -17.0))),
     event(101, id="wz-east", line=((-179.5, -17.0), (-179.499, -17.0))),
 ]
-
-
-def write_store(path: Path, events: list[Event]) -> Path:
-    """A store with such events, on a road that was given and a way that a car drew."""
-    way = np.linspace(13, 13.01, 3), np.linspace(52, 52.01, 3)
-    with open_store(path) as store, store.transaction():
-        if not store.lines():
-            store.add_lines([make_line("road", NETWORK, *way, "High Street")])
-            store.add_lines([make_line("drawn", (1.0, "car", 0), way[0] + 1.5, way[1], None)])
-        store.put_events("road", events)
-        store.publish()
-    return path
-
-
-@contextlib.contextmanager
-def serving(store: Path, **settings: object) -> Iterator[Running]:
-    service = MapService(MapServeConfig(store=store, port=0, **settings))
-    with listening(server_of(create_map_app(service), service)) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -378,6 +356,10 @@ def test_holders_of_a_token_alone_see_the_map(tmp_path: Path) -> None:
             assert said.status == 200
             assert said.headers["Access-Control-Allow-Origin"] == "https://a.example"
         assert city.ask("GET", "/readyz").status == 200
+        city.service.accepted = city.service.config.limits.queue
+        said = city.ask("GET", "/v1/events", headers=token)
+        assert (said.status, said.code) == (429, "overloaded")
+        city.service.accepted = 0
         city.service.draining = True
         assert city.ask("GET", "/v1/events", headers=token).code == "draining"
         assert city.ask("GET", "/readyz").json == {"status": "draining"}

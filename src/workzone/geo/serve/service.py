@@ -53,6 +53,18 @@ class MapService(BaseService):
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
 
+    def admit(self) -> None:
+        """Refuse one more than so many at a time.
+
+        Raises:
+            Problem: draining, or overloaded.
+        """
+        super().admit()
+        most = self.config.limits.queue
+        if self.accepted >= most:
+            detail = f"{most} requests are at work: ask again after Retry-After seconds"
+            raise Problem("overloaded", detail, headers={"Retry-After": "1"}, limit=most)
+
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether requests are taken now; not where the store cannot be read."""
         try:
