@@ -215,7 +215,13 @@ def test_answers_are_compressed_where_that_is_taken(city: Running) -> None:
 def test_health_description_and_counts(city: Running) -> None:
     assert city.ask("GET", "/livez").json == {"status": "live"}
     assert city.ask("GET", "/readyz").json == {"status": "ready"}
-    paths = city.ask("GET", "/openapi.json").json["paths"]
+    description = city.ask("GET", "/openapi.json").json
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)):
+        assert name in description["components"]["schemas"]
+    paths = description["paths"]
+    answers = paths["/v1/events"]["get"]["responses"]
+    assert list(answers["200"]["content"]) == ["application/geo+json"]
+    assert list(answers["422"]["content"]) == ["application/problem+json"]
     assert set(paths) == {"/", "/v1/events", "/v1/wzdx", "/metrics", "/livez", "/readyz"}
     parameters = {one["name"] for one in paths["/v1/events"]["get"]["parameters"]}
     assert parameters == {"bbox", "time", "state", "limit", "after", "authorization"}

@@ -47,6 +47,7 @@ def _router(service: MapService) -> APIRouter:
 
     @router.get(
         "/",
+        response_class=Response,
         tags=["map"],
         summary="The map as a page",
         responses={**_content("text/html"), **schema.problems(401, 503)},
@@ -56,6 +57,7 @@ def _router(service: MapService) -> APIRouter:
 
     @router.get(
         "/v1/events",
+        response_class=Response,
         tags=["map"],
         summary="Events by place, time and state, as GeoJSON",
         openapi_extra={"parameters": PARAMETERS},
@@ -69,6 +71,7 @@ def _router(service: MapService) -> APIRouter:
 
     @router.get(
         "/v1/wzdx",
+        response_class=Response,
         tags=["map"],
         summary="The map as a WZDx 4.2 feed",
         responses={**_content("application/json"), **schema.problems(401, 404, 503)},
