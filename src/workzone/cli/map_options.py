@@ -21,7 +21,7 @@ Cc0Flag = Annotated[
     typer.Option("--cc0", help="Give a WZDx feed to the public domain; not to be taken back."),
 ]
 SuspectedFlag = Annotated[
-    bool, typer.Option("--suspected", help="Write what only one drive has seen, too.")
+    bool, typer.Option("--suspected", help="Include what only one drive has seen.")
 ]
 TilesOption = Annotated[
     str | None,
