@@ -138,15 +138,20 @@ def running(
     if "queue" in limits:
         limits.setdefault("batch_parts", min(32, limits["queue"]))
     config = ServeConfig(port=0, workers=workers, model=model, limits=Limits(**limits), **settings)
-    server = make(config)
+    with listening(make(config)) as found:
+        if ready:
+            found.until(lambda: found.service.readiness()[0])
+        yield found
+
+
+@contextlib.contextmanager
+def listening(server: Server) -> Iterator[Running]:
+    """A server in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
-    found = Running(server, listener.getsockname()[1])
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        if ready:
-            found.until(lambda: server.service.readiness()[0])
-        yield found
+        yield Running(server, listener.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join()

@@ -14,9 +14,21 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from browser import ALONE, DRAWN, PHONE, TILES, WEBGL, browsing, chromium, opened_file, violations
+from browser import (
+    ALONE,
+    DRAWN,
+    PHONE,
+    TILES,
+    WEBGL,
+    browsing,
+    chromium,
+    opened,
+    opened_file,
+    violations,
+)
 from made_events import NOW, event
 from made_images import blob_image
+from map_serving import serving, write_store
 from workzone.geo.event import Change, Event
 from workzone.geo.pictures import Outlined, Picture
 from workzone.geo.show import write_page
@@ -258,3 +270,11 @@ def test_without_webgl_the_list_has_all(browser: Browser, file: Path) -> None:
         page.locator("#list button").first.click()
         expect(page.locator("#event-title")).to_be_visible()
     plain.close()
+
+
+def test_it_is_the_same_page_where_it_is_served(browser: Browser, tmp_path: Path) -> None:
+    store = write_store(tmp_path / "zones.gpkg", EVENTS)
+    with serving(store) as city, opened(browser, city.port, **STILL) as page:
+        page.evaluate(DRAWN, True)
+        there = [one for one in EVENTS if one.state != "gone"]
+        expect(page.locator("#count")).to_have_text(f"{len(there)} work zones")

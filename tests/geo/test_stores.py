@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,11 +18,14 @@ import pytest
 
 from cli_invoke import invoke
 from made_drives import DAY, START, drives, street, write_frames
+from made_events import NOW
+from made_events import event as made_event
 from postgres_server import Server, programs, running
 from workzone.errors import MissingExtraError, StoreError
 from workzone.geo import postgis
 from workzone.geo.event import Event
 from workzone.geo.postgis import numbered
+from workzone.geo.query import EventQuery
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.store import open_store
 from workzone.geo.update import update
@@ -80,6 +83,75 @@ def test_lines_that_are_settled_keep_their_order_and_come_first(address):
         assert [line.id for line in store.lines()][-2:] == [late.id, made[2].id]
         store.clear()
         assert [line.id for line in store.lines()] == [line.id for line in (road, *made[:2])]
+
+
+def test_events_are_found_by_place_time_and_state(address):
+    events = [made_event(number) for number in range(40)]
+    span = (NOW - timedelta(days=25), NOW - timedelta(days=15))
+    with open_store(address) as store:
+        with store.transaction():
+            store.put_events("line", events)
+            store.publish()
+        assert store.events(EventQuery(limit=100)) == events  # their ids are in order
+        assert store.events(EventQuery(limit=3, after=events[4].id)) == events[5:8]
+        found = store.events(EventQuery(limit=100, states=("gone", "suspected")))
+        assert found == [one for one in events if one.state != "present"]
+        found = store.events(EventQuery(limit=100, begin=span[0], end=span[1]))
+        there = [
+            one
+            for one in events
+            if one.first_seen <= span[1] and (one.state != "gone" or one.gone_since >= span[0])
+        ]
+        assert found == there and 0 < len(there) < len(events)
+        boxes = ((13.0, 52.0, 13.3, 52.5), (13.5, 52.5, 14.0, 53.0))
+        near = [
+            one
+            for one in events
+            if any(
+                w <= max(x for x, _ in one.line)
+                and min(x for x, _ in one.line) <= e
+                and s <= max(y for _, y in one.line)
+                and min(y for _, y in one.line) <= n
+                for w, s, e, n in boxes
+            )
+        ]
+        assert store.events(EventQuery(limit=100, boxes=boxes)) == near != []
+        both = [one for one in near if one in there and one.state == "present"]
+        query = EventQuery(
+            limit=2, boxes=boxes, begin=span[0], end=span[1], states=("present",), after="wz-"
+        )
+        assert store.events(query) == both[:2]
+
+
+def test_a_store_says_when_it_was_written(address):
+    cars = drives(3, street(), lambda _: ZONE)
+    with open_store(address) as store:
+        assert store.published() is None
+        before = datetime.now(UTC)
+        update(store, cars[:2])
+        first = store.published()
+        update(store, cars)
+        assert before <= first < store.published() <= datetime.now(UTC)
+        with store.transaction():
+            store._run("DELETE FROM workzone_meta WHERE name = 'published'")
+        assert store.published().timestamp() == store.latest()
+
+
+def test_an_index_is_no_must(tmp_path):
+    """SQLite may have been built without such trees."""
+    events = [made_event(number) for number in range(20)]
+    query = EventQuery(limit=100, boxes=((13.0, 52.0, 13.5, 53.0),))
+    with open_store(tmp_path / "zones.gpkg") as store:
+        with store.transaction():
+            store.put_events("line", events)
+        found = store.events(query)
+        assert 0 < len(found) < 20
+        plain = store._database
+        with store.transaction():
+            for (name,) in list(plain.run("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
+                plain.run(f"DROP TRIGGER {name}")
+            plain.run("DROP TABLE rtree_events_geom")
+        assert store.events(query) == found
 
 
 def test_what_fails_within_leaves_nothing(address):

@@ -24,6 +24,7 @@ from workzone.cli import (
     map,
     map_compare,
     map_feeds,
+    map_serve,
     map_show,
     masks,
     miner,
@@ -81,6 +82,7 @@ app.command(epilog=masks.EXAMPLES_MASKS)(masks.masks)
 app.command(epilog=features.EXAMPLES_BACKBONES)(features.backbones)
 app.add_typer(models.app, name="models")
 map.app.command(epilog=map_show.EXAMPLES_SHOW)(map_show.show)
+map.app.command(epilog=map_serve.EXAMPLES_SERVE)(map_serve.serve)
 map.app.command(epilog=map_feeds.EXAMPLES_EXPORT)(map_feeds.export)
 map.app.command(epilog=map_feeds.EXAMPLES_VALIDATE)(map_feeds.validate)
 map.app.command(epilog=map_compare.EXAMPLES_COMPARE)(map_compare.compare)

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print_json
+from workzone.cli.map_options import (
+    Cc0Flag,
+    ContactOption,
+    StoreArgument,
+    SuspectedFlag,
+    states_of_feed,
+)
 
 if TYPE_CHECKING:
-    from workzone.geo.event import State
     from workzone.geo.validate.report import Finding, Report
 
 EXAMPLES_EXPORT = examples(
@@ -27,9 +33,7 @@ EXAMPLES_VALIDATE = examples(
 
 @command
 def export(
-    store: Annotated[
-        str, typer.Argument(help="A map that `workzone map update` made: a file, or an address.")
-    ],
+    store: StoreArgument,
     output: Annotated[
         Path,
         typer.Option(
@@ -46,17 +50,9 @@ def export(
     country: Annotated[
         str | None, typer.Option(help="Two letters of the publisher's country, for DATEX II.")
     ] = None,
-    contact: Annotated[
-        str | None,
-        typer.Option(help="E-mail address of those who answer for a WZDx feed."),
-    ] = None,
-    cc0: Annotated[
-        bool,
-        typer.Option("--cc0", help="Give a WZDx feed to the public domain; not to be taken back."),
-    ] = False,
-    suspected: Annotated[
-        bool, typer.Option("--suspected", help="Write what only one drive has seen, too.")
-    ] = False,
+    contact: ContactOption = None,
+    cc0: Cc0Flag = False,
+    suspected: SuspectedFlag = False,
 ) -> None:
     """Write the work zones of a map as a table, a map layer or a feed.
 
@@ -69,9 +65,7 @@ def export(
     of_feed = None
     if publisher is not None:
         of_feed = Publisher(name=publisher, country=country, contact_email=contact, cc0=cc0)
-    states: tuple[State, ...] = ("present", "gone")
-    if suspected:
-        states = ("suspected", *states)
+    states = states_of_feed(suspected)
     with open_store(store, create=False) as opened:
         events = opened.events()
     write_events(events, output, publisher=of_feed, states=states)

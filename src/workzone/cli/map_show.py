@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workzone.cli.console import command, examples, out
+from workzone.cli.map_options import AttributionOption, RoundPlacesOption, TilesOption
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,22 +44,9 @@ def show(
             "are drawn over them."
         ),
     ] = None,
-    tiles: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Pictures of the ground, an address with {z}, {x} and {y}. The browser asks there "
-            "for what is looked at, and for nothing anywhere without this option.",
-        ),
-    ] = None,
-    attribution: Annotated[
-        str | None,
-        typer.Option(help="Whom the map names for its tiles or roads, as their licence asks."),
-    ] = None,
-    round_positions: Annotated[
-        float | None,
-        typer.Option(metavar="METRES", help="Round places to a grid of so many metres."),
-    ] = None,
+    tiles: TilesOption = None,
+    attribution: AttributionOption = None,
+    round_positions: RoundPlacesOption = None,
 ) -> None:
     """Write the map as one file that any browser opens: where work zones are, and since when.
 

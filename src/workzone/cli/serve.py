@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from workzone.cli.options import (
     WeightsOption,
     WorkersOption,
 )
+from workzone.cli.serve_options import HostOption, OriginOption, PortOption, TokensOption
 
 EXAMPLES_SERVE = examples(
     "workzone serve",
@@ -31,12 +31,8 @@ EXAMPLES_SERVE = examples(
 @command
 def serve(
     model: ModelOption = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 is every network of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port; 0 takes any free one, which the log names.")
-    ] = 8080,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
     workers: WorkersOption = None,
     queue: Annotated[
         int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")
@@ -44,14 +40,8 @@ def serve(
     deadline: Annotated[
         float, typer.Option(help="Seconds from a request to its answer, at most.")
     ] = 10.0,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(help="File of bearer tokens, one a line; without it anybody may ask."),
-    ] = None,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Another site whose pages may ask, such as https://example.org."),
-    ] = None,
+    tokens: TokensOption = None,
+    origin: OriginOption = None,
     ray: Annotated[
         str | None,
         typer.Option(

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from workzone.geo.event import Place
 
+Box = tuple[float, float, float, float]
+"""West, south, east, north in degrees; west is not above east."""
+
 
 class Rows(Protocol):
     """What a query gives."""
@@ -49,6 +52,12 @@ class Database(Protocol):
 
     def places(self, value: Any) -> tuple[Place, ...]:
         """The places of such a value."""
+
+    def within(self, box: Box) -> tuple[str, tuple[float, ...]]:
+        """The condition that an event's own box meets one, by the index of places, and its values.
+
+        An event up to a metre away may meet it, too.
+        """
 
     def changed(self) -> None:
         """Events have changed, in this transaction."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from workzone.errors import StoreError
 from workzone.geo import gpkg
+from workzone.geo.database import Box
 from workzone.geo.event import Place
 
 _WAIT = 10.0  # seconds for another process to end its transaction
@@ -74,6 +75,22 @@ class GeoPackage:
         """See `Database.places`."""
         return gpkg.places_of(value)
 
+    def within(self, box: Box) -> tuple[str, tuple[float, ...]]:
+        """See `Database.within`."""
+        west, south, east, north = box
+        values = (east, west, north, south)
+        if "rtree_events_geom" in self.tables():
+            return (
+                "fid IN (SELECT id FROM rtree_events_geom"
+                " WHERE minx <= ? AND maxx >= ? AND miny <= ? AND maxy >= ?)",
+                values,
+            )
+        return (  # made by an SQLite without such trees
+            "ST_MinX(geom) <= ? AND ST_MaxX(geom) >= ?"
+            " AND ST_MinY(geom) <= ? AND ST_MaxY(geom) >= ?",
+            values,
+        )
+
     def changed(self) -> None:
         """Say in the GeoPackage's contents where events are, and of when that is."""
         self.run("UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
@@ -94,15 +111,26 @@ def connect(path: Path | str, *, create: bool) -> Iterator[GeoPackage]:
     if not create and not Path(path).is_file():
         raise StoreError(f"{path} does not exist; make it with `workzone map update`")
     try:
-        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+        connection = _opened(path, create)
         try:
             gpkg.add_functions(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            # What a long transaction changes stays in memory until its end: who reads never waits
+            # for more than that end.
+            connection.execute("PRAGMA cache_spill = OFF")
             yield GeoPackage(connection, path)
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise _refusal(path, error) from error
+
+
+def _opened(path: Path | str, create: bool) -> sqlite3.Connection:
+    if create:
+        return sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+    # Not read-only: whoever opens a file whose writer was killed takes back what it left.
+    address = f"{Path(path).resolve().as_uri()}?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)
 
 
 def _refusal(path: Path | str, error: sqlite3.Error) -> StoreError:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workzone.errors import MissingExtraError, StoreError
+from workzone.geo.database import Box
 from workzone.geo.event import Place
 from workzone.geo.postgres_address import connection_arguments, without_password
 
@@ -99,6 +100,10 @@ class PostGIS:
         """Of what PostGIS gives, which is what `line` gives."""
         flat = struct.unpack_from(f"<{(len(value) // 2 - 13) // 8}d", bytes.fromhex(value), 13)
         return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+    def within(self, box: Box) -> tuple[str, tuple[float, ...]]:
+        """See `Database.within`."""
+        return "geom && ST_MakeEnvelope(?, ?, ?, ?, 4326)", box
 
     def changed(self) -> None:
         """Nothing: PostGIS knows by itself."""

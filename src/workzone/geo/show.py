@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -63,14 +64,54 @@ def write_page(
     attribution: str | None = None,
     metres: float | None = None,
 ) -> None:
-    """Write a page that shows events on a map, whole or not at all.
+    """Write a page that shows events on a map, whole or not at all; see `make_page`.
 
-    Everything is within the file; its content security policy lets the browser ask for nothing,
+    Args:
+        path: of the page.
+        events, newest, pictures, streets, tiles, attribution, metres: see `make_page`.
+
+    Raises:
+        UsageError: ``tiles`` is no such address, or ``metres`` is not above 0.
+        WorkzoneError: the file cannot be written.
+    """
+    check_folder(path)
+    page = make_page(
+        events,
+        newest=newest,
+        pictures=pictures,
+        streets=streets,
+        tiles=tiles,
+        attribution=attribution,
+        metres=metres,
+    )
+    write_text(path, page.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """HTML, and the content security policy that is in it."""
+
+    text: str
+    policy: str
+
+
+def make_page(
+    events: Iterable[Event],
+    *,
+    newest: datetime | None = None,
+    pictures: Mapping[str, Picture] | None = None,
+    streets: Iterable[Sequence[Place]] = (),
+    tiles: str | None = None,
+    attribution: str | None = None,
+    metres: float | None = None,
+) -> Page:
+    """A page that shows events on a map.
+
+    Everything is within it; its content security policy lets the browser ask for nothing,
     or for tiles alone. Text of events is shown as text, whatever is in it.
 
     Args:
         events: in any order.
-        path: of the page.
         newest: when the newest frame was taken; when something last became of an event, if None.
         pictures: by the ids of frames; see :func:`workzone.geo.pictures.find_pictures`.
         streets: lines that are drawn below the events.
@@ -80,12 +121,10 @@ def write_page(
 
     Raises:
         UsageError: ``tiles`` is no such address, or ``metres`` is not above 0.
-        WorkzoneError: the file cannot be written.
     """
-    check_folder(path)
     if metres is not None:
         check_grid(metres)
-    origin = "'none'" if tiles is None else _origin(tiles)
+    origin = "'none'" if tiles is None else origin_of(tiles)
     found = sorted(events, key=lambda event: (event.first_seen, event.id))
     last = newest or max(map(changed, found), default=None)
     data = {
@@ -97,7 +136,7 @@ def write_page(
         "attribution": attribution,
     }
     title = "Work zones" if last is None else f"Work zones, {last:%Y-%m-%d}"
-    write_text(path, _page(title, json.dumps(data, ensure_ascii=False, allow_nan=False), origin))
+    return _page(title, json.dumps(data, ensure_ascii=False, allow_nan=False), origin)
 
 
 def _table(events: Sequence[Event], metres: float | None) -> dict[str, Any]:
@@ -154,8 +193,12 @@ def _steps(line: Sequence[Place], metres: float | None) -> list[int]:
     return found
 
 
-def _origin(tiles: str) -> str:
-    """Whom the browser asks for tiles, as a content security policy names them."""
+def origin_of(tiles: str) -> str:
+    """Whom the browser asks for tiles, as a content security policy names them.
+
+    Raises:
+        UsageError: it is no address of tiles.
+    """
     parts = urlsplit(tiles)
     if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:\[\]-]+", parts.netloc):
         raise UsageError(
@@ -170,8 +213,8 @@ def _origin(tiles: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _page(title: str, data: str, origin: str) -> str:
-    """The file's text; scripts and styles are allowed by their hashes."""
+def _page(title: str, data: str, origin: str) -> Page:
+    """The whole; scripts and styles are allowed by their hashes."""
     style = "\n".join(path.read_text(encoding="utf-8") for path in _STYLES)
     library = _LIBRARY.read_text(encoding="utf-8")
     script = "".join(_joined("main.js", set()))
@@ -188,7 +231,7 @@ def _page(title: str, data: str, origin: str) -> str:
         "script": f'<script>{library}</script>\n<script type="module">{script}</script>',
     }
     index = (PAGE / "index.html").read_text(encoding="utf-8")
-    return re.sub(r"<!-- (\w+) -->", lambda mark: parts[mark[1]], index)
+    return Page(re.sub(r"<!-- (\w+) -->", lambda mark: parts[mark[1]], index), policy)
 
 
 def _inert(name: str, text: str) -> str:

@@ -25,6 +25,7 @@ from workzone.geo.database import Database
 from workzone.geo.detections import Drive
 from workzone.geo.event import Change, Event, Place
 from workzone.geo.profiles import Profile
+from workzone.geo.query import EventQuery, stamp
 from workzone.geo.roads import NETWORK, Line
 
 _FORMAT = "2"
@@ -233,7 +234,7 @@ class Store:
                 self._run(_INSERT, values)
         self._many(
             "INSERT INTO changes (event, time, what, other) VALUES (?, ?, ?, ?)",
-            [(e.id, _text(c.time), c.what, c.other) for e in events for c in e.history],
+            [(e.id, stamp(c.time), c.what, c.other) for e in events for c in e.history],
         )
 
     def touch(self, line: str) -> None:
@@ -246,12 +247,19 @@ class Store:
         wanted = self._touched | live
         return [line for line in self.lines() if line.id in wanted]
 
-    def events(self) -> list[Event]:
-        """All events, in order of their first sighting, as they are at one moment."""
-        rows = self._run(
-            f"SELECT {_COLUMNS}, time, what, other FROM events LEFT JOIN changes ON event = id"  # noqa: S608
-            " ORDER BY first_seen, id, changes.fid"
+    def events(self, query: EventQuery | None = None) -> list[Event]:
+        """Events as they are at one moment.
+
+        All of them, in order of their first sighting; or those of a query, in order of ids.
+        """
+        order, table, values = "first_seen, id", "events", list[Any]()
+        if query is not None:
+            order, (table, values) = "id", query.table(self._database, _COLUMNS)
+        sql = (
+            f"SELECT {_COLUMNS}, time, what, other FROM {table}"  # noqa: S608
+            f" LEFT JOIN changes ON event = id ORDER BY {order}, changes.fid"
         )
+        rows = list(self._run(sql, values))  # at once: meanwhile nobody else can write
         found = []
         for _, several in itertools.groupby(rows, key=lambda row: row[1]):
             changes = list(several)
@@ -261,8 +269,19 @@ class Store:
         return found
 
     def publish(self) -> None:
-        """Say that all events are there."""
+        """Say that all events are there, now."""
+        self.set_meta("published", stamp(datetime.now(UTC)))
         self._database.changed()
+
+    def published(self) -> datetime | None:
+        """When events were last written: another time, other events.
+
+        The time of the newest frame, where that was not kept yet; None where there is none.
+        """
+        if (value := self.meta("published")) is not None:
+            return datetime.fromisoformat(value)
+        latest = self.latest()
+        return None if latest is None else datetime.fromtimestamp(latest, UTC)
 
 
 @contextlib.contextmanager
@@ -325,10 +344,6 @@ def _check(database: Database) -> None:
         )
 
 
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _moment(value: str | datetime) -> datetime:
     """A time as a database gives it, in UTC."""
     time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
@@ -337,16 +352,16 @@ def _moment(value: str | datetime) -> datetime:
 
 def _row(event: Event) -> tuple[Any, ...]:
     """An event as values of `_COLUMNS` behind its line."""
-    gone = None if event.gone_since is None else _text(event.gone_since)
+    gone = None if event.gone_since is None else stamp(event.gone_since)
     return (
         event.id,
         event.state,
         event.confidence,
         event.heading,
         event.road,
-        _text(event.first_seen),
-        _text(event.last_seen),
-        _text(event.last_passed),
+        stamp(event.first_seen),
+        stamp(event.last_seen),
+        stamp(event.last_passed),
         gone,
         event.passes,
         event.sightings,

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 import workzone
 from workzone.serve import metrics, schema
+from workzone.serve.base import BaseService
 from workzone.serve.gate import REQUEST_ID, Gate
 from workzone.serve.page import add_page
 from workzone.serve.problems import Problem, json_response, problem_response
@@ -31,12 +32,30 @@ _REFUSED = (401, 408, 413, 414, 415, 422, 429, 431, 500, 503)
 
 
 def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> FastAPI:
-    """The application of a service, which it starts and stops; it answers while a model loads.
+    """The application of a service that judges images; it answers while a model loads.
 
     Args:
         service: what judges.
         routers: what is answered beside `/livez` and `/readyz`, with no description of it; None:
             `api` and the page.
+    """
+    if routers is not None:
+        return build_app(service, routers)
+    summary = "Whether there is road work in a street image, how sure, and where."
+    app = build_app(service, [api(service)], summary=summary)
+    add_page(app)
+    return app
+
+
+def build_app(
+    service: BaseService, routers: Sequence[APIRouter], *, summary: str | None = None
+) -> FastAPI:
+    """The application of any service, which it starts and stops.
+
+    Args:
+        service: what is asked.
+        routers: what is answered beside `/livez` and `/readyz`.
+        summary: of what it does, for its description at `/openapi.json`; None: there is none.
     """
 
     @asynccontextmanager
@@ -51,15 +70,15 @@ def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> 
     app = FastAPI(
         title="workzone",
         version=workzone.__version__,
-        summary="Whether there is road work in a street image, how sure, and where.",
+        summary=summary,
         lifespan=lifespan,
-        openapi_url="/openapi.json" if routers is None else None,
+        openapi_url=None if summary is None else "/openapi.json",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
     app.state.service = service
 
-    shown = [health(service), *([api(service)] if routers is None else routers)]
+    shown = [health(service), *routers]
     known = {"/", "/openapi.json"} | {
         route.path for router in shown for route in router.routes if isinstance(route, Route)
     }
@@ -83,12 +102,10 @@ def create_app(service: Service, routers: Sequence[APIRouter] | None = None) -> 
     app.add_exception_handler(HTTPException, _on_http_exception)
     for router in shown:
         app.include_router(router)
-    if routers is None:
-        add_page(app)
     return app
 
 
-def health(service: Service) -> APIRouter:
+def health(service: BaseService) -> APIRouter:
     """Whether it runs, and whether it takes requests."""
 
     async def quiet(request: Request) -> None:  # probes come every few seconds
@@ -102,7 +119,7 @@ def health(service: Service) -> APIRouter:
 
     @router.get("/readyz", summary="Whether it takes requests", responses=schema.problems(503))
     async def readyz() -> Response:
-        ready, state = service.readiness()
+        ready, state = await asyncio.to_thread(service.readiness)
         return json_response(state, status=200 if ready else 503)
 
     return router
@@ -110,11 +127,7 @@ def health(service: Service) -> APIRouter:
 
 def api(service: Service) -> APIRouter:
     """Images to answers, the loaded model, and the metrics; for holders of a token, if any."""
-
-    async def allowed(authorization: Annotated[str | None, Header()] = None) -> None:
-        service.check_token(authorization)
-
-    router = APIRouter(dependencies=[Depends(allowed)])
+    router = guarded(service)
 
     @router.post(
         "/v1/predict",
@@ -146,6 +159,17 @@ def api(service: Service) -> APIRouter:
         service.check_loaded()
         return json_response(service.about())
 
+    return router
+
+
+def guarded(service: BaseService) -> APIRouter:
+    """A router for holders of a token, if there are any, on which the metrics are."""
+
+    async def allowed(authorization: Annotated[str | None, Header()] = None) -> None:
+        service.check_token(authorization)
+
+    router = APIRouter(dependencies=[Depends(allowed)])
+
     @router.get("/metrics", tags=["health"], summary="Counts and times, for Prometheus")
     async def metrics_text() -> Response:
         return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
@@ -155,7 +179,7 @@ def api(service: Service) -> APIRouter:
 
 async def answered(
     request: Request,
-    service: Service,
+    service: BaseService,
     answer: Callable[[Request], Awaitable[dict[str, Any] | Response]],
 ) -> Response:
     """Whatever happens, an answer: a result, a problem, or nothing where nobody listens.

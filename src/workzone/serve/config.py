@@ -58,26 +58,39 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeConfig:
-    """A service.
+class HttpConfig:
+    """Where something listens, and who may ask.
 
     Raises:
-        UsageError: a port or number of workers out of range.
+        UsageError: a port out of range.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
-    workers: int | None = None
-    """Processes that judge; None: one per core, or a single one where a GPU computes."""
     tokens: Path | None = None
     """File of bearer tokens, one a line; None: anybody may ask."""
     origins: tuple[str, ...] = ()
     """Of other sites whose pages may ask (CORS)."""
-    model: ModelChoice = field(default_factory=ModelChoice)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"--port {self.port}: ports are 0 (any free one) to 65535")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig(HttpConfig):
+    """A service that judges images.
+
+    Raises:
+        UsageError: a port or number of workers out of range.
+    """
+
+    workers: int | None = None
+    """Processes that judge; None: one per core, or a single one where a GPU computes."""
+    model: ModelChoice = field(default_factory=ModelChoice)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: at least 1 process has to judge")

@@ -13,7 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Of one service."""
+    """Requests of one service."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -23,17 +23,32 @@ class Metrics:
             ("route", "status", "outcome"),
             registry=self._registry,
         )
-        self.images = Counter(
-            "workzone_images",
-            "Images by outcome: roadwork, none, or the problem's code.",
-            ("outcome",),
-            registry=self._registry,
-        )
         self.request_seconds = Histogram(
             "workzone_request_seconds",
             "From a request's arrival to its answer.",
             ("route",),
             buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when Prometheus asks."""
+        Gauge(f"workzone_{name}", words, registry=self._registry).set_function(value)
+
+    def text(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+class ImageMetrics(Metrics):
+    """And images, of a service that judges them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = Counter(
+            "workzone_images",
+            "Images by outcome: roadwork, none, or the problem's code.",
+            ("outcome",),
             registry=self._registry,
         )
         self.queue_seconds = self._histogram("queue", "An image's wait for a worker.")
@@ -50,17 +65,9 @@ class Metrics:
             f"workzone_{name}_seconds", words, buckets=_SECONDS, registry=self._registry
         )
 
-    def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when Prometheus asks."""
-        Gauge(f"workzone_{name}", words, registry=self._registry).set_function(value)
-
     def say_model(self, **labels: str) -> None:
         """The model and its version, as labels of a gauge that is 1."""
         info = Gauge(
             "workzone_model_info", "The loaded model.", tuple(labels), registry=self._registry
         )
         info.labels(**labels).set(1)
-
-    def text(self) -> bytes:
-        """In Prometheus's text format."""
-        return generate_latest(self._registry)

@@ -32,6 +32,7 @@ TITLES = {
     "not-ready": (503, "No worker is ready"),
     "deadline": (503, "The answer was not there in time"),
     "worker-died": (503, "The process that judged this image ended"),
+    "map-unavailable": (503, "The map cannot be read now"),
     "internal": (500, "The service made a mistake"),
     "model-failed": (500, "The model failed on this image"),
 }

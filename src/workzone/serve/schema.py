@@ -214,7 +214,7 @@ PARAMETERS: list[dict[str, Any]] = [
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Descriptions of the problem documents of these statuses."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
     return {
         status: {"description": "A problem document.", "content": content} for status in statuses
     }

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from workzone.errors import UsageError
 from workzone.serve.app import create_app
-from workzone.serve.config import Limits, ServeConfig
+from workzone.serve.base import BaseService
+from workzone.serve.config import HttpConfig, Limits, ServeConfig
 from workzone.serve.gate import log_json
 from workzone.serve.problems import Problem, problem_response
 from workzone.serve.reading import DRAIN_BYTES
@@ -159,7 +160,7 @@ def _headers_too_large() -> bytes:
 class Server(uvicorn.Server):
     """Takes requests until a signal, then finishes those it has and ends with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: BaseService) -> None:
         super().__init__(config)
         self.service = service
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -171,7 +172,7 @@ class Server(uvicorn.Server):
         await super().serve(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Go on until told to stop, or until it is clear that the model cannot be loaded."""
+        """Go on until told to stop, or until it is clear that the service cannot start."""
         return await super().on_tick(counter) or self.service.failure is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -207,7 +208,7 @@ def serve(config: ServeConfig) -> None:
 
 
 def run(server: Server) -> None:
-    """The same with a server of `make_server`.
+    """The same with a server of `make_server` or `server_of`.
 
     Raises:
         UsageError, WorkzoneError: see `serve`.
@@ -221,7 +222,7 @@ def run(server: Server) -> None:
         raise server.service.failure
 
 
-def listen(config: ServeConfig) -> socket.socket:
+def listen(config: HttpConfig) -> socket.socket:
     """A socket at the address of a service.
 
     Raises:
@@ -250,8 +251,15 @@ def make_server(
         UsageError: the tokens cannot be read.
     """
     service = Service(config)
+    app = create_app(service, None if routers is None else routers(service))
+    return server_of(app, service)
+
+
+def server_of(app: FastAPI, service: BaseService) -> Server:
+    """A server that has not started, of an application and the service that it asks."""
+    config = service.config
     settings = uvicorn.Config(
-        create_app(service, None if routers is None else routers(service)),
+        app,
         host=config.host,
         port=config.port,
         http=protocol(config.limits),

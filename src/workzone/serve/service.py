@@ -12,14 +12,14 @@ from typing import Any
 from starlette.requests import Request
 
 import workzone
-from workzone.errors import UsageError, WorkzoneError
+from workzone.errors import WorkzoneError
+from workzone.serve.base import BaseService
 from workzone.serve.config import ServeConfig
-from workzone.serve.metrics import Metrics
+from workzone.serve.metrics import ImageMetrics
 from workzone.serve.orders import Reader
 from workzone.serve.problems import Problem
 from workzone.serve.queue import Answer, Job, stopped
 from workzone.serve.reading import Body, Held
-from workzone.serve.tokens import Tokens
 from workzone.serve.wire import Order
 from workzone.serve.workers import Workers
 
@@ -30,8 +30,11 @@ class GoneError(Exception):
     """The client hung up: nobody waits for an answer."""
 
 
-class Service:
-    """One service; `start` it before it is asked."""
+class Service(BaseService):
+    """One that judges images; `start` it before it is asked."""
+
+    config: ServeConfig
+    metrics: ImageMetrics
 
     def __init__(self, config: ServeConfig) -> None:
         """Start nothing yet.
@@ -39,16 +42,10 @@ class Service:
         Raises:
             UsageError: the tokens cannot be read.
         """
-        self.config = config
-        self.draining = False
-        self.accepted = 0  # requests without their answer
-        self.failure: WorkzoneError | None = None
-        self.metrics = Metrics()
+        super().__init__(config, ImageMetrics())
         self.workers = Workers(config, on_batch=self._note_batch)
         self._held = Held(config.limits.held_bytes)
         self._unproven = Held(config.limits.held_bytes // 2, self._held)
-        self._tokens = None if config.tokens is None else Tokens(config.tokens)
-        self._next_look = 0.0
         self._jobs: set[Job] = set()  # of images without an answer
 
     def start(self) -> None:
@@ -93,23 +90,6 @@ class Service:
         about = {k: v for k, v in self.workers.about.items() if k not in ("batch", "warm_up")}
         return {**about, "version": workzone.__version__, "limits": vars(self.config.limits)}
 
-    def check_token(self, authorization: str | None) -> None:
-        """Make sure that who asks may ask.
-
-        Raises:
-            Problem: unauthorised.
-        """
-        if self._tokens is None:
-            return
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + 1
-            try:
-                self._tokens.reload()
-            except UsageError as error:
-                log.error("%s; those from before go on", error)
-        self._tokens.check(authorization)
-
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether requests are taken now, and why."""
         alive, wanted = self.workers.alive, self.workers.wanted
@@ -122,11 +102,8 @@ class Service:
         Raises:
             Problem: draining, not ready, or overloaded.
         """
-        _, state = self.readiness()
-        if state["status"] == "draining":
-            detail = "the service is about to stop: ask another, or again in a moment"
-            raise Problem("draining", detail, headers={"Retry-After": "2", "Connection": "close"})
-        if state["status"] == "not-ready":
+        super().admit()
+        if not self.workers.alive:
             raise _not_ready()
         self.workers.queue.check()
 

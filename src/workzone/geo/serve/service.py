@@ -1,0 +1,224 @@
+"""What a served map answers: its page, its events, and its feed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from math import cos, radians
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+import workzone
+from workzone.data.places import METRES_PER_DEGREE
+from workzone.errors import StoreError
+from workzone.geo.database import Box
+from workzone.geo.event import Event
+from workzone.geo.given_roads import given_roads
+from workzone.geo.out.geojson import to_geojson
+from workzone.geo.out.wzdx import to_wzdx
+from workzone.geo.query import EventQuery
+from workzone.geo.rounding import rounded
+from workzone.geo.serve.answers import Body, Kept, Version, not_modified
+from workzone.geo.serve.asked import Asked, asked_of, next_link
+from workzone.geo.serve.config import MapServeConfig
+from workzone.geo.show import make_page
+from workzone.geo.store import Store, open_store
+from workzone.serve.base import BaseService
+from workzone.serve.metrics import Metrics
+from workzone.serve.problems import Problem
+
+log = logging.getLogger("workzone.serve")
+
+_GRID_STEPS = 3  # by which a rounded event may lie beside where it is, and more
+
+
+class MapService(BaseService):
+    """A map; each answer is of what its store holds when it is asked."""
+
+    config: MapServeConfig
+
+    def __init__(self, config: MapServeConfig) -> None:
+        """Start nothing yet.
+
+        Raises:
+            UsageError: the tokens cannot be read.
+        """
+        super().__init__(config, Metrics())
+        self._page, self._feed = Kept(), Kept()
+
+    def admit(self) -> None:
+        """Refuse one more than so many at a time.
+
+        Raises:
+            Problem: draining, or overloaded.
+        """
+        super().admit()
+        most = self.config.limits.queue
+        if self.accepted >= most:
+            detail = f"{most} requests are at work: ask again after Retry-After seconds"
+            raise Problem("overloaded", detail, headers={"Retry-After": "1"}, limit=most)
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether requests are taken now; not where the store cannot be read."""
+        try:
+            with self._opened():
+                return super().readiness()
+        except Problem:
+            return False, {"status": "not-ready"}
+
+    def page(self, request: Request) -> Response:
+        """The map as a page.
+
+        Raises:
+            Problem: the store cannot be read.
+        """
+
+        def make(store: Store) -> Body:
+            page = make_page(
+                store.events(),
+                newest=_latest(store),
+                streets=given_roads(store.lines()).lines,
+                tiles=self.config.tiles,
+                attribution=self.config.attribution,
+                metres=self.config.metres,
+            )
+            policy = f"{page.policy}; frame-ancestors 'none'"
+            html = "text/html; charset=utf-8"
+            return Body.of(page.text.encode(), html, Content_Security_Policy=policy)
+
+        return self._answer(request, "page", make, self._page)
+
+    def feed(self, request: Request) -> Response:
+        """The map as a WZDx feed, whose date is when the store was written.
+
+        Raises:
+            Problem: the store cannot be read, or nobody publishes.
+        """
+        publisher = self.config.publisher
+        if publisher is None:
+            fix = "this map has no feed: start `workzone map serve` with --publisher"
+            raise Problem("not-found", fix)
+
+        def make(store: Store) -> Body:
+            feed = to_wzdx(
+                map(self._as_served, store.events()),
+                publisher,
+                published=store.published() or datetime.now(UTC),
+                states=self.config.states,
+            )
+            return Body.of(_json(feed), "application/json")
+
+        return self._answer(request, "feed", make, self._feed)
+
+    def events(self, request: Request) -> Response:
+        """Events as GeoJSON, by what the address asks for.
+
+        Raises:
+            Problem: the store cannot be read, or a parameter cannot be used.
+        """
+        _check_length(request, self.config.limits.query_bytes)
+        asked = asked_of(request.query_params)
+
+        def make(store: Store) -> Body:
+            found = list(islice(self._found(store, asked), asked.limit + 1))
+            shown = found[: asked.limit]
+            more = len(found) > asked.limit
+            href = next_link(request.query_params, shown[-1].id) if more else ""
+            links = [{"rel": "next", "href": href, "type": "application/geo+json"}] if more else []
+            answer = {**to_geojson(shown), "numberReturned": len(shown), "links": links}
+            return Body.of(_json(answer), "application/geo+json")
+
+        return self._answer(request, asked, make, Kept())
+
+    def _answer(
+        self, request: Request, what: object, make: Callable[[Store], Body], kept: Kept
+    ) -> Response:
+        with self._opened() as store:
+            config = self.config
+            version = Version.of(
+                store.published(),
+                what,
+                workzone.__version__,
+                (config.publisher, config.states),
+                (config.tiles, config.attribution, config.metres),
+            )
+            if version.is_known(request.headers):
+                return not_modified(version)
+            body = kept.body(version, lambda: make(store))
+        return body.response(version, request.headers)
+
+    def _found(self, store: Store, asked: Asked) -> Iterator[Event]:
+        """Events as they are served, in order of ids.
+
+        Where places are rounded, who asks for smaller and smaller boxes learns no more of them.
+        """
+        query = EventQuery(
+            limit=asked.limit + 1,
+            after=asked.after,
+            boxes=tuple(self._grown(box) for box in asked.boxes),
+            states=asked.states,
+            begin=asked.begin,
+            end=asked.end,
+        )
+        while True:
+            several = store.events(query)
+            served = map(self._as_served, several)
+            yield from (event for event in served if asked.covers(event.line))
+            if len(several) < query.limit:
+                return
+            query = replace(query, after=several[-1].id)
+
+    def _as_served(self, event: Event) -> Event:
+        return event if self.config.metres is None else rounded(event, self.config.metres)
+
+    def _grown(self, box: Box) -> Box:
+        """A box with all in it that may be there once it is rounded."""
+        if self.config.metres is None:
+            return box
+        west, south, east, north = box
+        high = _GRID_STEPS * self.config.metres / METRES_PER_DEGREE
+        wide = high / max(cos(radians(min(90, max(abs(south), abs(north)) + high))), 1e-3)
+        return west - wide, south - high, east + wide, north + high
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Store]:
+        """The store.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        try:
+            with open_store(self.config.store, create=False) as store:
+                yield store
+        except StoreError as error:
+            log.error("the map cannot be read: %s", error)
+            fix = (
+                "the map cannot be read now: ask again after Retry-After seconds; the log says why"
+            )
+            raise Problem("map-unavailable", fix, headers={"Retry-After": "5"}) from None
+
+
+def _latest(store: Store) -> datetime | None:
+    seconds = store.latest()
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _check_length(request: Request, most: int) -> None:
+    length = len(request.scope["query_string"])
+    if length > most:
+        raise Problem(
+            "query-too-long",
+            f"the query has {length:,} bytes, at most {most:,} are taken",
+            limit=most,
+        )
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
