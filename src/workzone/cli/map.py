@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES_UPDATE = examples(
     "workzone drives monday.parquet scores.parquet -o monday-frames.parquet",
     "workzone map update monday-frames.parquet --store zones.gpkg",
-    "workzone map update day-1.parquet day-2.parquet --store zones.gpkg --roads roads.geojson",
+    "workzone map update day-1.parquet day-2.parquet --store zones.gpkg --roads roads.osm.pbf",
 )
 EXAMPLES_SIMULATE = examples(
     "workzone map simulate",
@@ -54,7 +54,10 @@ def update(
     ],
     roads: Annotated[
         Path | None,
-        typer.Option(help="Roads to match to, GeoJSON lines; a store keeps its own."),
+        typer.Option(
+            help="Roads to match to: an extract of OpenStreetMap (.osm.pbf), or GeoJSON lines; a "
+            "store keeps its own."
+        ),
     ] = None,
     keep_days: Annotated[
         float | None,

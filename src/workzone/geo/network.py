@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from workzone.data.places import offsets
 from workzone.errors import ManifestError
 from workzone.geo.ground import Flags, Floats, heading, turn
+from workzone.geo.osm import SUFFIXES, read_ways
 from workzone.geo.roads import NETWORK, Line, make_line
 
 NOT_DRIVEN = frozenset(
@@ -49,22 +50,26 @@ _End = tuple[int, bool]  # number of a piece, and whether its last place is mean
 
 
 def read_network(path: Path) -> list[Line]:
-    """Read roads from GeoJSON, as ``osmium export`` or a GIS writes it.
+    """Read roads from an extract of OpenStreetMap, or from GeoJSON as a GIS writes it.
 
     Pieces of a road of one name that go on where others end become one line; a road for both
     directions becomes two.
 
     Args:
-        path: of a FeatureCollection in longitude and latitude. Of its lines, ``name`` (else
-            ``ref``) is the road's name, ``oneway`` says that it runs one way (``yes``, true, 1;
-            -1 against its places), and those whose ``highway`` is in `NOT_DRIVEN` are left out.
+        path: of an extract (see `workzone.geo.osm`), or of a FeatureCollection in longitude and
+            latitude with OpenStreetMap's keys. ``name`` (else ``ref``) is the road's name,
+            ``oneway`` says that it runs one way (``yes``, true, 1; -1 against its places), as do
+            motorways and roundabouts where nothing else is told, and lines whose ``highway`` is
+            in `NOT_DRIVEN` are left out.
 
     Raises:
-        ManifestError: no such file, no GeoJSON, no lines in it, or a feature (its number is told,
-            from 1) whose lines are no places on the globe.
+        ManifestError: no such file, neither format, no lines in it, or a feature (its number is
+            told, from 1) whose lines are no places on the globe.
+        MissingExtraError: an extract, and osmium is not installed.
     """
     pieces: list[_Piece] = []
-    for number, feature in enumerate(_features(path), 1):
+    features = read_ways(path) if path.name.endswith(SUFFIXES) else _features(path)
+    for number, feature in enumerate(features, 1):
         try:
             pieces += _pieces(feature)
         except ValueError as error:
@@ -81,8 +86,8 @@ def _features(path: Path) -> list[Any]:
             raise TypeError("features are no list")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(
-            f"{path} cannot be read as roads ({error}); give a GeoJSON FeatureCollection of lines, "
-            "such as `osmium export roads.osm.pbf -o roads.geojson` writes"
+            f"{path} cannot be read as roads ({error}); give an extract of OpenStreetMap "
+            f"({', '.join(SUFFIXES)}) or a GeoJSON FeatureCollection of lines"
         ) from error
     return features
 
@@ -114,7 +119,7 @@ def _pieces(feature: Any) -> Iterator[_Piece]:
     kind, parts = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("LineString", "MultiLineString"):
         return
-    way = str(properties.get("oneway", "no")).lower()
+    way = str(properties.get("oneway", _implied(properties))).lower()
     name = properties.get("name") or properties.get("ref")
     for part in [parts] if kind == "LineString" else _list(parts):
         places = _places(part)
@@ -122,6 +127,12 @@ def _pieces(feature: Any) -> Iterator[_Piece]:
             one_way = way in {"yes", "true", "1", "-1", "reverse"}
             ahead = way not in {"-1", "reverse"}
             yield _Piece(places if ahead else places[::-1], name and str(name), one_way)
+
+
+def _implied(tags: Mapping[str, Any]) -> str:
+    """``oneway`` where it is not told: https://wiki.openstreetmap.org/wiki/Key:oneway."""
+    one_way = tags.get("highway") == "motorway" or tags.get("junction") == "roundabout"
+    return "yes" if one_way else "no"
 
 
 def _members(feature: dict[str, Any], name: str) -> dict[str, Any]:
