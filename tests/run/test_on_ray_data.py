@@ -113,6 +113,18 @@ def test_another_model_or_an_unseen_folder_ends_the_job(photos: Path, no_cluster
         no_cluster(scorer(folders=["/nowhere"]), photos)
 
 
+def test_a_model_that_a_machine_cannot_load_ends_the_job(photos: Path, no_cluster: Any) -> None:
+    here = scorer()
+    here._choice = Unloadable()
+    with pytest.raises(WorkzoneError, match=r"could not be loaded: ImportError on .*no libgomp"):
+        no_cluster(here, photos)
+
+
+class Unloadable:
+    def load(self) -> Any:
+        raise ImportError("no libgomp")
+
+
 class Failing(Mean):
     def score(self, *arguments: Any, **options: Any) -> Any:
         raise WorkzoneError("the model gave no finite number")

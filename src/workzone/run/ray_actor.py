@@ -47,6 +47,9 @@ class Judge:
             self._predictor = self._load()
         except WorkzoneError as error:  # raised here, Ray would try for ever
             self._failure = str(error)
+        except Exception as error:  # of a library
+            at = f"{type(error).__name__} on the machine {socket.gethostname()}: {error}"
+            self._failure = f"the model could not be loaded: {at}"
 
     def _load(self) -> Predictor:
         for folder in self._job["folders"]:
