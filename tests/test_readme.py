@@ -1,9 +1,12 @@
-"""The commands and the code of the README run as they stand."""
+"""The commands and the code of the README, and the walk of the map, run as they stand."""
 
+import importlib.resources
+import json
 import os
 import re
 import shlex
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from shutil import copyfile, copytree
 
@@ -14,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from made_images import blob_image
-from made_tracks import gpx
+from made_tracks import START, gpx
 from made_videos import make_video
 from workzone.cli import app
 from workzone.data.manifest import read_manifest
@@ -23,6 +26,18 @@ from workzone.scenes import write_scenes
 
 README = Path(__file__).parents[1] / "README.md"
 SCENES = 24
+
+
+@pytest.fixture
+def small_model(tiny, tmp_path, monkeypatch):
+    """In the place of the one that comes along; the test runs in an empty folder."""
+    for name in ("lite", "lite-onnx"):
+        copytree(tiny.bundle, tmp_path / "weights" / name)
+    files = importlib.resources.files
+    monkeypatch.setattr(
+        importlib.resources, "files", lambda name: tmp_path if name == "workzone" else files(name)
+    )
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +56,10 @@ def photos(tmp_path_factory):
     return folder
 
 
-def commands(mark: str) -> list[list[str]]:
+def commands(mark: str, page: Path = README) -> list[list[str]]:
     """The commands of the block below a mark, without the program's name."""
     block = re.search(
-        rf"<!-- {mark} run by a test -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL
+        rf"<!-- {mark} run by a test -->\n```sh\n(.*?)```", page.read_text(), re.DOTALL
     )
     assert block
     lines = [shlex.split(line) for line in block.group(1).splitlines()]
@@ -79,12 +94,7 @@ def test_the_commands_run(photos, monkeypatch):
     assert [p.name for p in Path("overlays").rglob("*.*")] == ["scene_0001.jpg.overlay.jpg"]
 
 
-def test_a_drive_of_two_minutes_becomes_tables_a_track_and_a_film(tiny, tmp_path, monkeypatch):
-    """With a small model in the place of the one that comes along."""
-    for name in ("lite", "lite-onnx"):
-        copytree(tiny.bundle, tmp_path / "weights" / name)
-    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    monkeypatch.chdir(tmp_path)
+def test_a_drive_of_two_minutes_becomes_tables_a_track_and_a_film(small_model):
     make_video(
         Path("drive.mp4"),
         [n / 2 for n in range(240)],
@@ -99,6 +109,22 @@ def test_a_drive_of_two_minutes_becomes_tables_a_track_and_a_film(tiny, tmp_path
     assert len(Path("found/segments.csv").read_text().splitlines()) == 1 + 1
     with av.open("found/drive.mp4.annotated.mp4") as film:
         assert film.streams.video[0].frames == 120
+
+
+def test_videos_of_two_days_become_a_page_and_a_feed(small_model):
+    for day, name in enumerate(("monday", "tuesday")):
+        make_video(
+            Path(f"{name}.mp4"),
+            range(60),
+            lambda second: np.asarray(blob_image(int(second), 20 <= second < 40)),
+        )
+        way = gpx(range(61), start=START + timedelta(days=day))
+        Path(f"{name}.gpx").write_text(way)
+    said = run(commands("these commands are", README.parent / "docs" / "map.md"))
+    assert "no fault" in said
+    (feature,) = json.loads(Path("wzdx.json").read_text())["features"]
+    assert feature["properties"]["core_details"]["event_type"] == "work-zone"
+    assert "maplibre" in Path("map.html").read_text()
 
 
 def test_it_is_read_in_two_minutes():

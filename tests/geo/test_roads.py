@@ -12,6 +12,7 @@ from made_drives import CENTRE, START, drive, drives, east_of, street
 from workzone.data.places import offsets
 from workzone.errors import ManifestError, UsageError
 from workzone.geo.config import MapConfig
+from workzone.geo.detections import Drive
 from workzone.geo.ground import heading, moved, resampled, steps, turn
 from workzone.geo.network import read_network
 from workzone.geo.passes import passes_of
@@ -223,3 +224,31 @@ def test_roads_that_are_none_are_refused(tmp_path, text, complaint):
         read_network(path)
     with pytest.raises(ManifestError, match=r"none\.geojson cannot be read"):
         read_network(tmp_path / "none.geojson")
+
+
+def test_a_piece_without_a_name_takes_none(tmp_path):
+    path = tmp_path / "roads.geojson"
+    places = [[8.0 + number / 100, 50.0] for number in range(4)]
+    pieces = [
+        of(places[number : number + 2], oneway="yes", **tags)
+        for number, tags in enumerate([{"name": "A Street"}, {}, {"name": "B Street"}])
+    ]
+    features = [feature for text in pieces for feature in json.loads(text)["features"]]
+    path.write_text(json.dumps({"features": features}))
+    assert [line.road for line in read_network(path)] == ["A Street", None, "B Street"]
+
+
+def test_passes_are_cut_at_the_date_line():
+    places = np.arange(40) * 12.0
+    one = Drive(
+        id="west",
+        time=START + np.arange(40.0),
+        longitude=(179.998 + places / 111_000 + 180) % 360 - 180,
+        latitude=np.full(40, -17.0),
+        heading=np.full(40, np.nan),
+        probability=np.full(40, 0.9),
+        ids=tuple(map(str, range(40))),
+    )
+    found = passes_of([one])
+    assert len(found) == 2
+    assert all(np.ptp(part.longitude) < 1 for part in found)

@@ -57,6 +57,7 @@ def export(
     """Write the work zones of a map as a table, a map layer or a feed.
 
     What cameras cannot know is said to be unknown, in the words that each format has for it.
+    Feeds are dated by the newest frame of the map.
     """
     from workzone.geo.out.files import write_events
     from workzone.geo.out.publisher import Publisher
@@ -67,8 +68,8 @@ def export(
         of_feed = Publisher(name=publisher, country=country, contact_email=contact, cc0=cc0)
     states = states_of_feed(suspected)
     with open_store(store, create=False) as opened:
-        events = opened.events()
-    write_events(events, output, publisher=of_feed, states=states)
+        events, newest = opened.events(), opened.newest()
+    write_events(events, output, publisher=of_feed, published=newest, states=states)
     written = sum(event.state in states for event in events)
     _say(f"{_count(written, 'event')} of {len(events):,} written: {output}")
 

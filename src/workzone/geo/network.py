@@ -209,8 +209,7 @@ def _joined(pieces: Sequence[_Piece]) -> dict[_End, _End]:
 def _bend(pieces: Sequence[_Piece], one: _End, other: _End) -> float:
     """Degrees that a road turns from one piece into another; infinite where it does not go on."""
     first, second = pieces[one[0]], pieces[other[0]]
-    named = first.road is None or second.road is None or first.road == second.road
-    if one[0] == other[0] or not named or first.one_way != second.one_way:
+    if one[0] == other[0] or first.road != second.road or first.one_way != second.one_way:
         return float("inf")
     if first.one_way and one[1] == other[1]:
         return float("inf")
@@ -227,8 +226,8 @@ def _lines(pieces: Sequence[_Piece], chain: Sequence[_End]) -> Iterator[Line]:
     """A chain as a line, or as two."""
     parts = [pieces[n].places if last else pieces[n].places[::-1] for n, last in chain]
     places = np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
-    road = next((pieces[n].road for n, _ in chain if pieces[n].road), None)
-    ways = [places] if pieces[chain[0][0]].one_way else [places, places[::-1]]
+    first = pieces[chain[0][0]]
+    ways = [places] if first.one_way else [places, places[::-1]]
     for way in ways:
         name = hashlib.sha256(np.ascontiguousarray(way).tobytes()).hexdigest()
-        yield make_line(f"network/{name}", NETWORK, way[:, 0], way[:, 1], road)
+        yield make_line(f"network/{name}", NETWORK, way[:, 0], way[:, 1], first.road)

@@ -55,6 +55,7 @@ def _cut(drive: Drive) -> list[Pass]:
     time, lon, lat = drive.time[rows], drive.longitude[rows], drive.latitude[rows]
     lengths = steps(lon, lat)
     apart = (np.diff(time) > GAP_SECONDS) | (lengths > GAP_METRES)
+    apart |= np.abs(np.diff(lon)) > 180  # the date line, over which no line is drawn
     headings = _headings(lon, lat, lengths, apart, drive.heading[rows])
     found: list[Pass] = []
     edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(rows)]

@@ -273,6 +273,11 @@ class Store:
         self.set_meta("published", stamp(datetime.now(UTC)))
         self._database.changed()
 
+    def newest(self) -> datetime | None:
+        """When the newest frame was taken: events are as of then. None: there are no drives."""
+        latest = self.latest()
+        return None if latest is None else datetime.fromtimestamp(latest, UTC)
+
     def published(self) -> datetime | None:
         """When events were last written: another time, other events.
 
@@ -280,8 +285,7 @@ class Store:
         """
         if (value := self.meta("published")) is not None:
             return datetime.fromisoformat(value)
-        latest = self.latest()
-        return None if latest is None else datetime.fromtimestamp(latest, UTC)
+        return self.newest()
 
 
 @contextlib.contextmanager

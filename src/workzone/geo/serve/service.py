@@ -96,7 +96,7 @@ class MapService(BaseService):
         return self._answer(request, "page", make, self._page)
 
     def feed(self, request: Request) -> Response:
-        """The map as a WZDx feed, whose date is when the store was written.
+        """The map as a WZDx feed, as of its newest frame.
 
         Raises:
             Problem: the store cannot be read, or nobody publishes.
@@ -110,7 +110,7 @@ class MapService(BaseService):
             feed = to_wzdx(
                 map(self._as_served, store.events()),
                 publisher,
-                published=store.published() or datetime.now(UTC),
+                published=store.newest() or datetime.now(UTC),
                 states=self.config.states,
             )
             return Body.of(_json(feed), "application/json")
