@@ -1,21 +1,23 @@
-"""Events beside published works, as GeoJSON for maps and as CSV for tables."""
+"""Events beside published works, as GeoJSON for maps, as CSV for tables, and as a page."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from workzone.errors import UsageError, nearest
-from workzone.files import writing
+from workzone.files import write_text
 from workzone.geo.compare import Comparison, Row
+from workzone.geo.event import Place
 from workzone.geo.out.fields import iso, places
+from workzone.geo.show_lists import make_lists_page
 from workzone.geo.works import Part, Work
 
-FORMATS = (".csv", ".geojson")
+FORMATS = (".csv", ".geojson", ".html")
 _DECIMALS = 7  # of degrees: a centimetre
 _COLUMNS = (
     *("verdict", "event", "state", "confidence", "works", "road", "permitted_from"),
@@ -23,22 +25,39 @@ _COLUMNS = (
 )
 
 
-def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write the four lists, whole or not at all; the suffix is ``.csv`` or ``.geojson``.
+def write_comparison(
+    comparison: Comparison,
+    path: Path,
+    *,
+    streets: Iterable[Sequence[Place]] = (),
+    tiles: str | None = None,
+    attribution: str | None = None,
+) -> None:
+    """Write the four lists, whole or not at all.
+
+    Args:
+        comparison: see `workzone.geo.compare.compare_store`.
+        path: its suffix is ``.csv``, ``.geojson`` or ``.html``, a page.
+        streets, tiles, attribution: of a page; see `workzone.geo.show_lists.make_lists_page`.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: another suffix, tiles that are no address, or tiles or an attribution of a file
+            that is no page.
         WorkzoneError: it cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: {nearest(suffix, FORMATS)}")
+    if suffix != ".html" and (tiles or attribution):
+        raise UsageError(f"{path}: tiles and an attribution are of a page; name it lists.html")
     if suffix == ".csv":
         content = to_csv(comparison)
+    elif suffix == ".html":
+        page = make_lists_page(comparison, streets=streets, tiles=tiles, attribution=attribution)
+        content = page.text
     else:
         content = json.dumps(to_geojson(comparison), allow_nan=False, ensure_ascii=False) + "\n"
-    with writing(path) as aside:
-        aside.write_text(content, encoding="utf-8")
+    write_text(path, content)
 
 
 def to_geojson(comparison: Comparison) -> dict[str, Any]:
@@ -78,7 +97,7 @@ def values(row: Row) -> dict[str, Any]:
         "state": None if event is None else event.state,
         "confidence": None if event is None else round(event.confidence, 4),
         "works": [work.id for work in row.works],
-        "road": _road(row),
+        "road": row.road,
         "permitted_from": _first_start(row.works),
         "permitted_until": None if row.until is None else iso(row.until),
         "first_seen": None if event is None else iso(event.first_seen),
@@ -87,11 +106,6 @@ def values(row: Row) -> dict[str, Any]:
         "passes": row.passes,
         "sightings": 0 if event is None else event.sightings,
     }
-
-
-def _road(row: Row) -> str | None:
-    named = [None if row.event is None else row.event.road, *(work.road for work in row.works)]
-    return next(filter(None, named), None)
 
 
 def _first_start(works: Sequence[Work]) -> str | None:

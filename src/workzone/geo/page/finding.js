@@ -1,0 +1,47 @@
+/** A finding of a comparison: what is known of it beside its verdict. */
+
+import { make } from "./dom.js";
+import { countWords, dateWords, sureWords, timeWords } from "./words.js";
+
+function passWords({ passes }) {
+  return passes ? `${countWords(passes, "drive")} went by` : "nobody drove by";
+}
+
+/** In short, for the list. */
+export function besideWords(finding) {
+  if (finding.now === null) return passWords(finding);
+  const seen = `seen ${dateWords(finding.first_seen)} to ${dateWords(finding.last_seen)}`;
+  return finding.days_over === null ? seen : `by ${countWords(finding.days_over, "day")}`;
+}
+
+function nowWords({ now, confidence }) {
+  return now === "gone" ? "gone" : `${now}, ${sureWords(confidence)} sure`;
+}
+
+/** Terms and what is said of them; empty where that is nothing. */
+export function factsOf(finding) {
+  const seen = finding.now !== null;
+  const [longitude, latitude] = finding.place;
+  return [
+    ["Over the end date by", finding.days_over === null ? "" : countWords(finding.days_over, "day")],
+    ["Work zone", seen ? finding.id : ""],
+    ["As of now", seen ? nowWords(finding) : ""],
+    ["First seen", seen ? timeWords(finding.first_seen) : ""],
+    ["Last seen", seen ? timeWords(finding.last_seen) : ""],
+    ["Drives", seen ? `${finding.sightings} of ${finding.passes} that passed saw it` : ""],
+    ["While it was permitted", seen ? "" : passWords(finding)],
+    ["Begins at", `${latitude.toFixed(5)}, ${longitude.toFixed(5)} (latitude, longitude)`],
+  ];
+}
+
+function momentWords(seconds, otherwise) {
+  return seconds === null ? otherwise : timeWords(seconds);
+}
+
+/** A work, which strangers name, as an entry of a list. */
+export function workItem({ id, road, start, end, source }) {
+  const span = `${momentWords(start, "begin not told")} to ${momentWords(end, "end not told")}`;
+  const name = make("strong", {}, road ? `${id}, ${road}` : id);
+  const said = [span, source].filter(Boolean).map((text) => make("span", { className: "quiet" }, text));
+  return make("li", {}, name, ...said);
+}
