@@ -25,7 +25,7 @@ export function factsOf(finding) {
   return [
     ["Over the end date by", finding.days_over === null ? "" : countWords(finding.days_over, "day")],
     ["Work zone", seen ? finding.id : ""],
-    ["As of now", seen ? nowWords(finding) : ""],
+    ["State", seen ? nowWords(finding) : ""],
     ["First seen", seen ? timeWords(finding.first_seen) : ""],
     ["Last seen", seen ? timeWords(finding.last_seen) : ""],
     ["Drives", seen ? `${finding.sightings} of ${finding.passes} that passed saw it` : ""],

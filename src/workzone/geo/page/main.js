@@ -143,8 +143,9 @@ function apply(view) {
 
 function visit(view) {
   if (view.place) goToPlace(view.place);
-  if (view.event && !eventOf(view.event)) $("said").textContent = `There is no ${compares ? "finding" : "event"} ${view.event} on this map.`;
-  else if (view.event) openById(view.event, { go: !view.place });
+  if (view.event && !eventOf(view.event)) {
+    $("said").textContent = `There is no ${compares ? "finding" : "event"} ${view.event} on this map.`;
+  } else if (view.event) openById(view.event, { go: !view.place });
   else if (open) close();
 }
 
@@ -179,7 +180,7 @@ function prepare() {
 function sayWhatThisIs() {
   $("heading").textContent = $("panel").ariaLabel = "Seen against permitted";
   $("list").ariaLabel = "Findings in view, the gravest first";
-  $("verdict-legend").textContent = "Verdict";
+  $("states-legend").textContent = "Verdict";
   if (planned) $("newest").textContent += `. ${countWords(planned, "work")} still to begin`;
 }
 

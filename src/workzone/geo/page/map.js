@@ -13,23 +13,31 @@ const filled = new Set(); // names of the sources that have something in them
 
 function point({ event, state, sure }, place = event.place) {
   const geometry = { type: "Point", coordinates: place };
-  return { type: "Feature", geometry, properties: { id: event.id, state, sure, directed: event.directed ?? true } };
+  return { type: "Feature", geometry, properties: { id: event.id, state, sure } };
+}
+
+/** Whether it runs along travel; a work may be for both directions. */
+function isDirected(event) {
+  return event.directed ?? true;
 }
 
 /** Those of some parts that are lines. */
 function line(one, parts = partsOf(one.event)) {
   const found = point(one);
   found.geometry = { type: "MultiLineString", coordinates: parts.filter((part) => part.length > 1) };
+  found.properties.directed = isDirected(one.event);
   return found;
 }
 
 /** A full circle where travel begins or all is at one place, an open one where a line ends. */
 function ends(one) {
   return partsOf(one.event).flatMap((part) => {
-    const found = [part[0], part.at(-1)].map((place) => point(one, place));
-    found[0].properties.begin = found[0].properties.directed || part.length === 1;
-    found[1].properties.begin = false;
-    return part.length === 1 ? found.slice(0, 1) : found;
+    const single = part.length === 1;
+    const found = (single ? part : [part[0], part.at(-1)]).map((place) => point(one, place));
+    found.forEach(({ properties }, i) => {
+      properties.begin = i === 0 && (single || isDirected(one.event));
+    });
+    return found;
   });
 }
 
@@ -156,8 +164,9 @@ export function showLines(shown) {
 
 /** Mark an event, and the works that permit it; null: none. */
 export function mark(event) {
-  const marked = event ? [event, ...(event.works ?? [])].map((one) => line({ event }, partsOf(one))) : [];
-  if (map) whenReady(() => fillSource("chosen", marked.filter(hasLines)));
+  const marked = event ? [event, ...(event.now ? event.works : [])] : [];
+  const found = marked.map((one) => line({ event }, partsOf(one))).filter(hasLines);
+  if (map) whenReady(() => fillSource("chosen", found));
 }
 
 /** Bring all of an event into view. */
