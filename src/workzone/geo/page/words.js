@@ -51,7 +51,7 @@ export function headingWords(degrees) {
 }
 
 export function titleWords(event) {
-  return event.road ?? `${event.now === null ? "Work" : "Work zone"} ${event.id}`;
+  return event.road ?? (event.now === null ? `Work ${event.works[0].id}` : `Work zone ${event.id}`);
 }
 
 export function countWords(count, what) {
