@@ -34,9 +34,9 @@ from made_images import blob_image
 from map_serving import serving, write_store
 from workzone.geo.compare import Comparison
 from workzone.geo.event import Change, Event
-from workzone.geo.out.comparison import write_comparison
 from workzone.geo.pictures import Outlined, Picture
 from workzone.geo.show import write_page
+from workzone.geo.show_lists import write_lists_page
 from workzone.report.overlay import small_jpeg
 
 HOSTILE = "<img src=x onerror=\"document.title='gone'\"></script>B 1"
@@ -289,7 +289,7 @@ def test_it_is_the_same_page_where_it_is_served(browser: Browser, tmp_path: Path
 def lists(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Seen against permitted, for all that `visit` it."""
     path = tmp_path_factory.mktemp("lists") / "lists.html"
-    write_comparison(COMPARISON, path, streets=[[(13.4, 52.5), (13.42, 52.52)]])
+    write_lists_page(COMPARISON, path, streets=[[(13.4, 52.5), (13.42, 52.52)]])
     with opened_file(browser, path, **STILL) as found:
         yield found
 
@@ -361,7 +361,7 @@ def test_works_are_clicked_where_they_are_not_where_they_begin(lists: Page) -> N
 
 
 def test_nothing_to_compare_is_said(browser: Browser, tmp_path: Path) -> None:
-    write_comparison(Comparison((), 0, NOW), tmp_path / "lists.html")
+    write_lists_page(Comparison((), 0, NOW), tmp_path / "lists.html")
     with opened_file(browser, tmp_path / "lists.html") as page:
         expect(page.locator("#newest")).to_contain_text("and no works are permitted now")
         expect(page.locator("#choose")).to_be_hidden()

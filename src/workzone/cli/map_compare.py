@@ -11,7 +11,7 @@ from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json, print_whole
 from workzone.cli.map_options import AttributionOption, TilesOption
-from workzone.errors import UsageError
+from workzone.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from workzone.geo.compare import Comparison, Row
@@ -88,25 +88,42 @@ def compare(
     from workzone.geo.given_roads import given_roads
     from workzone.geo.out.comparison import write_comparison
     from workzone.geo.read.files import read_works
+    from workzone.geo.show_lists import write_lists_page
     from workzone.geo.store import open_store
 
-    if output is None and (tiles or attribution):
+    as_page = _is_page(output)
+    if not as_page and (tiles or attribution):
         raise UsageError("--tiles and --attribution are of a page; name it with -o lists.html")
     read = [read_works(path, crs=crs, register=register) for path in works]
     published = [work for one in read for work in one.works]
     tolerance = Tolerance(metres=metres, days=days)
     with open_store(store, create=False) as opened:
         found = compare_store(opened, published, tolerance=tolerance, suspected=suspected)
-        lines = opened.lines() if output and output.suffix.lower() == ".html" else []
-    if output is not None:
-        streets = given_roads(lines).lines
-        write_comparison(found, output, streets=streets, tiles=tiles, attribution=attribution)
+        streets = given_roads(opened.lines()).lines if as_page else []
+    if output is not None and as_page:
+        write_lists_page(found, output, streets=streets, tiles=tiles, attribution=attribution)
+    elif output is not None:
+        write_comparison(found, output)
     if as_json:
         print_json(_json(found, read))
         return
     _show(found, read)
     if output is not None:
         _say(f"Written: {output}")
+
+
+def _is_page(output: Path | None) -> bool:
+    """Whether a page is to be written.
+
+    Raises:
+        UsageError: nothing of this suffix is written.
+    """
+    from workzone.geo.out.comparison import FORMATS
+
+    suffix = None if output is None else output.suffix.lower()
+    if suffix is not None and suffix not in (*FORMATS, ".html"):
+        raise UsageError(f"{output}: {nearest(suffix, (*FORMATS, '.html'))}")
+    return suffix == ".html"
 
 
 def _json(found: Comparison, read: list[Works]) -> dict[str, object]:

@@ -1,23 +1,21 @@
-"""Events beside published works, as GeoJSON for maps, as CSV for tables, and as a page."""
+"""Events beside published works, as GeoJSON for maps and as CSV for tables."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from workzone.errors import UsageError, nearest
-from workzone.files import write_text
+from workzone.files import writing
 from workzone.geo.compare import Comparison, Row
-from workzone.geo.event import Place
 from workzone.geo.out.fields import iso, places
-from workzone.geo.show_lists import make_lists_page
 from workzone.geo.works import Part, Work
 
-FORMATS = (".csv", ".geojson", ".html")
+FORMATS = (".csv", ".geojson")
 _DECIMALS = 7  # of degrees: a centimetre
 _COLUMNS = (
     *("verdict", "event", "state", "confidence", "works", "road", "permitted_from"),
@@ -25,39 +23,22 @@ _COLUMNS = (
 )
 
 
-def write_comparison(
-    comparison: Comparison,
-    path: Path,
-    *,
-    streets: Iterable[Sequence[Place]] = (),
-    tiles: str | None = None,
-    attribution: str | None = None,
-) -> None:
-    """Write the four lists, whole or not at all.
-
-    Args:
-        comparison: see `workzone.geo.compare.compare_store`.
-        path: its suffix is ``.csv``, ``.geojson`` or ``.html``, a page.
-        streets, tiles, attribution: of a page; see `workzone.geo.show_lists.make_lists_page`.
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Write the four lists, whole or not at all; the suffix is ``.csv`` or ``.geojson``.
 
     Raises:
-        UsageError: another suffix, tiles that are no address, or tiles or an attribution of a file
-            that is no page.
+        UsageError: another suffix.
         WorkzoneError: it cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: {nearest(suffix, FORMATS)}")
-    if suffix != ".html" and (tiles or attribution):
-        raise UsageError(f"{path}: tiles and an attribution are of a page; name it lists.html")
     if suffix == ".csv":
         content = to_csv(comparison)
-    elif suffix == ".html":
-        page = make_lists_page(comparison, streets=streets, tiles=tiles, attribution=attribution)
-        content = page.text
     else:
         content = json.dumps(to_geojson(comparison), allow_nan=False, ensure_ascii=False) + "\n"
-    write_text(path, content)
+    with writing(path) as aside:
+        aside.write_text(content, encoding="utf-8")
 
 
 def to_geojson(comparison: Comparison) -> dict[str, Any]:

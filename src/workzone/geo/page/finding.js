@@ -10,8 +10,9 @@ function passWords({ passes }) {
 /** In short, for the list. */
 export function besideWords(finding) {
   if (finding.now === null) return passWords(finding);
-  const seen = `seen ${dateWords(finding.first_seen)} to ${dateWords(finding.last_seen)}`;
-  return finding.days_over === null ? seen : `by ${countWords(finding.days_over, "day")}`;
+  if (finding.days_over !== null) return `by ${countWords(finding.days_over, "day")}`;
+  const first = dateWords(finding.first_seen);
+  return finding.now === "gone" ? `from ${first} to ${dateWords(finding.last_seen)}` : `since ${first}`;
 }
 
 function nowWords({ now, confidence }) {
