@@ -10,6 +10,7 @@ import pytest
 
 from cli_invoke import invoke
 from made_drives import CENTRE, drives, street, write_frames
+from page_data import data_of
 from workzone.geo.ground import moved
 
 ZONES = [(300.0, 400.0), (700.0, 900.0), (1100.0, 1200.0)]
@@ -93,6 +94,19 @@ def test_the_lists_are_written(store: Path, permits: Path, tmp_path: Path) -> No
     assert rows[0]["event"] == shapes[0]["properties"]["event"] != ""
 
 
+def test_the_page_is_written_with_what_the_map_was_given(
+    store: Path, permits: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "lists.html"
+    tiles = "https://tiles.example.org/{z}/{x}/{y}.png"
+    options = ["--days", 15, "-o", path, "--tiles", tiles, "--attribution", "© Somebody"]
+    assert f"Written: {path}" in invoke("map", "compare", store, permits, *options).stdout
+    data = data_of(path)
+    assert (data["tiles"], data["attribution"]) == (tiles, "© Somebody")
+    assert (len(data["rows"]), data["planned"], data["streets"]) == (5, 1, [])
+    assert {work[-1] for work in data["works"]} == {"permits.geojson"}
+
+
 def test_json_tells_all(store: Path, permits: Path) -> None:
     told = json.loads(invoke("map", "compare", store, permits, permits, "--json").stdout)
     assert told["counts"] == {
@@ -110,8 +124,12 @@ def test_json_tells_all(store: Path, permits: Path) -> None:
 def test_errors_name_the_file_and_the_fix(store: Path, permits: Path, tmp_path: Path) -> None:
     said = invoke("map", "compare", tmp_path / "none.gpkg", permits, expect=1).stderr
     assert "none.gpkg does not exist; make it with" in said
-    said = invoke("map", "compare", store, permits, "-o", tmp_path / "a.html", expect=2).stderr
-    assert "a.html: " in said and "allowed: .csv, .geojson" in said
+    said = invoke("map", "compare", store, permits, "-o", tmp_path / "a.pdf", expect=2).stderr
+    assert "a.pdf: " in said and "allowed: .csv, .geojson, .html" in said
+    for path in ([], ["-o", tmp_path / "lists.csv"]):
+        options = [*path, "--attribution", "A"]
+        said = invoke("map", "compare", store, permits, *options, expect=2).stderr
+        assert "of a page; name it" in said and "lists.html" in said
     said = invoke("map", "compare", store, permits, "--crs", "BNG", expect=2).stderr
     assert "permits.geojson: 'BNG' is no system of coordinates; write it as EPSG:27700" in said
     longitude, latitude = CENTRE

@@ -39,7 +39,7 @@ A, B, C = (8.0, 50.0), (8.1, 50.0), (8.1, 50.123456789)
 )
 def test_places_of_works(parts: list[Part], geometry: tuple[str, object], text: str) -> None:
     work = Work("w", tuple(parts), False, NOW - timedelta(days=1), None)
-    told = Comparison((Row("permitted_not_seen", None, (work,), 3),), 0)
+    told = Comparison((Row("permitted_not_seen", None, (work,), 3),), 0, NOW)
     (feature,) = to_geojson(told)["features"]
     assert (feature["geometry"]["type"], feature["geometry"]["coordinates"]) == geometry
     (row,) = csv.DictReader(to_csv(told).splitlines())

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -26,12 +27,16 @@ from browser import (
     opened_file,
     violations,
 )
+from made_comparison import COMPARISON
+from made_comparison import HOSTILE as HOSTILE_WORK
 from made_events import NOW, event
 from made_images import blob_image
 from map_serving import serving, write_store
+from workzone.geo.compare import Comparison
 from workzone.geo.event import Change, Event
 from workzone.geo.pictures import Outlined, Picture
 from workzone.geo.show import write_page
+from workzone.geo.show_lists import write_lists_page
 from workzone.report.overlay import small_jpeg
 
 HOSTILE = "<img src=x onerror=\"document.title='gone'\"></script>B 1"
@@ -278,3 +283,85 @@ def test_it_is_the_same_page_where_it_is_served(browser: Browser, tmp_path: Path
         page.evaluate(DRAWN, True)
         there = [one for one in EVENTS if one.state != "gone"]
         expect(page.locator("#count")).to_have_text(f"{len(there)} work zones")
+
+
+@pytest.fixture(scope="module")
+def lists(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Seen against permitted, for all that `visit` it."""
+    path = tmp_path_factory.mktemp("lists") / "lists.html"
+    write_lists_page(COMPARISON, path, streets=[[(13.4, 52.5), (13.42, 52.52)]])
+    with opened_file(browser, path, **STILL) as found:
+        yield found
+
+
+NEAR = "map=14/52.5/13.4"
+
+
+def test_findings_are_filtered_by_verdict(lists: Page) -> None:
+    visit(lists, NEAR)
+    expect(lists.get_by_role("heading", level=1)).to_have_text("Seen against permitted")
+    expect(lists.locator("#newest")).to_contain_text("2026-06-01 12:00 UTC")
+    expect(lists.locator("#newest")).to_contain_text("2 works still to begin")
+    expect(lists.locator("#count")).to_have_text("6 findings")  # the long work is in view, too
+    for entry, words in enumerate(("over its end date, by 12.4 days", "seen and not permitted")):
+        expect(lists.locator("#list li").nth(entry)).to_contain_text(words)
+    for hidden in ("#sureness", "#days"):
+        expect(lists.locator(hidden)).to_be_hidden()
+    assert violations(lists) == ""
+    expect(lists.locator("#count-permitted_not_seen")).to_have_text("3")
+    lists.get_by_label("permitted and not seen").uncheck()
+    expect(lists.locator("#list li")).to_have_count(3)
+    expect(lists).to_have_url(re.compile("states=over_end_date.seen_not_permitted.permitted_and"))
+    visit(lists, f"{NEAR}&states=permitted_not_seen&sure=90&day=2026-01-01")
+    expect(lists.locator("#list li")).to_have_count(3)
+    expect(lists.locator("#list li").nth(1)).to_contain_text("nobody drove by")
+
+
+def test_a_finding_tells_what_is_beside_its_verdict(lists: Page) -> None:
+    visit(lists, NEAR)
+    lists.locator("#list button").first.focus()
+    lists.keyboard.press("Enter")
+    expect(lists.locator("#event-title")).to_have_text("Mill Road")
+    expect(lists.locator("#event-state")).to_have_text("over its end date")
+    for words in ("12.4 days", "wz-00000", "present, 95\u00a0% sure", "of 7 that passed"):
+        expect(lists.locator("#facts")).to_contain_text(words)
+    (permit,) = lists.locator("#history li").all()
+    for words in ("P-1, Mill Road", "2026-04-22 12:00 UTC to 2026-05-12", "permits.geojson"):
+        expect(permit).to_contain_text(words)
+    assert violations(lists) == ""
+    lists.keyboard.press("Escape")
+    expect(lists.locator("#list button").first).to_be_focused()
+
+
+def test_a_link_leads_to_a_work_whose_text_stays_text(lists: Page) -> None:
+    visit(lists, "event=P-2%20(2)")
+    expect(lists.locator("#event-title")).to_have_text("Work P-2")
+    visit(lists, f"event={quote(HOSTILE_WORK)}")
+    expect(lists.locator("#event-title")).to_have_text(HOSTILE_WORK)
+    expect(lists.locator("#facts")).to_contain_text("nobody drove by")
+    expect(lists.locator("#history li")).to_contain_text("begin not told to end not told")
+    assert lists.title() == "Seen against permitted, 2026-06-01"
+    visit(lists, "event=P-9")
+    expect(lists.locator("#said")).to_have_text("There is no finding P-9 on this map.")
+
+
+def test_works_are_clicked_where_they_are_not_where_they_begin(lists: Page) -> None:
+    (x, y), _ = COMPARISON.rows[2].works[0].parts[1]
+    visit(lists, f"map=17/{y}/{x - 0.0008}")  # in the gap between its parts, 40 km from its begin
+    click_middle(lists)
+    expect(lists.locator("#event")).to_be_hidden()
+    visit(lists, f"map=17/{y}/{x + 0.0008}")
+    click_middle(lists)
+    expect(lists.locator("#event-title")).to_have_text("Work P-2")
+    lists.keyboard.press("Escape")
+    ((place,),) = COMPARISON.rows[3].works[0].parts
+    visit(lists, f"map=17/{place[1]}/{place[0]}")
+    click_middle(lists)
+    expect(lists.locator("#event-title")).to_have_text(HOSTILE_WORK)
+
+
+def test_nothing_to_compare_is_said(browser: Browser, tmp_path: Path) -> None:
+    write_lists_page(Comparison((), 0, NOW), tmp_path / "lists.html")
+    with opened_file(browser, tmp_path / "lists.html") as page:
+        expect(page.locator("#newest")).to_contain_text("and no works are permitted now")
+        expect(page.locator("#choose")).to_be_hidden()

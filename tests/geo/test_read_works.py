@@ -57,6 +57,13 @@ def test_what_the_map_writes_is_read_again(suffix: str, tmp_path: Path) -> None:
         assert work.road == (one.road or ("unknown" if suffix == ".json" else None))
 
 
+def test_works_name_their_file_and_have_text_that_can_be_written(tmp_path: Path) -> None:
+    half = "Mill \ud83d Road"  # of an emoji, as JSON may hold it
+    path = features(tmp_path, feature("Point", [8, 50], id=half, road=half))
+    told = only(read_works(path))
+    assert (told.id, told.road, told.source) == ("Mill ? Road", "Mill ? Road", "works.json")
+
+
 def test_work_zones_of_wzdx(tmp_path: Path) -> None:
     multipoint = read_works(EXAMPLES / "scenario1_simple_multipoint.geojson").works
     assert len(multipoint) == 5

@@ -11,24 +11,13 @@ from PIL import Image
 
 from made_events import NOW, event
 from made_images import blob_image
+from page_data import data_of, rows_of
 from workzone.errors import UsageError, WorkzoneError
 from workzone.geo import given_roads as given
 from workzone.geo.given_roads import given_roads
 from workzone.geo.pictures import find_pictures, read_objects
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.show import PAGE, write_page
-
-
-def data_of(path):
-    """What a page holds, as its script reads it."""
-    (text,) = re.findall(
-        r'<script type="application/json" id="data">(.*?)</script>', path.read_text()
-    )
-    return json.loads(text)
-
-
-def rows_of(data):
-    return [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
 
 
 def test_a_page_holds_all_that_is_known_of_events(tmp_path):

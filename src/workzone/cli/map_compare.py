@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json, print_whole
+from workzone.cli.map_options import AttributionOption, TilesOption
+from workzone.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from workzone.geo.compare import Comparison, Row
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES_COMPARE = examples(
     "workzone map compare zones.gpkg permits.geojson",
     "workzone map compare zones.gpkg wzdx.json datex.xml -o lists.geojson",
+    "workzone map compare zones.gpkg permits.geojson -o lists.html",
     "workzone map compare zones.gpkg permits.json --crs EPSG:27700 -o lists.csv",
     "workzone map compare zones.gpkg works.json --register brussels",
 )
@@ -40,7 +43,12 @@ def compare(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The four lists as a table (.csv) or map (.geojson)."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The four lists as a table (.csv), map layer (.geojson), or page (.html) that "
+            "any browser opens and that asks nothing of the network.",
+        ),
     ] = None,
     crs: Annotated[
         str | None,
@@ -66,6 +74,8 @@ def compare(
     suspected: Annotated[
         bool, typer.Option("--suspected", help="Count what only one drive has seen, too.")
     ] = False,
+    tiles: TilesOption = None,
+    attribution: AttributionOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Tell which road work is permitted and which was seen: four lists.
@@ -75,16 +85,24 @@ def compare(
     that are still to begin are in none of the lists.
     """
     from workzone.geo.compare import Tolerance, compare_store
+    from workzone.geo.given_roads import given_roads
     from workzone.geo.out.comparison import write_comparison
     from workzone.geo.read.files import read_works
+    from workzone.geo.show_lists import write_lists_page
     from workzone.geo.store import open_store
 
+    as_page = _is_page(output)
+    if not as_page and (tiles or attribution):
+        raise UsageError("--tiles and --attribution are of a page; name it with -o lists.html")
     read = [read_works(path, crs=crs, register=register) for path in works]
     published = [work for one in read for work in one.works]
     tolerance = Tolerance(metres=metres, days=days)
     with open_store(store, create=False) as opened:
         found = compare_store(opened, published, tolerance=tolerance, suspected=suspected)
-    if output is not None:
+        streets = given_roads(opened.lines()).lines if as_page else []
+    if output is not None and as_page:
+        write_lists_page(found, output, streets=streets, tiles=tiles, attribution=attribution)
+    elif output is not None:
         write_comparison(found, output)
     if as_json:
         print_json(_json(found, read))
@@ -92,6 +110,20 @@ def compare(
     _show(found, read)
     if output is not None:
         _say(f"Written: {output}")
+
+
+def _is_page(output: Path | None) -> bool:
+    """Whether a page is to be written.
+
+    Raises:
+        UsageError: nothing of this suffix is written.
+    """
+    from workzone.geo.out.comparison import FORMATS
+
+    suffix = None if output is None else output.suffix.lower()
+    if suffix is not None and suffix not in (*FORMATS, ".html"):
+        raise UsageError(f"{output}: {nearest(suffix, (*FORMATS, '.html'))}")
+    return suffix == ".html"
 
 
 def _json(found: Comparison, read: list[Works]) -> dict[str, object]:

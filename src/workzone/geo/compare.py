@@ -72,6 +72,12 @@ class Row:
         """The last permitted end; None where one is not told, or there is no work."""
         return last_end(self.works)
 
+    @property
+    def road(self) -> str | None:
+        """What the event says, or the first work that says one."""
+        named = [None if self.event is None else self.event.road, *(one.road for one in self.works)]
+        return next(filter(None, named), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -79,6 +85,7 @@ class Comparison:
 
     rows: tuple[Row, ...]
     planned: int
+    now: datetime  # the time of the newest frame
 
     def of(self, verdict: Verdict) -> list[Row]:
         """One of the four lists."""
@@ -199,7 +206,7 @@ def compare(
         else:
             count = passes.along(work, allowed.metres)
             rows.append(Row("permitted_not_seen", None, (work,), count))
-    return Comparison(tuple(sorted(rows, key=_gravity)), planned)
+    return Comparison(tuple(sorted(rows, key=_gravity)), planned, now)
 
 
 def last_end(works: Sequence[Work]) -> datetime | None:

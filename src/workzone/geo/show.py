@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -29,7 +29,7 @@ _SHARED = Path(__file__).parents[1] / "serve" / "page"
 _STYLES = (PAGE / "vendor/maplibre-gl.css", _SHARED / "page.css", PAGE / "page.css")
 _LIBRARY = PAGE / "vendor/maplibre-gl.js"
 _WORLD = PAGE / "vendor/world.json"
-_STATES: tuple[State, ...] = get_args(State)
+_STATES: tuple[State, ...] = ("present", "suspected", "gone")
 _MILLIONTHS = 1e6  # of a degree: a tenth of a metre
 _COLUMNS = (
     "id",
@@ -131,12 +131,12 @@ def make_page(
         **_table(found, metres),
         "newest": None if last is None else int(last.timestamp()),
         "pictures": {name: one.for_page() for name, one in (pictures or {}).items()},
-        "streets": [_steps(line, None) for line in streets],
+        "streets": [steps_of(line) for line in streets],
         "tiles": tiles,
         "attribution": attribution,
     }
     title = "Work zones" if last is None else f"Work zones, {last:%Y-%m-%d}"
-    return _page(title, json.dumps(data, ensure_ascii=False, allow_nan=False), origin)
+    return page_of(title, data, origin)
 
 
 def _table(events: Sequence[Event], metres: float | None) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _table(events: Sequence[Event], metres: float | None) -> dict[str, Any]:
                 event.id,
                 _STATES.index(event.state),
                 round(event.confidence, 3),
-                _steps(event.line, metres),
+                steps_of(event.line, metres),
                 None if event.heading is None else round(event.heading),
                 road,
                 *(int(time.timestamp()) for time in _times(event)),
@@ -182,7 +182,7 @@ def _times(event: Event) -> tuple[datetime, datetime, datetime]:
     return event.first_seen, event.last_seen, event.last_passed
 
 
-def _steps(line: Sequence[Place], metres: float | None) -> list[int]:
+def steps_of(line: Sequence[Place], metres: float | None = None) -> list[int]:
     """The first place in millionths of a degree, and from each the way to the next that differs."""
     longitude, latitude = np.array(line, np.float64).T
     if metres is not None:
@@ -213,8 +213,15 @@ def origin_of(tiles: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _page(title: str, data: str, origin: str) -> Page:
-    """The whole; scripts and styles are allowed by their hashes."""
+def page_of(title: str, data: Mapping[str, Any], origin: str) -> Page:
+    """The whole; scripts and styles are allowed by their hashes.
+
+    Args:
+        title: of its window.
+        data: what ``page/data.js`` reads, as JSON holds it.
+        origin: of tiles, see `origin_of`; ``'none'`` without them.
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
     style = "\n".join(path.read_text(encoding="utf-8") for path in _STYLES)
     library = _LIBRARY.read_text(encoding="utf-8")
     script = "".join(_joined("main.js", set()))
@@ -227,7 +234,7 @@ def _page(title: str, data: str, origin: str) -> Page:
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         "title": html.escape(title),
         "style": f"<style>{style}</style>",
-        "data": _inert("data", data) + _inert("world", _WORLD.read_text(encoding="utf-8")),
+        "data": _inert("data", text) + _inert("world", _WORLD.read_text(encoding="utf-8")),
         "script": f'<script>{library}</script>\n<script type="module">{script}</script>',
     }
     index = (PAGE / "index.html").read_text(encoding="utf-8")

@@ -39,6 +39,7 @@ class Work:
     start: datetime | None  # with zone; None where it is not told
     end: datetime | None
     road: str | None = None
+    source: str | None = None  # the file that tells it
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def values(row: Row) -> dict[str, Any]:
         "state": None if event is None else event.state,
         "confidence": None if event is None else round(event.confidence, 4),
         "works": [work.id for work in row.works],
-        "road": _road(row),
+        "road": row.road,
         "permitted_from": _first_start(row.works),
         "permitted_until": None if row.until is None else iso(row.until),
         "first_seen": None if event is None else iso(event.first_seen),
@@ -87,11 +87,6 @@ def values(row: Row) -> dict[str, Any]:
         "passes": row.passes,
         "sightings": 0 if event is None else event.sightings,
     }
-
-
-def _road(row: Row) -> str | None:
-    named = [None if row.event is None else row.event.road, *(work.road for work in row.works)]
-    return next(filter(None, named), None)
 
 
 def _first_start(works: Sequence[Work]) -> str | None:

@@ -1,4 +1,4 @@
-/** The events that came with the page, and what they were on a day. */
+/** The events that came with the page, and what they were on a day; or the findings of a comparison. */
 
 import { $ } from "./dom.js";
 
@@ -8,14 +8,45 @@ const MILLIONTH = 1e-6; // degrees
 
 /** Of the newest frame, seconds since 1970; null: there are no events. */
 export const newest = given.newest;
-export const { pictures, tiles, attribution, states } = given;
+export const { pictures, tiles, attribution, planned } = given;
 
-/** All events; `place` is where an event begins. */
+/** Whether this is a page of findings: events and works by verdict, instead of events by state. */
+export const compares = given.compares ?? false;
+
+/** What an event can be, the gravest first. */
+export const states = given.states;
+
+function named(columns, row) {
+  return Object.fromEntries(columns.map((name, column) => [name, row[column]]));
+}
+
+const works = compares ? given.works.map((row) => named(given.work_columns, row)) : [];
+
+/** What a finding has that an event has, its works, and the box around it: works may be long. */
+function findingOf(event) {
+  event.works = event.works.map((number) => works[number]);
+  event.parts ??= event.works[0].parts;
+  event.line = event.parts[0];
+  event.box = boxOf(event.parts.flatMap(placesOf));
+}
+
+function boxOf(places) {
+  let [west, south, east, north] = [180, 90, -180, -90];
+  for (const [x, y] of places) {
+    [west, south] = [Math.min(west, x), Math.min(south, y)];
+    [east, north] = [Math.max(east, x), Math.max(north, y)];
+  }
+  return [west, south, east, north];
+}
+
+/** All events; `place` is where an event begins, `box` its west, south, east and north. */
 export const events = given.rows.map((row) => {
-  const event = Object.fromEntries(given.columns.map((name, column) => [name, row[column]]));
+  const event = named(given.columns, row);
   event.state = states[event.state];
-  event.road = given.roads[event.road] ?? null;
+  if (compares) findingOf(event);
+  else event.road = given.roads[event.road] ?? null;
   event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
+  event.box ??= [...event.place, ...event.place];
   return event;
 });
 
@@ -37,6 +68,11 @@ export function placesOf(steps) {
   return found;
 }
 
+/** The lines that an event is made of, as places; a work can have several, and be a single place. */
+export function partsOf(event) {
+  return (event.parts ?? [event.line]).map(placesOf);
+}
+
 /** Roads that were given, as lines of places. */
 export const streets = given.streets.map(placesOf);
 
@@ -48,7 +84,7 @@ export function historyOf(event) {
 const first = Math.floor(events.reduce((least, event) => Math.min(least, event.first_seen), newest ?? 0) / DAY);
 
 /** How many days there are, the first with an event and the newest among them. */
-export const dayCount = events.length ? Math.floor(newest / DAY) - first + 1 : 0;
+export const dayCount = compares ? 1 : events.length ? Math.floor(newest / DAY) - first + 1 : 0;
 
 /** The begin of a day by its number, seconds since 1970. */
 export function dayBegin(day) {
@@ -70,7 +106,7 @@ export function stateOn(event, day) {
   if (isNewest(day)) return event.state;
   const end = dayBegin(day + 1);
   if (event.first_seen >= end) return null;
-  let state = states[0];
+  let state = "suspected";
   for (const [time, what] of event.history) {
     if (time >= end) break;
     if (states.includes(given.changes[what])) state = given.changes[what];

@@ -1,7 +1,8 @@
 /** One event: what is known of it, its pictures, and what became of it. */
 
 import { $, fill, make } from "./dom.js";
-import { eventOf, historyOf, isNewest, pictures, stateOn } from "./data.js";
+import { compares, eventOf, historyOf, isNewest, pictures, stateOn } from "./data.js";
+import { factsOf, workItem } from "./finding.js";
 import { draw } from "./objects.js";
 import { swatch } from "./swatch.js";
 import {
@@ -50,8 +51,21 @@ function change({ time, what, other }) {
   return item;
 }
 
+function showFinding(event) {
+  $("event-title").textContent = titleWords(event);
+  $("event-state").replaceChildren(swatch(event.state), stateWords(event.state));
+  fill($("facts"), factsOf(event));
+  $("history-title").hidden = !event.works.length;
+  $("history-title").textContent = event.now ? "Permitted by" : "Permitted";
+  $("history").replaceChildren(...event.works.map(workItem));
+}
+
 /** Show an event as it was on a day. */
 export function showEvent(event, day) {
+  if (compares) {
+    showFinding(event);
+    return;
+  }
   const state = stateOn(event, day);
   const sure = isNewest(day) && state !== "gone" ? `, ${sureWords(event.confidence)} sure` : "";
   $("event-title").textContent = titleWords(event);
@@ -79,7 +93,7 @@ export function showEvent(event, day) {
 
 /** Open an event anew: its first picture is shown. */
 export function openEvent(event, day) {
-  showPictures(event);
+  if (!compares) showPictures(event);
   showEvent(event, day);
 }
 

@@ -1,13 +1,12 @@
 /** What the map draws, from below: the ground, streets, and events as dots, numbers and lines. */
 
 import { $ } from "./dom.js";
-import { streets, tiles } from "./data.js";
-import { DASHES } from "./swatch.js";
+import { states, streets, tiles } from "./data.js";
+import { LOOKS } from "./swatch.js";
 import { worldOf } from "./world.js";
 
 /** From this zoom on, events are lines; further out they are dots, and numbers where many are near. */
 export const CLOSE = 12;
-const STATES = ["gone", "suspected", "present"]; // what lies on top comes last
 const ROADS_FROM = 9; // outlines of countries are too coarse from here on
 
 function colour(name) {
@@ -79,6 +78,11 @@ function ground() {
   ];
 }
 
+/** What each state has, as an expression of the map; `value` gives it. */
+function byState(value) {
+  return ["match", ["get", "state"], ...states.slice(1).flatMap((state) => [state, value(state)]), value(states[0])];
+}
+
 function lines() {
   const line = (id, source, paint, filter) => ({
     id,
@@ -97,20 +101,19 @@ function lines() {
         "line-color": colour(state),
         "line-width": width(0),
         "line-opacity": bySureness(0.55, 1),
-        ...(DASHES[state].length ? { "line-dasharray": DASHES[state] } : {}),
+        ...(LOOKS[state].dashes.length ? { "line-dasharray": LOOKS[state].dashes } : {}),
       },
       state,
     );
   return [
     line("chosen", "chosen", { "line-color": colour("accent"), "line-width": 22, "line-opacity": 0.45 }),
     line("halo", "lines", { "line-color": colour("halo"), "line-width": width(4), "line-opacity": 0.9 }),
-    ...STATES.map(one),
+    ...states.toReversed().map(one), // the gravest lies on top
   ];
 }
 
 function marks() {
-  const own = ["match", ["get", "state"], ...STATES.slice(1).flatMap((state) => [state, colour(state)]), colour("gone")];
-  const filled = ["match", ["get", "state"], "present", own, colour("halo")];
+  const own = byState(colour);
   const many = ["has", "point_count"];
   return [
     {
@@ -118,6 +121,7 @@ function marks() {
       type: "symbol",
       source: "lines",
       minzoom: 14,
+      filter: ["get", "directed"],
       layout: {
         "symbol-placement": "line",
         "symbol-spacing": 90,
@@ -144,10 +148,10 @@ function marks() {
       maxzoom: 14,
       filter: ["!", many],
       paint: {
-        "circle-radius": ["match", ["get", "state"], "gone", 4, 6],
-        "circle-color": filled,
-        "circle-stroke-color": ["match", ["get", "state"], "present", colour("halo"), own],
-        "circle-stroke-width": ["match", ["get", "state"], "suspected", 3, 2],
+        "circle-radius": byState((state) => LOOKS[state].radius),
+        "circle-color": byState((state) => colour(LOOKS[state].full ? state : "halo")),
+        "circle-stroke-color": byState((state) => colour(LOOKS[state].full ? "halo" : state)),
+        "circle-stroke-width": byState((state) => LOOKS[state].ring),
       },
     },
     {

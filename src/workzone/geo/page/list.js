@@ -1,14 +1,16 @@
 /** The events in view as a list that arrow keys go through. */
 
+import { compares, states } from "./data.js";
 import { $, make } from "./dom.js";
+import { besideWords } from "./finding.js";
 import { countWords, dateWords, stateWords, sureWords, titleWords } from "./words.js";
 import { swatch } from "./swatch.js";
 
 const MOST = 100;
-const ORDER = { present: 0, suspected: 1, gone: 2 };
 let current = null; // the id of the one that Tab leads to
 
 function words({ event, state }, newestDay) {
+  if (compares) return `${stateWords(state)}, ${besideWords(event)}`;
   const sure = newestDay && state !== "gone" ? `, ${sureWords(event.confidence)}` : "";
   const until = state === "gone" && event.gone_since ? ` until ${dateWords(event.gone_since)}` : "";
   return `${stateWords(state)}${sure}, since ${dateWords(event.first_seen)}${until}`;
@@ -27,14 +29,12 @@ function entry(one, newestDay) {
   return make("li", {}, button);
 }
 
-/** Show them, the surest first; `one` is an event with its state. */
+/** Show them, the surest first, findings as they came; each is an event with its state. */
 export function showList(found, newestDay) {
-  const ranked = found.toSorted(
-    (a, b) =>
-      ORDER[a.state] - ORDER[b.state] ||
-      b.event.confidence - a.event.confidence ||
-      (a.event.id < b.event.id ? -1 : 1),
-  );
+  const surer = (a, b) => b.event.confidence - a.event.confidence || (a.event.id < b.event.id ? -1 : 1);
+  const ranked = compares
+    ? found
+    : found.toSorted((a, b) => states.indexOf(a.state) - states.indexOf(b.state) || surer(a, b));
   const focused = $("list").contains(document.activeElement);
   $("list").replaceChildren(...ranked.slice(0, MOST).map((one) => entry(one, newestDay)));
   $("list").hidden = !found.length;

@@ -1,6 +1,19 @@
 /** The page: which events are shown, on which day, and which of them is open. */
 
-import { attribution, dayBegin, dayCount, dayOf, eventOf, events, isNewest, newest, stateOn, states } from "./data.js";
+import {
+  attribution,
+  compares,
+  dayBegin,
+  dayCount,
+  dayOf,
+  eventOf,
+  events,
+  isNewest,
+  newest,
+  planned,
+  stateOn,
+  states,
+} from "./data.js";
 import { openEvent, prepareDetail, showEvent } from "./detail.js";
 import { $, make } from "./dom.js";
 import { focusOn, prepareList, showList } from "./list.js";
@@ -9,9 +22,10 @@ import { copyLink, hashOf, viewOf } from "./share.js";
 import { swatch } from "./swatch.js";
 import { countWords, dateWords, stateWords, timeWords } from "./words.js";
 
-const AT_FIRST = ["present", "suspected"]; // states that are shown
+const AT_FIRST = states.filter((state) => state !== "gone"); // what is shown
 const PAST = 0.8; // as sure as that events are drawn on days of which that is not known
 const GONE = 0.5; // and those that are gone
+const NOBODY = 0; // and works by which nobody drove
 
 let shown = []; // events that pass the filters, each with its state and how sure that is
 let open = null;
@@ -29,7 +43,10 @@ function chosenStates() {
 function found() {
   const today = isNewest(day());
   const on = day();
-  const surely = (event, state) => (state === "gone" ? GONE : today ? event.confidence : PAST);
+  const surely = (event, state) => {
+    if (compares) return event.passes ? PAST : NOBODY;
+    return state === "gone" ? GONE : today ? event.confidence : PAST;
+  };
   return events
     .map((event) => ({ event, state: stateOn(event, on) }))
     .filter(({ state }) => state)
@@ -58,11 +75,11 @@ function label() {
 
 function showView() {
   const inView = viewTest();
-  const visible = shown.filter(({ event }) => inView(event.place));
+  const visible = shown.filter(({ event }) => inView(event));
   showLines(shown);
   showList(visible, isNewest(day()));
   const all = visible.length === shown.length ? "" : `, ${visible.length.toLocaleString("en")} in view`;
-  $("count").textContent = `${countWords(shown.length, "work zone")}${all}`;
+  $("count").textContent = `${countWords(shown.length, compares ? "finding" : "work zone")}${all}`;
   remember();
 }
 
@@ -120,21 +137,23 @@ function close() {
 function apply(view) {
   const wanted = view.shown ?? new Set(AT_FIRST);
   for (const box of $("states").querySelectorAll("input")) box.checked = wanted.has(box.value);
-  $("sure").value = view.sure;
+  $("sure").value = compares ? 0 : view.sure;
   $("day").value = view.day ? dayOf(view.day) : dayCount - 1;
 }
 
 function visit(view) {
   if (view.place) goToPlace(view.place);
-  if (view.event && !eventOf(view.event)) $("said").textContent = `There is no event ${view.event} on this map.`;
-  else if (view.event) openById(view.event, { go: !view.place });
+  if (view.event && !eventOf(view.event)) {
+    $("said").textContent = `There is no ${compares ? "finding" : "event"} ${view.event} on this map.`;
+  } else if (view.event) openById(view.event, { go: !view.place });
   else if (open) close();
 }
 
 function prepare() {
   $("day").max = dayCount - 1;
   $("days").hidden = dayCount < 2;
-  for (const state of ["present", "suspected", "gone"]) {
+  $("sureness").hidden = compares;
+  for (const state of states) {
     const box = make("input", { type: "checkbox", value: state });
     const count = make("span", { id: `count-${state}`, className: "quiet" });
     $("states").append(make("label", {}, box, swatch(state), stateWords(state), " ", count));
@@ -158,14 +177,24 @@ function prepare() {
   });
 }
 
+function sayWhatThisIs() {
+  $("heading").textContent = $("panel").ariaLabel = "Seen against permitted";
+  $("list").ariaLabel = "Findings in view, the gravest first";
+  $("states-legend").textContent = "Verdict";
+  if (planned) $("newest").textContent += `. ${countWords(planned, "work")} still to begin`;
+}
+
 function start() {
   $("attribution").textContent = [attribution, "Outlines: Natural Earth"].filter(Boolean).join(" · ");
   if (!events.length) {
-    $("newest").textContent = "There are no work zones on this map yet.";
+    $("newest").textContent = compares
+      ? "No work zones were seen, and no works are permitted now."
+      : "There are no work zones on this map yet.";
   } else {
     $("newest").textContent = `As of ${timeWords(newest)}, when the newest frame was taken`;
     $("choose").hidden = false;
   }
+  if (compares) sayWhatThisIs();
   const view = viewOf(location.hash);
   prepare();
   apply(view);

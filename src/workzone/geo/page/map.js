@@ -1,10 +1,10 @@
 /** The map: it shows events, says which are in view, and tells which is clicked. */
 
-import { placesOf } from "./data.js";
+import { partsOf, states } from "./data.js";
 import { CLOSE, collection, layers, sources, world } from "./layers.js";
 import { arrow, number } from "./pictograms.js";
 
-const CLICKABLE = ["present", "suspected", "gone", "dots", "ends", "clusters"];
+const CLICKABLE = [...states, "dots", "ends", "clusters"];
 const REACH = 6; // pixels around a click
 const AROUND = 0.5; // of the view, on each side, in which lines are drawn beforehand
 
@@ -16,10 +16,33 @@ function point({ event, state, sure }, place = event.place) {
   return { type: "Feature", geometry, properties: { id: event.id, state, sure } };
 }
 
-function line(one) {
+/** Whether it runs along travel; a work may be for both directions. */
+function isDirected(event) {
+  return event.directed ?? true;
+}
+
+/** Those of some parts that are lines. */
+function line(one, parts = partsOf(one.event)) {
   const found = point(one);
-  found.geometry = { type: "LineString", coordinates: placesOf(one.event.line) };
+  found.geometry = { type: "MultiLineString", coordinates: parts.filter((part) => part.length > 1) };
+  found.properties.directed = isDirected(one.event);
   return found;
+}
+
+/** A full circle where travel begins or all is at one place, an open one where a line ends. */
+function ends(one) {
+  return partsOf(one.event).flatMap((part) => {
+    const single = part.length === 1;
+    const found = (single ? part : [part[0], part.at(-1)]).map((place) => point(one, place));
+    found.forEach(({ properties }, i) => {
+      properties.begin = i === 0 && (single || isDirected(one.event));
+    });
+    return found;
+  });
+}
+
+function hasLines({ geometry }) {
+  return geometry.coordinates.length > 0;
 }
 
 /**
@@ -92,7 +115,7 @@ async function clicked({ point: at, lngLat }, onOpen) {
   else map.easeTo({ center: lngLat, zoom: await map.getSource("dots").getClusterExpansionZoom(cluster) });
 }
 
-/** Whether a place is in view, or `around` it. */
+/** Whether some of an event's box is in view, or `around` it. */
 export function viewTest({ around = false } = {}) {
   if (!map) return () => true;
   const bounds = map.getBounds();
@@ -101,7 +124,8 @@ export function viewTest({ around = false } = {}) {
     const [aside, above] = [AROUND * (east - west), AROUND * (north - south)];
     [west, south, east, north] = [west - aside, south - above, east + aside, north + above];
   }
-  return ([x, y]) => y >= south && y <= north && [x, x + 360, x - 360].some((turned) => turned >= west && turned <= east);
+  return ({ box: [left, low, right, high] }) =>
+    high >= south && low <= north && [0, 360, -360].some((turn) => right + turn >= west && left + turn <= east);
 }
 
 /** Zoom, latitude and longitude; null without a map. */
@@ -131,30 +155,25 @@ export function showDots(shown) {
 export function showLines(shown) {
   if (!map) return;
   const near = viewTest({ around: true });
-  const drawn = map.getZoom() < CLOSE ? [] : shown.filter(({ event }) => near(event.place));
+  const drawn = map.getZoom() < CLOSE ? [] : shown.filter(({ event }) => near(event));
   whenReady(() => {
-    const found = drawn.map(line);
-    fillSource("lines", found.filter(({ geometry }) => geometry.coordinates.length > 1));
-    fillSource("ends", found.flatMap(({ geometry, properties }) =>
-      [geometry.coordinates[0], geometry.coordinates.at(-1)].map((coordinates, i) => ({
-        type: "Feature",
-        geometry: { type: "Point", coordinates },
-        properties: { ...properties, begin: i === 0 },
-      }))));
+    fillSource("lines", drawn.map((one) => line(one)).filter(hasLines));
+    fillSource("ends", drawn.flatMap(ends));
   });
 }
 
-/** Mark an event; null: none. */
+/** Mark an event, and the works that permit it; null: none. */
 export function mark(event) {
-  const one = event && line({ event });
-  if (map) whenReady(() => fillSource("chosen", one && one.geometry.coordinates.length > 1 ? [one] : []));
+  const marked = event ? [event, ...(event.now ? event.works : [])] : [];
+  const found = marked.map((one) => line({ event }, partsOf(one))).filter(hasLines);
+  if (map) whenReady(() => fillSource("chosen", found));
 }
 
 /** Bring all of an event into view. */
 export function goTo(event) {
   if (!map) return;
   const bounds = new maplibregl.LngLatBounds();
-  for (const place of placesOf(event.line)) bounds.extend(place);
+  for (const place of partsOf(event).flat()) bounds.extend(place);
   map.fitBounds(bounds, { padding: 80, maxZoom: 16 });
 }
 

@@ -1,6 +1,11 @@
-/** States, times and changes in words. */
+/** States, verdicts, times and changes in words. */
 
-const STATE_WORDS = { present: "present", suspected: "suspected", gone: "gone" };
+const STATE_WORDS = {
+  over_end_date: "over its end date",
+  seen_not_permitted: "seen and not permitted",
+  permitted_not_seen: "permitted and not seen",
+  permitted_and_seen: "permitted and seen",
+};
 
 const CHANGE_WORDS = {
   suspected: "First seen, not yet sure",
@@ -46,7 +51,7 @@ export function headingWords(degrees) {
 }
 
 export function titleWords(event) {
-  return event.road ?? `Work zone ${event.id}`;
+  return event.road ?? (event.now === null ? `Work ${event.works[0].id}` : `Work zone ${event.id}`);
 }
 
 export function countWords(count, what) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from workzone.geo.read.geojson import read_geojson
 from workzone.geo.read.registers import read_register
 from workzone.geo.read.wzdx import is_wzdx, read_wzdx
 from workzone.geo.validate.xml import read_xml
-from workzone.geo.works import Works
+from workzone.geo.works import Work, Works
 
 _BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # byte order marks and white space
 
 
 def read_works(path: Path, *, crs: str | None = None, register: str | None = None) -> Works:
     """Works that somebody has published: WZDx, DATEX II, GeoJSON, or a register's own records.
+
+    Each names the file as its source.
 
     Args:
         path: XML is DATEX II, JSON with ``feed_info`` WZDx, other features are GeoJSON.
@@ -38,10 +41,22 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
         ) from error
     try:
         if content.lstrip(_BEFORE).startswith(b"<") and register is None:
-            return read_datex(read_xml(content), crs)
-        return _read_json(content, crs, register)
+            told = read_datex(read_xml(content), crs)
+        else:
+            told = _read_json(content, crs, register)
     except (FeedError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from error
+    return replace(told, works=tuple(_written(work, path.name) for work in told.works))
+
+
+def _written(work: Work, source: str) -> Work:
+    """A work whose text can be written, with its source: JSON may hold halves of characters."""
+    road = None if work.road is None else _whole(work.road)
+    return replace(work, id=_whole(work.id), road=road, source=source)
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
