@@ -142,9 +142,36 @@ def test_the_slider_goes_back_to_what_was_there(page: Page) -> None:
         page.keyboard.press("ArrowRight")
     day = (begin + timedelta(days=4)).replace(hour=0, minute=0, second=0)
     there = [one for one in EVENTS if one.first_seen < day]
-    states = ["present" if one.history[1].time < day else "suspected" for one in there]
+    states = [
+        "gone"
+        if one.gone_since and one.gone_since < day
+        else "present"
+        if one.history[1].time < day
+        else "suspected"
+        for one in there
+    ]
     expect(page.locator("#count-present")).to_have_text(str(states.count("present")))
     expect(page.locator("#count-suspected")).to_have_text(str(states.count("suspected")))
+
+
+def test_what_merged_or_split_is_there_once_on_each_day(browser: Browser, tmp_path: Path) -> None:
+    begin = NOW - timedelta(days=10)
+    known = {"first_seen": begin, "state": "present", "gone_since": None}
+    seen = (Change(begin, "suspected"), Change(begin, "present"))
+    merge, split = begin + timedelta(days=2), begin + timedelta(days=5)
+    away = event(0, **known | {"state": "gone", "gone_since": merge})
+    stays, child = event(1, **known), event(2, **known)
+    away = dataclasses.replace(away, history=(*seen, Change(merge, "merged", stays.id)))
+    stays = dataclasses.replace(stays, history=(*seen, Change(split, "split", child.id)))
+    parts = (Change(split, "split", stays.id), Change(split, "present"))
+    write_page([away, stays, dataclasses.replace(child, history=parts)], tmp_path / "map.html")
+    with opened_file(browser, tmp_path / "map.html", **STILL) as page:
+        page.get_by_label("On the day").focus()
+        page.keyboard.press("Home")
+        for present in (2, 2, 1, 1, 1, 2):
+            expect(page.locator("#count-suspected")).to_have_text("0")
+            expect(page.locator("#count-present")).to_have_text(str(present))
+            page.keyboard.press("ArrowRight")
 
 
 def test_an_event_opens_by_keyboard_and_tells_its_history(page: Page) -> None:

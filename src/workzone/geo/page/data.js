@@ -46,7 +46,7 @@ export const events = given.rows.map((row) => {
   if (compares) findingOf(event);
   else event.road = given.roads[event.road] ?? null;
   event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
-  event.box ??= [...event.place, ...event.place];
+  event.box ??= boxOf(placesOf(event.line));
   return event;
 });
 
@@ -105,11 +105,13 @@ export function dayOf(date) {
 export function stateOn(event, day) {
   if (isNewest(day)) return event.state;
   const end = dayBegin(day + 1);
-  if (event.first_seen >= end) return null;
+  const history = historyOf(event);
+  const [begin] = history; // of what split from another, that: it was a part of it before
+  if (event.first_seen >= end || (begin?.what === "split" && begin.time >= end)) return null;
+  if (event.gone_since !== null && event.gone_since < end) return "gone";
   let state = "suspected";
-  for (const [time, what] of event.history) {
-    if (time >= end) break;
-    if (states.includes(given.changes[what])) state = given.changes[what];
+  for (const { time, what } of history) {
+    if (time < end && states.includes(what)) state = what;
   }
   return state;
 }

@@ -110,7 +110,7 @@ class MapService(BaseService):
             feed = to_wzdx(
                 map(self._as_served, store.events()),
                 publisher,
-                published=store.newest() or datetime.now(UTC),
+                published=store.newest() or store.published() or datetime.now(UTC),
                 states=self.config.states,
             )
             return Body.of(_json(feed), "application/json")
