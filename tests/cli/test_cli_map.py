@@ -8,6 +8,9 @@ import pytest
 
 from cli_invoke import invoke
 from made_drives import DAY, START, drive, drives, street, write_frames
+from workzone.geo.simulate import make_world
+from workzone.geo.store import open_store
+from workzone.geo.update import update as update_store
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,28 @@ def test_simulate_tells_figures_by_passes_and_draws_them(tmp_path):
     assert told["streets"] == "irregular" and told["figures"][0]["passes_a_day"] == 3
     result = invoke("map", "simulate", "--streets", "grit", expect=2)
     assert "--streets grit: no such kind; did you mean 'grid'?" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_frames_of_a_made_world_become_a_map(tmp_path, suffix):
+    """The same events as the drives themselves; ids follow from times, written to a microsecond."""
+    frames = tmp_path / f"frames{suffix}"
+    made = ("map", "simulate", "--passes", 4, "--days", 2, "--frames", frames)
+    assert str(frames) in " ".join(invoke(*made).stdout.split())
+    invoke("map", "update", frames, "--store", tmp_path / "read.gpkg")
+    world = make_world("grid", passes=4.0, days=2, seed=0)
+    with open_store(str(tmp_path / "held.gpkg")) as store:
+        update_store(store, [drive for day in world.days for drive in day])
+        expected = store.events()
+    with open_store(str(tmp_path / "read.gpkg")) as store:
+        found = store.events()
+    seen, wanted = (
+        sorted((one.state, one.passes, one.sightings, round(one.length_m)) for one in events)
+        for events in (found, expected)
+    )
+    assert seen == wanted and seen
+
+
+def test_frames_are_of_one_world(tmp_path):
+    said = invoke("map", "simulate", "--frames", tmp_path / "frames.csv", expect=2)
+    assert "name one --passes" in said.stderr

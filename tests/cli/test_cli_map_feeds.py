@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli_invoke import invoke
 from made_drives import drives, street, write_frames
 from made_events import NOW, PUBLISHER, published
+from workzone.data.places import round_places
+from workzone.geo.out.fields import iso
 from workzone.geo.out.files import write_events
+from workzone.geo.store import open_store
 
 CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 
@@ -133,3 +138,20 @@ def test_options_are_in_the_file(
 ) -> None:
     invoke("map", "export", store, "-o", tmp_path / name, *options)
     assert read((tmp_path / name).read_text()) == expected
+
+
+def test_a_feed_is_dated_by_the_newest_frame_and_places_are_rounded(
+    store: Path, tmp_path: Path
+) -> None:
+    invoke("map", "export", store, "-o", tmp_path / "a.json", *CITY, "--round-positions", 1000)
+    feed = json.loads((tmp_path / "a.json").read_text())
+    with open_store(str(store), create=False) as opened:
+        newest = opened.newest()
+    assert newest is not None
+    assert feed["feed_info"]["update_date"] == iso(newest)
+    for feature in feed["features"]:
+        end = feature["properties"]["end_date"]
+        assert end == iso(newest + timedelta(days=1))
+        latitudes = {latitude for _, latitude in feature["geometry"]["coordinates"]}
+        exact = round_places(np.array(list(latitudes)), np.zeros(len(latitudes)), 1000.0)[0]
+        assert sorted(latitudes) == pytest.approx(sorted(exact), abs=1e-6)

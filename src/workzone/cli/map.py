@@ -24,6 +24,7 @@ EXAMPLES_SIMULATE = examples(
     "workzone map simulate",
     "workzone map simulate --streets ring --passes 2 --passes 10 --days 30",
     "workzone map simulate -o chart.html",
+    "workzone map simulate --passes 10 --days 5 --frames frames.parquet",
 )
 _MOST_SHOWN = 40
 
@@ -171,6 +172,13 @@ def simulate(
         Path | None,
         typer.Option("--output", "-o", help="Draw it too: a chart as .svg, .png or .html."),
     ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the frames of the made drives, which `workzone map update` reads, as "
+            ".parquet, .csv or .jsonl; with one --passes."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Tell how many cars a map needs: made streets, zones that come and go, a fallible detector.
@@ -178,7 +186,7 @@ def simulate(
     Precision and recall are of the events that are present at the ends of days; delays are medians.
     """
     from workzone.errors import UsageError, nearest
-    from workzone.geo.simulate import figures_of, follow, make_world
+    from workzone.geo.simulate import figures_of, follow, make_world, write_frames
     from workzone.geo.streets import KINDS
 
     kind = next((one for one in KINDS if one == streets), None)
@@ -188,9 +196,17 @@ def simulate(
         from workzone.report.passes import check_suffix, write_passes
 
         check_suffix(output)
+    if frames is not None:
+        from workzone.run.tables import table_kind
+
+        table_kind(frames)
+        if len(passes or ()) != 1:
+            raise UsageError("--frames writes the drives of one world: name one --passes")
     rows: list[dict[str, float | None]] = []
     for rate in passes or (2.0, 5.0, 10.0, 20.0):
         world = make_world(kind, passes=rate, days=days, seed=seed)
+        if frames is not None:
+            write_frames(world, frames)
         row: dict[str, float | None] = {"passes_a_day": rate}
         rows.append(row | figures_of([follow(world, roads=roads)]))
     if output is not None:
@@ -207,5 +223,6 @@ def simulate(
     for row in rows:
         table.add_row(*("" if value is None else f"{value:.2f}" for value in row.values()))
     print_whole(table)
-    if output is not None:
-        out.print(f"Written: {output}", markup=False, highlight=False, soft_wrap=True)
+    written = [str(path) for path in (output, frames) if path is not None]
+    if written:
+        out.print(f"Written: {', '.join(written)}", markup=False, highlight=False, soft_wrap=True)

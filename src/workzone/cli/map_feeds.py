@@ -12,6 +12,7 @@ from workzone.cli.console import FAILED, JsonFlag, command, examples, out, print
 from workzone.cli.map_options import (
     Cc0Flag,
     ContactOption,
+    RoundPlacesOption,
     StoreArgument,
     SuspectedFlag,
     states_of_feed,
@@ -53,6 +54,7 @@ def export(
     contact: ContactOption = None,
     cc0: Cc0Flag = False,
     suspected: SuspectedFlag = False,
+    round_positions: RoundPlacesOption = None,
 ) -> None:
     """Write the work zones of a map as a table, a map layer or a feed.
 
@@ -61,6 +63,7 @@ def export(
     """
     from workzone.geo.out.files import write_events
     from workzone.geo.out.publisher import Publisher
+    from workzone.geo.rounding import rounded
     from workzone.geo.store import open_store
 
     of_feed = None
@@ -69,6 +72,8 @@ def export(
     states = states_of_feed(suspected)
     with open_store(store, create=False) as opened:
         events, newest = opened.events(), opened.newest()
+    if round_positions is not None:
+        events = [rounded(event, round_positions) for event in events]
     write_events(events, output, publisher=of_feed, published=newest, states=states)
     written = sum(event.state in states for event in events)
     _say(f"{_count(written, 'event')} of {len(events):,} written: {output}")

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.event import Event
+from workzone.geo.events import moment
 from workzone.geo.fleet import Detector, Fleet
 from workzone.geo.judge import Stretch, Tally, pairs
 from workzone.geo.network import lines_through
 from workzone.geo.store import open_store
 from workzone.geo.streets import DAY, Kind, Streets, Zone, make_streets, make_zones
 from workzone.geo.update import update
+from workzone.run.tables import TIME, write_table
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 ZONES = 8
+_FRAME = {
+    "id": "string",
+    "group": "string",
+    "time": TIME,
+    "longitude": "float64",
+    "latitude": "float64",
+    "smoothed": "float64",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,37 @@ def make_world(
     zones = make_zones(streets, days=days, count=ZONES, start=START, seed=seed)
     fleet = Fleet(streets, zones, detector or Detector(), seed=seed)
     return World(streets, zones, [fleet.day(START + day * DAY, passes) for day in range(days)])
+
+
+def write_frames(world: World, path: Path) -> int:
+    """Write the frames of all drives as a table that `workzone map update` reads.
+
+    Args:
+        world: see `make_world`.
+        path: ``.parquet``, ``.csv`` or ``.jsonl``.
+
+    Returns:
+        How many frames.
+
+    Raises:
+        UsageError: another suffix.
+        WorkzoneError: it cannot be written.
+    """
+    drives = [drive for day in world.days for drive in day]
+    rows = (
+        {
+            "id": name,
+            "group": drive.id,
+            "time": moment(drive.time[row]),
+            "longitude": float(drive.longitude[row]),
+            "latitude": float(drive.latitude[row]),
+            "smoothed": float(drive.probability[row]),
+        }
+        for drive in drives
+        for row, name in enumerate(drive.ids)
+    )
+    write_table(rows, _FRAME, path)
+    return sum(len(drive.ids) for drive in drives)
 
 
 @dataclass(frozen=True, slots=True)
