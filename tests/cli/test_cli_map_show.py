@@ -48,8 +48,8 @@ def test_a_map_becomes_a_page(store: Path, tmp_path: Path) -> None:
 def test_errors_name_the_fix(store: Path, tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     missing = tmp_path / "none.gpkg"
-    result = invoke("map", "show", missing, "-o", page, expect=2)
-    assert "none.gpkg does not exist: make it with `workzone map update`" in result.stderr
+    result = invoke("map", "show", missing, "-o", page, expect=1)
+    assert "none.gpkg does not exist; make it with `workzone map update`" in result.stderr
     result = invoke("map", "show", store, "-o", page, "--objects", tmp_path / "o.jsonl", expect=2)
     assert "name their folder with --images" in result.stderr
     result = invoke("map", "show", store, "-o", page, "--tiles", "streets.pmtiles", expect=2)

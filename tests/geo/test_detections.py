@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
+import time
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +21,12 @@ ROWS = [
     {
         "id": f"f{n}",
         "group": "g",
-        "time": time,
+        "time": moment,
         "longitude": 8 + n / 1e4,
         "latitude": 50.0,
         "probability": p,
     }
-    for n, (time, p) in enumerate(zip(TIMES, (0.9, 0.2, 0.7), strict=True))
+    for n, (moment, p) in enumerate(zip(TIMES, (0.9, 0.2, 0.7), strict=True))
 ]
 
 
@@ -88,6 +89,14 @@ def test_a_drive_packed_is_the_same(tmp_path):
         ({"group": 7}, "row 1: group 7 is no text"),
         ({"time": "2026-05-01"}, "row 1: '2026-05-01' is no time; write it as"),
         ({"time": True}, "row 1: True is no time"),
+        (
+            {"time": 1777622400_000},
+            r"row 1: time 1777622400000 is not.*milliseconds\? divide by 1000",
+        ),
+        ({"time": 1777622400e9}, r"row 1: time 1\.77.*nanoseconds\? divide by 1000000000"),
+        ({"time": 20260501}, "row 1: time 20260501 is not between the year 2000 and tomorrow; was"),
+        ({"time": "1980-01-06T00:00:00Z"}, "row 1: time '1980-01-06T00:00:00Z' is not .* clock"),
+        ({"time": time.time() + 90000}, "row 1: time .* is not between the year 2000 and tomorrow"),
     ],
 )
 def test_wrong_values_are_named(tmp_path, change, complaint):
@@ -102,6 +111,13 @@ def test_wrong_values_are_named(tmp_path, change, complaint):
         ({"time": "2026-05-01"}, ".csv", "row 1: '2026-05-01' is no time"),
         ({"time": date(2026, 5, 1)}, ".parquet", r"row 1: datetime\.date.* is no time"),
         ({"time": "true"}, ".csv", "row 1: 'true' is no time"),
+        ({"time": "20260501"}, ".csv", "row 1: '20260501' is no time; write it as"),
+        ({"time": "1777622400123.5"}, ".csv", r"row 1: time '17.*' is not.*milliseconds\? divide"),
+        (
+            {"time": datetime(1970, 1, 1, tzinfo=UTC)},
+            ".parquet",
+            r"row 1: time 0\.0 is not between",
+        ),
         ({"group": ""}, ".csv", "row 1: no group"),
         ({"id": 7}, ".parquet", "row 1: id 7 is no text"),
     ],

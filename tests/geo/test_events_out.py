@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import struct
 from datetime import timedelta, timezone
@@ -19,6 +20,7 @@ from workzone.geo.out.files import write_events
 from workzone.geo.out.geojson import to_geojson
 from workzone.geo.out.kml import to_kml
 from workzone.geo.out.publisher import Publisher
+from workzone.geo.out.table import to_csv
 
 KML = "{http://www.opengis.net/kml/2.2}"
 
@@ -71,6 +73,16 @@ def test_csv_is_a_row_for_each_event(tmp_path: Path) -> None:
         assert row["images"].split("|") == list(one.images)
         assert row["road"] == (one.road or "")
         assert row["line"].startswith(f"LINESTRING ({one.line[0][0]:.7f} {one.line[0][1]:.7f}, ")
+
+
+@pytest.mark.parametrize("road", ["=1+1", "+49", "-2", "@SUM(A1)", "\t=1"])
+def test_csv_holds_no_formulas(road: str) -> None:
+    one = event(0, road=road, images=(f"{road}.jpg",), line=((-8.0, -50.0), (-8.1, -50.0)))
+    (row,) = csv.DictReader(io.StringIO(to_csv([one]), newline=""))
+    assert (row["road"], row["images"]) == (f"'{road}", f"'{road}.jpg")
+    assert (row["begin_longitude"], row["end_longitude"]) == ("-8.0", "-8.1")
+    (row,) = csv.DictReader(io.StringIO(to_csv([event(0, road="A=B\r=C")]), newline=""))
+    assert row["road"] == "A=B =C"
 
 
 def test_kml_has_lines_times_and_a_style_for_each_state() -> None:

@@ -22,6 +22,7 @@ WAYS = [
     ([1, 2, 3, 1], {"highway": "service", "area": "yes"}),
     ([1, 3], {"waterway": "river"}),
     ([9, 1, 8, 4], {"highway": "track"}),  # 8 and 9 are not in the extract
+    ([9, 1, 3, 8, 9, 4, 2], {"highway": "tertiary"}),
 ]
 
 
@@ -48,17 +49,24 @@ def test_ways_become_lines(extract: Path) -> None:
         ("High Street", 11.52, 11.5, 48.1),
         ("A 1", 11.52, 11.52, 48.11),
         (None, 11.51, 11.52, 48.11),  # against its nodes
-        (None, 11.5, 11.52, 48.11),
+        (None, 11.5, 11.52, 48.1),
         (None, 11.52, 11.5, 48.1),
+        (None, 11.52, 11.51, 48.1),
     }
 
 
 def test_tags_are_properties(extract: Path) -> None:
     ways = list(read_ways(extract))
     assert [way["properties"] for way in ways] == [
-        tags for _, tags in WAYS if "highway" in tags and "area" not in tags
+        *(WAYS[number][1] for number in (0, 1, 2, 3, 4)),
+        *[{"highway": "tertiary"}] * 2,
     ]
-    assert ways[-1]["geometry"]["coordinates"] == [[11.5, 48.1], [11.52, 48.11]]
+
+
+def test_ways_are_cut_where_nodes_are_missing(extract: Path) -> None:
+    ways = [way for way in read_ways(extract) if way["properties"]["highway"] != "footway"]
+    parts = [way["geometry"]["coordinates"] for way in ways[4:]]
+    assert parts == [[[11.5, 48.1], [11.52, 48.1]], [[11.52, 48.11], [11.51, 48.1]]]
 
 
 @pytest.mark.parametrize("name", ["none.osm.pbf", "text.osm", "text.osm.pbf"])

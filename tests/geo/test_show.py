@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_drives import START, drives, street
 from made_events import NOW, event
 from made_images import blob_image
 from page_data import data_of, rows_of
@@ -18,6 +19,8 @@ from workzone.geo.given_roads import given_roads
 from workzone.geo.pictures import find_pictures, read_objects
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.show import PAGE, write_page
+from workzone.geo.store import open_store
+from workzone.geo.update import update
 
 
 def test_a_page_holds_all_that_is_known_of_events(tmp_path):
@@ -164,3 +167,15 @@ def test_roads_that_were_given_are_thinned_and_those_of_cars_left_out(monkeypatc
     assert 30 < len(curve) < 60
     monkeypatch.setattr(given, "MOST", len(curve))
     assert given_roads(ways).left_out == 1
+
+
+def test_roads_of_cars_are_left_out_after_their_frames_were_dropped():
+    network = make_line("a", NETWORK, np.linspace(9, 9.01, 50), np.full(50, 52.0))
+    with open_store(":memory:") as store:
+        update(store, drives(1, street(), lambda _: []), network=[network])
+        later = drives(1, street(), lambda _: [], name="later", start=START + 40 * 86400)
+        assert update(store, later, keep_days=30).dropped == 1
+        lines = store.lines()
+    assert [line.key[0] for line in lines] == [-np.inf] * 2  # settled, both
+    (road,) = given_roads(lines).lines
+    assert road[0] == (9, 52)

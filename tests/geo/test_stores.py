@@ -279,6 +279,11 @@ def test_postgis_knows_the_lines_and_the_commands_take_addresses(server, tmp_pat
     assert row[0] == pytest.approx(event.length_m, rel=0.01)
     assert row[1:] == (event.line[0][0], len(event.line), 4326, event.first_seen)
     invoke("map", "export", address, "-o", tmp_path / "a.geojson")
+    said = invoke("map", "show", address, "-o", tmp_path / "a.html").stdout
+    assert f"Events: 1, pictures: 0. Written: {tmp_path / 'a.html'}" in said
+    (tmp_path / "permits.geojson").write_text('{"features": []}')
+    said = invoke("map", "compare", address, tmp_path / "permits.geojson").stdout
+    assert "seen and not permitted: 1" in said
     assert event.id in (tmp_path / "a.geojson").read_text()
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json, print_whole
-from workzone.cli.map_options import AttributionOption, TilesOption
+from workzone.cli.map_options import AttributionOption, StoreArgument, TilesOption
 from workzone.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _WORDS = {
 
 @command
 def compare(
-    store: Annotated[Path, typer.Argument(help="A map that `workzone map update` made.")],
+    store: StoreArgument,
     works: Annotated[
         list[Path],
         typer.Argument(help="Published works: WZDx, DATEX II, GeoJSON, or a register's records."),

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workzone.cli.console import command, examples, out
-from workzone.cli.map_options import AttributionOption, RoundPlacesOption, TilesOption
+from workzone.cli.map_options import (
+    AttributionOption,
+    RoundPlacesOption,
+    StoreArgument,
+    TilesOption,
+)
 from workzone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +32,7 @@ EXAMPLES_SHOW = examples(
 
 @command
 def show(
-    store: Annotated[Path, typer.Argument(help="A map that `workzone map update` made.")],
+    store: StoreArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page, an HTML file.")],
     *,
     images: Annotated[
@@ -61,8 +66,6 @@ def show(
 
     if objects is not None and images is None:
         raise UsageError("--objects outlines pictures; name their folder with --images")
-    if not store.exists():
-        raise UsageError(f"{store} does not exist: make it with `workzone map update`")
     check_folder(output)
     with open_store(store, create=False) as opened:
         events, lines, latest = opened.events(), opened.lines(), opened.latest()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from workzone.geo.ground import Floats
 _COLUMNS = ("time", "longitude", "latitude", "heading", "probability")
 _TEXTS = ("id", "group", "time")
 _READ = (*_TEXTS, "longitude", "latitude", "heading", "smoothed", "probability")
+_EARLIEST = 946_684_800.0  # 2000-01-01T00:00:00Z
+_SECONDS = re.compile(r"\d{9,}(\.\d*)?", re.ASCII)  # of fewer digits it is a date, as 20260501
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
@@ -74,13 +76,13 @@ def read_detections(path: Path | str) -> Detections:
     Args:
         path: ``.parquet``, ``.csv`` or ``.jsonl`` with the columns ``id`` and ``group`` (the
             drive), both text; ``time``, ISO 8601 with a time of day (UTC where it names no zone) or
-            seconds since 1970; ``longitude``, ``latitude``; and ``smoothed``, or ``probability``,
-            which is smoothed along each drive. ``heading`` (degrees clockwise from north) is
-            optional.
+            seconds since 1970, from the year 2000 to a day from now; ``longitude``, ``latitude``;
+            and ``smoothed``, or ``probability``, which is smoothed along each drive. ``heading``
+            (degrees clockwise from north) is optional.
 
     Raises:
-        ManifestError: no such file, not such a table, or a column that is missing or of another
-            type.
+        ManifestError: no such file, not such a table, a column that is missing or of another
+            type, or a value out of its range.
         UsageError: another suffix.
     """
     path = Path(path)
@@ -192,7 +194,7 @@ def _times(path: Path, values: Sequence[Any]) -> Floats:
     """Seconds since 1970, NaN where there is none: ``[n]``."""
     seconds = np.full(len(values), np.nan)
     for row, value in enumerate(values):
-        if value is None or value == "":
+        if value is None or str(value).lower() in ("", "nan"):
             continue
         try:
             seconds[row] = _seconds(value)
@@ -200,7 +202,21 @@ def _times(path: Path, values: Sequence[Any]) -> Floats:
             raise ManifestError(
                 f"{path}, row {row + 1}: {value!r} is no time; write it as 2026-05-01T08:00:00Z"
             ) from error
+    latest = datetime.now(UTC).timestamp() + 86400
+    for row in np.flatnonzero((seconds < _EARLIEST) | (seconds > latest))[:1]:
+        raise ManifestError(
+            f"{path}, row {row + 1}: time {values[row]!r} is not between the year 2000 and "
+            f"tomorrow; {_likely_cause(seconds[row], latest)}"
+        )
     return seconds
+
+
+def _likely_cause(value: float, latest: float) -> str:
+    """Why a number is no plausible time in seconds since 1970, and what to do."""
+    for unit, parts in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        if _EARLIEST <= value / parts <= latest:
+            return f"{unit}? divide by {parts:.0f}"
+    return "was the camera's clock set? correct it, or leave it empty"
 
 
 def _seconds(value: Any) -> float:
@@ -209,7 +225,7 @@ def _seconds(value: Any) -> float:
         return float(value)
     if not isinstance(value, str):
         raise ValueError("neither a number nor text")
-    with contextlib.suppress(ValueError):
+    if _SECONDS.fullmatch(value):
         return float(value)
     if ":" not in value and "T" not in value:
         raise ValueError("a date without a time of day")

@@ -29,7 +29,7 @@ def given_roads(lines: Iterable[Line]) -> GivenRoads:
     seen: set[tuple[frozenset[Place], int]] = set()
     room, left_out = MOST, 0
     for line in lines:
-        if line.key[0] != NETWORK[0]:
+        if line.key != NETWORK:
             continue
         longitude, latitude = line.longitude, line.latitude
         ends = frozenset(zip(longitude[[0, -1]].tolist(), latitude[[0, -1]].tolist(), strict=True))

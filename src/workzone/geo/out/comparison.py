@@ -12,7 +12,7 @@ from typing import Any
 from workzone.errors import UsageError, nearest
 from workzone.files import writing
 from workzone.geo.compare import Comparison, Row
-from workzone.geo.out.fields import iso, places
+from workzone.geo.out.fields import csv_cells, iso, places
 from workzone.geo.works import Part, Work
 
 FORMATS = (".csv", ".geojson")
@@ -57,6 +57,8 @@ def to_geojson(comparison: Comparison) -> dict[str, Any]:
 def to_csv(comparison: Comparison) -> str:
     """A table; ids of several works are parted by ``|``, and places are WKT.
 
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+
     Raises:
         FeedError: an event without two distinct places.
     """
@@ -65,7 +67,8 @@ def to_csv(comparison: Comparison) -> str:
     writer.writeheader()
     for row in comparison.rows:
         plain = values(row)
-        writer.writerow(plain | {"works": "|".join(plain["works"]), "places": _wkt(_geometry(row))})
+        joined = {"works": "|".join(plain["works"]), "places": _wkt(_geometry(row))}
+        writer.writerow(csv_cells(plain | joined))
     return text.getvalue()
 
 

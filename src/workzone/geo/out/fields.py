@@ -12,6 +12,7 @@ from workzone.geo.event import Event, Place, State
 PUBLISHED: tuple[State, ...] = ("present", "gone")
 """What is sent to others unless more is asked for: a suspicion is for the own map."""
 _DECIMALS = 7  # of degrees: a centimetre
+_FORMULA = ("=", "+", "-", "@", "\t")  # what formulas begin with in spreadsheets
 
 
 def chosen(events: Iterable[Event], states: Iterable[State]) -> Iterator[Event]:
@@ -78,6 +79,20 @@ def sentence(event: Event) -> str:
     seen = f"seen by {event.sightings} of {event.passes} passing drives"
     last = f"last on {iso(event.last_seen)[:10]}"
     return f"Road work, {seen}, {last}; confidence {event.confidence:.2f}."
+
+
+def csv_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of CSV in which spreadsheets take no text for a formula: an apostrophe goes before it.
+
+    Names of roads and ids of works come from strangers; numbers stay numbers.
+    Source: https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    return {n: _safe(value) if isinstance(value, str) else value for n, value in row.items()}
+
+
+def _safe(text: str) -> str:
+    text = text.replace("\r", " ")  # which csv does not quote, and spreadsheets end rows at
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def values(event: Event) -> dict[str, Any]:

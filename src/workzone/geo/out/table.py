@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workzone.geo.event import Event
-from workzone.geo.out.fields import places, values
+from workzone.geo.out.fields import csv_cells, places, values
 
 _COLUMNS = (
     *("id", "state", "confidence", "road", "heading", "begin_longitude", "begin_latitude"),
@@ -19,6 +19,8 @@ _COLUMNS = (
 
 def to_csv(events: Iterable[Event]) -> str:
     """A table of events, without their history; images and classes are parted by ``|``.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
 
     Raises:
         FeedError: an event without two distinct places.
@@ -34,7 +36,7 @@ def _row(event: Event) -> dict[str, Any]:
     row, line = values(event), places(event)
     del row["history"]
     (begin_longitude, begin_latitude), (end_longitude, end_latitude) = line[0], line[-1]
-    return row | {
+    cells = row | {
         "begin_longitude": begin_longitude,
         "begin_latitude": begin_latitude,
         "end_longitude": end_longitude,
@@ -43,3 +45,4 @@ def _row(event: Event) -> dict[str, Any]:
         "classes": "|".join(event.classes),
         "line": f"LINESTRING ({', '.join(f'{x:.7f} {y:.7f}' for x, y in line)})",
     }
+    return csv_cells(cells)
