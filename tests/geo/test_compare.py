@@ -11,6 +11,7 @@ from made_drives import drives, street
 from made_events import event
 from workzone.errors import FeedError, UsageError
 from workzone.geo.compare import VERDICTS, Comparison, Passes, Tolerance, compare, compare_store
+from workzone.geo.crs import to_degrees
 from workzone.geo.event import Event, Place
 from workzone.geo.events import moment
 from workzone.geo.ground import moved
@@ -234,6 +235,21 @@ def test_swapped_longitude_and_latitude_are_refused() -> None:
     with pytest.raises(FeedError, match=r"'permit' at longitude 50.*, latitude 8.* is far from"):
         lists([], [work((latitude, longitude))], passes)
     lists([], [work((longitude + 30, latitude))], passes)  # far, and no nearer when swapped
+
+
+def test_swapped_metres_are_refused_where_only_they_are_near_the_map() -> None:
+    pytest.importorskip("pyproj", reason="places in metres are turned by pyproj")
+    (there,) = to_degrees(((530_000, 180_000),), "EPSG:27700", "here")
+    (mirrored,) = to_degrees(((180_000, 530_000),), "EPSG:27700", "here")
+    places = np.array([there, moved(*there, 1000, 0)])
+    passes = Passes([make_line("london", NETWORK, places[:, 0], places[:, 1])], lambda _: [])
+    fields = {"system": "EPSG:27700", "file": "permits.json"}
+    with pytest.raises(
+        FeedError, match=r"permits\.json: .*'permit' .*swapped: write easting first"
+    ):
+        lists([], [work(mirrored, **fields)], passes)
+    country = [work(mirrored, **fields), work(there, **fields)]  # one of each is no fault
+    assert len(lists([], country, passes).rows) == 2
 
 
 def test_a_store_is_compared_as_of_its_newest_frame() -> None:

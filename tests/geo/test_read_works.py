@@ -223,7 +223,10 @@ def test_metres_that_are_named_latitude(tmp_path: Path) -> None:
         ([50, 100], None, "longitude and latitude seem to be swapped: longitude comes first"),
         ([200, 100], None, "which is not on the globe$"),
         ([530_000, 180_000], "EPSG:28992", "seem to be swapped: easting comes first"),
-        ([8.0, 50.0], "EPSG:25832", "not within the area of EPSG:25832 .*name the right system"),
+        ([8.0, 50.0], "EPSG:25832", "and these are degrees: leave --crs out"),
+        ([8.0, 50.0], "EPSG:27700", "and these are degrees: leave --crs out"),
+        ([-300_000, 5_500_000], "EPSG:25832", "not within .*EPSG:25832 .*name the right system"),
+        ([700_000, 200_000], "EPSG:27700", "not within the area of EPSG:27700"),  # 2.3 E
     ],
 )
 def test_places_that_cannot_be_are_refused(
@@ -234,6 +237,16 @@ def test_places_that_cannot_be_are_refused(
     path = features(tmp_path, feature("Point", place))
     with pytest.raises(FeedError, match=rf"works\.json: feature 0 has .*{said}"):
         read_works(path, crs=system)
+
+
+def test_what_a_file_names_is_not_overruled(tmp_path: Path) -> None:
+    named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
+    path = features(tmp_path, feature("Point", [500_000, 5_500_000]), crs=named)
+    with pytest.raises(FeedError, match=r"names EPSG:25832 .* --crs EPSG:27700: leave --crs out"):
+        read_works(path, crs="EPSG:27700")
+    zone = feature("LineString", [[8.0, 50.0], [8.1, 50.0]], event_type="work-zone")
+    wzdx = read_works(features(tmp_path, zone, feed_info={}), crs="EPSG:27700")
+    assert only(wzdx).parts == (((8.0, 50.0), (8.1, 50.0)),)
 
 
 def test_the_extra_is_named_where_it_is_away(

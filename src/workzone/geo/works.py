@@ -39,6 +39,8 @@ class Work:
     start: datetime | None  # with zone; None where it is not told
     end: datetime | None
     road: str | None = None
+    system: str = "EPSG:4326"  # of coordinates, that its places were turned from
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

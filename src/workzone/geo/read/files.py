@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
 
     Args:
         path: XML is DATEX II, JSON with ``feed_info`` WZDx, other features are GeoJSON.
-        crs: such as ``EPSG:27700``: what its places are in, where it does not say so.
+        crs: such as ``EPSG:27700``: what its places are in, where it does not say so itself. WZDx
+            is in degrees whatever this says.
         register: whose records the file has, see `workzone.geo.read.registers.registers`.
 
     Raises:
@@ -38,10 +40,12 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
         ) from error
     try:
         if content.lstrip(_BEFORE).startswith(b"<") and register is None:
-            return read_datex(read_xml(content), crs)
-        return _read_json(content, crs, register)
+            found = read_datex(read_xml(content), crs)
+        else:
+            found = _read_json(content, crs, register)
     except (FeedError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from error
+    return replace(found, works=tuple(replace(work, file=str(path)) for work in found.works))
 
 
 def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
@@ -59,4 +63,4 @@ def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
             "has no 'features'; WZDx and GeoJSON are a FeatureCollection, and of the records of a "
             "register --register says whose they are"
         )
-    return read_wzdx(told, crs) if is_wzdx(told) else read_geojson(told, crs)
+    return read_wzdx(told) if is_wzdx(told) else read_geojson(told, crs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from workzone.errors import FeedError
-from workzone.geo.crs import WGS84, system_of, to_degrees
+from workzone.geo.crs import system_among, to_degrees
 from workzone.geo.works import Part, Work, Works, places, running, time_of, way_of
 
 _START = ("start", "start_date", "startdate", "valid_from", "begin", "from", "first_seen")
@@ -19,13 +20,13 @@ _CANCELLED = ("cancelled", "canceled")
 def read_geojson(collection: dict[str, Any], crs: str | None) -> Works:
     """Works of a collection of features; names of properties in any case.
 
-    ``crs``: what its places are in, where it does not say so itself or says it wrongly.
+    ``crs``: what its places are in, where it does not say so itself.
 
     Raises:
         FeedError: a feature is none, or its places cannot be; the message has its number.
         UsageError: its system of coordinates is none.
     """
-    system = system_of(crs or _named(collection))
+    system = system_among(_named(collection), crs, "its member 'crs'")
     found, without_place, cancelled = [], 0, 0
     for number, feature in enumerate(collection["features"]):
         where = f"feature {number}"
@@ -37,16 +38,17 @@ def read_geojson(collection: dict[str, Any], crs: str | None) -> Works:
         if not parts:
             without_place += 1
             continue
-        found.append(_work(feature, values, [to_degrees(p, system, where) for p in parts], number))
+        turned = [to_degrees(part, system, where) for part in parts]
+        found.append(replace(_work(feature, values, turned, number), system=system))
     return Works("GeoJSON", tuple(found), without_place, cancelled)
 
 
-def _named(collection: dict[str, Any]) -> str:
+def _named(collection: dict[str, Any]) -> str | None:
     """The system that GeoJSON of before RFC 7946 may name."""
     try:
         return str(collection["crs"]["properties"]["name"])
     except (KeyError, TypeError):
-        return WGS84
+        return None
 
 
 def _work(feature: dict[str, Any], values: dict[str, Any], parts: list[Part], number: int) -> Work:

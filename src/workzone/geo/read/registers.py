@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from workzone.errors import FeedError, MissingExtraError, UsageError, nearest
-from workzone.geo.crs import is_degrees, system_of, to_degrees
+from workzone.geo.crs import is_degrees, system_among, to_degrees
 from workzone.geo.works import Part, Work, Works
 
 _LISTS = ("features", "records", "results", "data", "items", "roadworks")
@@ -22,7 +23,7 @@ _LISTS = ("features", "records", "results", "data", "items", "roadworks")
 def read_register(content: Any, register: str, crs: str | None) -> Works:
     """The works in what a register's service sent, a list of records or an object with one.
 
-    ``crs``: what its places are in, where ``streetworks`` has it wrongly.
+    ``crs``: what its places are in, where ``streetworks`` does not say so.
 
     Raises:
         UsageError: there is no such register.
@@ -46,7 +47,10 @@ def read_register(content: Any, register: str, crs: str | None) -> Works:
                 without_place += 1
                 continue
             name = site.reference or work.reference or f"work {len(found)}"
-            found.append(_work(str(name), site, _parts(place, crs, f"work {name!r}")))
+            where = f"work {name!r}"
+            system = system_among(place.crs, crs, where)
+            work_read = _work(str(name), site, _parts(place, system, where))
+            found.append(replace(work_read, system=system))
     return Works(f"register {register}", tuple(found), without_place)
 
 
@@ -84,9 +88,8 @@ def _records(content: Any) -> list[Any]:
     return content
 
 
-def _parts(place: Any, crs: str | None, where: str) -> tuple[Part, ...]:
+def _parts(place: Any, system: str, where: str) -> tuple[Part, ...]:
     """Its lines; ``streetworks`` has latitude first in degrees, and easting first in metres."""
-    system = system_of(crs or place.crs)
     lines = place.parts or (place.points or (place.value,),)
     found = []
     for line in lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workzone.geo.crs import WGS84, system_of, to_degrees
+from workzone.geo.crs import WGS84, to_degrees
 from workzone.geo.read.geojson import first, parts_of, properties_of
 from workzone.geo.works import Part, Work, Works, time_of, way_of
 
@@ -16,14 +16,12 @@ def is_wzdx(collection: dict[str, Any]) -> bool:
     return bool(collection.keys() & {"feed_info", "road_event_feed_info"})
 
 
-def read_wzdx(feed: dict[str, Any], crs: str | None) -> Works:
+def read_wzdx(feed: dict[str, Any]) -> Works:
     """The work zones of a feed; detours and restrictions are passed over.
 
     Raises:
         FeedError: a feature is none, or its places cannot be; the message has its number.
-        UsageError: ``crs`` is no system of coordinates.
     """
-    system = system_of(crs or WGS84)
     found, without_place, cancelled = [], 0, 0
     for number, feature in enumerate(feed["features"]):
         where = f"feature {number}"
@@ -37,7 +35,7 @@ def read_wzdx(feed: dict[str, Any], crs: str | None) -> Works:
             continue
         parts = _lines(feature.get("geometry"), where)
         if parts:
-            turned = tuple(to_degrees(part, system, where) for part in parts)
+            turned = tuple(to_degrees(part, WGS84, where) for part in parts)
             found.append(_work(feature, values, turned, number))
         else:
             without_place += 1
