@@ -313,6 +313,8 @@ def test_a_line_runs_the_way_that_is_told() -> None:
 @pytest.mark.parametrize(
     ("said", "last", "time"),
     [
+        (1_777_618_800, True, "2026-05-01T07:00:00+00:00"),
+        (1_777_618_800_000, True, "2026-05-01T07:00:00+00:00"),  # so ArcGIS writes
         ("2026-05-01T07:00:00Z", True, "2026-05-01T07:00:00+00:00"),
         ("2026-05-01T07:00:00+02:00", False, "2026-05-01T05:00:00+00:00"),
         ("2026-05-01 07:00", False, "2026-05-01T07:00:00+00:00"),
@@ -320,9 +322,18 @@ def test_a_line_runs_the_way_that_is_told() -> None:
         ("2026-05-01", True, "2026-05-02T00:00:00+00:00"),
     ],
 )
-def test_times_are_read(said: str, last: bool, time: str) -> None:
-    assert time_of(said, last=last) == datetime.fromisoformat(time)
+def test_times_are_read(said: object, last: bool, time: str) -> None:
+    assert time_of(said, "here", last=last) == datetime.fromisoformat(time)
 
 
-def test_what_is_no_time_is_none() -> None:
-    assert [time_of(said) for said in ("", "soon", None, 5, "2026-13-01")] == [None] * 5
+def test_no_time_is_none() -> None:
+    for said in ("", None, "9999-12-31", "0001-01-01T00:00:00"):
+        assert time_of(said, "here", last=True) is None
+
+
+@pytest.mark.parametrize(
+    "said", ["soon", "30/11/2025", "30.11.2025", "2026-13-01", 20251130, True, [1], float("inf")]
+)
+def test_what_is_no_time_is_refused(said: object) -> None:
+    with pytest.raises(FeedError, match=r"feature 3 has the date .*: write 2025-11-30 or "):
+        time_of(said, "feature 3")

@@ -100,6 +100,15 @@ def test_geojson_with_the_names_of_others(tmp_path: Path) -> None:
     assert points.parts == (((8.0, 50.0),), ((9.0, 51.0),))
 
 
+def test_an_end_that_cannot_be_read_is_no_endless_work(tmp_path: Path) -> None:
+    place = feature("Point", [8, 50], start="2026-05-01", end="30/11/2025")
+    with pytest.raises(FeedError, match=r"works\.json: feature 0 has the date '30/11/2025'"):
+        read_works(features(tmp_path, place))
+    between = {"from": "High Street", "to": "Mill Lane", "gone_since": "2026-05-02T00:00:00Z"}
+    work = only(read_works(features(tmp_path, feature("Point", [8, 50], **between))))
+    assert (work.start, work.end) == (None, datetime.fromisoformat("2026-05-02T00:00:00Z"))
+
+
 DATEX = """<payload xmlns="http://datex2.eu/schema/3/d2Payload"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><situation id="s">
 <situationRecord id="r" xsi:type="sit:MaintenanceWorks"><validity><validityTimeSpecification>

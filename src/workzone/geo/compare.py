@@ -263,7 +263,8 @@ def _refuse_swapped(works: Sequence[Work], middle: Place | None) -> None:
         if seems_swapped(place, middle):
             raise FeedError(
                 f"{work.file or 'works'}: work {work.id!r} at longitude {place[0]:g}, latitude "
-                f"{place[1]:g} is far from the map, and near it with longitude and latitude swapped: write longitude first"
+                f"{place[1]:g} is far from the map, and near it with longitude and "
+                "latitude swapped: write longitude first"
             )
 
 

@@ -47,14 +47,15 @@ def read_datex(root: Element, crs: str | None) -> Works:
 def _work(record: Element, location: Element | None, parts: list[Part]) -> Work:
     span = find(record, "validity", "validityTimeSpecification")
     span = record if span is None else span
+    where = f"record {record.get('id', '')!r}"
     way = None if location is None else _way(location)
     turned = [running(part, way) for part in parts]
     return Work(
         id=record.get("id", ""),
         parts=tuple(part for part, _ in turned),
         directed=all(told for _, told in turned),
-        start=time_of(text(find(span, "overallStartTime"))),
-        end=time_of(text(find(span, "overallEndTime")), last=True),
+        start=time_of(text(find(span, "overallStartTime")), where),
+        end=time_of(text(find(span, "overallEndTime")), where, last=True),
         road=_said(record, "roadNumber") or _said(record, "roadName"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -55,14 +56,25 @@ def _work(feature: dict[str, Any], values: dict[str, Any], parts: list[Part], nu
     name = feature.get("id") or first(values, _ID)
     road = first(values, _ROAD)
     turned = [_turned(part, values) for part in parts]
+    where = f"feature {number}"
     return Work(
         id=str(name if name is not None else f"feature {number}"),
         parts=tuple(part for part, _ in turned),
         directed=all(told for _, told in turned),
-        start=time_of(first(values, _START)),
-        end=time_of(first(values, _END), last=True),
+        start=time_of(_date(values, _START), where),
+        end=time_of(_date(values, _END), where, last=True),
         road=None if road is None else str(road),
     )
+
+
+def _date(values: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first value; ``from`` and ``to`` without a digit are streets, as often in registers."""
+    streets = {
+        name: None
+        for name in ("from", "to")
+        if isinstance(values.get(name), str) and not re.search(r"\d", values[name])
+    }
+    return first(values | streets, names)
 
 
 def _turned(part: Part, values: dict[str, Any]) -> tuple[Part, bool]:

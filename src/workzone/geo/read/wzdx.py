@@ -55,12 +55,13 @@ def _work(
 ) -> Work:
     direction = values.get("direction")
     roads = values.get("road_names")
+    where = f"feature {number}"
     return Work(
         id=str(feature.get("id") or first(values, ("road_event_id", "id")) or f"feature {number}"),
         parts=parts,
         # Its places are in the order of travel, says WZDx, if it says which way that is.
         directed=way_of(direction) is not None or direction in _LOOPS,
-        start=time_of(values.get("start_date")),
-        end=time_of(values.get("end_date"), last=True),
+        start=time_of(values.get("start_date"), where),
+        end=time_of(values.get("end_date"), where, last=True),
         road=str(roads[0]) if isinstance(roads, list) and roads else None,
     )
