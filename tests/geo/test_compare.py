@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -88,6 +89,30 @@ TOGETHER = ["permitted_and_seen"]
 )
 def test_what_lies_along_each_other_belongs_together(places: list[Place], found: list[str]) -> None:
     assert verdicts([seen(200, 400)], [work(*places)]) == found
+
+
+def square(half: float) -> tuple[Place, ...]:
+    x, y = 300.0, 0.0
+    corners = [(-half, -half), (half, -half), (half, half), (-half, half), (-half, -half)]
+    return tuple(at(x + east, y + north) for east, north in corners)
+
+
+@pytest.mark.parametrize(
+    ("rings", "area", "found"),
+    [
+        ([square(500)], True, TOGETHER),  # its sides are 400 m away and more
+        ([square(500)[:-1]], True, TOGETHER),  # not closed
+        ([square(500), square(300)], True, APART),  # within a hole
+        ([square(500), square(300), square(199)], True, TOGETHER),  # an island in it
+        ([square(500)], False, APART),  # a road around it
+        ([[at(east + 900, north) for east, north in [(0, -400), (400, 0), (0, 400)]]], True, APART),
+    ],
+)
+def test_what_is_inside_an_area_belongs_to_it(
+    rings: list[tuple[Place, ...]], area: bool, found: list[str]
+) -> None:
+    permit = replace(work(at(0)), parts=tuple(map(tuple, rings)), area=area)
+    assert verdicts([seen(200, 400)], [permit]) == found
 
 
 def test_a_long_straight_line_is_where_its_longitudes_and_latitudes_are() -> None:

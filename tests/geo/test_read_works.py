@@ -98,6 +98,16 @@ def test_geojson_with_the_names_of_others(tmp_path: Path) -> None:
     assert third.parts == (((8.0, 50.0), (8.1, 50.0)),) * 2 and third.directed
     assert (third.id, ring.parts[0][0]) == ("feature 2", ring.parts[0][-1])
     assert points.parts == (((8.0, 50.0),), ((9.0, 51.0),))
+    assert [work.area for work in told.works] == [False, False, False, True, False]
+
+
+def test_areas_in_several_pieces(tmp_path: Path) -> None:
+    ring = [[8, 50], [8.1, 50], [8.1, 50.1], [8, 50]]
+    hole = [[8.05, 50.01], [8.06, 50.01], [8.06, 50.02], [8.05, 50.01]]
+    other = [[9, 50], [9.1, 50], [9.1, 50.1], [9, 50]]
+    work = only(read_works(features(tmp_path, feature("MultiPolygon", [[ring, hole], [other]]))))
+    assert work.area
+    assert [part[0] for part in work.parts] == [(8, 50), (8.05, 50.01), (9, 50)]
 
 
 def test_an_end_that_cannot_be_read_is_no_endless_work(tmp_path: Path) -> None:
@@ -280,6 +290,10 @@ def test_the_extra_is_named_where_it_is_away(
         ('{"features": [1]}', "feature 0 is no object"),
         ('{"features": [{"properties": 1}]}', "feature 0 has 'properties' that are no object"),
         ('{"features": [{"geometry": {"type": "Box"}}]}', "of type 'Box'; allowed: Point, Line"),
+        (
+            '{"features": [{"geometry": {"type": "GeometryCollection"}}]}',
+            "'GeometryCollection'; write a feature for each of its geometries",
+        ),
         (
             '{"features": [{"geometry": {"type": "LineString", "coordinates": [1, 2]}}]}',
             "coordinates that are no places",

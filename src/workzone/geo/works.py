@@ -43,6 +43,7 @@ class Work:
     start: datetime | None  # with zone; None where it is not told
     end: datetime | None
     road: str | None = None
+    area: bool = False  # whether its parts are rings around what is meant, holes among them
     system: str = "EPSG:4326"  # of coordinates, that its places were turned from
     file: str = ""
 

@@ -14,7 +14,11 @@ _START = ("start", "start_date", "startdate", "valid_from", "begin", "from", "fi
 _END = ("end", "end_date", "enddate", "valid_to", "valid_until", "until", "to", "gone_since")
 _ID = ("id", "reference", "permit", "permit_id")
 _ROAD = ("road", "road_name", "street", "street_name", "name")
-_DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "MultiLineString": 2, "Polygon": 2}
+_AREAS = ("Polygon", "MultiPolygon")
+_DEPTH = {
+    **{"Point": 0, "LineString": 1, "MultiPoint": 1},
+    **{"MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3},
+}
 _CANCELLED = ("cancelled", "canceled")
 
 
@@ -64,6 +68,7 @@ def _work(feature: dict[str, Any], values: dict[str, Any], parts: list[Part], nu
         start=time_of(_date(values, _START), where),
         end=time_of(_date(values, _END), where, last=True),
         road=None if road is None else str(road),
+        area=(feature.get("geometry") or {}).get("type") in _AREAS,
     )
 
 
@@ -114,13 +119,18 @@ def parts_of(geometry: object, where: str) -> list[Part]:
         return []
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if not isinstance(geometry, dict) or kind not in _DEPTH:
-        raise FeedError(f"{where} has a geometry of type {kind!r}; allowed: {', '.join(_DEPTH)}")
+        fix = "write a feature for each of its geometries; " if kind == "GeometryCollection" else ""
+        raise FeedError(
+            f"{where} has a geometry of type {kind!r}; {fix}allowed: {', '.join(_DEPTH)}"
+        )
     rows = geometry.get("coordinates") or []
     try:
         if kind == "Point":
             return [places([rows])] if rows else []
         if kind == "MultiPoint":
             return [places([row]) for row in rows]
+        if _DEPTH[kind] == 3:
+            rows = [part for row in rows for part in row]
         return [places(part) for part in ([rows] if _DEPTH[kind] == 1 else rows) if part]
     except (TypeError, ValueError) as error:
         raise FeedError(
