@@ -322,6 +322,23 @@ def test_registers_are_read_by_streetworks(tmp_path: Path) -> None:
     assert work.end == datetime.fromisoformat("2026-05-09T17:00:00Z")
 
 
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("2026-05-09", "2026-05-10T00:00:00Z"),
+        ("2026-05-09T17:00:00", "2026-05-09T17:00:00Z"),
+        ("9999-12-31", None),
+    ],
+)
+def test_the_last_day_of_a_register_is_whole(said: str, end: str | None, tmp_path: Path) -> None:
+    pytest.importorskip("streetworks", reason=READER)
+    pytest.importorskip("pyproj", reason=TURNED)
+    place = feature("Point", [597_000, 6_643_000], start_date="2026-05-01", end_date=said)
+    work = only(read_works(features(tmp_path, place), register="oslo"))
+    assert work.start == datetime.fromisoformat("2026-05-01T00:00:00Z")
+    assert work.end == (None if end is None else datetime.fromisoformat(end))
+
+
 def test_registers_in_metres_are_turned(tmp_path: Path) -> None:
     pytest.importorskip("streetworks", reason=READER)
     pytest.importorskip("pyproj", reason=TURNED)

@@ -10,7 +10,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from workzone.errors import FeedError, MissingExtraError, UsageError, nearest
@@ -106,10 +106,20 @@ def _work(name: str, site: Any, parts: tuple[Part, ...]) -> Work:
         parts=parts,
         directed=False,  # no register says by a line which carriageway it means
         start=_zoned(site.actual_start or site.proposed_start),
-        end=_zoned(site.actual_end or site.proposed_end),
+        end=_last(site.actual_end or site.proposed_end),
         road=site.location_description,
     )
 
 
-def _zoned(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+def _zoned(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def _last(moment: datetime | None) -> datetime | None:
+    """An end; ``streetworks`` makes midnight of a date alone, which means the end of that day."""
+    found = _zoned(moment)
+    if found is None or found.year == datetime.max.year:  # of what never ends
+        return None
+    return found + timedelta(days=1) if found.time() == time() else found
