@@ -155,6 +155,23 @@ def test_a_line_of_datex_is_turned_to_its_direction(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mark", "off"),
+    [
+        ("<validity><validityStatus>suspended</validityStatus></validity>", 1),
+        ("<validity><validityStatus>active</validityStatus></validity>", 0),
+        ("<m><lifeCycleManagement><cancel>true</cancel></lifeCycleManagement></m>", 1),
+        ("<m><lifeCycleManagement><end>1</end></lifeCycleManagement></m>", 1),
+        ("<m><lifeCycleManagement><end>false</end></lifeCycleManagement></m>", 0),
+    ],
+)
+def test_records_of_datex_that_are_called_off(mark: str, off: int, tmp_path: Path) -> None:
+    content = DATEX.format(PAIR.format(50, 8)).replace("<validity>", f"{mark}<validity>", 1)
+    (tmp_path / "d.xml").write_text(content)
+    told = read_works(tmp_path / "d.xml")
+    assert (len(told.works), told.cancelled, told.without_place) == (1 - off, off, 1)
+
+
+@pytest.mark.parametrize(
     ("said", "system"),
     [
         ("EPSG:27700", "EPSG:27700"),
@@ -320,6 +337,14 @@ def test_registers_are_read_by_streetworks(tmp_path: Path) -> None:
     assert (work.id, work.road, work.parts) == ("b-1", "Grand-Place", (((4.35, 50.85),),))
     assert work.start == datetime.fromisoformat("2026-05-01T07:00:00Z")
     assert work.end == datetime.fromisoformat("2026-05-09T17:00:00Z")
+
+
+def test_permits_of_a_register_that_are_called_off(tmp_path: Path) -> None:
+    pytest.importorskip("streetworks", reason=READER)
+    states = ("Issued", "Cancel/Withdrawn", "Denied", None)
+    made = [feature("Point", [-77.0, 38.9], STATUS=one, PERMITNUMBER=str(one)) for one in states]
+    told = read_works(features(tmp_path, *made), register="dc")
+    assert ([work.id for work in told.works], told.cancelled) == (["Issued", "None"], 2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ _HEADINGS = {
     },
 }
 
+_CALLED_OFF = re.compile(r"\b(cancel|withdrawn|denied|refused|revoked)", re.IGNORECASE)
 _SECONDS = 1e8  # since 1970, in 1973: what is less is something else, such as 20251130
 _MILLISECONDS = 1e11  # in 1973; as seconds in the year 5138
 
@@ -56,6 +58,11 @@ class Works:
     works: tuple[Work, ...]
     without_place: int = 0  # works that were left out because nobody can tell where they are
     cancelled: int = 0  # works that were left out because they do not take place
+
+
+def called_off(status: object) -> bool:
+    """Whether a status says that a work does not take place, or is not permitted (in English)."""
+    return isinstance(status, str) and _CALLED_OFF.search(status) is not None
 
 
 def running(part: Part, way: float | None, *, at_begin: bool = False) -> tuple[Part, bool]:

@@ -28,9 +28,12 @@ def read_datex(root: Element, crs: str | None) -> Works:
     names = {local(element) for element in root.iter()}
     if not names & {"payload", "payloadPublication", "situation"}:
         raise FeedError("this XML is no DATEX II publication of situations")
-    found, without_place = [], 0
+    found, without_place, cancelled = [], 0, 0
     for record in find_all(root, "situationRecord"):
         if type_of(record) not in _KINDS:
+            continue
+        if _called_off(record):
+            cancelled += 1
             continue
         where = f"record {record.get('id', '')!r}"
         location = next((child for child in record if local(child) in _PLACES), None)
@@ -41,7 +44,19 @@ def read_datex(root: Element, crs: str | None) -> Works:
             found.append(replace(work, system=systems[0]))
         else:
             without_place += 1
-    return Works("DATEX II", tuple(found), without_place)
+    return Works("DATEX II", tuple(found), without_place, cancelled)
+
+
+def _called_off(record: Element) -> bool:
+    """Whether it is suspended, or its publisher has cancelled or ended it."""
+    if text(find(record, "validity", "validityStatus")) == "suspended":
+        return True
+    marks = [
+        text(find(life, name))
+        for life in find_all(record, "lifeCycleManagement")
+        for name in ("cancel", "end")
+    ]
+    return any(mark in ("true", "1") for mark in marks)
 
 
 def _work(record: Element, location: Element | None, parts: list[Part]) -> Work:

@@ -8,7 +8,7 @@ from typing import Any
 
 from workzone.errors import FeedError
 from workzone.geo.crs import system_among, to_degrees
-from workzone.geo.works import Part, Work, Works, places, running, time_of, way_of
+from workzone.geo.works import Part, Work, Works, called_off, places, running, time_of, way_of
 
 _START = ("start", "start_date", "startdate", "valid_from", "begin", "from", "first_seen")
 _END = ("end", "end_date", "enddate", "valid_to", "valid_until", "until", "to", "gone_since")
@@ -19,7 +19,6 @@ _DEPTH = {
     **{"Point": 0, "LineString": 1, "MultiPoint": 1},
     **{"MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3},
 }
-_CANCELLED = ("cancelled", "canceled")
 
 
 def read_geojson(collection: dict[str, Any], crs: str | None) -> Works:
@@ -36,7 +35,7 @@ def read_geojson(collection: dict[str, Any], crs: str | None) -> Works:
     for number, feature in enumerate(collection["features"]):
         where = f"feature {number}"
         values = properties_of(feature, where)
-        if str(first(values, ("status", "event_status"))).lower() in _CANCELLED:
+        if called_off(first(values, ("status", "event_status"))):
             cancelled += 1
             continue
         parts = parts_of(feature.get("geometry"), where)

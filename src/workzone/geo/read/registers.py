@@ -15,7 +15,7 @@ from typing import Any
 
 from workzone.errors import FeedError, MissingExtraError, UsageError, nearest
 from workzone.geo.crs import is_degrees, system_among, to_degrees
-from workzone.geo.works import Part, Work, Works
+from workzone.geo.works import Part, Work, Works, called_off
 
 _LISTS = ("features", "records", "results", "data", "items", "roadworks")
 
@@ -39,9 +39,12 @@ def read_register(content: Any, register: str, crs: str | None) -> Works:
         what = f"{type(error).__name__}: {error}"
         raise FeedError(f"this is not what the register {register!r} sends ({what})") from error
     found: list[Work] = []
-    without_place = 0
+    without_place = cancelled = 0
     for work in told:
         for site in work.sites:
+            if called_off(site.status):
+                cancelled += 1
+                continue
             place = site.coordinate or work.coordinate
             if place is None:
                 without_place += 1
@@ -51,7 +54,7 @@ def read_register(content: Any, register: str, crs: str | None) -> Works:
             system = system_among(place.crs, crs, where)
             work_read = _work(str(name), site, _parts(place, system, where))
             found.append(replace(work_read, system=system))
-    return Works(f"register {register}", tuple(found), without_place)
+    return Works(f"register {register}", tuple(found), without_place, cancelled)
 
 
 def registers() -> dict[str, Callable[[list[Any]], Iterable[Any]]]:
