@@ -217,6 +217,13 @@ def test_places_in_metres_are_turned(
     assert to_degrees((place,), system, "here") == (pytest.approx(degrees, abs=within),)
 
 
+def test_a_state_keeps_to_its_zone() -> None:
+    """The west of Brandenburg lies in zone 32, and is written in zone 33."""
+    pytest.importorskip("pyproj", reason=TURNED)
+    (place,) = to_degrees(((252_000, 5_890_000),), "EPSG:25833", "here")
+    assert place == pytest.approx((11.3, 53.1), abs=0.05)
+
+
 def test_british_national_grid_agrees_with_the_formulas_of_ordnance_survey(tmp_path: Path) -> None:
     pytest.importorskip("pyproj", reason=TURNED)
     bng = pytest.importorskip("streetworks.common._bng", reason=READER)
