@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ from made_drives import drives, street
 from made_events import event
 from workzone.errors import FeedError, UsageError
 from workzone.geo.compare import VERDICTS, Comparison, Passes, Tolerance, compare, compare_store
+from workzone.geo.crs import to_degrees
 from workzone.geo.event import Event, Place
 from workzone.geo.events import moment
 from workzone.geo.ground import moved
@@ -87,6 +89,30 @@ TOGETHER = ["permitted_and_seen"]
 )
 def test_what_lies_along_each_other_belongs_together(places: list[Place], found: list[str]) -> None:
     assert verdicts([seen(200, 400)], [work(*places)]) == found
+
+
+def square(half: float) -> tuple[Place, ...]:
+    x, y = 300.0, 0.0
+    corners = [(-half, -half), (half, -half), (half, half), (-half, half), (-half, -half)]
+    return tuple(at(x + east, y + north) for east, north in corners)
+
+
+@pytest.mark.parametrize(
+    ("rings", "area", "found"),
+    [
+        ([square(500)], True, TOGETHER),  # its sides are 400 m away and more
+        ([square(500)[:-1]], True, TOGETHER),  # not closed
+        ([square(500), square(300)], True, APART),  # within a hole
+        ([square(500), square(300), square(199)], True, TOGETHER),  # an island in it
+        ([square(500)], False, APART),  # a road around it
+        ([[at(east + 900, north) for east, north in [(0, -400), (400, 0), (0, 400)]]], True, APART),
+    ],
+)
+def test_what_is_inside_an_area_belongs_to_it(
+    rings: list[tuple[Place, ...]], area: bool, found: list[str]
+) -> None:
+    permit = replace(work(at(0)), parts=tuple(map(tuple, rings)), area=area)
+    assert verdicts([seen(200, 400)], [permit]) == found
 
 
 def test_a_long_straight_line_is_where_its_longitudes_and_latitudes_are() -> None:
@@ -236,6 +262,21 @@ def test_swapped_longitude_and_latitude_are_refused() -> None:
     lists([], [work((longitude + 30, latitude))], passes)  # far, and no nearer when swapped
 
 
+def test_swapped_metres_are_refused_where_only_they_are_near_the_map() -> None:
+    pytest.importorskip("pyproj", reason="places in metres are turned by pyproj")
+    (there,) = to_degrees(((530_000, 180_000),), "EPSG:27700", "here")
+    (mirrored,) = to_degrees(((180_000, 530_000),), "EPSG:27700", "here")
+    places = np.array([there, moved(*there, 1000, 0)])
+    passes = Passes([make_line("london", NETWORK, places[:, 0], places[:, 1])], lambda _: [])
+    fields = {"system": "EPSG:27700", "file": "permits.json"}
+    with pytest.raises(
+        FeedError, match=r"permits\.json: .*'permit' .*swapped: write easting first"
+    ):
+        lists([], [work(mirrored, **fields)], passes)
+    country = [work(mirrored, **fields), work(there, **fields)]  # one of each is no fault
+    assert len(lists([], country, passes).rows) == 2
+
+
 def test_a_store_is_compared_as_of_its_newest_frame() -> None:
     with open_store(":memory:") as store:
         with pytest.raises(UsageError, match="has no drives"):
@@ -297,6 +338,8 @@ def test_a_line_runs_the_way_that_is_told() -> None:
 @pytest.mark.parametrize(
     ("said", "last", "time"),
     [
+        (1_777_618_800, True, "2026-05-01T07:00:00+00:00"),
+        (1_777_618_800_000, True, "2026-05-01T07:00:00+00:00"),  # so ArcGIS writes
         ("2026-05-01T07:00:00Z", True, "2026-05-01T07:00:00+00:00"),
         ("2026-05-01T07:00:00+02:00", False, "2026-05-01T05:00:00+00:00"),
         ("2026-05-01 07:00", False, "2026-05-01T07:00:00+00:00"),
@@ -304,9 +347,18 @@ def test_a_line_runs_the_way_that_is_told() -> None:
         ("2026-05-01", True, "2026-05-02T00:00:00+00:00"),
     ],
 )
-def test_times_are_read(said: str, last: bool, time: str) -> None:
-    assert time_of(said, last=last) == datetime.fromisoformat(time)
+def test_times_are_read(said: object, last: bool, time: str) -> None:
+    assert time_of(said, "here", last=last) == datetime.fromisoformat(time)
 
 
-def test_what_is_no_time_is_none() -> None:
-    assert [time_of(said) for said in ("", "soon", None, 5, "2026-13-01")] == [None] * 5
+def test_no_time_is_none() -> None:
+    for said in ("", None, "9999-12-31", "0001-01-01T00:00:00"):
+        assert time_of(said, "here", last=True) is None
+
+
+@pytest.mark.parametrize(
+    "said", ["soon", "30/11/2025", "30.11.2025", "2026-13-01", 20251130, True, [1], float("inf")]
+)
+def test_what_is_no_time_is_refused(said: object) -> None:
+    with pytest.raises(FeedError, match=r"feature 3 has the date .*: write 2025-11-30 or "):
+        time_of(said, "feature 3")

@@ -61,7 +61,8 @@ def test_works_name_their_file_and_have_text_that_can_be_written(tmp_path: Path)
     half = "Mill \ud83d Road"  # of an emoji, as JSON may hold it
     path = features(tmp_path, feature("Point", [8, 50], id=half, road=half))
     told = only(read_works(path))
-    assert (told.id, told.road, told.source) == ("Mill ? Road", "Mill ? Road", "works.json")
+    assert (told.id, told.road) == ("Mill ? Road", "Mill ? Road")
+    assert Path(told.source).name == "works.json"
 
 
 def test_work_zones_of_wzdx(tmp_path: Path) -> None:
@@ -105,6 +106,25 @@ def test_geojson_with_the_names_of_others(tmp_path: Path) -> None:
     assert third.parts == (((8.0, 50.0), (8.1, 50.0)),) * 2 and third.directed
     assert (third.id, ring.parts[0][0]) == ("feature 2", ring.parts[0][-1])
     assert points.parts == (((8.0, 50.0),), ((9.0, 51.0),))
+    assert [work.area for work in told.works] == [False, False, False, True, False]
+
+
+def test_areas_in_several_pieces(tmp_path: Path) -> None:
+    ring = [[8, 50], [8.1, 50], [8.1, 50.1], [8, 50]]
+    hole = [[8.05, 50.01], [8.06, 50.01], [8.06, 50.02], [8.05, 50.01]]
+    other = [[9, 50], [9.1, 50], [9.1, 50.1], [9, 50]]
+    work = only(read_works(features(tmp_path, feature("MultiPolygon", [[ring, hole], [other]]))))
+    assert work.area
+    assert [part[0] for part in work.parts] == [(8, 50), (8.05, 50.01), (9, 50)]
+
+
+def test_an_end_that_cannot_be_read_is_no_endless_work(tmp_path: Path) -> None:
+    place = feature("Point", [8, 50], start="2026-05-01", end="30/11/2025")
+    with pytest.raises(FeedError, match=r"works\.json: feature 0 has the date '30/11/2025'"):
+        read_works(features(tmp_path, place))
+    between = {"from": "High Street", "to": "Mill Lane", "gone_since": "2026-05-02T00:00:00Z"}
+    work = only(read_works(features(tmp_path, feature("Point", [8, 50], **between))))
+    assert (work.start, work.end) == (None, datetime.fromisoformat("2026-05-02T00:00:00Z"))
 
 
 DATEX = """<payload xmlns="http://datex2.eu/schema/3/d2Payload"
@@ -140,6 +160,23 @@ def test_a_line_of_datex_is_turned_to_its_direction(tmp_path: Path) -> None:
     (tmp_path / "d.xml").write_text(DATEX.format(f"<tpegDirection>SB</tpegDirection>{TPEG}"))
     work = only(read_works(tmp_path / "d.xml"))
     assert (work.parts, work.directed) == ((((8.1, 50.2), (8.0, 50.0)),), True)
+
+
+@pytest.mark.parametrize(
+    ("mark", "off"),
+    [
+        ("<validity><validityStatus>suspended</validityStatus></validity>", 1),
+        ("<validity><validityStatus>active</validityStatus></validity>", 0),
+        ("<m><lifeCycleManagement><cancel>true</cancel></lifeCycleManagement></m>", 1),
+        ("<m><lifeCycleManagement><end>1</end></lifeCycleManagement></m>", 1),
+        ("<m><lifeCycleManagement><end>false</end></lifeCycleManagement></m>", 0),
+    ],
+)
+def test_records_of_datex_that_are_called_off(mark: str, off: int, tmp_path: Path) -> None:
+    content = DATEX.format(PAIR.format(50, 8)).replace("<validity>", f"{mark}<validity>", 1)
+    (tmp_path / "d.xml").write_text(content)
+    told = read_works(tmp_path / "d.xml")
+    assert (len(told.works), told.cancelled, told.without_place) == (1 - off, off, 1)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +225,13 @@ def test_places_in_metres_are_turned(
     assert to_degrees((place,), system, "here") == (pytest.approx(degrees, abs=within),)
 
 
+def test_a_state_keeps_to_its_zone() -> None:
+    """The west of Brandenburg lies in zone 32, and is written in zone 33."""
+    pytest.importorskip("pyproj", reason=TURNED)
+    (place,) = to_degrees(((252_000, 5_890_000),), "EPSG:25833", "here")
+    assert place == pytest.approx((11.3, 53.1), abs=0.05)
+
+
 def test_british_national_grid_agrees_with_the_formulas_of_ordnance_survey(tmp_path: Path) -> None:
     pytest.importorskip("pyproj", reason=TURNED)
     bng = pytest.importorskip("streetworks.common._bng", reason=READER)
@@ -230,7 +274,10 @@ def test_metres_that_are_named_latitude(tmp_path: Path) -> None:
         ([50, 100], None, "longitude and latitude seem to be swapped: longitude comes first"),
         ([200, 100], None, "which is not on the globe$"),
         ([530_000, 180_000], "EPSG:28992", "seem to be swapped: easting comes first"),
-        ([8.0, 50.0], "EPSG:25832", "not within the area of EPSG:25832 .*name the right system"),
+        ([8.0, 50.0], "EPSG:25832", "and these are degrees: leave --crs out"),
+        ([8.0, 50.0], "EPSG:27700", "and these are degrees: leave --crs out"),
+        ([-300_000, 5_500_000], "EPSG:25832", "not within .*EPSG:25832 .*name the right system"),
+        ([700_000, 200_000], "EPSG:27700", "not within the area of EPSG:27700"),  # 2.3 E
     ],
 )
 def test_places_that_cannot_be_are_refused(
@@ -241,6 +288,16 @@ def test_places_that_cannot_be_are_refused(
     path = features(tmp_path, feature("Point", place))
     with pytest.raises(FeedError, match=rf"works\.json: feature 0 has .*{said}"):
         read_works(path, crs=system)
+
+
+def test_what_a_file_names_is_not_overruled(tmp_path: Path) -> None:
+    named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
+    path = features(tmp_path, feature("Point", [500_000, 5_500_000]), crs=named)
+    with pytest.raises(FeedError, match=r"names EPSG:25832 .* --crs EPSG:27700: leave --crs out"):
+        read_works(path, crs="EPSG:27700")
+    zone = feature("LineString", [[8.0, 50.0], [8.1, 50.0]], event_type="work-zone")
+    wzdx = read_works(features(tmp_path, zone, feed_info={}), crs="EPSG:27700")
+    assert only(wzdx).parts == (((8.0, 50.0), (8.1, 50.0)),)
 
 
 def test_the_extra_is_named_where_it_is_away(
@@ -265,6 +322,10 @@ def test_the_extra_is_named_where_it_is_away(
         ('{"features": [1]}', "feature 0 is no object"),
         ('{"features": [{"properties": 1}]}', "feature 0 has 'properties' that are no object"),
         ('{"features": [{"geometry": {"type": "Box"}}]}', "of type 'Box'; allowed: Point, Line"),
+        (
+            '{"features": [{"geometry": {"type": "GeometryCollection"}}]}',
+            "'GeometryCollection'; write a feature for each of its geometries",
+        ),
         (
             '{"features": [{"geometry": {"type": "LineString", "coordinates": [1, 2]}}]}',
             "coordinates that are no places",
@@ -291,6 +352,31 @@ def test_registers_are_read_by_streetworks(tmp_path: Path) -> None:
     assert (work.id, work.road, work.parts) == ("b-1", "Grand-Place", (((4.35, 50.85),),))
     assert work.start == datetime.fromisoformat("2026-05-01T07:00:00Z")
     assert work.end == datetime.fromisoformat("2026-05-09T17:00:00Z")
+
+
+def test_permits_of_a_register_that_are_called_off(tmp_path: Path) -> None:
+    pytest.importorskip("streetworks", reason=READER)
+    states = ("Issued", "Cancel/Withdrawn", "Denied", None)
+    made = [feature("Point", [-77.0, 38.9], STATUS=one, PERMITNUMBER=str(one)) for one in states]
+    told = read_works(features(tmp_path, *made), register="dc")
+    assert ([work.id for work in told.works], told.cancelled) == (["Issued", "None"], 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("2026-05-09", "2026-05-10T00:00:00Z"),
+        ("2026-05-09T17:00:00", "2026-05-09T17:00:00Z"),
+        ("9999-12-31", None),
+    ],
+)
+def test_the_last_day_of_a_register_is_whole(said: str, end: str | None, tmp_path: Path) -> None:
+    pytest.importorskip("streetworks", reason=READER)
+    pytest.importorskip("pyproj", reason=TURNED)
+    place = feature("Point", [597_000, 6_643_000], start_date="2026-05-01", end_date=said)
+    work = only(read_works(features(tmp_path, place), register="oslo"))
+    assert work.start == datetime.fromisoformat("2026-05-01T00:00:00Z")
+    assert work.end == (None if end is None else datetime.fromisoformat(end))
 
 
 def test_registers_in_metres_are_turned(tmp_path: Path) -> None:

@@ -57,9 +57,10 @@ def beside(samples: Samples, work: Work, metres: float) -> Flags:
 
     A sample is beside a piece of a work's line if it is not farther from it, measured square to it
     or to its nearer end, and if their headings are within 45 degrees: of a work that is meant for
-    both directions, of either. A single place, and a ring, have no heading.
+    both directions, of either. A single place, and a ring, have no heading. Of an area all samples
+    inside are beside it, too.
     """
-    found: Flags = np.zeros(len(samples.longitude), bool)
+    found = _inside(samples, work.parts) if work.area else np.zeros(len(samples.longitude), bool)
     for part in work.parts:
         lon, lat = _pieces(part)
         if len(lon) < 2:
@@ -71,6 +72,22 @@ def beside(samples: Samples, work: Work, metres: float) -> Flags:
             rows = slice(start, start + size + 1)
             free = part[0] == part[-1]
             found |= _along(samples, lon[rows], lat[rows], metres, work.directed, free)
+    return found
+
+
+def _inside(samples: Samples, rings: Sequence[Part]) -> Flags:
+    """Which samples have an odd number of sides of some rings east of them: ``[n]``."""
+    x, y = samples.longitude[:, None], samples.latitude[:, None]
+    found: Flags = np.zeros(len(x), bool)
+    size = max(1, _AT_ONCE // len(x))
+    for ring in rings:
+        lon, lat = _columns((*ring, ring[0]))
+        for start in range(0, len(lon) - 1, size):
+            rows = slice(start, start + size + 1)
+            low, high, west, east = lat[rows][:-1], lat[rows][1:], lon[rows][:-1], lon[rows][1:]
+            slope = (east - west) / np.where(low == high, 1.0, high - low)
+            passed = ((low > y) != (high > y)) & (x < west + (y - low) * slope)
+            found ^= np.count_nonzero(passed, axis=1) % 2 == 1
     return found
 
 

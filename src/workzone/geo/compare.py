@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ import numpy as np
 
 from workzone.errors import FeedError, UsageError
 from workzone.geo.along import Box, Samples, beside, box_of, meeting, samples_of
+from workzone.geo.crs import is_degrees, swapped_reading
 from workzone.geo.event import Event, Place, State
 from workzone.geo.events import moment
 from workzone.geo.ground import Floats, courses
@@ -31,6 +33,7 @@ VERDICTS: tuple[Verdict, ...] = (
 
 _COVERED = 0.5  # of a stretch, by a pass that counts
 _DAY = 86400.0
+_NEAR_MAP = 0.1  # degrees, some 10 km
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,11 @@ class Passes:
                     found.add(one.key[1])
         return len(found)
 
+    def near(self, place: Place) -> bool:
+        """Whether a line is about `_NEAR_MAP` degrees or less from a place."""
+        (x, y), far = place, _NEAR_MAP
+        return bool(meeting(self._boxes, (x - far, y - far, x + far, y + far)))
+
     def middle(self) -> Place | None:
         """About where all lines are."""
         firsts = [(float(one.longitude[0]), float(one.latitude[0])) for one in self._lines]
@@ -184,6 +192,7 @@ def compare(
     """
     allowed = tolerance or Tolerance()
     _refuse_swapped(works, passes.middle())
+    _refuse_swapped_metres(works, passes)
     boxes = _table(box_of(work, allowed.metres) for work in works)
     seen: set[int] = set()
     rows = []
@@ -260,6 +269,27 @@ def _refuse_swapped(works: Sequence[Work], middle: Place | None) -> None:
         place = work.parts[0][0]
         if seems_swapped(place, middle):
             raise FeedError(
-                f"work {work.id!r} at longitude {place[0]:g}, latitude {place[1]:g} is far from "
-                "the map, and near it with longitude and latitude swapped: write longitude first"
+                f"{work.source or 'works'}: work {work.id!r} at longitude {place[0]:g}, latitude "
+                f"{place[1]:g} is far from the map, and near it with longitude and "
+                "latitude swapped: write longitude first"
             )
+
+
+def _refuse_swapped_metres(works: Sequence[Work], passes: Passes) -> None:
+    """Refuse a file of which no work is near the map, and one is with its metres swapped.
+
+    One work alone tells nothing: of a whole country some are where another's mirror image is.
+    """
+    files: dict[tuple[str, str], list[Work]] = defaultdict(list)
+    for work in works:
+        files[work.source, work.system].append(work)
+    for (file, system), its in files.items():
+        if is_degrees(system) or any(passes.near(work.parts[0][0]) for work in its):
+            continue
+        for work in its:
+            swapped = swapped_reading(work.parts[0][0], system)
+            if swapped is not None and passes.near(swapped):
+                raise FeedError(
+                    f"{file or 'works'}: no work is near the map, and work {work.id!r} is with its "
+                    f"two numbers in {system} swapped: write easting first"
+                )

@@ -14,7 +14,8 @@ from workzone.geo.works import Part
 WGS84 = "EPSG:4326"
 _CRS84 = "OGC:CRS84"  # the same, longitude first where the order is the system's own
 _DEGREES = frozenset({WGS84, _CRS84, "EPSG:4258"})  # ETRS89 is WGS 84 within a metre
-_MARGIN = 1.0  # degrees around the area of a system
+_MARGIN = 0.01  # degrees, to which the areas of systems are rounded
+_BESIDE_ZONE = 1.0  # degrees: a state keeps to one zone of UTM, as Brandenburg does to zone 33
 _ROUND = 360.0  # what is larger can be no degrees
 
 
@@ -30,6 +31,27 @@ def system_of(said: str) -> str:
     if match is None:
         raise UsageError(f"{said!r} is no system of coordinates; write it as EPSG:27700")
     return f"EPSG:{match[1]}"
+
+
+def system_among(named: str | None, asked: str | None, where: str) -> str:
+    """The system that a file names, or that is asked for where it names none, or WGS 84.
+
+    ``where``: what an error names.
+
+    Raises:
+        FeedError: both are there and differ.
+        UsageError: one of them is no system.
+    """
+    if not named:
+        return system_of(asked or WGS84)
+    own = system_of(named)
+    other = system_of(asked or own)
+    if other != own and not {own, other} <= _DEGREES:
+        raise FeedError(
+            f"{where} names {own} as the system of its places, --crs {other}: leave --crs out, or "
+            "mend what the file names"
+        )
+    return own
 
 
 def to_degrees(part: Part, system: str, where: str) -> Part:
@@ -51,6 +73,11 @@ def to_degrees(part: Part, system: str, where: str) -> Part:
     turner = _turner(system)
     found = []
     for place in part:
+        if not turner.degrees and max(map(abs, place)) <= _ROUND:
+            raise FeedError(
+                f"{where} has {place[0]:g}, {place[1]:g} in {system} ({turner.name}), which is in "
+                "metres, and these are degrees: leave --crs out, or mend what the file names"
+            )
         turned = turner.turned(place)
         if not turner.fits(turned):
             swapped = turner.fits(turner.turned((place[1], place[0])))
@@ -61,6 +88,17 @@ def to_degrees(part: Part, system: str, where: str) -> Part:
             )
         found.append(turned)
     return tuple(found)
+
+
+def swapped_reading(place: Place, system: str) -> Place | None:
+    """Where a place would be if its two numbers in a system of metres were the other way round.
+
+    ``place``: longitude and latitude in degrees. None where that is outside the system's area.
+    """
+    turner = _turner(system)
+    easting, northing = turner.back(place)
+    turned = turner.turned((northing, easting))
+    return turned if turner.fits(turned) else None
 
 
 def northing_first(system: str) -> bool:
@@ -106,19 +144,26 @@ class _Turner:
         self.degrees = bool(crs.is_geographic)
         self.northing_first = crs.axis_info[0].direction.lower() == "north"
         self._area = crs.area_of_use
+        self._beside = _BESIDE_ZONE if "UTM zone" in self.name else _MARGIN
         self._turn = Transformer.from_crs(crs, WGS84, always_xy=True).transform
+        self._back = Transformer.from_crs(WGS84, crs, always_xy=True).transform
 
     def turned(self, place: Place) -> Place:
         """Longitude and latitude; infinite where there are none."""
         longitude, latitude = self._turn(*place)
         return float(longitude), float(latitude)
 
+    def back(self, place: Place) -> Place:
+        """Easting and northing of a longitude and latitude."""
+        easting, northing = self._back(*place)
+        return float(easting), float(northing)
+
     def fits(self, place: Place) -> bool:
         """Whether a place is on the globe, and about where the system is used."""
         area = self._area
         if area is None or area.west > area.east:  # across the date line
             return on_globe(place)
-        across = area.west - _MARGIN <= place[0] <= area.east + _MARGIN
+        across = area.west - self._beside <= place[0] <= area.east + self._beside
         return bool(across and area.south - _MARGIN <= place[1] <= area.north + _MARGIN)
 
 

@@ -112,7 +112,14 @@ def _row(row: Row, name: str, works: dict[Work, int]) -> list[Any]:
 
 def _work(work: Work) -> list[Any]:
     parts = [steps_of(part) for part in work.parts]
-    return [work.id, work.road, parts, _seconds(work.start), _seconds(work.end), work.source]
+    return [
+        work.id,
+        work.road,
+        parts,
+        _seconds(work.start),
+        _seconds(work.end),
+        Path(work.source).name,
+    ]
 
 
 def _seconds(time: datetime | None) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from workzone.data.places import offsets
+from workzone.errors import FeedError
 from workzone.geo.event import Place
 from workzone.geo.ground import heading, turn
 
@@ -28,6 +30,10 @@ _HEADINGS = {
     },
 }
 
+_CALLED_OFF = re.compile(r"\b(cancel|withdrawn|denied|refused|revoked)", re.IGNORECASE)
+_SECONDS = 1e8  # since 1970, in 1973: what is less is something else, such as 20251130
+_MILLISECONDS = 1e11  # in 1973; as seconds in the year 5138
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -39,7 +45,9 @@ class Work:
     start: datetime | None  # with zone; None where it is not told
     end: datetime | None
     road: str | None = None
-    source: str | None = None  # the file that tells it
+    source: str = ""  # the path of the file that tells it
+    area: bool = False  # whether its parts are rings around what is meant, holes among them
+    system: str = "EPSG:4326"  # of coordinates, that its places were turned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,11 @@ class Works:
     works: tuple[Work, ...]
     without_place: int = 0  # works that were left out because nobody can tell where they are
     cancelled: int = 0  # works that were left out because they do not take place
+
+
+def called_off(status: object) -> bool:
+    """Whether a status says that a work does not take place, or is not permitted (in English)."""
+    return isinstance(status, str) and _CALLED_OFF.search(status) is not None
 
 
 def running(part: Part, way: float | None, *, at_begin: bool = False) -> tuple[Part, bool]:
@@ -74,22 +87,45 @@ def way_of(said: object) -> float | None:
     )
 
 
-def time_of(said: object, *, last: bool = False) -> datetime | None:
-    """A date, or a date and time (ISO 8601); UTC where it names no zone; None of anything else.
+def time_of(said: object, where: str, *, last: bool = False) -> datetime | None:
+    """A date, a date and time (ISO 8601), or seconds or milliseconds since 1970, with a zone.
 
-    ``last``: of a date alone the end of that day is meant, not its begin.
+    It is UTC where it names no zone. None of nothing, and of the years 1 and 9999, which programs
+    write for no date.
+
+    Args:
+        said: text or a number.
+        where: what an error names.
+        last: of a date alone the end of that day is meant, not its begin.
+
+    Raises:
+        FeedError: it is something else.
     """
-    if not isinstance(said, str):
+    if said is None or said == "":
         return None
-    text = said.strip().upper()
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        found, whole_day = _moment(said)
+    except (ValueError, OverflowError, OSError) as error:
+        raise FeedError(
+            f"{where} has the date {said!r}, which cannot be read: write 2025-11-30 or "
+            "2025-11-30T07:00:00Z, and leave out what is no date"
+        ) from error
+    if not 1 < found.year < 9999:
         return None
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
-    whole_day = len(text) <= len("2026-05-01")
     return found + timedelta(days=1) if last and whole_day else found
+
+
+def _moment(said: object) -> tuple[datetime, bool]:
+    """A moment, and whether it is a date alone."""
+    if isinstance(said, str):
+        text = said.strip().upper()
+        return datetime.fromisoformat(text), len(text) <= len("2026-05-01")
+    if isinstance(said, bool) or not isinstance(said, int | float) or said < _SECONDS:
+        raise ValueError("no date")
+    seconds = said / 1000 if said >= _MILLISECONDS else said
+    return datetime.fromtimestamp(seconds, UTC), False
 
 
 def places(rows: Sequence[Sequence[float]]) -> Part:

@@ -25,7 +25,8 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
 
     Args:
         path: XML is DATEX II, JSON with ``feed_info`` WZDx, other features are GeoJSON.
-        crs: such as ``EPSG:27700``: what its places are in, where it does not say so.
+        crs: such as ``EPSG:27700``: what its places are in, where it does not say so itself. WZDx
+            is in degrees whatever this says.
         register: whose records the file has, see `workzone.geo.read.registers.registers`.
 
     Raises:
@@ -46,7 +47,7 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
             told = _read_json(content, crs, register)
     except (FeedError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from error
-    return replace(told, works=tuple(_written(work, path.name) for work in told.works))
+    return replace(told, works=tuple(_written(work, str(path)) for work in told.works))
 
 
 def _written(work: Work, source: str) -> Work:
@@ -74,4 +75,4 @@ def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
             "has no 'features'; WZDx and GeoJSON are a FeatureCollection, and of the records of a "
             "register --register says whose they are"
         )
-    return read_wzdx(told, crs) if is_wzdx(told) else read_geojson(told, crs)
+    return read_wzdx(told) if is_wzdx(told) else read_geojson(told, crs)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from workzone.errors import FeedError, MissingExtraError, UsageError, nearest
-from workzone.geo.crs import is_degrees, system_of, to_degrees
-from workzone.geo.works import Part, Work, Works
+from workzone.geo.crs import is_degrees, system_among, to_degrees
+from workzone.geo.works import Part, Work, Works, called_off
 
 _LISTS = ("features", "records", "results", "data", "items", "roadworks")
 
@@ -22,7 +23,7 @@ _LISTS = ("features", "records", "results", "data", "items", "roadworks")
 def read_register(content: Any, register: str, crs: str | None) -> Works:
     """The works in what a register's service sent, a list of records or an object with one.
 
-    ``crs``: what its places are in, where ``streetworks`` has it wrongly.
+    ``crs``: what its places are in, where ``streetworks`` does not say so.
 
     Raises:
         UsageError: there is no such register.
@@ -38,16 +39,22 @@ def read_register(content: Any, register: str, crs: str | None) -> Works:
         what = f"{type(error).__name__}: {error}"
         raise FeedError(f"this is not what the register {register!r} sends ({what})") from error
     found: list[Work] = []
-    without_place = 0
+    without_place = cancelled = 0
     for work in told:
         for site in work.sites:
+            if called_off(site.status):
+                cancelled += 1
+                continue
             place = site.coordinate or work.coordinate
             if place is None:
                 without_place += 1
                 continue
             name = site.reference or work.reference or f"work {len(found)}"
-            found.append(_work(str(name), site, _parts(place, crs, f"work {name!r}")))
-    return Works(f"register {register}", tuple(found), without_place)
+            where = f"work {name!r}"
+            system = system_among(place.crs, crs, where)
+            work_read = _work(str(name), site, _parts(place, system, where))
+            found.append(replace(work_read, system=system))
+    return Works(f"register {register}", tuple(found), without_place, cancelled)
 
 
 def registers() -> dict[str, Callable[[list[Any]], Iterable[Any]]]:
@@ -84,9 +91,8 @@ def _records(content: Any) -> list[Any]:
     return content
 
 
-def _parts(place: Any, crs: str | None, where: str) -> tuple[Part, ...]:
+def _parts(place: Any, system: str, where: str) -> tuple[Part, ...]:
     """Its lines; ``streetworks`` has latitude first in degrees, and easting first in metres."""
-    system = system_of(crs or place.crs)
     lines = place.parts or (place.points or (place.value,),)
     found = []
     for line in lines:
@@ -103,10 +109,20 @@ def _work(name: str, site: Any, parts: tuple[Part, ...]) -> Work:
         parts=parts,
         directed=False,  # no register says by a line which carriageway it means
         start=_zoned(site.actual_start or site.proposed_start),
-        end=_zoned(site.actual_end or site.proposed_end),
+        end=_last(site.actual_end or site.proposed_end),
         road=site.location_description,
     )
 
 
-def _zoned(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+def _zoned(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def _last(moment: datetime | None) -> datetime | None:
+    """An end; ``streetworks`` makes midnight of a date alone, which means the end of that day."""
+    found = _zoned(moment)
+    if found is None or found.year == datetime.max.year:  # of what never ends
+        return None
+    return found + timedelta(days=1) if found.time() == time() else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workzone.geo.crs import WGS84, system_of, to_degrees
+from workzone.geo.crs import WGS84, to_degrees
 from workzone.geo.read.geojson import first, parts_of, properties_of
 from workzone.geo.works import Part, Work, Works, time_of, way_of
 
@@ -16,14 +16,12 @@ def is_wzdx(collection: dict[str, Any]) -> bool:
     return bool(collection.keys() & {"feed_info", "road_event_feed_info"})
 
 
-def read_wzdx(feed: dict[str, Any], crs: str | None) -> Works:
+def read_wzdx(feed: dict[str, Any]) -> Works:
     """The work zones of a feed; detours and restrictions are passed over.
 
     Raises:
         FeedError: a feature is none, or its places cannot be; the message has its number.
-        UsageError: ``crs`` is no system of coordinates.
     """
-    system = system_of(crs or WGS84)
     found, without_place, cancelled = [], 0, 0
     for number, feature in enumerate(feed["features"]):
         where = f"feature {number}"
@@ -37,7 +35,7 @@ def read_wzdx(feed: dict[str, Any], crs: str | None) -> Works:
             continue
         parts = _lines(feature.get("geometry"), where)
         if parts:
-            turned = tuple(to_degrees(part, system, where) for part in parts)
+            turned = tuple(to_degrees(part, WGS84, where) for part in parts)
             found.append(_work(feature, values, turned, number))
         else:
             without_place += 1
@@ -57,12 +55,13 @@ def _work(
 ) -> Work:
     direction = values.get("direction")
     roads = values.get("road_names")
+    where = f"feature {number}"
     return Work(
         id=str(feature.get("id") or first(values, ("road_event_id", "id")) or f"feature {number}"),
         parts=parts,
         # Its places are in the order of travel, says WZDx, if it says which way that is.
         directed=way_of(direction) is not None or direction in _LOOPS,
-        start=time_of(values.get("start_date")),
-        end=time_of(values.get("end_date"), last=True),
+        start=time_of(values.get("start_date"), where),
+        end=time_of(values.get("end_date"), where, last=True),
         road=str(roads[0]) if isinstance(roads, list) and roads else None,
     )
