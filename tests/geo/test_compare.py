@@ -263,12 +263,11 @@ def test_swapped_longitude_and_latitude_are_refused() -> None:
 
 
 def test_swapped_metres_are_refused_where_only_they_are_near_the_map() -> None:
-    pytest.importorskip("pyproj", reason="places in metres are turned by pyproj")
     (there,) = to_degrees(((530_000, 180_000),), "EPSG:27700", "here")
     (mirrored,) = to_degrees(((180_000, 530_000),), "EPSG:27700", "here")
     places = np.array([there, moved(*there, 1000, 0)])
     passes = Passes([make_line("london", NETWORK, places[:, 0], places[:, 1])], lambda _: [])
-    fields = {"system": "EPSG:27700", "file": "permits.json"}
+    fields = {"system": "EPSG:27700", "source": "permits.json"}
     with pytest.raises(
         FeedError, match=r"permits\.json: .*'permit' .*swapped: write easting first"
     ):

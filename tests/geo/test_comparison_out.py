@@ -49,8 +49,8 @@ def test_places_of_works(parts: list[Part], geometry: tuple[str, object], text: 
 
 def test_names_of_strangers_are_no_formulas() -> None:
     start = NOW - timedelta(days=1)
-    work = Work("=cmd|' /C calc'!A0", ((A,),), False, start, None, road="@SUM(A1)")
-    told = Comparison((Row("permitted_not_seen", None, (work,), 3, days_over=-2.0),), 0)
+    work = Work("=SUM(A1)", ((A,),), False, start, None, road="@SUM(A1)")
+    told = Comparison((Row("permitted_not_seen", None, (work,), 3, days_over=-2.0),), 0, NOW)
     (row,) = csv.DictReader(to_csv(told).splitlines())
-    assert (row["works"], row["road"]) == ("'=cmd|' /C calc'!A0", "'@SUM(A1)")
+    assert (row["works"], row["road"]) == ("'=SUM(A1)", "'@SUM(A1)")
     assert (row["passes"], row["days_over"]) == ("3", "-2.0")

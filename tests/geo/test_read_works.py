@@ -20,7 +20,6 @@ from workzone.geo.read.files import read_works
 from workzone.geo.works import Work, Works
 
 EXAMPLES = Path(__file__).parent / "wzdx_examples"
-TURNED = "places in metres are turned by pyproj, which is not installed"
 READER = "registers are read by streetworks, which is not installed"
 
 
@@ -196,7 +195,6 @@ def test_systems_have_many_names(said: str, system: str) -> None:
 def test_what_is_no_system_is_refused() -> None:
     with pytest.raises(UsageError, match="'British National Grid' is no system"):
         system_of("British National Grid")
-    pytest.importorskip("pyproj", reason=TURNED)
     with pytest.raises(UsageError, match="there is no system EPSG:99999"):
         to_degrees(((0, 0),), "EPSG:99999", "here")
 
@@ -221,19 +219,16 @@ KNOWN = [
 def test_places_in_metres_are_turned(
     system: str, place: tuple[float, float], degrees: tuple[float, float], within: float
 ) -> None:
-    pytest.importorskip("pyproj", reason=TURNED)
     assert to_degrees((place,), system, "here") == (pytest.approx(degrees, abs=within),)
 
 
 def test_a_state_keeps_to_its_zone() -> None:
     """The west of Brandenburg lies in zone 32, and is written in zone 33."""
-    pytest.importorskip("pyproj", reason=TURNED)
     (place,) = to_degrees(((252_000, 5_890_000),), "EPSG:25833", "here")
     assert place == pytest.approx((11.3, 53.1), abs=0.05)
 
 
 def test_british_national_grid_agrees_with_the_formulas_of_ordnance_survey(tmp_path: Path) -> None:
-    pytest.importorskip("pyproj", reason=TURNED)
     bng = pytest.importorskip("streetworks.common._bng", reason=READER)
     degrees = [(-5.7, 50.1), (-0.1276, 51.5072), (-3.19, 55.95), (1.7, 52.6)]
     metres = [bng.wgs84_to_bng(*place) for place in degrees]
@@ -253,7 +248,6 @@ def test_british_national_grid_agrees_with_the_formulas_of_ordnance_survey(tmp_p
 
 def test_metres_that_are_named_latitude(tmp_path: Path) -> None:
     """So the road works of Flanders are sent: Lambert 72."""
-    pytest.importorskip("pyproj", reason=TURNED)
     (tmp_path / "d.xml").write_text(DATEX.format(PAIR.format(171_000, 149_000)))
     with pytest.raises(FeedError, match=r"d\.xml: record 'r' .* seem to be metres: .*--crs"):
         read_works(tmp_path / "d.xml")
@@ -283,8 +277,6 @@ def test_metres_that_are_named_latitude(tmp_path: Path) -> None:
 def test_places_that_cannot_be_are_refused(
     place: list[float], system: str | None, said: str, tmp_path: Path
 ) -> None:
-    if system is not None:
-        pytest.importorskip("pyproj", reason=TURNED)
     path = features(tmp_path, feature("Point", place))
     with pytest.raises(FeedError, match=rf"works\.json: feature 0 has .*{said}"):
         read_works(path, crs=system)
@@ -372,7 +364,6 @@ def test_permits_of_a_register_that_are_called_off(tmp_path: Path) -> None:
 )
 def test_the_last_day_of_a_register_is_whole(said: str, end: str | None, tmp_path: Path) -> None:
     pytest.importorskip("streetworks", reason=READER)
-    pytest.importorskip("pyproj", reason=TURNED)
     place = feature("Point", [597_000, 6_643_000], start_date="2026-05-01", end_date=said)
     work = only(read_works(features(tmp_path, place), register="oslo"))
     assert work.start == datetime.fromisoformat("2026-05-01T00:00:00Z")
@@ -381,7 +372,6 @@ def test_the_last_day_of_a_register_is_whole(said: str, end: str | None, tmp_pat
 
 def test_registers_in_metres_are_turned(tmp_path: Path) -> None:
     pytest.importorskip("streetworks", reason=READER)
-    pytest.importorskip("pyproj", reason=TURNED)
     line = feature("LineString", [[500_000, 4_982_950.4], [500_100, 4_982_950.4]], id="o-1")
     (part,) = only(read_works(features(tmp_path, line), register="oslo")).parts
     assert part[0] == pytest.approx((9, 45), abs=1e-6) and part[1][0] > 9.001
