@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page
 from record import write_record
 
 from workzone.geo.event import Change, Event
-from workzone.geo.show import write_page
+from workzone.geo.show import make_page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import WEBGL, browsing, opened_file
@@ -101,7 +101,7 @@ def measure(browser: Browser, count: int, folder: Path) -> dict[str, Any]:
     """One page."""
     events, path = made(count), folder / f"{count}.html"
     begin = time.perf_counter()
-    write_page(events, path, newest=NOW)
+    make_page(events, newest=NOW).write(path)
     seconds = time.perf_counter() - begin
     first_paint(browser, path)  # the file is in memory from here on
     paints = [first_paint(browser, path) for _ in range(REPEATS)]

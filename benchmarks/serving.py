@@ -4,34 +4,28 @@
 
 FOLDER holds LitServe (`pip install --target FOLDER litserve`). Contenders run one at a time and in
 turns; wrk (Debian's package) sends images in closed loops of 1, 8 and 64 clients. Beside them is
-what one process does without HTTP (serving_engine.py), before and after each round. The record says
-how busy the machine was; processor time stands beside the clock's, as it depends on that least.
+what one process does without HTTP (serving_engine.py), before and after each round, and, for the
+99th percentile, one client in turns with the engine itself (serving_turns.py). The record says how
+busy the machine was; processor time stands beside the clock's, as it depends on that least.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
 import json
 import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from record import write_record
 from serving_images import DISTINCT, KINDS, images
+from serving_service import HERE, free_port, serving
 
-HERE = Path(__file__).parent
 CLIENTS = (1, 8, 64)
 CONTENDERS = ("workzone serve", "LitServe", "plain FastAPI")
 _SCRIPT = """
@@ -57,49 +51,6 @@ function done(summary, latency, requests)
     summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
 end
 """
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def serving(contender: str, port: int, litserve: Path | None) -> Iterator[int]:
-    """A contender that is ready; its process id."""
-    if contender == "workzone serve":
-        command = ["-m", "workzone", "serve", "--port", str(port), "--deadline", "120"]
-        command += ["--queue", "128"]
-        path = "/readyz"
-    else:
-        kind = "litserve" if contender == "LitServe" else "plain"
-        command = [str(HERE / f"serving_{kind}.py"), str(port), str(litserve)]
-        path = "/health"
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(1200):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10)
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise SystemExit(f"{contender} does not start")
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        with contextlib.suppress(ProcessLookupError):  # LitServe leaves processes behind
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def processor_seconds(pid: int) -> float:
@@ -162,10 +113,10 @@ def measure(contender: str, seconds: int, litserve: Path | None) -> dict[str, An
     return found
 
 
-def engine() -> dict[str, Any]:
-    """What serving_engine.py says."""
+def said_by(script: str) -> dict[str, Any]:
+    """What another script of this folder prints."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "serving_engine.py")],
+        [sys.executable, str(HERE / script)],
         check=True,
         capture_output=True,
         text=True,
@@ -196,17 +147,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10)
     options = parser.parse_args()
     contenders = [c for c in CONTENDERS if c != "LitServe" or options.litserve]
-    engines, rounds = [engine()], []
+    engines, rounds = [said_by("serving_engine.py")], []
     busy = [os.getloadavg()[0]]
     for _ in range(options.rounds):
         rounds.append({c: measure(c, options.seconds, options.litserve) for c in contenders})
-        engines.append(engine())
+        engines.append(said_by("serving_engine.py"))
         busy.append(os.getloadavg()[0])
     alone, served = medians(engines), medians(rounds)
+    turns = said_by("serving_turns.py")
     ratios: dict[str, Any] = {}
     for kind in KINDS:
         best = max(served["workzone serve"][f"{kind}, {c}"]["requests/s"] for c in CLIENTS)
-        one = served["workzone serve"][f"{kind}, 1"]
         ratios[kind] = {
             "saturated, times the folder's": round(best / alone[kind]["streams, images/s"], 2),
             "processor time of a request, times the folder's": round(
@@ -214,15 +165,12 @@ def main() -> None:
                 / alone[kind]["streams, processor ms an image"],
                 2,
             ),
-            "p50 of one client, times the engine's own": round(
-                one["p50"] / alone[kind]["alone, ms"], 2
-            ),
-            "p99 of one client, times the engine's own": round(
-                one["p99"] / alone[kind]["alone, ms"], 2
-            ),
-            "p99 of one client, times the engine's own p99": round(
-                one["p99"] / alone[kind]["alone, p99, ms"], 2
-            ),
+            **{
+                f"{figure} of one client in turns, times the engine's {own}": round(
+                    turns[kind]["one client"][figure] / turns[kind]["engine"][own], 2
+                )
+                for figure, own in (("p50", "p50"), ("p99", "p50"), ("p99", "p99"))
+            },
             **{
                 f"64 clients, times {other}": round(
                     served["workzone serve"][f"{kind}, 64"]["requests/s"]
@@ -234,9 +182,14 @@ def main() -> None:
         }
     print(json.dumps(ratios, indent=2))
     results = {
-        "engine": alone, "served": served, "ratios": ratios, "rounds": options.rounds,
-        "seconds each": options.seconds, "load of the machine": [round(b, 1) for b in busy],
-    }  # fmt: skip
+        "engine": alone,
+        "served": served,
+        "in turns": turns,
+        "ratios": ratios,
+        "rounds": options.rounds,
+        "seconds each": options.seconds,
+        "load of the machine": [round(b, 1) for b in busy],
+    }
     write_record(options.output, results)
 
 

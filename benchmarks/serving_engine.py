@@ -71,15 +71,13 @@ def main() -> None:
                 middle, worked = time.perf_counter(), time.process_time()
                 batches(files, threads)
                 end, done = time.perf_counter(), time.process_time()
-                tail = statistics.quantiles(alone, n=100, method="inclusive")[98]
-                walls = (statistics.median(alone), tail, middle - begin, end - middle)
+                walls = (statistics.median(alone), middle - begin, end - middle)
                 rows.append((*walls, worked - work, done - worked))
-            ms, tail, by_streams, by_batches, *processor = (
+            ms, by_streams, by_batches, *processor = (
                 statistics.median(column) for column in zip(*rows, strict=True)
             )
             found[kind] = {
                 "alone, ms": round(ms, 1),
-                "alone, p99, ms": round(tail, 1),
                 "streams, images/s": round(FOLDER / by_streams, 2),
                 "batches, images/s": round(FOLDER / by_batches, 2),
                 "streams, processor ms an image": round(1000 * processor[0] / FOLDER, 2),

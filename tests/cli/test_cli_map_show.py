@@ -10,6 +10,10 @@ import pytest
 from cli_invoke import invoke
 from made_drives import drives, street, write_frames
 from made_images import blob_image
+from page_data import data_of, rows_of
+from workzone.geo.rounding import rounded
+from workzone.geo.show import steps_of
+from workzone.geo.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,10 @@ def test_a_map_becomes_a_page(store: Path, tmp_path: Path) -> None:
     tiles = "https://tiles.example.org/{z}/{x}/{y}.png"
     invoke("map", "show", store, "-o", page, "--tiles", tiles, "--round-positions", 100)
     assert f'"tiles": "{tiles}"' in page.read_text()
+    with open_store(str(store), create=False) as opened:
+        (event,) = opened.events()
+    (row,) = rows_of(data_of(page))
+    assert row["line"] == steps_of(rounded(event, 100).line) != steps_of(event.line)
 
 
 def test_errors_name_the_fix(store: Path, tmp_path: Path) -> None:

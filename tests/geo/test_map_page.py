@@ -35,8 +35,8 @@ from map_serving import serving, write_store
 from workzone.geo.compare import Comparison
 from workzone.geo.event import Change, Event
 from workzone.geo.pictures import Outlined, Picture
-from workzone.geo.show import write_page
-from workzone.geo.show_lists import write_lists_page
+from workzone.geo.show import make_page
+from workzone.geo.show_lists import make_lists_page
 from workzone.report.overlay import small_jpeg
 
 HOSTILE = "<img src=x onerror=\"document.title='gone'\"></script>B 1"
@@ -76,7 +76,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jpeg = small_jpeg(blob_image(1, 1))
     pictures = {name: Picture(jpeg, (Outlined("cone", (RING,)),)) for name in EVENTS[0].images}
     streets = [[(13.4, 52.5), (13.42, 52.52)]]
-    write_page(EVENTS, path, newest=NOW, pictures=pictures, streets=streets)
+    make_page(EVENTS, newest=NOW, pictures=pictures, streets=streets).write(path)
     return path
 
 
@@ -164,7 +164,7 @@ def test_what_merged_or_split_is_there_once_on_each_day(browser: Browser, tmp_pa
     away = dataclasses.replace(away, history=(*seen, Change(merge, "merged", stays.id)))
     stays = dataclasses.replace(stays, history=(*seen, Change(split, "split", child.id)))
     parts = (Change(split, "split", stays.id), Change(split, "present"))
-    write_page([away, stays, dataclasses.replace(child, history=parts)], tmp_path / "map.html")
+    make_page([away, stays, dataclasses.replace(child, history=parts)]).write(tmp_path / "map.html")
     with opened_file(browser, tmp_path / "map.html", **STILL) as page:
         page.get_by_label("On the day").focus()
         page.keyboard.press("Home")
@@ -278,7 +278,7 @@ def test_dark_and_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, 
 
 def test_tiles_are_asked_for_where_they_are(browser: Browser, tmp_path: Path) -> None:
     tiles = TILES.replace("**", "{z}/{x}/{y}.png")
-    write_page(EVENTS[:3], tmp_path / "map.html", tiles=tiles, attribution="© Somebody")
+    make_page(EVENTS[:3], tiles=tiles, attribution="© Somebody").write(tmp_path / "map.html")
     buffer = io.BytesIO()
     Image.new("RGB", (256, 256), "#808080").save(buffer, "PNG")
     with opened_file(browser, tmp_path / "map.html", ALL, tile=buffer.getvalue()) as page:
@@ -286,7 +286,7 @@ def test_tiles_are_asked_for_where_they_are(browser: Browser, tmp_path: Path) ->
 
 
 def test_without_events_it_says_so(browser: Browser, tmp_path: Path) -> None:
-    write_page([], tmp_path / "map.html")
+    make_page([]).write(tmp_path / "map.html")
     with opened_file(browser, tmp_path / "map.html") as page:
         expect(page.locator("#newest")).to_have_text("There are no work zones on this map yet.")
         expect(page.locator("#choose")).to_be_hidden()
@@ -316,7 +316,7 @@ def test_it_is_the_same_page_where_it_is_served(browser: Browser, tmp_path: Path
 def lists(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Seen against permitted, for all that `visit` it."""
     path = tmp_path_factory.mktemp("lists") / "lists.html"
-    write_lists_page(COMPARISON, path, streets=[[(13.4, 52.5), (13.42, 52.52)]])
+    make_lists_page(COMPARISON, streets=[[(13.4, 52.5), (13.42, 52.52)]]).write(path)
     with opened_file(browser, path, **STILL) as found:
         yield found
 
@@ -388,7 +388,7 @@ def test_works_are_clicked_where_they_are_not_where_they_begin(lists: Page) -> N
 
 
 def test_nothing_to_compare_is_said(browser: Browser, tmp_path: Path) -> None:
-    write_lists_page(Comparison((), 0, NOW), tmp_path / "lists.html")
+    make_lists_page(Comparison((), 0, NOW)).write(tmp_path / "lists.html")
     with opened_file(browser, tmp_path / "lists.html") as page:
         expect(page.locator("#newest")).to_contain_text("and no works are permitted now")
         expect(page.locator("#choose")).to_be_hidden()

@@ -18,14 +18,14 @@ from workzone.geo import given_roads as given
 from workzone.geo.given_roads import given_roads
 from workzone.geo.pictures import find_pictures, read_objects
 from workzone.geo.roads import NETWORK, make_line
-from workzone.geo.show import PAGE, write_page
+from workzone.geo.show import PAGE, make_page
 from workzone.geo.store import open_store
 from workzone.geo.update import update
 
 
 def test_a_page_holds_all_that_is_known_of_events(tmp_path):
     events = [event(number) for number in range(5)]
-    write_page(events, tmp_path / "map.html", newest=NOW)
+    make_page(events, newest=NOW).write(tmp_path / "map.html")
     data = data_of(tmp_path / "map.html")
     assert data["newest"] == NOW.timestamp() and data["tiles"] is None
     rows = {row["id"]: row for row in rows_of(data)}
@@ -41,22 +41,24 @@ def test_a_page_holds_all_that_is_known_of_events(tmp_path):
         assert row["images"] == list(one.images) and row["passes"] == one.passes
         told = [(time, data["changes"][what], other) for time, what, other in row["history"]]
         assert told == [(int(c.time.timestamp()), c.what, c.other) for c in one.history]
-    write_page(reversed(events), tmp_path / "again.html", newest=NOW)
+    make_page(reversed(events), newest=NOW).write(tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == (tmp_path / "map.html").read_bytes()
 
 
 def test_what_is_newest_follows_from_events_and_no_events_are_a_page_too(tmp_path):
-    write_page([event(1), event(2)], tmp_path / "map.html")
+    make_page([event(1), event(2)]).write(tmp_path / "map.html")
     last = max(event(1).last_passed, event(2).last_passed)
     assert data_of(tmp_path / "map.html")["newest"] == int(last.timestamp())
     assert f"<title>Work zones, {last:%Y-%m-%d}</title>" in (tmp_path / "map.html").read_text()
-    write_page([], tmp_path / "empty.html")
+    make_page([]).write(tmp_path / "empty.html")
     assert data_of(tmp_path / "empty.html")["newest"] is None
 
 
 def test_text_of_events_ends_no_element(tmp_path):
     hostile = "</script><script>document.title = 'gone'</script><!-- script -->"
-    write_page([event(1, road=hostile, id=hostile)], tmp_path / "map.html", attribution=hostile)
+    make_page([event(1, road=hostile, id=hostile)], attribution=hostile).write(
+        tmp_path / "map.html"
+    )
     text = (tmp_path / "map.html").read_text()
     data = data_of(tmp_path / "map.html")
     assert data["roads"] == [hostile] and rows_of(data)[0]["id"] == hostile
@@ -64,24 +66,14 @@ def test_text_of_events_ends_no_element(tmp_path):
     assert text.count("document.title = 'gone'") == 3 and hostile not in text
 
 
-def test_places_are_rounded_and_repeat_no_more(tmp_path):
-    write_page([event(1)], tmp_path / "map.html", metres=10_000)
-    (row,) = rows_of(data_of(tmp_path / "map.html"))
-    assert len(row["line"]) == 2
-    wanted = np.array(event(1).line[0])
-    assert 0 < np.abs(np.array(row["line"]) * 1e-6 - wanted).max() < 0.15
-    with pytest.raises(UsageError, match="metres above 0, got 0"):
-        write_page([event(1)], tmp_path / "map.html", metres=0)
-
-
 def test_the_policy_names_tiles_alone(tmp_path):
-    write_page([], tmp_path / "map.html")
+    make_page([]).write(tmp_path / "map.html")
     policy = re.search(
         r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text()
     )
     assert policy and "connect-src 'none'" in policy[1] and "unsafe" not in policy[1]
     tiles = "https://tiles.example.org:8443/{z}/{x}/{y}.png?key=a"
-    write_page([], tmp_path / "map.html", tiles=tiles, attribution="© Somebody")
+    make_page([], tiles=tiles, attribution="© Somebody").write(tmp_path / "map.html")
     policy = re.search(
         r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "map.html").read_text()
     )
@@ -93,7 +85,7 @@ def test_the_policy_names_tiles_alone(tmp_path):
         ("https://tiles.example.org/{z}/{x}.png", "{y} is missing in the address"),
     ):
         with pytest.raises(UsageError, match=re.escape(words)):
-            write_page([], tmp_path / "map.html", tiles=wrong)
+            make_page([], tiles=wrong).write(tmp_path / "map.html")
 
 
 def test_files_of_the_page_are_short_and_can_be_put_into_one():
@@ -136,7 +128,7 @@ def test_pictures_are_found_by_their_ids_and_say_nothing_but_pixels(frames, tmp_
     assert first["objects"] == [{"name": "cone", "rings": [((0.1, 0.1), (0.2, 0.1), (0.2, 0.2))]}]
     jpeg = found.pictures["drive-1/0001"].jpeg
     assert b"a camera" not in jpeg and len(jpeg) < 60_000
-    write_page(events, tmp_path / "map.html", pictures=found.pictures)
+    make_page(events, pictures=found.pictures).write(tmp_path / "map.html")
     assert set(data_of(tmp_path / "map.html")["pictures"]) == set(found.pictures)
 
 

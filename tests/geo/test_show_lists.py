@@ -12,7 +12,7 @@ from made_events import NOW
 from page_data import data_of, rows_of
 from workzone.errors import UsageError
 from workzone.geo.compare import VERDICTS, Comparison
-from workzone.geo.show_lists import write_lists_page
+from workzone.geo.show_lists import make_lists_page
 
 
 def places(steps: list[int]) -> np.ndarray:
@@ -21,7 +21,7 @@ def places(steps: list[int]) -> np.ndarray:
 
 def test_a_page_holds_the_four_lists_and_each_work_once(tmp_path: Path) -> None:
     path = tmp_path / "lists.html"
-    write_lists_page(COMPARISON, path, streets=[[(13.4, 52.5), (13.41, 52.5)]])
+    make_lists_page(COMPARISON, streets=[[(13.4, 52.5), (13.41, 52.5)]]).write(path)
     data = data_of(path)
     assert (data["newest"], data["planned"]) == (NOW.timestamp(), 2) and len(data["streets"]) == 1
     assert "<title>Seen against permitted, 2026-06-01</title>" in path.read_text()
@@ -51,16 +51,16 @@ def test_a_page_holds_the_four_lists_and_each_work_once(tmp_path: Path) -> None:
 
 
 def test_text_of_works_ends_no_element(tmp_path: Path) -> None:
-    write_lists_page(COMPARISON, tmp_path / "lists.html")
+    make_lists_page(COMPARISON).write(tmp_path / "lists.html")
     assert HOSTILE not in (tmp_path / "lists.html").read_text()
 
 
 def test_tiles_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"streets.pmtiles.*give an address"):
-        write_lists_page(COMPARISON, tmp_path / "lists.html", tiles="streets.pmtiles")
+        make_lists_page(COMPARISON, tiles="streets.pmtiles").write(tmp_path / "lists.html")
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_compare_is_a_page_too(tmp_path: Path) -> None:
-    write_lists_page(Comparison((), 0, NOW), tmp_path / "lists.html")
+    make_lists_page(Comparison((), 0, NOW)).write(tmp_path / "lists.html")
     assert data_of(tmp_path / "lists.html")["rows"] == []

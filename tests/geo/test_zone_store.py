@@ -137,3 +137,14 @@ def test_the_start_is_the_time_that_is_meant():
         (event,) = store.events()
         assert store.latest() == START + 2 * 3600 + 124
     assert f"{event.first_seen:%Y-%m-%dT%H:%M}" == "2026-01-01T10:00"
+
+
+def test_drives_that_are_there_already_make_no_version():
+    cars = drives(4, street(), lambda _: [(600.0, 800.0)])
+    with open_store(":memory:") as store:
+        update(store, cars[:3])
+        first = store.published()
+        update(store, cars[:3])
+        assert store.published() == first is not None
+        update(store, cars)
+        assert store.published() > first

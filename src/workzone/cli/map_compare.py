@@ -88,7 +88,7 @@ def compare(
     from workzone.geo.given_roads import given_roads
     from workzone.geo.out.comparison import write_comparison
     from workzone.geo.read.files import read_works
-    from workzone.geo.show_lists import write_lists_page
+    from workzone.geo.show_lists import make_lists_page
     from workzone.geo.store import open_store
 
     as_page = _is_page(output)
@@ -101,7 +101,8 @@ def compare(
         found = compare_store(opened, published, tolerance=tolerance, suspected=suspected)
         streets = given_roads(opened.lines()).lines if as_page else []
     if output is not None and as_page:
-        write_lists_page(found, output, streets=streets, tiles=tiles, attribution=attribution)
+        page = make_lists_page(found, streets=streets, tiles=tiles, attribution=attribution)
+        page.write(output)
     elif output is not None:
         write_comparison(found, output)
     if as_json:

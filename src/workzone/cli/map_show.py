@@ -59,30 +59,31 @@ def show(
     in the file. Below the events are outlines of countries and the roads that the map was given.
     """
     from workzone.files import check_folder
-    from workzone.geo.events import moment
     from workzone.geo.given_roads import given_roads
-    from workzone.geo.show import write_page
+    from workzone.geo.rounding import rounded
+    from workzone.geo.show import make_page
     from workzone.geo.store import open_store
 
     if objects is not None and images is None:
         raise UsageError("--objects outlines pictures; name their folder with --images")
     check_folder(output)
     with open_store(store, create=False) as opened:
-        events, lines, latest = opened.events(), opened.lines(), opened.latest()
+        events, lines, newest = opened.events(), opened.lines(), opened.newest()
+    if round_positions is not None:
+        events = [rounded(event, round_positions) for event in events]
     pictures = {} if images is None else _pictures(events, images, objects)
     roads = given_roads(lines)
     if roads.left_out:
         _say(f"Roads that are too many for a page: {roads.left_out:,}")
-    write_page(
+    page = make_page(
         events,
-        output,
-        newest=None if latest is None else moment(latest),
+        newest=newest,
         pictures=pictures,
         streets=roads.lines,
         tiles=tiles,
         attribution=attribution,
-        metres=round_positions,
     )
+    page.write(output)
     size = output.stat().st_size / 1e6
     _say(f"Events: {len(events):,}, pictures: {len(pictures):,}. Written: {output} ({size:.1f} MB)")
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,8 @@ VERDICTS: tuple[Verdict, ...] = (
 
 _COVERED = 0.5  # of a stretch, by a pass that counts
 _DAY = 86400.0
+_LINES_KEPT = 256
+"""Lines whose profiles are not read again: works of one place come one after the other."""
 _NEAR_MAP = 0.1  # degrees, some 10 km
 
 
@@ -104,7 +107,8 @@ class Passes:
     """Who drove where and when: lines, and the profiles of passes along each by its id."""
 
     def __init__(self, lines: Sequence[Line], profiles: Callable[[str], list[Profile]]) -> None:
-        self._lines, self._profiles = lines, profiles
+        self._lines = lines
+        self._profiles = lru_cache(_LINES_KEPT)(profiles)
         self._samples = [
             Samples(one.longitude, one.latitude, courses(one.longitude, one.latitude))
             for one in lines

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from workzone.errors import ManifestError, MissingExtraError
+from workzone.errors import ManifestError, needing_geo
 
 SUFFIXES = (".osm", ".osm.pbf", ".pbf", ".osm.gz", ".osm.bz2")
 
@@ -26,10 +26,8 @@ def read_ways(path: Path) -> Iterator[dict[str, Any]]:
         ManifestError: it cannot be read.
         MissingExtraError: osmium is not installed.
     """
-    try:
+    with needing_geo("an extract of OpenStreetMap"):
         import osmium
-    except ImportError as error:
-        raise MissingExtraError("osmium", "geo", "an extract of OpenStreetMap") from error
     kinds = osmium.osm.NODE | osmium.osm.WAY
     try:
         file = osmium.FileProcessor(path, kinds).with_locations()

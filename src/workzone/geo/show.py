@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from workzone.data.places import check_grid, round_places
 from workzone.errors import UsageError
 from workzone.files import check_folder, write_text
 from workzone.geo.event import Event, Place, State
@@ -53,46 +52,21 @@ _COLUMNS = (
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+\.js)";\n', re.MULTILINE)
 
 
-def write_page(
-    events: Iterable[Event],
-    path: Path,
-    *,
-    newest: datetime | None = None,
-    pictures: Mapping[str, Picture] | None = None,
-    streets: Iterable[Sequence[Place]] = (),
-    tiles: str | None = None,
-    attribution: str | None = None,
-    metres: float | None = None,
-) -> None:
-    """Write a page that shows events on a map, whole or not at all; see `make_page`.
-
-    Args:
-        path: of the page.
-        events, newest, pictures, streets, tiles, attribution, metres: see `make_page`.
-
-    Raises:
-        UsageError: ``tiles`` is no such address, or ``metres`` is not above 0.
-        WorkzoneError: the file cannot be written.
-    """
-    check_folder(path)
-    page = make_page(
-        events,
-        newest=newest,
-        pictures=pictures,
-        streets=streets,
-        tiles=tiles,
-        attribution=attribution,
-        metres=metres,
-    )
-    write_text(path, page.text)
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """HTML, and the content security policy that is in it."""
 
     text: str
     policy: str
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all.
+
+        Raises:
+            WorkzoneError: the file cannot be written.
+        """
+        check_folder(path)
+        write_text(path, self.text)
 
 
 def make_page(
@@ -103,7 +77,6 @@ def make_page(
     streets: Iterable[Sequence[Place]] = (),
     tiles: str | None = None,
     attribution: str | None = None,
-    metres: float | None = None,
 ) -> Page:
     """A page that shows events on a map.
 
@@ -117,18 +90,15 @@ def make_page(
         streets: lines that are drawn below the events.
         tiles: an address of pictures of the ground, with ``{z}``, ``{x}`` and ``{y}``.
         attribution: whom the map names for streets or tiles.
-        metres: if given, places are rounded to a grid of so many metres.
 
     Raises:
-        UsageError: ``tiles`` is no such address, or ``metres`` is not above 0.
+        UsageError: ``tiles`` is no such address.
     """
-    if metres is not None:
-        check_grid(metres)
     origin = "'none'" if tiles is None else origin_of(tiles)
     found = sorted(events, key=lambda event: (event.first_seen, event.id))
     last = newest or max(map(changed, found), default=None)
     data = {
-        **_table(found, metres),
+        **_table(found),
         "newest": None if last is None else int(last.timestamp()),
         "pictures": {name: one.for_page() for name, one in (pictures or {}).items()},
         "streets": [steps_of(line) for line in streets],
@@ -139,7 +109,7 @@ def make_page(
     return page_of(title, data, origin)
 
 
-def _table(events: Sequence[Event], metres: float | None) -> dict[str, Any]:
+def _table(events: Sequence[Event]) -> dict[str, Any]:
     """Events as rows, whose states, changes and roads are numbers of lists."""
     roads: dict[str, int] = {}
     changes: dict[str, int] = {}
@@ -155,7 +125,7 @@ def _table(events: Sequence[Event], metres: float | None) -> dict[str, Any]:
                 event.id,
                 _STATES.index(event.state),
                 round(event.confidence, 3),
-                steps_of(event.line, metres),
+                steps_of(event.line),
                 None if event.heading is None else round(event.heading),
                 road,
                 *(int(time.timestamp()) for time in _times(event)),
@@ -182,12 +152,9 @@ def _times(event: Event) -> tuple[datetime, datetime, datetime]:
     return event.first_seen, event.last_seen, event.last_passed
 
 
-def steps_of(line: Sequence[Place], metres: float | None = None) -> list[int]:
+def steps_of(line: Sequence[Place]) -> list[int]:
     """The first place in millionths of a degree, and from each the way to the next that differs."""
-    longitude, latitude = np.array(line, np.float64).T
-    if metres is not None:
-        latitude, longitude = round_places(latitude, longitude, metres)
-    places = np.rint(np.stack([longitude, latitude], axis=1) * _MILLIONTHS).astype(np.int64)
+    places = np.rint(np.array(line, np.float64) * _MILLIONTHS).astype(np.int64)
     steps = np.diff(places, axis=0)
     found: list[int] = [*places[0].tolist(), *steps[steps.any(axis=1)].ravel().tolist()]
     return found

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workzone.files import write_text
 from workzone.geo.compare import VERDICTS, Comparison, Row
 from workzone.geo.event import Place
-from workzone.geo.show import origin_of, page_of, steps_of
+from workzone.geo.show import Page, origin_of, page_of, steps_of
 from workzone.geo.works import Work
 
 _COLUMNS = (
@@ -31,28 +30,25 @@ _COLUMNS = (
 _WORK_COLUMNS = ("id", "road", "parts", "start", "end", "source")
 
 
-def write_lists_page(
+def make_lists_page(
     comparison: Comparison,
-    path: Path,
     *,
     streets: Iterable[Sequence[Place]] = (),
     tiles: str | None = None,
     attribution: str | None = None,
-) -> None:
-    """Write a page as `workzone.geo.show.write_page` does, of the four lists instead of events.
+) -> Page:
+    """A page as `workzone.geo.show.make_page` makes it, of the four lists instead of events.
 
     It asks nothing of the network but tiles, and shows text of works as text, whatever is in it.
 
     Args:
         comparison: of which every row is shown.
-        path: of the page, which is written whole or not at all.
         streets: lines that are drawn below the rows.
         tiles: an address of pictures of the ground, with ``{z}``, ``{x}`` and ``{y}``.
         attribution: whom the map names for streets or tiles.
 
     Raises:
         UsageError: ``tiles`` is no such address.
-        WorkzoneError: the file cannot be written.
     """
     origin = "'none'" if tiles is None else origin_of(tiles)
     works = {work: number for number, work in enumerate(_works(comparison))}
@@ -71,8 +67,7 @@ def write_lists_page(
         "tiles": tiles,
         "attribution": attribution,
     }
-    page = page_of(f"Seen against permitted, {comparison.now:%Y-%m-%d}", data, origin)
-    write_text(path, page.text)
+    return page_of(f"Seen against permitted, {comparison.now:%Y-%m-%d}", data, origin)
 
 
 def _works(comparison: Comparison) -> list[Work]:

@@ -68,7 +68,8 @@ def update(
         if replaced or not _add(store, [drive for drive, _ in new]):
             _rebuild(store)
         count = 0 if keep_days is None else _drop(store, keep_days * 86400)
-        _publish(store)
+        if new or count:
+            _publish(store)
     return Update(len(new) - replaced, same, replaced, too_old, count)
 
 

@@ -15,20 +15,9 @@ from workzone.geo.ground import heading, turn
 Part = tuple[Place, ...]
 """Places in a row; a single one where a work is told to be at a place."""
 
-_HEADINGS = {
-    **{"north": 0.0, "northeast": 45.0, "east": 90.0, "southeast": 135.0},
-    **{"south": 180.0, "southwest": 225.0, "west": 270.0, "northwest": 315.0},
-    **{
-        "n": 0.0,
-        "e": 90.0,
-        "s": 180.0,
-        "w": 270.0,
-        "nb": 0.0,
-        "eb": 90.0,
-        "sb": 180.0,
-        "wb": 270.0,
-    },
-}
+_COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
+_HEADINGS = {name: 45.0 * eighth for eighth, name in enumerate(_COMPASS)}
+_HEADINGS |= {f"{name[0]}{b}": _HEADINGS[name] for name in _COMPASS[::2] for b in ("", "b")}
 
 _CALLED_OFF = re.compile(r"\b(cancel|withdrawn|denied|refused|revoked)", re.IGNORECASE)
 _SECONDS = 1e8  # since 1970, in 1973: what is less is something else, such as 20251130

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 from workzone.errors import UsageError, nearest
 from workzone.files import writing
 from workzone.geo.compare import Comparison, Row
-from workzone.geo.out.fields import csv_cells, iso, places
+from workzone.geo.out.fields import csv_table, iso, places
 from workzone.geo.works import Part, Work
 
 FORMATS = (".csv", ".geojson")
@@ -62,14 +60,12 @@ def to_csv(comparison: Comparison) -> str:
     Raises:
         FeedError: an event without two distinct places.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for row in comparison.rows:
         plain = values(row)
         joined = {"works": "|".join(plain["works"]), "places": _wkt(_geometry(row))}
-        writer.writerow(csv_cells(plain | joined))
-    return text.getvalue()
+        rows.append(plain | joined)
+    return csv_table(rows, _COLUMNS)
 
 
 def values(row: Row) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,13 +83,23 @@ def sentence(event: Event) -> str:
     return f"Road work, {seen}, {last}; confidence {event.confidence:.2f}."
 
 
-def csv_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of CSV in which spreadsheets take no text for a formula: an apostrophe goes before it.
+def csv_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """CSV in which spreadsheets take no text for a formula: an apostrophe goes before it.
 
     Names of roads and ids of works come from strangers; numbers stay numbers.
     Source: https://owasp.org/www-community/attacks/CSV_Injection.
+
+    Args:
+        rows: with all columns and no others.
+        columns: in their order.
     """
-    return {n: _safe(value) if isinstance(value, str) else value for n, value in row.items()}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = {n: _safe(value) if isinstance(value, str) else value for n, value in row.items()}
+        writer.writerow(cells)
+    return text.getvalue()
 
 
 def _safe(text: str) -> str:

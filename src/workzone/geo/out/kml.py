@@ -10,7 +10,8 @@ from workzone.geo.out.fields import ended, iso, places, sentence, values
 from workzone.geo.out.xml import add, document
 
 _NAMESPACE = "http://www.opengis.net/kml/2.2"
-_COLOURS = {"suspected": "ff00b4e6", "present": "ff005ed5", "gone": "ff999999"}  # aabbggrr
+_COLOURS = {"suspected": "ffb27200", "present": "ff005ed5", "gone": "ff78716a"}
+"""As aabbggrr, those of the page (``geo/page/page.css``, light)."""
 
 
 def to_kml(events: Iterable[Event]) -> bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from typing import Any
 
 from workzone.geo.event import Event
-from workzone.geo.out.fields import csv_cells, places, values
+from workzone.geo.out.fields import csv_table, places, values
 
 _COLUMNS = (
     *("id", "state", "confidence", "road", "heading", "begin_longitude", "begin_latitude"),
@@ -25,18 +23,14 @@ def to_csv(events: Iterable[Event]) -> str:
     Raises:
         FeedError: an event without two distinct places.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(_row, events))
-    return text.getvalue()
+    return csv_table(map(_row, events), _COLUMNS)
 
 
 def _row(event: Event) -> dict[str, Any]:
     row, line = values(event), places(event)
     del row["history"]
     (begin_longitude, begin_latitude), (end_longitude, end_latitude) = line[0], line[-1]
-    cells = row | {
+    return row | {
         "begin_longitude": begin_longitude,
         "begin_latitude": begin_latitude,
         "end_longitude": end_longitude,
@@ -45,4 +39,3 @@ def _row(event: Event) -> dict[str, Any]:
         "classes": "|".join(event.classes),
         "line": f"LINESTRING ({', '.join(f'{x:.7f} {y:.7f}' for x, y in line)})",
     }
-    return csv_cells(cells)

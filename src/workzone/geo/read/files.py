@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from workzone.errors import FeedError, UsageError
+from workzone.geo.feed_file import is_xml, parsed_json, read_content
 from workzone.geo.read.datex import read_datex
 from workzone.geo.read.geojson import read_geojson
 from workzone.geo.read.registers import read_register
 from workzone.geo.read.wzdx import is_wzdx, read_wzdx
 from workzone.geo.validate.xml import read_xml
 from workzone.geo.works import Work, Works
-
-_BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # byte order marks and white space
 
 
 def read_works(path: Path, *, crs: str | None = None, register: str | None = None) -> Works:
@@ -34,14 +31,9 @@ def read_works(path: Path, *, crs: str | None = None, register: str | None = Non
         UsageError: there is no such system of coordinates, or no such register.
         MissingExtraError: an extra is needed that is not installed.
     """
+    content = read_content(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FeedError(
-            f"{path}: {error.strerror or error}. Name a file that can be read."
-        ) from error
-    try:
-        if content.lstrip(_BEFORE).startswith(b"<") and register is None:
+        if is_xml(content) and register is None:
             told = read_datex(read_xml(content), crs)
         else:
             told = _read_json(content, crs, register)
@@ -61,13 +53,7 @@ def _whole(text: str) -> str:
 
 
 def _read_json(content: bytes, crs: str | None, register: str | None) -> Works:
-    try:
-        told: Any = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise FeedError(
-            f"neither JSON (WZDx, GeoJSON) nor XML (DATEX II): {error}. Name a file of published "
-            "works as it was sent."
-        ) from error
+    told = parsed_json(content, "WZDx, GeoJSON")
     if register is not None:
         return read_register(told, register, crs)
     if not isinstance(told, dict) or not isinstance(told.get("features"), list):

@@ -82,12 +82,11 @@ class MapService(BaseService):
 
         def make(store: Store) -> Body:
             page = make_page(
-                store.events(),
-                newest=_latest(store),
+                map(self._as_served, store.events()),
+                newest=store.newest(),
                 streets=given_roads(store.lines()).lines,
                 tiles=self.config.tiles,
                 attribution=self.config.attribution,
-                metres=self.config.metres,
             )
             policy = f"{page.policy}; frame-ancestors 'none'"
             html = "text/html; charset=utf-8"
@@ -203,11 +202,6 @@ class MapService(BaseService):
                 "the map cannot be read now: ask again after Retry-After seconds; the log says why"
             )
             raise Problem("map-unavailable", fix, headers={"Retry-After": "5"}) from None
-
-
-def _latest(store: Store) -> datetime | None:
-    seconds = store.latest()
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _check_length(request: Request, most: int) -> None:

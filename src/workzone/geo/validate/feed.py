@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from workzone.errors import FeedError
+from workzone.geo.feed_file import is_xml, parsed_json, read_content
 from workzone.geo.validate.datex import check_datex
 from workzone.geo.validate.report import Report
 from workzone.geo.validate.wzdx import check_wzdx
 from workzone.geo.validate.xml import read_xml
-
-_BEFORE = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # byte order marks and white space
 
 
 def validate_feed(path: Path) -> Report:
@@ -22,14 +20,9 @@ def validate_feed(path: Path) -> Report:
         FeedError: the file is missing, or neither JSON nor XML that can be read.
         MissingExtraError: the extra ``geo`` is not installed, and the feed is WZDx.
     """
+    content = read_content(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FeedError(
-            f"{path}: {error.strerror or error}. Name a file that can be read."
-        ) from error
-    try:
-        if content.lstrip(_BEFORE).startswith(b"<"):
+        if is_xml(content):
             return check_datex(read_xml(content))
         return check_wzdx(_read_json(content))
     except FeedError as error:
@@ -37,17 +30,7 @@ def validate_feed(path: Path) -> Report:
 
 
 def _read_json(content: bytes) -> dict[str, Any]:
-    try:
-        feed = json.loads(content, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise FeedError(
-            f"neither JSON (WZDx) nor XML (DATEX II): {error}. "
-            "Name a feed as its publisher sends it."
-        ) from error
+    feed = parsed_json(content, "WZDx")
     if not isinstance(feed, dict):
         raise FeedError("WZDx is a JSON object with 'feed_info' and 'features'")
     return feed
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
