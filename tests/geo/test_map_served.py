@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -298,6 +300,22 @@ def test_a_long_update_keeps_nobody_from_reading(
         writer.put_events("road", [])
         assert len(ids(city.ask("GET", "/v1/events?state=present,gone,suspected"))) == len(EVENTS)
         writer.put_events("road", EVENTS)
+
+
+def test_a_page_that_takes_long_keeps_no_other_answer_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make_page = threading.Event(), served.make_page
+    monkeypatch.setattr(served, "make_page", lambda *a, **k: made.wait(600) and make_page(*a, **k))
+    waiting = 40  # more than asyncio has threads
+    with serving(write_store(tmp_path / "zones.gpkg", EVENTS)) as city:
+        with ThreadPoolExecutor(waiting) as clients:
+            pages = [clients.submit(city.ask, "GET", "/") for _ in range(waiting)]
+            city.until(lambda: city.service.accepted == waiting)
+            assert city.ask("GET", "/readyz", timeout=60).json == {"status": "ready"}
+            assert city.ask("GET", "/v1/events", timeout=60).status == 200
+            made.set()
+        assert {page.result().status for page in pages} == {200}
 
 
 def test_rounded_places_are_all_that_can_be_learned(tmp_path: Path) -> None:

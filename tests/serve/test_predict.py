@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import json
 import math
@@ -229,6 +230,20 @@ def test_health_headers_and_unknown_addresses(service: Running) -> None:
         assert said.headers["X-Content-Type-Options"] == "nosniff"
         assert said.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "Access-Control-Allow-Origin" not in said.headers and "Server" not in said.headers
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/model", "/", "/nowhere", "/v1/predict"])
+def test_head_is_get_without_the_body(service: Running, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=600)
+    found = []
+    for method in ("HEAD", "GET", "HEAD"):  # on one connection, which a body would spoil
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert bool(body) == (method == "GET")
+        found.append((answer.status, answer.headers["Content-Length"]))
+    connection.close()
+    assert found[0] == found[1] == found[2]
 
 
 def test_what_happened_is_counted(service: Running) -> None:

@@ -39,7 +39,7 @@ _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Gate:
-    """Wraps an application."""
+    """Wraps an application, which takes HEAD as GET; the answer's body is left out."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Gate:
         # A client that expects "100 Continue" gets it, from uvicorn, when its body is asked for.
         expects = "expect" in Headers(scope=scope)
         told = scope["workzone"] = {"id": request_id, "begin": begin, "expects": expects}
+        bare = scope["method"] == "HEAD"
         status = 499
 
         async def receive_on() -> Message:
@@ -84,11 +85,14 @@ class Gate:
                 headers[REQUEST_ID] = request_id
                 if told["expects"]:  # what it sends next could be a body or a request
                     headers["Connection"] = "close"
+            elif bare:
+                message = {**message, "body": b""}
             async with asyncio.timeout(self._send_seconds):
                 await send(message)
 
         try:
-            await self._app(scope, receive_on, send_on)
+            passed = {**scope, "method": "GET"} if bare else scope
+            await self._app(passed, receive_on, send_on)
         except TimeoutError:  # of sending: the client does not read
             status = 499
         finally:

@@ -41,7 +41,8 @@ def _router(service: MapService) -> APIRouter:
 
     async def answer(request: Request, make: Callable[[Request], Response]) -> Response:
         async def made(request: Request) -> Response:
-            return await asyncio.to_thread(make, request)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(service.threads, make, request)
 
         return await answered(request, service, made)
 

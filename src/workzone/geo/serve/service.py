@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -52,6 +53,12 @@ class MapService(BaseService):
         """
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
+        # One each, as many wait while one makes a page; those of asyncio are for probes.
+        self.threads = ThreadPoolExecutor(config.limits.queue, "workzone-map")
+
+    def stop(self) -> None:
+        """End its threads."""
+        self.threads.shutdown()
 
     def admit(self) -> None:
         """Refuse one more than so many at a time.

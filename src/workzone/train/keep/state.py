@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
-from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import distributed, nn
 
 from workzone.errors import TrainingError
 from workzone.train.optim.averaging import WeightAverage
 from workzone.train.parts import WHOLE, Kept, belongs
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 Tensors = dict[str, torch.Tensor]
 Values = dict[str, Any]
@@ -153,7 +155,7 @@ def _as_given(name: str, value: Any) -> Any:
 
 def whole(value: torch.Tensor) -> torch.Tensor:
     """A copy in the processor's memory; shards are gathered, which every process must call."""
-    full = value.full_tensor() if isinstance(value, DTensor) else value
+    full = value.full_tensor() if _is_sharded(value) else value
     return full.detach().to("cpu", copy=True).contiguous()
 
 
@@ -167,16 +169,27 @@ def load_whole(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     module.load_state_dict({n: _alike(v, own[n]) if n in own else v for n, v in tensors.items()})
 
 
+def _is_sharded(value: torch.Tensor) -> TypeGuard[DTensor]:
+    """Whether other processes have the rest of it; asked of one alone, nothing is imported."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    from torch.distributed.tensor import DTensor  # a second to import
+
+    return isinstance(value, DTensor)
+
+
 def _alike(value: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """Sharded as ``model`` is."""
-    if isinstance(model, DTensor):
+    if _is_sharded(model):
+        from torch.distributed.tensor import distribute_tensor
+
         return distribute_tensor(value.to(model.device), model.device_mesh, model.placements)
     return value
 
 
 def _laid_out(value: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """In memory too as ``model`` is, channels last or not: a step's last bits go by it."""
-    if isinstance(model, DTensor):
+    if _is_sharded(model):
         return _alike(value, model)
     return torch.empty_like(model, dtype=value.dtype, device=value.device).copy_(value)
 
