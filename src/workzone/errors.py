@@ -35,7 +35,7 @@ TRAIN_PACKAGES = frozenset(
 SERVE_PACKAGES = frozenset({"fastapi", "httptools", "prometheus_client", "starlette", "uvicorn"})
 """Modules of the extra ``serve``, which puts a model behind HTTP."""
 
-GEO_PACKAGES = frozenset({"jsonschema", "osmium", "pyproj", "rfc3339_validator"})
+GEO_PACKAGES = frozenset({"jsonschema", "osmium", "pyproj", "rfc3339_validator", "xmlschema"})
 """Modules of the extra ``geo``, which makes work zones on a map of frames."""
 
 

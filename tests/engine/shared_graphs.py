@@ -9,7 +9,8 @@ graph, is looked up once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
@@ -32,13 +33,20 @@ _traced: dict[str, ExportedProgram] = {}
 _written: dict[int, tuple[ExportedProgram, bytes]] = {}  # the program, for its id to stay its own
 
 
-def export(*arguments: Any, **options: Any) -> Export:
-    """As `workzone.engine.export.export`."""
+@contextmanager
+def graphs_traced_once() -> Iterator[None]:
+    """Meanwhile all exports share what they have in common."""
     with (
         patch.object(tracing, "_traced", _traced_once),
         patch.object(exporting, "write_onnx", _written_once),
         patch.object(ONNXRegistry, "from_torchlib", staticmethod(_operators)),
     ):
+        yield
+
+
+def export(*arguments: Any, **options: Any) -> Export:
+    """As `workzone.engine.export.export`."""
+    with graphs_traced_once():
         return exporting.export(*arguments, **options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from workzone.engine.export import Export
 from workzone.engine.folder import read_exported
 from workzone.engine.program import Engine, Floats, Program
 from workzone.engine.torch_engine import torch_program
-from workzone.errors import BundleError, UsageError
+from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.run.predictor import Predictor
@@ -91,7 +92,10 @@ def test_every_kind_of_model_exports_and_passes(case: str, exported: Exporting) 
 
 @pytest.mark.parametrize(
     ("case", "spanned"),
-    [("pruned, gated SwiGLU", [0, 0, 1, 1]), ("masks of layers", [0, -0.5, 1, 1.5])],
+    [
+        ("rope, metadata, pruned, gated SwiGLU", [0, 0, 1, 1]),
+        ("masks of layers", [0, -0.5, 1, 1.5]),
+    ],
 )
 def test_masks_on_a_canvas_span_the_frame_others_the_first_view(
     case: str, spanned: list[float]
@@ -227,6 +231,16 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
         export(bundle, backbone, occupied, images(bundle))
 
 
+def test_what_an_engine_lacks_is_told_before_anything_is_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(exporting, "trace", lambda *_: pytest.fail("it was traced"))
+    bundle, backbone = made("convolutions")
+    with pytest.raises(MissingExtraError, match=r"workzone\[openvino\]"):
+        exporting.export(bundle, backbone, tmp_path / "a", images(bundle), engine="openvino")
+
+
 def test_frames_of_a_backbone_whose_graph_has_one_size_are_left_to_torch(tmp_path: Path) -> None:
     layout = ViewLayout(size=64, shorter=32, step=16, tiles=0, squares=())
     config = DetectorConfig(cells=CellHeadConfig())
@@ -306,7 +320,8 @@ def test_the_command_exports_and_predict_takes_the_folder(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "model"
-    said = invoke("export", tiny.bundle, "-o", place, "--images", tiny.manifest_path, "--json")
+    few = ("--count", 8, "--json")
+    said = invoke("export", tiny.bundle, "-o", place, "--images", tiny.manifest_path, *few)
     report = json.loads(said.stdout)["gate"]
     assert (report["flips"], report["engine"]) == (0, "onnx")
     photo = tiny.root / "01.png"

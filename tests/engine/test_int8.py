@@ -28,7 +28,7 @@ from workzone.errors import BundleError, UsageError
 from workzone.run.gate_images import calibration_images, gate_images
 from workzone.views import halved
 
-CONVOLUTIONS, PRODUCTS = "convolutions", "pruned, gated SwiGLU"
+CONVOLUTIONS, PRODUCTS = "convolutions", "masks of layers"
 
 
 def test_ranges_are_measured_on_halves_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

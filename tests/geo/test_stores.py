@@ -353,11 +353,14 @@ def test_the_environment_names_a_service_and_options(server, tmp_path, monkeypat
 
 def test_a_wait_can_be_interrupted(server):
     address = server.new()
+    # A shell's job in the background ignores Ctrl-C, and the tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with open_store(address) as one, open_store(address) as other:
         with one.transaction(), pytest.raises(KeyboardInterrupt):
             me = threading.main_thread().ident
             threading.Timer(0.1, signal.pthread_kill, [me, signal.SIGINT]).start()
             update(other, drives(1, street(), lambda _: ZONE))
+        signal.signal(signal.SIGINT, before)
         assert update(other, drives(1, street(), lambda _: ZONE)).added == 1
 
 

@@ -184,7 +184,7 @@ def test_it_exports_with_equal_answers(
     streets: Manifest, trained: tuple[Trained, Path], tmp_path: Path
 ) -> None:
     reference = load(trained[1] / "model")
-    invoke("export", trained[1] / "model", "-o", tmp_path / "program", "--engine", "onnx")
+    invoke("export", trained[1] / "model", "-o", tmp_path / "program", "--count", 8)
     expected = [p.probability for p in reference.predict(paths(streets))]
     for engine in ("onnx", "openvino"):
         program = Predictor(load_program(tmp_path / "program", engine=engine))

@@ -83,19 +83,30 @@ def export(
 def validate(
     feed: Annotated[Path, typer.Argument(help="A WZDx feed (JSON) or a DATEX II one (XML).")],
     *,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="XSD",
+            exists=True,
+            dir_okay=False,
+            help="Hold DATEX II to its XML schema as well, such as DATEXII_3_D2Payload.xsd, with "
+            "the others of its version beside it; see https://docs.datex2.eu.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say all that is wrong with a feed of work zones, whoever made it.
 
-    WZDx is held to version 4.2, DATEX II to version 3 (2 where it says the same), and both to
-    what no schema checks: order of dates, places on the globe and distinct, known sources, ids
-    that are used once. Nothing is asked of the network.
+    WZDx is held to the schema of version 4.2, DATEX II to version 3 (2 where it says the same),
+    and both to what no schema checks: order of dates, places on the globe and distinct, known
+    sources, ids that are used once. The schema of DATEX II is not within this package: give it
+    with --schema. Nothing is asked of the network.
 
     The exit code is 0 for a feed without faults and 1 for any other; remarks are no faults.
     """
     from workzone.geo.validate.feed import validate_feed
 
-    report = validate_feed(feed)
+    report = validate_feed(feed, schema=schema)
     if as_json:
         print_json(_json(feed, report))
     else:

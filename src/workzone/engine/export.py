@@ -69,6 +69,7 @@ def export(
         BundleError: the folder holds something else.
     """
     check_choice(engine, precision, exported=True)
+    make_engine(engine, {}, precision=precision)  # what it lacks is told before minutes of tracing
     if bundle.spec.layout.shorter and not bundle.resizable:
         raise UsageError(
             f"frames in their own shape are exported of the embedded backbones alone: a graph of "

@@ -57,7 +57,7 @@ class OnnxEngine:
         self.streams = (threads or core_count()) if device == "cpu" else 1
         self._files = files
         self._sessions = self._load(self.streams)
-        if precision == "int8":
+        if precision == "int8" and files:
             self._check_int8()
         self._of_streams = OnePerCore(lambda: self._load(1) if self.streams > 1 else self._sessions)
 

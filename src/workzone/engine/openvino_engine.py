@@ -37,7 +37,8 @@ class OpenVinoEngine:
         """Compile the graphs.
 
         Args:
-            files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``.
+            files: the graphs, ``.xml`` with ``.bin`` beside them, or ``.onnx``; none: to see
+                whether it starts.
             precision: float32, bfloat16, or one of `INT8`, which then stands in the graphs.
             threads: to use in all; 0: as many as there are cores.
 
@@ -78,7 +79,7 @@ class OpenVinoEngine:
                     f"engine openvino: asked for {precision}, the {name} computes in {chosen}; "
                     "use --precision float32"
                 )
-        if precision in INT8:
+        if precision in INT8 and files:
             check_openvino(_types(self._models["reader"]), files["reader"])
 
     def _load(self) -> dict[str, Any]:
