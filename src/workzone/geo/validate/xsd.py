@@ -38,9 +38,9 @@ def check_schema(content: bytes, schema: Path) -> Iterator[Finding]:
             f"{schema} cannot be read as an XML schema: {first}; give the one of the whole "
             "document, such as DATEXII_3_D2Payload.xsd, with all others of its version beside it"
         ) from error
-    for error in made.iter_errors(content):
-        reason = _plain(error.reason or "does not fit")
-        yield Finding(_where(error.path or "/"), f"breaks the schema: {reason}")
+    for fault in made.iter_errors(content):
+        reason = _plain(fault.reason or "does not fit")
+        yield Finding(_where(fault.path or "/"), f"breaks the schema: {reason}")
 
 
 def _where(path: str) -> str:
