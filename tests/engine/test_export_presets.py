@@ -87,15 +87,30 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     return once
 
 
+def parts(preset: Preset) -> set[object]:
+    """Each setting of its detector, and its trunk; a test below has DINOv3's families."""
+    found: set[object] = {preset.backbone} & TRUNKS.keys()
+
+    def walk(config: object, *path: str) -> None:
+        for field in dataclasses.fields(config):  # type: ignore[arg-type]
+            value = getattr(config, field.name)
+            if dataclasses.is_dataclass(value):
+                walk(value, *path, field.name)
+            else:
+                found.add((*path, field.name, value))
+
+    walk(tiny_detector(preset.detector))
+    return found
+
+
 def covering() -> list[Preset]:
-    """Presets that have every detector and every trunk; a test below has DINOv3's families."""
+    """Presets that have every part of all."""
     seen: set[object] = set()
     chosen = []
     for preset in PRESETS.values():
-        parts = {tiny_detector(preset.detector), *{preset.backbone} & TRUNKS.keys()}
-        if not parts <= seen:
+        if not parts(preset) <= seen:
             chosen.append(preset)
-            seen |= parts
+            seen |= parts(preset)
     return chosen
 
 

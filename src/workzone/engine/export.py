@@ -69,7 +69,8 @@ def export(
         BundleError: the folder holds something else.
     """
     check_choice(engine, precision, exported=True)
-    make_engine(engine, {}, precision=precision)  # what it lacks is told before minutes of tracing
+    if engine != "torch":  # what it lacks is told before minutes of tracing
+        make_engine(engine, {}, precision=precision)
     if bundle.spec.layout.shorter and not bundle.resizable:
         raise UsageError(
             f"frames in their own shape are exported of the embedded backbones alone: a graph of "
