@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from made_drives import DAY, START, drive, drives, east_of, street
+from made_drives import DAY, START, drive, drives, east_of, showing, street
 from workzone.errors import UsageError
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.event import Event
 from workzone.geo.model import LineState
+from workzone.geo.objects import Objects
 from workzone.geo.profiles import Profile
 from workzone.geo.store import open_store
 from workzone.geo.update import update
@@ -57,7 +58,8 @@ def rounds(name: str, count: int, *, every: float = 600.0) -> Drive:
     laps = [drive(name, START + n * every, street(), [(600.0, 800.0)]) for n in range(count)]
     columns = ("time", "longitude", "latitude", "heading", "probability")
     joined = {name: np.concatenate([getattr(lap, name) for lap in laps]) for name in columns}
-    return Drive(id=name, ids=tuple(f"{name}/{n}" for n in range(len(joined["time"]))), **joined)
+    ids = tuple(f"{name}/{n}" for n in range(len(joined["time"])))
+    return Drive(id=name, ids=ids, objects=Objects.nothing(len(ids)), **joined)
 
 
 def test_one_drive_that_comes_again_and_again_is_one():
@@ -193,7 +195,7 @@ def turns() -> np.ndarray:
 
 
 def mixed_drives() -> list[Drive]:
-    """Cars on streets that partly coincide, with a zone that ends."""
+    """Cars on streets that partly coincide, with a zone that ends; masks show cones in some."""
     along, corner = street(), turns()
     cars = []
     for number in range(7):
@@ -203,7 +205,11 @@ def mixed_drives() -> list[Drive]:
             drive(f"a{number}", START + number * 7000, along, both, shift=(0, number % 3)),
             drive(f"b{number}", START + 50 + number * 6000, corner, zone, shift=(2, -number)),
         ]
-    return cars
+    cones = [250.0, 300.0, 400.0, 900.0, 1050.0]
+    return [
+        showing(car, cones, classes=1 | 2 ** (row % 6), error=0.2) if row % 4 else car
+        for row, car in enumerate(cars)
+    ]
 
 
 MIXED = mixed_drives()
@@ -212,7 +218,7 @@ MIXED = mixed_drives()
 @pytest.fixture(scope="module")
 def at_once() -> list[Event]:
     found = events_of(MIXED)
-    assert len(found) > 1
+    assert len(found) > 1 and "cone" in found[0].classes and len(found[0].classes) > 1
     return found
 
 
