@@ -74,7 +74,9 @@ def test_objects_give_events_classes_and_nearer_ends(tmp_path):
     cars = drives(6, street(), lambda _: [(580.0, 820.0)])
     cars = [showing(car, range(600, 801, 10), classes=5) for car in cars]
     frames = write_frames(tmp_path / "frames.jsonl", cars)
-    parts = [write_objects(tmp_path / f"{n}.jsonl", some) for n, some in enumerate((cars[:3], cars[3:]))]
+    parts = [
+        write_objects(tmp_path / f"{n}.jsonl", some) for n, some in enumerate((cars[:3], cars[3:]))
+    ]
     store = tmp_path / "zones.gpkg"
     update = ("map", "update", frames, "--store", store)
     shown = invoke(*update).stdout

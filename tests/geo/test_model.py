@@ -250,12 +250,13 @@ def test_a_drive_twice_with_other_frames_is_refused():
 
 def test_old_drives_are_dropped_and_what_they_said_stays():
     cars = drives(40, street(), lambda _: [(600.0, 800.0)], every=DAY)
+    cars = [showing(car, (600, 800), classes=1 if row < 20 else 3) for row, car in enumerate(cars)]
     with open_store(":memory:") as store:
         done = update(store, cars, keep_days=10)
         assert done.dropped == 29 and len(store.drives()) == 11
         (event,) = store.events()
         (all_kept,) = events_of(cars)
-        assert event == all_kept
+        assert event == all_kept and event.classes == ("cone", "barrier")
         assert update(store, cars[:5]).same == 5
         early = drive("early", float(cars[2].time[0]), street(), [])
         assert update(store, [early]).too_old == 1

@@ -70,8 +70,8 @@ def test_the_nearest_and_the_farthest_object_of_a_known_height_are_told():
 def test_what_is_low_or_cut_off_says_no_distance(box):
     classes, near, far = seen(found("cone", *box))
     assert classes == 1 and math.isnan(near) and math.isnan(far)
-    assert not math.isnan(seen(found("cone", 1, 1, 999, 799)).near)
-    assert not math.isnan(seen(found("cone", 100, 400, 120, 412)).near)
+    assert not math.isnan(seen(found("cone", 1.5, 1.5, 998.5, 798.5)).near)
+    assert not math.isnan(seen(found("cone", 100, 400, 120, 412.1)).near)
 
 
 def line_of(name: str, *objects: dict[str, object], **changes: object) -> str:
@@ -215,9 +215,15 @@ def test_classes_stay_where_zones_merge_and_where_they_split():
     (event,) = [e for e in events_of([*early, *cars[10:]]) if e.state == "present"]
     assert event.classes == ("barrier", "worker", "vehicle")
 
-    cars = drives(30, street(), lambda n: merging(0) if n >= 10 else [(300.0, 900.0)])
-    split = events_of([showing(car, (), classes=2) for car in cars[:10]] + cars[10:])
-    assert [event.classes for event in split] == [("barrier",), ("barrier",)]
+
+def test_parts_of_a_zone_have_its_classes_and_from_then_on_their_own():
+    parts = [(300.0, 500.0), (700.0, 900.0)]
+    cars = drives(30, street(), lambda n: parts if n >= 10 else [(300.0, 900.0)])
+    cars = [showing(car, (), classes=2 if row < 10 else 0) for row, car in enumerate(cars)]
+    for car, row in ((cars[-1], 30), (cars[-2], 30)):  # only the first part is in view there
+        car.objects.classes[row] |= 8
+    first, second = sorted(events_of(cars), key=lambda event: east_of(event.line[0]))
+    assert first.classes == ("barrier", "worker") and second.classes == ("barrier",)
 
 
 def test_a_drive_that_comes_again_with_objects_takes_its_place():

@@ -104,7 +104,7 @@ def test_masks_tell_ends_and_change_nothing_else():
     shown = [drive.objects for day in masked.days for drive in day]
     near, far = (np.concatenate([getattr(o, name) for o in shown]) for name in ("near", "far"))
     told = np.isfinite(near)
-    assert (near[told] <= far[told]).all() and 3 < near[told].min() and 60 < far[told].max() < 130
+    assert (near[told] <= far[told]).all() and near[told].min() > 3 and 60 < far[told].max() < 130
     assert np.array_equal(told, np.concatenate([one.classes for one in shown]) == 1)
     errors = [figures_of([follow(world)])["end_error_m"] for world in (plain, masked)]
     assert errors[1] < errors[0]

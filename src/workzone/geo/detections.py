@@ -69,7 +69,10 @@ class Drive:
 
     def _table(self) -> bytes:
         """The columns of `_PACKED`, one after the other."""
-        columns = [*(getattr(self, name) for name in _COLUMNS), *(getattr(self.objects, name) for name in _OBJECTS)]
+        columns = [
+            *(getattr(self, name) for name in _COLUMNS),
+            *(getattr(self.objects, name) for name in _OBJECTS),
+        ]
         return np.stack(columns).astype("<f8").tobytes()
 
 

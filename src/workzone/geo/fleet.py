@@ -59,7 +59,9 @@ class Fleet:
     ) -> None:
         self.streets, self.zones, self.detector = streets, zones, detector
         self._rng = np.random.default_rng([seed, 2])
-        self._boxes = np.random.default_rng([seed, 3])  # with or without masks, the rest is the same
+        self._boxes = np.random.default_rng(
+            [seed, 3]
+        )  # with or without masks, the rest is the same
         metres_a_frame = 11.0
         per_metre = detector.alarms / detector.run / metres_a_frame
         self._sudden = per_metre * (1 - detector.lasting)

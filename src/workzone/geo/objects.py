@@ -68,7 +68,9 @@ class Objects:
         return Objects(self.classes[rows], self.near[rows], self.far[rows])
 
 
-def distance(metres_high: float, pixels_high: float, *, width: float, field_of_view: float) -> float:
+def distance(
+    metres_high: float, pixels_high: float, *, width: float, field_of_view: float
+) -> float:
     """How far an object is from a camera whose pictures are rectilinear (a pinhole), in metres.
 
     Args:

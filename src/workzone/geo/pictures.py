@@ -111,7 +111,9 @@ def _file(folder: Path, name: str) -> Path | None:
 def read_outlines(path: Path) -> dict[str, list[Outlined]]:
     """Objects by the ids of their frames; see `workzone.geo.objects_file.read_objects`."""
     return {
-        frame.id: [Outlined(one.name, [_rounded(ring) for ring in one.rings]) for one in frame.objects]
+        frame.id: [
+            Outlined(one.name, [_rounded(ring) for ring in one.rings]) for one in frame.objects
+        ]
         for frame in read_objects(path)
     }
 
