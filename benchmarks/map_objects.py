@@ -5,7 +5,8 @@
 Simulated as in ``map_events.py``, with streets given and cars that pass each street so many times a
 day; the same drives, without masks and with masks that show the cones of zones, one each ten
 metres, of which the nearest and the farthest in view have a distance that is wrong by a relative
-error (its logarithm is normal). Other objects, and false ones, are not simulated.
+error (its logarithm is normal), and in two rows all by the same factor beside, as of another field
+of view or height than is assumed. Other objects, and false ones, are not simulated.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from workzone.geo.streets import KINDS
 SEEDS = (200, 201, 202)
 DAYS = 10
 PASSES = (10.0, 2.0)
-ERRORS = {"without masks": None, "distances 20 % off": 0.2, "distances 40 % off": 0.4}
+DETECTORS = {
+    "without masks": Detector(),
+    "distances 20 % off": Detector(boxes=0.2),
+    "distances 40 % off": Detector(boxes=0.4),
+    "a fifth too far": Detector(boxes=0.2, scale=1.2),
+    "half as far again": Detector(boxes=0.2, scale=1.5),
+}
 
 
 def judge(passes: float) -> dict[str, Any]:
@@ -31,16 +38,12 @@ def judge(passes: float) -> dict[str, Any]:
     return {
         name: figures_of(
             [
-                follow(
-                    make_world(
-                        kind, passes=passes, days=DAYS, seed=seed, detector=Detector(boxes=error)
-                    )
-                )
+                follow(make_world(kind, passes=passes, days=DAYS, seed=seed, detector=detector))
                 for kind in KINDS
                 for seed in SEEDS
             ]
         )
-        for name, error in ERRORS.items()
+        for name, detector in DETECTORS.items()
     }
 
 

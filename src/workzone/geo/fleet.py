@@ -41,6 +41,7 @@ class Detector:
     gps_drive: float = 4.0  # metres, standard deviation east and north, for a whole drive
     gps_frame: float = 1.5  # and for each frame
     boxes: float | None = None  # relative error of distances by masks of cones; None: no masks
+    scale: float = 1.0  # what all of them are multiplied by, as of a wrong field of view
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Fleet:
             near = np.minimum(near, np.where(shown, ahead, np.inf).min(axis=1))
             far = np.maximum(far, np.where(shown, ahead, -np.inf).max(axis=1))
         seen = np.isfinite(near)
-        errors = self._boxes.lognormal(0, detector.boxes, (2, len(at)))
+        errors = self._boxes.lognormal(math.log(detector.scale), detector.boxes, (2, len(at)))
         metres = np.where(seen, [near, far], np.nan) * errors
         classes = seen.astype(np.int64) << OBJECT_CLASSES.index("cone")
         return Objects(classes, metres.min(axis=0), metres.max(axis=0))

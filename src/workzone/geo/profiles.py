@@ -18,7 +18,7 @@ from workzone.geo.roads import CELL, SHORTEST, Roads
 
 _BACK = 20.0  # metres that a car may seem to go backwards
 _TRUSTED = 30.0  # metres ahead; the box of an object farther away says too little of how far
-_LOW = 0.25  # quantile of places of an end: where a late frame no longer shows the first object
+_LOW = 0.25  # quantile of the places that frames tell of an end; late ones show it no more
 _BATCHES = tuple(2**power for power in range(10))
 
 
