@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 
 from workzone.data.places import offsets
 from workzone.geo.detections import Drive
-from workzone.geo.ground import moved
+from workzone.geo.ground import from_begin, moved, steps
+from workzone.geo.objects import InFrame, Objects, names_of
 from workzone.run.tables import in_iso
 
 CENTRE = (8.0, 50.0)
@@ -51,7 +54,28 @@ def drive(
         heading=np.full(len(places), np.nan),
         probability=likely,
         ids=tuple(f"{name}/{row}" for row in range(len(places))),
+        objects=Objects.nothing(len(places)),
     )
+
+
+def showing(car: Drive, cones: Sequence[float], *, classes: int = 1, error: float = 0.0) -> Drive:
+    """The same drive, with cones at some metres along it in those frames that call road work.
+
+    They are seen from 60 to 5 metres, and their distances are some share off. ``classes`` are the
+    bits that such a frame has.
+    """
+    along = from_begin(steps(car.longitude, car.latitude))
+    rng = np.random.default_rng(int.from_bytes(car.id.encode(), "little"))
+    frames = []
+    for place, likely in zip(along, car.probability, strict=True):
+        metres = np.array([cone - place for cone in cones if 5 <= cone - place <= 60])
+        metres = metres * (1 + error * rng.normal(size=len(metres)))
+        shown = classes if likely > 0.5 else 0
+        if not len(metres) or not shown:
+            frames.append(InFrame(shown, math.nan, math.nan))
+        else:
+            frames.append(InFrame(shown, float(metres.min()), float(metres.max())))
+    return dataclasses.replace(car, objects=Objects.of(frames))
 
 
 def drives(
@@ -96,4 +120,26 @@ def write_frames(path: Path, cars: Sequence[Drive]) -> Path:
                     "smoothed": car.probability[row],
                 }
                 handle.write(json.dumps(in_iso(frame)) + "\n")
+    return path
+
+
+def write_objects(path: Path, cars: Sequence[Drive]) -> Path:
+    """The cars' objects as `workzone predict --masks` writes them; the path.
+
+    Frames are 4000 by 1600 pixels, 90 degrees wide: a metre high is 2000 pixels at one metre.
+    Distances are those of cones; where there are none, objects are cut off by the border.
+    """
+    with path.open("w") as handle:
+        for car in cars:
+            found = zip(car.objects.near, car.objects.far, strict=True)
+            for name, classes, metres in zip(car.ids, car.objects.classes, found, strict=True):
+                objects = []
+                for one in names_of(int(classes)):
+                    far = metres if one == "cone" and not math.isnan(metres[0]) else [math.inf]
+                    for away in far:
+                        high = 1200.0 if math.isinf(away) else 2000 * 0.75 / away
+                        box = [100.0, 400.0, 120.0, round(400 + high, 2)]
+                        objects.append({"class": one, "score": 0.9, "box": box, "polygon": []})
+                image = {"id": name, "width": 4000, "height": 1600, "objects": objects}
+                handle.write(json.dumps(image) + "\n")
     return path

@@ -91,6 +91,7 @@ def figures() -> dict[str, Any]:
         "self": record("self_training")["summary"]["the same photographs"],
         "looks": record("test_time"),
         "kills": record("map_kills"),
+        "objects": record("map_objects"),
         "quantised": {
             f"{backbone[7:]} {row['weights']}, {row['computes in']}": row
             for backbone, rows in record("quantisation")["backbones"].items()

@@ -7,7 +7,17 @@ import json
 import pytest
 
 from cli_invoke import invoke
-from made_drives import DAY, START, drive, drives, street, write_frames
+from made_drives import (
+    DAY,
+    START,
+    drive,
+    drives,
+    east_of,
+    showing,
+    street,
+    write_frames,
+    write_objects,
+)
 from workzone.geo.simulate import make_world
 from workzone.geo.store import open_store
 from workzone.geo.update import update as update_store
@@ -57,6 +67,37 @@ def test_old_drives_are_dropped(tmp_path):
     told = invoke("map", "update", frames, "--store", store, "--keep-days", 3, "--json").stdout
     assert json.loads(told)["update"]["dropped"] == 0
     invoke("map", "update", frames, "--store", store, "--keep-days", 0, expect=2)
+
+
+def test_objects_give_events_classes_and_nearer_ends(tmp_path):
+    """Road work is called 20 metres too early and too late: cones tell where it begins and ends."""
+    cars = drives(6, street(), lambda _: [(580.0, 820.0)])
+    cars = [showing(car, range(600, 801, 10), classes=5) for car in cars]
+    frames = write_frames(tmp_path / "frames.jsonl", cars)
+    parts = [
+        write_objects(tmp_path / f"{n}.jsonl", some) for n, some in enumerate((cars[:3], cars[3:]))
+    ]
+    store = tmp_path / "zones.gpkg"
+    update = ("map", "update", frames, "--store", store)
+    shown = invoke(*update).stdout
+    assert "6 drives added. Written" in shown
+    given = ("--objects", parts[0], "--objects", parts[1], "--field-of-view", 90)
+    shown = invoke(*update, *given).stdout
+    count = sum(car.objects.found for car in cars)
+    assert f"0 drives added, 6 replaced; {count} frames with objects. Written" in shown
+    told = json.loads(invoke(*update, *given, "--json").stdout)
+    assert told["frames_with_objects"] == count and told["update"]["same"] == 6
+    (event,) = told["events"]
+    assert event["classes"] == ["cone", "sign"]
+    assert [east_of(event["line"][row]) for row in (0, -1)] == pytest.approx([600, 800], abs=8)
+    other = write_objects(tmp_path / "other.jsonl", [showing(drive("none", START, street()), [])])
+    shown = invoke(*update, "--objects", other).stdout
+    assert "6 replaced; 0 frames with objects" in shown
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    result = invoke(*update, "--objects", other, expect=1)
+    assert "other.jsonl, line 1: no objects of an image" in result.stderr
+    result = invoke(*update, "--field-of-view", 90, expect=2)
+    assert "name them with --objects" in result.stderr
 
 
 def test_errors_name_the_file(tables, tmp_path):

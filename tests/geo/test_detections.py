@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from datetime import UTC, date, datetime
+from math import nan
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 from workzone.decide.drive import Chain, smooth
 from workzone.errors import ManifestError, UsageError
 from workzone.geo.detections import Drive, read_detections
+from workzone.geo.objects import InFrame
 
 TIMES = ["2026-05-01T08:00:02+00:00", "2026-05-01T10:00:00+02:00", "2026-05-01T08:00:01Z"]
 ROWS = [
@@ -71,10 +73,24 @@ def test_a_drive_packed_is_the_same(tmp_path):
     (drive,) = read_detections(written(tmp_path, ROWS, ".csv")).drives
     again = Drive.unpacked("g", drive.packed())
     assert again.digest() == drive.digest() and again.ids == drive.ids
+    assert again.objects.classes.tolist() == [0, 0, 0] and np.isnan(again.objects.near).all()
     (other,) = read_detections(written(tmp_path, ROWS[::-1], ".csv")).drives
     assert other.digest() == drive.digest()
     (other,) = read_detections(written(tmp_path, ROWS[1:], ".csv")).drives
     assert other.digest() != drive.digest()
+
+
+def test_objects_are_packed_too_and_make_another_drive(tmp_path):
+    (plain,) = read_detections(written(tmp_path, ROWS, ".csv")).drives
+    drive = plain.with_objects({"f0": InFrame(33, 7.25, 28.5), "f2": InFrame(4, nan, nan)})
+    again = Drive.unpacked("g", drive.packed()).objects
+    assert drive.ids == ("f1", "f2", "f0") and again.found == 2
+    assert again.classes.tolist() == [0, 4, 33] and again.classes.dtype == np.int64
+    assert np.isnan([again.near[:2], again.far[:2]]).all()
+    assert (again.near[2], again.far[2]) == (7.25, 28.5)
+    assert drive.digest() != plain.digest() == drive.with_objects({}).digest()
+    nearer = drive.with_objects({"f0": InFrame(33, 7.0, 28.5), "f2": InFrame(4, nan, nan)})
+    assert nearer.digest() != drive.digest()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from made_drives import DAY, START, drive, drives, east_of, street
+from made_drives import DAY, START, drive, drives, east_of, showing, street
 from workzone.errors import UsageError
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.event import Event
 from workzone.geo.model import LineState
+from workzone.geo.objects import Objects
 from workzone.geo.profiles import Profile
 from workzone.geo.store import open_store
 from workzone.geo.update import update
@@ -57,7 +58,8 @@ def rounds(name: str, count: int, *, every: float = 600.0) -> Drive:
     laps = [drive(name, START + n * every, street(), [(600.0, 800.0)]) for n in range(count)]
     columns = ("time", "longitude", "latitude", "heading", "probability")
     joined = {name: np.concatenate([getattr(lap, name) for lap in laps]) for name in columns}
-    return Drive(id=name, ids=tuple(f"{name}/{n}" for n in range(len(joined["time"]))), **joined)
+    ids = tuple(f"{name}/{n}" for n in range(len(joined["time"])))
+    return Drive(id=name, ids=ids, objects=Objects.nothing(len(ids)), **joined)
 
 
 def test_one_drive_that_comes_again_and_again_is_one():
@@ -193,7 +195,7 @@ def turns() -> np.ndarray:
 
 
 def mixed_drives() -> list[Drive]:
-    """Cars on streets that partly coincide, with a zone that ends."""
+    """Cars on streets that partly coincide, with a zone that ends; masks show cones in some."""
     along, corner = street(), turns()
     cars = []
     for number in range(7):
@@ -203,7 +205,11 @@ def mixed_drives() -> list[Drive]:
             drive(f"a{number}", START + number * 7000, along, both, shift=(0, number % 3)),
             drive(f"b{number}", START + 50 + number * 6000, corner, zone, shift=(2, -number)),
         ]
-    return cars
+    cones = [250.0, 300.0, 400.0, 900.0, 1050.0]
+    return [
+        showing(car, cones, classes=1 | 2 ** (row % 6), error=0.2) if row % 4 else car
+        for row, car in enumerate(cars)
+    ]
 
 
 MIXED = mixed_drives()
@@ -212,7 +218,7 @@ MIXED = mixed_drives()
 @pytest.fixture(scope="module")
 def at_once() -> list[Event]:
     found = events_of(MIXED)
-    assert len(found) > 1
+    assert len(found) > 1 and "cone" in found[0].classes and len(found[0].classes) > 1
     return found
 
 
@@ -244,12 +250,13 @@ def test_a_drive_twice_with_other_frames_is_refused():
 
 def test_old_drives_are_dropped_and_what_they_said_stays():
     cars = drives(40, street(), lambda _: [(600.0, 800.0)], every=DAY)
+    cars = [showing(car, (600, 800), classes=1 if row < 20 else 3) for row, car in enumerate(cars)]
     with open_store(":memory:") as store:
         done = update(store, cars, keep_days=10)
         assert done.dropped == 29 and len(store.drives()) == 11
         (event,) = store.events()
         (all_kept,) = events_of(cars)
-        assert event == all_kept
+        assert event == all_kept and event.classes == ("cone", "barrier")
         assert update(store, cars[:5]).same == 5
         early = drive("early", float(cars[2].time[0]), street(), [])
         assert update(store, [early]).too_old == 1

@@ -15,6 +15,7 @@ from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
 from workzone.geo.ground import heading, moved, resampled, steps, turn
 from workzone.geo.network import read_network
+from workzone.geo.objects import Objects
 from workzone.geo.passes import passes_of
 from workzone.geo.profiles import profiles_of
 from workzone.geo.roads import NETWORK, Roads, make_line
@@ -248,6 +249,7 @@ def test_passes_are_cut_at_the_date_line():
         heading=np.full(40, np.nan),
         probability=np.full(40, 0.9),
         ids=tuple(map(str, range(40))),
+        objects=Objects.nothing(40),
     )
     found = passes_of([one])
     assert len(found) == 2

@@ -16,7 +16,7 @@ from page_data import data_of, rows_of
 from workzone.errors import UsageError, WorkzoneError
 from workzone.geo import given_roads as given
 from workzone.geo.given_roads import given_roads
-from workzone.geo.pictures import find_pictures, read_objects
+from workzone.geo.pictures import find_pictures, read_outlines
 from workzone.geo.roads import NETWORK, make_line
 from workzone.geo.show import PAGE, make_page
 from workzone.geo.store import open_store
@@ -118,10 +118,11 @@ def test_pictures_are_found_by_their_ids_and_say_nothing_but_pixels(frames, tmp_
     table = tmp_path / "objects.jsonl"
     ring = [[90.0, 60.0], [180.0, 60.0], [180.0, 120.0]]
     image = {"id": "drive-1/0001", "width": 900, "height": 600}
-    table.write_text(json.dumps(image | {"objects": [{"class": "cone", "polygon": [ring]}]}) + "\n")
+    cone = {"class": "cone", "score": 0.9, "box": [90.0, 60.0, 180.0, 120.0], "polygon": [ring]}
+    table.write_text(json.dumps(image | {"objects": [cone]}) + "\n")
     events = [event(number) for number in (1, 2, 3)]
     events.append(event(7, images=("../secret", "../secret.jpg", "a" * 5000)))
-    found = find_pictures(events, frames, objects=read_objects(table))
+    found = find_pictures(events, frames, objects=read_outlines(table))
     assert sorted(found.pictures) == ["drive-1/0001", "drive-2/0001"]
     assert (found.missing, found.unreadable, found.left_out) == (5, 1, 0)
     first = found.pictures["drive-1/0001"].for_page()
@@ -136,11 +137,11 @@ def test_folders_and_tables_that_are_none_are_refused(frames, tmp_path):
     with pytest.raises(UsageError, match="nowhere is no folder; name the one"):
         find_pictures([event(1)], tmp_path / "nowhere")
     with pytest.raises(WorkzoneError, match=r"objects.jsonl cannot be read"):
-        read_objects(tmp_path / "objects.jsonl")
+        read_outlines(tmp_path / "objects.jsonl")
     for line in ("no json", "[]", '{"id": "a", "width": 0, "height": 1, "objects": 3}'):
         (tmp_path / "objects.jsonl").write_text(f"{line}\n")
         with pytest.raises(WorkzoneError, match="line 1: no objects of an image"):
-            read_objects(tmp_path / "objects.jsonl")
+            read_outlines(tmp_path / "objects.jsonl")
 
 
 def test_roads_that_were_given_are_thinned_and_those_of_cars_left_out(monkeypatch):

@@ -91,3 +91,20 @@ def test_worlds_follow_from_their_seeds():
     one, two, other = (make_world("irregular", passes=1, days=2, seed=seed) for seed in (4, 4, 5))
     digests = [[d.digest() for day in world.days for d in day] for world in (one, two, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_masks_tell_ends_and_change_nothing_else():
+    plain, masked = (
+        make_world("grid", passes=6, days=4, seed=5, detector=Detector(boxes=boxes))
+        for boxes in (None, 0.2)
+    )
+    (one, *_), (two, *_) = plain.days[0], masked.days[0]
+    assert np.array_equal(one.probability, two.probability)
+    assert np.array_equal(one.longitude, two.longitude) and one.objects.found == 0
+    shown = [drive.objects for day in masked.days for drive in day]
+    near, far = (np.concatenate([getattr(o, name) for o in shown]) for name in ("near", "far"))
+    told = np.isfinite(near)
+    assert (near[told] <= far[told]).all() and near[told].min() > 3 and 60 < far[told].max() < 130
+    assert np.array_equal(told, np.concatenate([one.classes for one in shown]) == 1)
+    errors = [figures_of([follow(world)])["end_error_m"] for world in (plain, masked)]
+    assert errors[1] < errors[0]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from cli_invoke import invoke
-from made_drives import DAY, START, drives, street, write_frames
+from made_drives import DAY, START, drives, showing, street, write_frames
 from made_events import NOW
 from made_events import event as made_event
 from postgres_server import Server, programs, running
@@ -31,6 +31,7 @@ from workzone.geo.store import open_store
 from workzone.geo.update import update
 
 ZONE = [(600.0, 800.0)]
+CONES = range(600, 801, 20)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 
 def test_it_is_read_again_as_it_was_written(address):
     cars = drives(20, street(), lambda number: ZONE if number < 12 else [])
+    cars = [showing(car, CONES, classes=5) for car in cars]
     with open_store(address) as store:
         update(store, cars[:6])
         first = store.events()
+        assert [event.classes for event in first] == [("cone", "sign")]
+        assert [car.digest() for car in store.drives()] == [car.digest() for car in cars[:6]]
     with open_store(address, create=False) as store:
         assert store.events() == first
         assert update(store, cars[:6]).same == 6

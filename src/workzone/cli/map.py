@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from workzone.cli.console import JsonFlag, command, examples, out, print_json, print_whole
+from workzone.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ EXAMPLES_UPDATE = examples(
     "workzone drives monday.parquet scores.parquet -o monday-frames.parquet",
     "workzone map update monday-frames.parquet --store zones.gpkg",
     "workzone map update day-1.parquet day-2.parquet --store zones.gpkg --roads roads.osm.pbf",
+    "workzone map update frames.parquet --store zones.gpkg --objects outlined/objects.jsonl",
 )
 EXAMPLES_SIMULATE = examples(
     "workzone map simulate",
@@ -69,6 +71,22 @@ def update(
             show_default="all are kept",
         ),
     ] = None,
+    objects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The objects.jsonl of `workzone predict --masks` of these frames: events then "
+            "have classes, and ends by how far ahead objects are. May be repeated."
+        ),
+    ] = None,
+    field_of_view: Annotated[
+        float | None,
+        typer.Option(
+            min=20,
+            max=150,
+            help="With --objects: degrees that the camera sees from side to side.",
+            show_default="65",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Add drives to a map of work zones, and show what is on it.
@@ -78,17 +96,25 @@ def update(
     """
     from workzone.geo.detections import read_detections
     from workzone.geo.network import read_network
+    from workzone.geo.objects import FIELD_OF_VIEW, objects_of
     from workzone.geo.store import open_store
     from workzone.geo.update import update as update_store
 
+    if field_of_view is not None and not objects:
+        raise UsageError("--field-of-view tells how far objects are; name them with --objects")
     tables = [read_detections(path) for path in detections]
     network = [] if roads is None else read_network(roads)
+    drives = [drive for table in tables for drive in table.drives]
+    if objects:
+        found = objects_of(objects, field_of_view or FIELD_OF_VIEW)
+        drives = [drive.with_objects(found) for drive in drives]
     with open_store(store) as opened:
-        drives = [drive for table in tables for drive in table.drives]
         done = update_store(opened, drives, network=network, keep_days=keep_days)
         events, name = opened.events(), opened.name
+    with_objects = sum(drive.objects.found for drive in drives)
     if as_json:
-        print_json({"update": _plain(done), "events": [_plain(event) for event in events]})
+        told = {"update": _plain(done), "frames_with_objects": with_objects}
+        print_json(told | {"events": [_plain(event) for event in events]})
         return
     _show(events)
     words = f"{done.added:,} drives added"
@@ -101,6 +127,7 @@ def update(
         words += f", {count:,} {text}" if count else ""
     left_out = sum(table.without_place + table.silent for table in tables)
     words += f"; {left_out:,} frames without time, place or score left out" if left_out else ""
+    words += f"; {with_objects:,} frames with objects" if objects else ""
     out.print(f"{words}. Written: {name}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -185,7 +212,7 @@ def simulate(
 
     Precision and recall are of the events that are present at the ends of days; delays are medians.
     """
-    from workzone.errors import UsageError, nearest
+    from workzone.errors import nearest
     from workzone.geo.simulate import figures_of, follow, make_world, write_frames
     from workzone.geo.streets import KINDS
 

@@ -89,10 +89,10 @@ def show(
 
 
 def _pictures(events: Sequence[Event], folder: Path, objects: Path | None) -> dict[str, Picture]:
-    from workzone.geo.pictures import find_pictures, read_objects
+    from workzone.geo.pictures import find_pictures, read_outlines
 
     found = find_pictures(
-        events, folder, objects=None if objects is None else read_objects(objects)
+        events, folder, objects=None if objects is None else read_outlines(objects)
     )
     for count, what in (
         (found.missing, f"Frames without a file in {folder}"),

@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ import numpy as np
 from workzone.decide.drive import Chain, smooth
 from workzone.errors import ManifestError, UsageError, nearest
 from workzone.geo.ground import Floats
+from workzone.geo.objects import NOTHING, InFrame, Objects
 
 _COLUMNS = ("time", "longitude", "latitude", "heading", "probability")
+_OBJECTS = ("classes", "near", "far")
+_PACKED = (*_COLUMNS, *_OBJECTS)
 _TEXTS = ("id", "group", "time")
 _READ = (*_TEXTS, "longitude", "latitude", "heading", "smoothed", "probability")
 _EARLIEST = 946_684_800.0  # 2000-01-01T00:00:00Z
@@ -37,28 +40,40 @@ class Drive:
     heading: Floats  # degrees clockwise from north; NaN where it is not known
     probability: Floats  # that road work is in view, from all frames of the drive
     ids: tuple[str, ...]
+    objects: Objects  # what masks show in them
     source: str = ""  # the table that it was read from
+
+    def with_objects(self, found: Mapping[str, InFrame]) -> Drive:
+        """The same frames, with what was found in those whose ids are there."""
+        return replace(self, objects=Objects.of([found.get(name, NOTHING) for name in self.ids]))
 
     def packed(self) -> bytes:
         """All but id and source, as bytes that `unpacked` reads; the same for the same frames."""
-        table = np.stack([getattr(self, name) for name in _COLUMNS]).astype("<f8")
         names = json.dumps(self.ids).encode()
-        return zlib.compress(len(self.ids).to_bytes(8, "little") + table.tobytes() + names, 1)
+        return zlib.compress(len(self.ids).to_bytes(8, "little") + self._table() + names, 1)
 
     @staticmethod
     def unpacked(name: str, body: bytes) -> Drive:
         """What `packed` wrote."""
         plain = zlib.decompress(body)
         count = int.from_bytes(plain[:8], "little")
-        end = 8 + count * 8 * len(_COLUMNS)
-        table = np.frombuffer(plain[8:end], "<f8").reshape(len(_COLUMNS), count)
-        time, lon, lat, ahead, scores = table
-        return Drive(name, time, lon, lat, ahead, scores, tuple(json.loads(plain[end:])))
+        end = 8 + count * 8 * len(_PACKED)
+        table = np.frombuffer(plain[8:end], "<f8").reshape(len(_PACKED), count)
+        time, lon, lat, ahead, scores, classes, near, far = table
+        objects = Objects(classes.astype(np.int64), near, far)
+        return Drive(name, time, lon, lat, ahead, scores, tuple(json.loads(plain[end:])), objects)
 
     def digest(self) -> str:
         """Of its contents, whatever the order of the rows it was read from."""
-        table = np.stack([getattr(self, name) for name in _COLUMNS]).astype("<f8")
-        return hashlib.sha256(table.tobytes() + json.dumps(self.ids).encode()).hexdigest()
+        return hashlib.sha256(self._table() + json.dumps(self.ids).encode()).hexdigest()
+
+    def _table(self) -> bytes:
+        """The columns of `_PACKED`, one after the other."""
+        columns = [
+            *(getattr(self, name) for name in _COLUMNS),
+            *(getattr(self.objects, name) for name in _OBJECTS),
+        ]
+        return np.stack(columns).astype("<f8").tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,17 @@ def _drives(
         time, lon, lat, ahead, scores = (column[rows] for column in table)
         if not smoothed:
             scores = smooth(time - time[0], scores, Chain())
-        yield Drive(name, time, lon, lat, ahead, scores, tuple(ids[rows].tolist()), str(path))
+        yield Drive(
+            id=name,
+            time=time,
+            longitude=lon,
+            latitude=lat,
+            heading=ahead,
+            probability=scores,
+            ids=tuple(ids[rows].tolist()),
+            objects=Objects.nothing(len(rows)),
+            source=str(path),
+        )
 
 
 def _read_table(path: Path) -> dict[str, list[Any]]:

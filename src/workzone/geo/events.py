@@ -45,6 +45,7 @@ def event_of(track: Track, line: Line, now: float, config: MapConfig) -> Event |
         length_m=end - begin,
         error_m=track.error,
         images=tuple(name for _, name in track.images),
+        classes=track.classes,
         history=tuple(Change(moment(time), what, other) for time, what, other in history),
     )
 

@@ -11,10 +11,13 @@ import numpy as np
 from workzone.decide.log_odds import expit
 from workzone.geo.detections import Drive
 from workzone.geo.ground import Floats, moved
+from workzone.geo.objects import Objects
 from workzone.geo.streets import CENTRE, Streets, Zone
+from workzone.types import OBJECT_CLASSES
 
 _LENGTH = 3000.0  # metres of a drive
 _CORNER = 45.0  # degrees; nobody sees around one
+_CONES = 10.0  # metres between the cones of a zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Detector:
     alike: float = 0.3  # how often a pass is mistaken at such a place
     gps_drive: float = 4.0  # metres, standard deviation east and north, for a whole drive
     gps_frame: float = 1.5  # and for each frame
+    boxes: float | None = None  # relative error of distances by masks of cones; None: no masks
+    scale: float = 1.0  # what all of them are multiplied by, as of a wrong field of view
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class Fleet:
     ) -> None:
         self.streets, self.zones, self.detector = streets, zones, detector
         self._rng = np.random.default_rng([seed, 2])
+        self._boxes = np.random.default_rng(
+            [seed, 3]
+        )  # with or without masks, the rest is the same
         metres_a_frame = 11.0
         per_metre = detector.alarms / detector.run / metres_a_frame
         self._sudden = per_metre * (1 - detector.lasting)
@@ -92,6 +100,7 @@ class Fleet:
             heading=np.full(len(at), np.nan),
             probability=self._seen(route, starts, at, speed, time),
             ids=tuple(f"{name}/{row}" for row in range(len(at))),
+            objects=self._objects(route, starts, at, speed, time),
         )
 
     def _route(self) -> list[int]:
@@ -124,6 +133,25 @@ class Fleet:
             called |= (at >= begin) & (at <= begin + rng.exponential(detector.run) * speed)
         values: Floats = expit(np.where(called, 2.5, -3.0) + rng.normal(0, 0.5, len(at)))
         return values
+
+    def _objects(
+        self, route: Sequence[int], starts: Floats, at: Floats, speed: float, time: float
+    ) -> Objects:
+        """What masks show of the cones of zones in the frames at some metres along a route."""
+        detector = self.detector
+        if detector.boxes is None:
+            return Objects.nothing(len(at))
+        near, far = np.full(len(at), np.inf), np.full(len(at), -np.inf)
+        for begin, end, corner in self._passed(route, starts, speed, time):
+            ahead = np.append(np.arange(begin, end, _CONES), end) - at[:, None]
+            shown = (ahead >= detector.left) & (ahead <= detector.view) & (at[:, None] >= corner)
+            near = np.minimum(near, np.where(shown, ahead, np.inf).min(axis=1))
+            far = np.maximum(far, np.where(shown, ahead, -np.inf).max(axis=1))
+        seen = np.isfinite(near)
+        errors = self._boxes.lognormal(math.log(detector.scale), detector.boxes, (2, len(at)))
+        metres = np.where(seen, [near, far], np.nan) * errors
+        classes = seen.astype(np.int64) << OBJECT_CLASSES.index("cone")
+        return Objects(classes, metres.min(axis=0), metres.max(axis=0))
 
     def _passed(
         self, route: Sequence[int], starts: Floats, speed: float, time: float

@@ -121,6 +121,7 @@ class LineState:
         kept.low, kept.high = run
         kept.begins, kept.ends = list(first.begins), list(last.ends)
         kept.add_images(gone.images)
+        kept.add_classes((name, one) for name, some in gone.shown_by.items() for one in some)
         if gone.confirmed:
             kept.history.append((profile.time, "merged", gone.id))
         gone.end(profile.time, profile.time, kept.id)

@@ -19,6 +19,7 @@ from workzone.geo.ground import (
     steps,
     turn,
 )
+from workzone.geo.objects import Objects
 
 Key = tuple[float, str, int]
 """What passes are ordered by: the time of the first frame, the drive, the number within it."""
@@ -41,6 +42,7 @@ class Pass:
     heading: Floats  # degrees clockwise from north
     probability: Floats
     ids: tuple[str, ...]
+    objects: Objects
 
 
 def passes_of(drives: Sequence[Drive]) -> list[Pass]:
@@ -76,6 +78,7 @@ def _cut(drive: Drive) -> list[Pass]:
                     heading=headings[part],
                     probability=drive.probability[chosen],
                     ids=tuple(drive.ids[row] for row in chosen.tolist()),
+                    objects=drive.objects.at(chosen),
                 )
             )
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 from workzone.data.images import decode_pixels, read_bytes
 from workzone.data.kinds import IMAGE_SUFFIXES
-from workzone.errors import ImageError, UsageError, WorkzoneError
+from workzone.errors import ImageError, UsageError
 from workzone.geo.event import Event
+from workzone.geo.objects_file import read_objects
 from workzone.report.overlay import thumbnail
 from workzone.types import ImageRef, Ring
 
@@ -66,7 +66,7 @@ def find_pictures(
     Args:
         events: whose ``images`` are ids: paths below ``folder``, with or without their suffix.
         folder: of the frames; nothing beside it is read.
-        objects: what is outlined, by id; see :func:`read_objects`.
+        objects: what is outlined, by id; see :func:`read_outlines`.
 
     Raises:
         UsageError: there is no such folder.
@@ -108,38 +108,15 @@ def _file(folder: Path, name: str) -> Path | None:
     return None
 
 
-def read_objects(path: Path) -> dict[str, list[Outlined]]:
-    """Objects by id, of the ``objects.jsonl`` that ``workzone predict --masks`` writes.
-
-    Raises:
-        WorkzoneError: it cannot be read, or is no such file.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkzoneError(f"{path} cannot be read: {error}") from error
-    found = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            image = json.loads(line)
-            found[str(image["id"])] = _objects(image)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise WorkzoneError(
-                f"{path}, line {number}: no objects of an image ({error!r}); give the "
-                "objects.jsonl of `workzone predict --masks`"
-            ) from error
-    return found
+def read_outlines(path: Path) -> dict[str, list[Outlined]]:
+    """Objects by the ids of their frames; see `workzone.geo.objects_file.read_objects`."""
+    return {
+        frame.id: [
+            Outlined(one.name, [_rounded(ring) for ring in one.rings]) for one in frame.objects
+        ]
+        for frame in read_objects(path)
+    }
 
 
-def _objects(image: Mapping[str, Any]) -> list[Outlined]:
-    width, height = float(image["width"]), float(image["height"])
-    return [
-        Outlined(
-            str(one["class"]),
-            [
-                tuple((round(x / width, 4), round(y / height, 4)) for x, y in ring)
-                for ring in one["polygon"]
-            ],
-        )
-        for one in image["objects"]
-    ]
+def _rounded(ring: Ring) -> Ring:
+    return tuple((round(x, 4), round(y, 4)) for x, y in ring)

@@ -12,10 +12,13 @@ import numpy as np
 
 from workzone.geo.config import MapConfig
 from workzone.geo.ground import Floats, Indices
+from workzone.geo.objects import Objects
 from workzone.geo.passes import GAP_METRES, Key, Pass
 from workzone.geo.roads import CELL, SHORTEST, Roads
 
 _BACK = 20.0  # metres that a car may seem to go backwards
+_TRUSTED = 30.0  # metres ahead; the box of an object farther away says too little of how far
+_LOW = 0.25  # quantile of the places that frames tell of an end; late ones show it no more
 _BATCHES = tuple(2**power for power in range(10))
 
 
@@ -31,6 +34,7 @@ class Sighting:
     last_time: float
     probability: float  # the highest of its frames
     image: str  # the id of that frame
+    classes: int  # bits of what its frames show, as of `workzone.geo.objects.InFrame`
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +185,36 @@ def _sightings(
         begin = _crossing(at, values, start - 1) + config.far
         finish = _crossing(at, values, end - 1) + config.near
         low, high = min(begin, finish), max(begin, finish)
+        objects = one.objects.at(rows[start:end])
+        first, last = sorted(_ends(at[start:end], objects, low, high))
         best = start + int(np.argmax(values[start:end]))
         yield Sighting(
             low=int(low // CELL),
             high=int(high // CELL),
-            begin=low if start else None,
-            end=high if end < len(at) else None,
+            begin=first if start else None,
+            end=last if end < len(at) else None,
             first_time=float(one.time[rows[start]]),
             last_time=float(one.time[rows[end - 1]]),
             probability=float(values[best]),
             image=one.ids[rows[best]],
+            classes=int(np.bitwise_or.reduce(objects.classes)),
         )
+
+
+def _ends(at: Floats, objects: Objects, begin: float, end: float) -> tuple[float, float]:
+    """Both ends of a zone as the distances of its objects tell them, else as they are given.
+
+    The first object is the nearest one in the first frames, the last the farthest one in the last
+    frames; those within `_TRUSTED` metres of driving are asked.
+    """
+    near, far = (np.flatnonzero(some <= _TRUSTED) for some in (objects.near, objects.far))
+    if len(near):
+        first = near[at[near] <= at[near[0]] + _TRUSTED]
+        begin = float(np.quantile(at[first] + objects.near[first], _LOW))
+    if len(far):
+        last = far[at[far] >= at[far[-1]] - _TRUSTED]
+        end = float(np.quantile(at[last] + objects.far[last], 1 - _LOW))
+    return begin, end
 
 
 def _crossing(at: Floats, values: Floats, row: int) -> float:

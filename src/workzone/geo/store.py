@@ -28,7 +28,7 @@ from workzone.geo.profiles import Profile
 from workzone.geo.query import EventQuery, stamp
 from workzone.geo.roads import NETWORK, Line
 
-_FORMAT = "2"
+_FORMAT = "3"
 _TABLES = """
 CREATE TABLE workzone_meta (name {text} PRIMARY KEY, value {text} NOT NULL);
 CREATE TABLE workzone_drives (

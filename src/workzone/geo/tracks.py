@@ -11,8 +11,10 @@ from statistics import median
 from typing import Any, Literal
 
 from workzone.geo.config import MapConfig
+from workzone.geo.objects import names_of
 from workzone.geo.profiles import Profile, Sighting
 from workzone.geo.roads import CELL
+from workzone.types import OBJECT_CLASSES
 
 What = Literal["suspected", "present", "gone", "moved", "merged", "split"]
 Step = tuple[float, What, str | None]
@@ -20,6 +22,7 @@ Step = tuple[float, What, str | None]
 
 _MOVED = 50.0  # metres of either end that are told
 _IMAGES = 5
+_ENOUGH = 2  # drives that show a class, so that it is told: one errs, two seldom do so alike
 _AGAIN = 86400.0  # seconds within which a drive that comes by again is not counted again
 _FLOOR = CELL / math.sqrt(12)  # of the error of an end: that of one within a cell
 
@@ -46,6 +49,7 @@ class Track:
     ends: list[float] = field(default_factory=list)
     told: tuple[float, float] | None = None  # its ends when its history last spoke of them
     images: list[tuple[float, str]] = field(default_factory=list)  # the surest first
+    shown_by: dict[str, list[str]] = field(default_factory=dict)  # class: first drives with it
     history: list[Step] = field(default_factory=list)
 
     @staticmethod
@@ -69,6 +73,12 @@ class Track:
         """Metres, of either end: one standard deviation of those medians, the larger."""
         return max(_spread(self.begins), _spread(self.ends))
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of objects that two drives showed, or the only one that saw it at all."""
+        enough = min(_ENOUGH, self.sightings)
+        return tuple(n for n in OBJECT_CLASSES if len(self.shown_by.get(n, ())) >= enough)
+
     def passed(self, profile: Profile, belief: float, config: MapConfig) -> None:
         """Take a pass into account that drove by some of it."""
         seen = [s for s in profile.sightings if s.low <= self.high and s.high >= self.low]
@@ -86,10 +96,18 @@ class Track:
                 kept.append(one)
                 del kept[: -config.recent]
         self.add_images((s.probability, s.image) for s in seen)
+        self.add_classes((name, profile.key[1]) for s in seen for name in names_of(s.classes))
 
     def add_images(self, images: Iterable[tuple[float, str]]) -> None:
         """Keep the surest."""
         self.images = sorted({*self.images, *images}, key=lambda one: (-one[0], one[1]))[:_IMAGES]
+
+    def add_classes(self, shown: Iterable[tuple[str, str]]) -> None:
+        """Take down classes, each with a drive that showed it."""
+        for name, drive in shown:
+            drives = self.shown_by.setdefault(name, [])
+            if drive not in drives and len(drives) < _ENOUGH:
+                drives.append(drive)
 
     def settle(self, config: MapConfig) -> None:
         """Change its state as the belief asks for, and tell of ends that have moved."""
@@ -149,6 +167,7 @@ def parted(parent: Track, low: int, high: int, profile: Profile) -> Track:
         passed_by=dict(parent.passed_by),
         seen_by=dict(parent.seen_by),
         images=list(parent.images),
+        shown_by={name: list(drives) for name, drives in parent.shown_by.items()},
         history=[(profile.time, "split", parent.id)],
     )
     if child.state == "present":
