@@ -110,7 +110,8 @@ def make_page(
 
 
 def _table(events: Sequence[Event]) -> dict[str, Any]:
-    """Events as rows, whose states, changes and roads are numbers of lists."""
+    """Events as rows, whose states, classes, changes and roads are numbers of lists."""
+    classes = sorted({name for event in events for name in event.classes})
     roads: dict[str, int] = {}
     changes: dict[str, int] = {}
     rows = []
@@ -135,13 +136,14 @@ def _table(events: Sequence[Event]) -> dict[str, Any]:
                 round(event.length_m),
                 round(event.error_m),
                 list(event.images),
-                list(event.classes),
+                [classes.index(name) for name in event.classes],
                 history,
             ]
         )
     return {
         "columns": _COLUMNS,
         "states": _STATES,
+        "classes": classes,
         "changes": list(changes),
         "roads": list(roads),
         "rows": rows,

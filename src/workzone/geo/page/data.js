@@ -16,6 +16,9 @@ export const compares = given.compares ?? false;
 /** What an event can be, the gravest first. */
 export const states = given.states;
 
+/** Names of the objects that were seen in any of the events. */
+export const classes = given.classes ?? [];
+
 function named(columns, row) {
   return Object.fromEntries(columns.map((name, column) => [name, row[column]]));
 }
@@ -44,7 +47,10 @@ export const events = given.rows.map((row) => {
   const event = named(given.columns, row);
   event.state = states[event.state];
   if (compares) findingOf(event);
-  else event.road = given.roads[event.road] ?? null;
+  else {
+    event.road = given.roads[event.road] ?? null;
+    event.classes = event.classes.map((number) => classes[number]);
+  }
   event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
   event.box ??= boxOf(placesOf(event.line));
   return event;
