@@ -192,7 +192,7 @@ def page_of(title: str, data: Mapping[str, Any], origin: str) -> Page:
         data: what ``page/data.js`` reads, as JSON holds it.
         origin: of tiles, see `origin_of`; ``'none'`` without them.
     """
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     style = "\n".join(path.read_text(encoding="utf-8") for path in _STYLES)
     library = f"{_LIBRARY.read_text(encoding='utf-8')}{_PREWARM}"
     script = "".join(_joined("main.js", set()))
