@@ -10,7 +10,7 @@ import pytest
 from cli_invoke import invoke
 from made_drives import drives, street, write_frames
 from made_images import blob_image
-from page_data import data_of, places_of, rows_of
+from page_data import data_of, rows_of
 from workzone.geo.rounding import rounded
 from workzone.geo.show import steps_of
 from workzone.geo.store import open_store
@@ -41,14 +41,12 @@ def test_a_map_becomes_a_page(store: Path, tmp_path: Path) -> None:
     shown = invoke("map", "show", store, "-o", page, "--images", store.parent).stdout
     assert f"Frames without a file in {store.parent}: 1" in shown
     assert f"Events: 1, pictures: 1. Written: {page}" in shown
-    data = data_of(page)
-    assert data["roads"] == ["High Street"]
-    assert tuple(places_of(data["streets"][0])[0]) == pytest.approx((8, 50))
-    (picture,) = data["pictures"].values()
-    assert picture["address"].startswith("data:image/jpeg;base64,")
+    text = page.read_text()
+    assert '"roads": ["High Street"]' in text and '"streets": [[8000000, 50000000, ' in text
+    assert '"address": "data:image/jpeg;base64,' in text
     tiles = "https://tiles.example.org/{z}/{x}/{y}.png"
     invoke("map", "show", store, "-o", page, "--tiles", tiles, "--round-positions", 100)
-    assert data_of(page)["tiles"] == tiles
+    assert f'"tiles": "{tiles}"' in page.read_text()
     with open_store(str(store), create=False) as opened:
         (event,) = opened.events()
     (row,) = rows_of(data_of(page))

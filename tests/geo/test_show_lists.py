@@ -9,10 +9,14 @@ import pytest
 
 from made_comparison import COMPARISON, HOSTILE, LONG
 from made_events import NOW
-from page_data import data_of, places_of, rows_of
+from page_data import data_of, rows_of
 from workzone.errors import UsageError
 from workzone.geo.compare import VERDICTS, Comparison
 from workzone.geo.show_lists import make_lists_page
+
+
+def places(steps: list[int]) -> np.ndarray:
+    return np.cumsum(np.array(steps).reshape(-1, 2), axis=0) * 1e-6
 
 
 def test_a_page_holds_the_four_lists_and_each_work_once(tmp_path: Path) -> None:
@@ -26,7 +30,7 @@ def test_a_page_holds_the_four_lists_and_each_work_once(tmp_path: Path) -> None:
     assert works[2]["start"] is works[2]["end"] is None
     assert works[1]["end"] == LONG.end.timestamp() and works[1]["source"] == "permits.geojson"
     for part, steps in zip(LONG.parts, works[1]["parts"], strict=True):
-        np.testing.assert_allclose(places_of(steps), part, atol=1e-6)
+        np.testing.assert_allclose(places(steps), part, atol=1e-6)
     rows = rows_of(data)
     assert [row["id"] for row in rows] == [
         *("wz-00000", "wz-00001", "P-2", HOSTILE, "P-2 (2)", "wz-00002")
@@ -40,7 +44,7 @@ def test_a_page_holds_the_four_lists_and_each_work_once(tmp_path: Path) -> None:
             assert row["directed"] is False
         else:
             (line,) = row["parts"]
-            np.testing.assert_allclose(places_of(line), told.event.line, atol=1e-6)
+            np.testing.assert_allclose(places(line), told.event.line, atol=1e-6)
             assert row["last_seen"] == int(told.event.last_seen.timestamp())
             assert (row["now"], row["confidence"]) == ("present", 0.95) and row["directed"]
     assert rows[0]["road"] == "Mill Road"  # as its work says

@@ -32,7 +32,6 @@ _PREWARM = "maplibregl.prewarm();\n"
 _WORLD = PAGE / "vendor/world.json"
 _STATES: tuple[State, ...] = ("present", "suspected", "gone")
 _MILLIONTHS = 1e6  # of a degree: a tenth of a metre
-_BITS = np.arange(0, 30, 5)  # 360 degrees and a sign have 30
 _COLUMNS = (
     "id",
     "state",
@@ -157,24 +156,12 @@ def _times(event: Event) -> tuple[datetime, datetime, datetime]:
     return event.first_seen, event.last_seen, event.last_passed
 
 
-def steps_of(line: Sequence[Place]) -> str:
-    """A line as text, a quarter as long as its numbers are.
-
-    From each place to the next that differs, longitude before latitude, in millionths of a degree;
-    the first place is a step from 0, 0. Each number is written as in Google's encoded polylines:
-    its sign in the lowest bit, then 5 bits a character, the lowest first, 32 more where others
-    follow, from ``?`` on.
-    """
+def steps_of(line: Sequence[Place]) -> list[int]:
+    """The first place in millionths of a degree, and from each the way to the next that differs."""
     places = np.rint(np.array(line, np.float64) * _MILLIONTHS).astype(np.int64)
-    steps = np.diff(places, axis=0, prepend=0)
-    differs = steps.any(axis=1)
-    differs[0] = True
-    numbers = steps[differs].ravel()
-    left = ((numbers << 1) ^ (numbers >> 63))[:, None] >> _BITS
-    written = left > 0
-    written[:, 0] = True
-    codes = ord("?") + (left & 31) + 32 * (left > 31)
-    return codes[written].astype(np.uint8).tobytes().decode("ascii")
+    steps = np.diff(places, axis=0)
+    found: list[int] = [*places[0].tolist(), *steps[steps.any(axis=1)].ravel().tolist()]
+    return found
 
 
 def origin_of(tiles: str) -> str:

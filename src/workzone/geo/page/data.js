@@ -31,45 +31,24 @@ const works = compares ? given.works.map((row) => named(given.work_columns, row)
 function findingOf(event) {
   event.works = event.works.map((number) => works[number]);
   event.parts ??= event.works[0].parts;
+  event.line = event.parts[0];
 }
 
-/** Longitudes and latitudes in turn, in millionths of a degree, of a line's text; `steps_of` in show.py writes it. */
-function numbersOf(text) {
-  const found = [];
-  const place = [0, 0];
-  let [step, shift, axis] = [0, 0, 0];
-  for (let i = 0; i < text.length; i += 1) {
-    const bits = text.charCodeAt(i) - 63;
-    step |= (bits & 31) << shift;
-    shift += 5;
-    if (bits > 31) continue; // others follow
-    place[axis] += (step >>> 1) ^ -(step & 1);
-    found.push(place[axis]);
-    [step, shift, axis] = [0, 0, 1 - axis];
-  }
-  return found;
-}
-
-/** Where some lines begin, and the box around them. */
-function extentOf(lines) {
+/** The box around lines of steps, without a list of their places: there may be very many. */
+function boxOf(lines) {
   let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
-  let place = null;
-  for (const line of lines) {
-    const numbers = numbersOf(line);
-    place ??= [numbers[0] * MILLIONTH, numbers[1] * MILLIONTH];
-    for (let i = 0; i < numbers.length; i += 2) {
-      const [x, y] = [numbers[i], numbers[i + 1]];
+  for (const steps of lines) {
+    let [x, y] = [0, 0];
+    for (let i = 0; i < steps.length; i += 2) {
+      x += steps[i];
+      y += steps[i + 1];
       if (x < west) west = x;
       if (x > east) east = x;
       if (y < south) south = y;
       if (y > north) north = y;
     }
   }
-  return { place, box: [west * MILLIONTH, south * MILLIONTH, east * MILLIONTH, north * MILLIONTH] };
-}
-
-function linesOf(event) {
-  return event.parts ?? [event.line];
+  return [west * MILLIONTH, south * MILLIONTH, east * MILLIONTH, north * MILLIONTH];
 }
 
 /** All events; `place` is where an event begins, `box` its west, south, east and north. */
@@ -81,7 +60,9 @@ export const events = given.rows.map((row) => {
     event.road = given.roads[event.road] ?? null;
     event.classes = event.classes.map((number) => classes[number]);
   }
-  return Object.assign(event, extentOf(linesOf(event)));
+  event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
+  event.box = boxOf(event.parts ?? [event.line]);
+  return event;
 });
 
 const byId = new Map(events.map((event) => [event.id, event]));
@@ -90,17 +71,21 @@ export function eventOf(id) {
   return byId.get(id) ?? null;
 }
 
-/** A line's places in degrees. */
-function placesOf(line) {
-  const numbers = numbersOf(line);
+/** Places in degrees, of steps in millionths. */
+export function placesOf(steps) {
   const found = [];
-  for (let i = 0; i < numbers.length; i += 2) found.push([numbers[i] * MILLIONTH, numbers[i + 1] * MILLIONTH]);
+  let [x, y] = [0, 0];
+  for (let i = 0; i < steps.length; i += 2) {
+    x += steps[i];
+    y += steps[i + 1];
+    found.push([x * MILLIONTH, y * MILLIONTH]);
+  }
   return found;
 }
 
 /** The lines that an event is made of, as places; a work can have several, and be a single place. */
 export function partsOf(event) {
-  return linesOf(event).map(placesOf);
+  return (event.parts ?? [event.line]).map(placesOf);
 }
 
 /** Roads that were given, as lines of places. */
