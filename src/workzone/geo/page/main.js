@@ -55,10 +55,12 @@ function found() {
     if (compares) return event.passes ? PAST : NOBODY;
     return state === "gone" ? GONE : today ? event.confidence : PAST;
   };
-  return events
-    .map((event) => ({ event, state: stateOn(event, on) }))
-    .filter(({ state }) => state)
-    .map(({ event, state }) => ({ event, state, sure: surely(event, state) }));
+  const there = [];
+  for (const event of events) {
+    const state = stateOn(event, on);
+    if (state) there.push({ event, state, sure: surely(event, state) });
+  }
+  return there;
 }
 
 /** A test of events: whether one of its objects is ticked. */
