@@ -58,6 +58,7 @@ def made() -> list[Event]:
     found[4] = dataclasses.replace(found[4], history=(*found[4].history, gone))
     merged = Change(found[0].first_seen + timedelta(days=2), "merged", found[1].id)
     found[0] = dataclasses.replace(found[0], history=(*found[0].history, merged), road=HOSTILE)
+    found[1] = dataclasses.replace(found[1], classes=("cone", "worker"))
     return found
 
 
@@ -126,6 +127,29 @@ def test_events_are_in_a_list_and_filters_change_it(page: Page) -> None:
     expect(page.locator("#count-gone")).to_have_text(str(len(gone)))
 
 
+def test_events_are_filtered_by_the_objects_in_them(page: Page) -> None:
+    there = [one for one in EVENTS if one.state != "gone"]
+    visit(page)
+    boxes = page.get_by_role("group", name="Objects")
+    expect(boxes.locator("label")).to_have_text(["barrier", "cone", "worker", "not known"])
+    boxes.get_by_label("not known").uncheck()
+    of_known = [one for one in there if one.classes]
+    expect(page.locator("#list li")).to_have_count(len(of_known))
+    boxes.get_by_label("cone").uncheck()
+    expect(page.locator("#list li")).to_have_count(len(of_known))  # each has another, too
+    boxes.get_by_label("barrier").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#list li")).to_have_count(1)
+    expect(page).to_have_url(re.compile("objects=worker($|&)"))
+    page.locator("#list button").click()
+    expect(page.locator("#facts")).to_contain_text("cone, worker")
+    visit(page, f"{ALL}&objects=unknown")
+    expect(page.locator("#list li")).to_have_count(len(there) - len(of_known))
+    expect(boxes.get_by_role("checkbox", checked=True)).to_have_count(1)
+    visit(page)
+    expect(boxes.get_by_role("checkbox", checked=True)).to_have_count(4)
+
+
 def test_the_slider_goes_back_to_what_was_there(page: Page) -> None:
     visit(page)
     slider = page.get_by_label("On the day")
@@ -156,7 +180,7 @@ def test_the_slider_goes_back_to_what_was_there(page: Page) -> None:
 
 def test_what_merged_or_split_is_there_once_on_each_day(browser: Browser, tmp_path: Path) -> None:
     begin = NOW - timedelta(days=10)
-    known = {"first_seen": begin, "state": "present", "gone_since": None}
+    known = {"first_seen": begin, "state": "present", "gone_since": None, "classes": ()}
     seen = (Change(begin, "suspected"), Change(begin, "present"))
     merge, split = begin + timedelta(days=2), begin + timedelta(days=5)
     away = event(0, **known | {"state": "gone", "gone_since": merge})
@@ -166,6 +190,7 @@ def test_what_merged_or_split_is_there_once_on_each_day(browser: Browser, tmp_pa
     parts = (Change(split, "split", stays.id), Change(split, "present"))
     make_page([away, stays, dataclasses.replace(child, history=parts)]).write(tmp_path / "map.html")
     with opened_file(browser, tmp_path / "map.html", **STILL) as page:
+        expect(page.locator("#objects")).to_be_hidden()  # of none of them are any known
         page.get_by_label("On the day").focus()
         page.keyboard.press("Home")
         for present in (2, 2, 1, 1, 1, 2):

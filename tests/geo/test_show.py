@@ -38,6 +38,7 @@ def test_a_page_holds_all_that_is_known_of_events(tmp_path):
         assert (data["roads"][row["road"]] if row["road"] >= 0 else None) == one.road
         assert row["last_passed"] == int(one.last_passed.timestamp())
         assert (row["gone_since"] is None) == (one.gone_since is None)
+        assert tuple(data["classes"][number] for number in row["classes"]) == one.classes
         assert row["images"] == list(one.images) and row["passes"] == one.passes
         told = [(time, data["changes"][what], other) for time, what, other in row["history"]]
         assert told == [(int(c.time.timestamp()), c.what, c.other) for c in one.history]

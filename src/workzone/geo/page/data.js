@@ -16,27 +16,39 @@ export const compares = given.compares ?? false;
 /** What an event can be, the gravest first. */
 export const states = given.states;
 
+/** Names of the objects that were seen in any of the events. */
+export const classes = given.classes ?? [];
+
 function named(columns, row) {
-  return Object.fromEntries(columns.map((name, column) => [name, row[column]]));
+  const found = {};
+  for (let column = 0; column < columns.length; column += 1) found[columns[column]] = row[column];
+  return found;
 }
 
 const works = compares ? given.works.map((row) => named(given.work_columns, row)) : [];
 
-/** What a finding has that an event has, its works, and the box around it: works may be long. */
+/** What a finding has that an event has, and its works. */
 function findingOf(event) {
   event.works = event.works.map((number) => works[number]);
   event.parts ??= event.works[0].parts;
   event.line = event.parts[0];
-  event.box = boxOf(event.parts.flatMap(placesOf));
 }
 
-function boxOf(places) {
-  let [west, south, east, north] = [180, 90, -180, -90];
-  for (const [x, y] of places) {
-    [west, south] = [Math.min(west, x), Math.min(south, y)];
-    [east, north] = [Math.max(east, x), Math.max(north, y)];
+/** The box around lines of steps, without a list of their places: there may be very many. */
+function boxOf(lines) {
+  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const steps of lines) {
+    let [x, y] = [0, 0];
+    for (let i = 0; i < steps.length; i += 2) {
+      x += steps[i];
+      y += steps[i + 1];
+      if (x < west) west = x;
+      if (x > east) east = x;
+      if (y < south) south = y;
+      if (y > north) north = y;
+    }
   }
-  return [west, south, east, north];
+  return [west * MILLIONTH, south * MILLIONTH, east * MILLIONTH, north * MILLIONTH];
 }
 
 /** All events; `place` is where an event begins, `box` its west, south, east and north. */
@@ -44,9 +56,12 @@ export const events = given.rows.map((row) => {
   const event = named(given.columns, row);
   event.state = states[event.state];
   if (compares) findingOf(event);
-  else event.road = given.roads[event.road] ?? null;
+  else {
+    event.road = given.roads[event.road] ?? null;
+    event.classes = event.classes.map((number) => classes[number]);
+  }
   event.place = [event.line[0] * MILLIONTH, event.line[1] * MILLIONTH];
-  event.box ??= boxOf(placesOf(event.line));
+  event.box = boxOf(event.parts ?? [event.line]);
   return event;
 });
 

@@ -24,23 +24,26 @@ export function collection(features) {
 /** Land and borders, by the names of their sources; they are slow to draw, and come after events. */
 export function world() {
   const { land, borders } = worldOf(JSON.parse($("world").textContent));
-  return { land: feature(land), borders: feature(borders) };
+  return { land: [feature(land)], borders: [feature(borders)] };
 }
 
-/** Where the map's data are: dots from the begin, the rest is filled later. */
-export function sources(dots) {
-  const none = collection([]);
-  const found = {
-    land: { type: "geojson", data: none, maxzoom: 7 },
-    borders: { type: "geojson", data: none, maxzoom: 7 },
-    streets: { type: "geojson", data: feature({ type: "MultiLineString", coordinates: streets }) },
-    dots: { type: "geojson", data: dots, cluster: true, clusterMaxZoom: CLOSE - 1, clusterRadius: 45 },
-    lines: { type: "geojson", data: none },
-    ends: { type: "geojson", data: none },
-    chosen: { type: "geojson", data: none },
-  };
-  if (tiles) found.tiles = { type: "raster", tiles: [tiles], tileSize: 256, maxzoom: 19 };
-  return found;
+const SETTINGS = {
+  land: { maxzoom: 7 },
+  borders: { maxzoom: 7 },
+  dots: { cluster: true, clusterMaxZoom: CLOSE - 1, clusterRadius: 45 },
+};
+
+/** A source of features by its name, which layers go by. */
+export function sourceOf(name, data) {
+  return { type: "geojson", data, ...SETTINGS[name] };
+}
+
+/** What the map starts with; all else comes when there is something to draw, as each source and layer costs time. */
+export function styleOf(dots) {
+  const sources = { dots: sourceOf("dots", dots) };
+  if (streets.length) sources.streets = sourceOf("streets", feature({ type: "MultiLineString", coordinates: streets }));
+  if (tiles) sources.tiles = { type: "raster", tiles: [tiles], tileSize: 256, maxzoom: 19 };
+  return { version: 8, sources, layers: layers().filter(({ source }) => !source || source in sources) };
 }
 
 /** `low` for an event that is unlikely to be there, `high` for one that surely is. */
@@ -115,6 +118,8 @@ function lines() {
 function marks() {
   const own = byState(colour);
   const many = ["has", "point_count"];
+  const size = ["interpolate", ["linear"], ["log10", ["get", "point_count"]], 0, 13, 4, 26];
+  const dot = (several, single) => ["case", many, several, byState(single)];
   return [
     {
       id: "arrows",
@@ -146,25 +151,12 @@ function marks() {
       type: "circle",
       source: "dots",
       maxzoom: 14,
-      filter: ["!", many],
+      layout: { "circle-sort-key": ["to-number", many] },
       paint: {
-        "circle-radius": byState((state) => LOOKS[state].radius),
-        "circle-color": byState((state) => colour(LOOKS[state].full ? state : "halo")),
-        "circle-stroke-color": byState((state) => colour(LOOKS[state].full ? "halo" : state)),
-        "circle-stroke-width": byState((state) => LOOKS[state].ring),
-      },
-    },
-    {
-      id: "clusters",
-      type: "circle",
-      source: "dots",
-      maxzoom: CLOSE,
-      filter: many,
-      paint: {
-        "circle-radius": ["interpolate", ["linear"], ["log10", ["get", "point_count"]], 0, 13, 4, 26],
-        "circle-color": colour("cluster"),
-        "circle-stroke-color": colour("halo"),
-        "circle-stroke-width": 2,
+        "circle-radius": dot(size, (state) => LOOKS[state].radius),
+        "circle-color": dot(colour("cluster"), (state) => colour(LOOKS[state].full ? state : "halo")),
+        "circle-stroke-color": dot(colour("halo"), (state) => colour(LOOKS[state].full ? "halo" : state)),
+        "circle-stroke-width": dot(2, (state) => LOOKS[state].ring),
       },
     },
     {
@@ -174,9 +166,12 @@ function marks() {
       maxzoom: CLOSE,
       filter: many,
       layout: {
-        "icon-image": ["concat", "count:", ["get", "point_count_abbreviated"]],
-        "icon-allow-overlap": true,
+        "text-field": ["to-string", ["get", "point_count_abbreviated"]],
+        "text-font": ["semibold", "system-ui"], // the map reads the weight from the first name
+        "text-size": 12,
+        "text-allow-overlap": true,
       },
+      paint: { "text-color": "#ffffff" },
     },
   ];
 }

@@ -2,6 +2,7 @@
 
 import {
   attribution,
+  classes,
   compares,
   dayBegin,
   dayCount,
@@ -23,6 +24,8 @@ import { swatch } from "./swatch.js";
 import { countWords, dateWords, stateWords, timeWords } from "./words.js";
 
 const AT_FIRST = states.filter((state) => state !== "gone"); // what is shown
+const UNKNOWN = "unknown"; // in place of its classes, of an event of which none are known
+const OBJECTS = classes.length ? [...classes, UNKNOWN] : []; // what can be ticked
 const PAST = 0.8; // as sure as that events are drawn on days of which that is not known
 const GONE = 0.5; // and those that are gone
 const NOBODY = 0; // and works by which nobody drove
@@ -35,8 +38,13 @@ function day() {
   return Number($("day").value);
 }
 
-function chosenStates() {
-  return [...$("states").querySelectorAll("input:checked")].map(({ value }) => value);
+/** What is ticked within an element. */
+function ticked(id) {
+  return [...$(id).querySelectorAll("input:checked")].map(({ value }) => value);
+}
+
+function tick(id, wanted) {
+  for (const box of $(id).querySelectorAll("input")) box.checked = wanted.has(box.value);
 }
 
 /** Events by what they were on the chosen day. */
@@ -47,17 +55,30 @@ function found() {
     if (compares) return event.passes ? PAST : NOBODY;
     return state === "gone" ? GONE : today ? event.confidence : PAST;
   };
-  return events
-    .map((event) => ({ event, state: stateOn(event, on) }))
-    .filter(({ state }) => state)
-    .map(({ event, state }) => ({ event, state, sure: surely(event, state) }));
+  const there = [];
+  for (const event of events) {
+    const state = stateOn(event, on);
+    if (state) there.push({ event, state, sure: surely(event, state) });
+  }
+  return there;
+}
+
+/** A test of events: whether one of its objects is ticked. */
+function objectTest() {
+  const wanted = new Set(ticked("objects"));
+  if (wanted.size === OBJECTS.length) return () => true;
+  return (event) => (event.classes.length ? event.classes : [UNKNOWN]).some((name) => wanted.has(name));
 }
 
 function filter() {
-  const wanted = new Set(chosenStates());
+  const wanted = new Set(ticked("states"));
+  const hasObjects = objectTest();
   const least = isNewest(day()) ? Number($("sure").value) / 100 : 0;
   const all = found();
-  shown = all.filter(({ event, state }) => wanted.has(state) && (state === "gone" || event.confidence >= least));
+  shown = all.filter(
+    ({ event, state }) =>
+      wanted.has(state) && (state === "gone" || event.confidence >= least) && hasObjects(event),
+  );
   for (const state of states) {
     $(`count-${state}`).textContent = all.filter((one) => one.state === state).length.toLocaleString("en");
   }
@@ -98,12 +119,14 @@ function refreshSoon() {
 }
 
 function remember() {
-  const chosen = chosenStates();
+  const chosen = ticked("states");
+  const objects = ticked("objects");
   const same = chosen.length === AT_FIRST.length && AT_FIRST.every((state) => chosen.includes(state));
   const hash = hashOf({
     place: placeOfMap(),
     day: isNewest(day()) ? null : dateWords(dayBegin(day())),
     shown: same ? null : chosen,
+    objects: objects.length === OBJECTS.length ? null : objects,
     sure: Number($("sure").value),
     event: open?.id,
   });
@@ -135,8 +158,8 @@ function close() {
 
 /** Set the filters as a view says; gives its place and event. */
 function apply(view) {
-  const wanted = view.shown ?? new Set(AT_FIRST);
-  for (const box of $("states").querySelectorAll("input")) box.checked = wanted.has(box.value);
+  tick("states", view.shown ?? new Set(AT_FIRST));
+  tick("objects", view.objects ?? new Set(OBJECTS));
   $("sure").value = compares ? 0 : view.sure;
   $("day").value = view.day ? dayOf(view.day) : dayCount - 1;
 }
@@ -158,7 +181,12 @@ function prepare() {
     const count = make("span", { id: `count-${state}`, className: "quiet" });
     $("states").append(make("label", {}, box, swatch(state), stateWords(state), " ", count));
   }
-  for (const id of ["states", "sure", "day"]) $(id).addEventListener("input", refreshSoon);
+  $("objects").hidden = !OBJECTS.length;
+  for (const name of OBJECTS) {
+    const box = make("input", { type: "checkbox", value: name });
+    $("objects").append(make("label", {}, box, name === UNKNOWN ? "not known" : name));
+  }
+  for (const id of ["states", "objects", "sure", "day"]) $(id).addEventListener("input", refreshSoon);
   prepareList(openById);
   prepareDetail(openById);
   $("back").addEventListener("click", close);

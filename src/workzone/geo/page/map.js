@@ -1,19 +1,19 @@
 /** The map: it shows events, says which are in view, and tells which is clicked. */
 
 import { partsOf, states } from "./data.js";
-import { CLOSE, collection, layers, sources, world } from "./layers.js";
-import { arrow, number } from "./pictograms.js";
+import { CLOSE, collection, layers, sourceOf, styleOf, world } from "./layers.js";
+import { arrow } from "./pictograms.js";
 
-const CLICKABLE = [...states, "dots", "ends", "clusters"];
+const CLICKABLE = [...states, "dots", "ends"]; // layers
 const REACH = 6; // pixels around a click
 const AROUND = 0.5; // of the view, on each side, in which lines are drawn beforehand
 
 let map = null;
 const filled = new Set(); // names of the sources that have something in them
 
-function point({ event, state, sure }, place = event.place) {
+function point({ event, state }, place = event.place) {
   const geometry = { type: "Point", coordinates: place };
-  return { type: "Feature", geometry, properties: { id: event.id, state, sure } };
+  return { type: "Feature", geometry, properties: { id: event.id, state } };
 }
 
 /** Whether it runs along travel; a work may be for both directions. */
@@ -25,7 +25,7 @@ function isDirected(event) {
 function line(one, parts = partsOf(one.event)) {
   const found = point(one);
   found.geometry = { type: "MultiLineString", coordinates: parts.filter((part) => part.length > 1) };
-  found.properties.directed = isDirected(one.event);
+  Object.assign(found.properties, { sure: one.sure, directed: isDirected(one.event) });
   return found;
 }
 
@@ -53,7 +53,7 @@ export function openMap({ place, shown, onMove, onOpen }) {
   try {
     map = new maplibregl.Map({
       container: "map",
-      style: { version: 8, sources: sources(dotsOf(shown)), layers: layers() },
+      style: styleOf(dotsOf(shown)),
       attributionControl: false,
       dragRotate: false,
       pitchWithRotate: false,
@@ -71,7 +71,6 @@ export function openMap({ place, shown, onMove, onOpen }) {
   map.addControl(new maplibregl.ScaleControl(), "bottom-left");
   map.on("styleimagemissing", ({ id }) => {
     if (id === "arrow") map.addImage(id, ...arrow());
-    if (id.startsWith("count:")) map.addImage(id, ...number(id.slice(6)));
   });
   map.on("moveend", onMove);
   map.on("click", (click) => clicked(click, onOpen));
@@ -83,7 +82,7 @@ export function openMap({ place, shown, onMove, onOpen }) {
     performance.mark("drawn"); // all that is in view
   });
   map.once("idle", () => {
-    for (const [name, data] of Object.entries(world())) map.getSource(name).setData(data);
+    for (const [name, features] of Object.entries(world())) fillSource(name, features);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   return true;
@@ -96,15 +95,20 @@ function viewOfAll(shown) {
   return { bounds, fitBoundsOptions: { padding: 60, maxZoom: 15 } };
 }
 
+function isOnMap({ id }) {
+  return map.getLayer(id);
+}
+
 function repaint() {
-  for (const { id, paint = {} } of layers()) {
+  for (const { id, paint = {} } of layers().filter(isOnMap)) {
     for (const [name, value] of Object.entries(paint)) map.setPaintProperty(id, name, value);
   }
 }
 
 function under({ x, y }) {
   const box = [[x - REACH, y - REACH], [x + REACH, y + REACH]];
-  return map.isStyleLoaded() ? map.queryRenderedFeatures(box, { layers: CLICKABLE }) : [];
+  const ids = CLICKABLE.filter((id) => map.getLayer(id));
+  return map.isStyleLoaded() ? map.queryRenderedFeatures(box, { layers: ids }) : [];
 }
 
 async function clicked({ point: at, lngLat }, onOpen) {
@@ -143,7 +147,18 @@ function dotsOf(shown) {
 function fillSource(name, features) {
   if (!features.length && !filled.has(name)) return;
   filled[features.length ? "add" : "delete"](name);
-  map.getSource(name).setData(collection(features));
+  const source = map.getSource(name);
+  if (source) source.setData(collection(features));
+  else addSource(name, collection(features));
+}
+
+/** Add a source with its layers, each below those that are to lie above it. */
+function addSource(name, data) {
+  map.addSource(name, sourceOf(name, data));
+  const all = layers();
+  all.forEach((layer, i) => {
+    if (layer.source === name) map.addLayer(layer, all.slice(i + 1).find(isOnMap)?.id);
+  });
 }
 
 /** Show these, each an event with `state` and `sure` (0..1), as dots. */

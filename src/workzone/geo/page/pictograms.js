@@ -1,4 +1,4 @@
-/** Small pictures that the map puts on its lines and circles. */
+/** Small pictures that the map puts on its lines. */
 
 const SHARP = 2; // pixels of a picture for one of the screen
 
@@ -18,16 +18,5 @@ export function arrow() {
       context.lineWidth = wide;
       context.stroke(new Path2D("M8 5L16 12L8 19"));
     }
-  });
-}
-
-/** A number in white. */
-export function number(text) {
-  return drawn(96, 40, (context) => {
-    context.font = "600 24px system-ui, sans-serif";
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.fillStyle = "#ffffff";
-    context.fillText(text, 48, 21);
   });
 }

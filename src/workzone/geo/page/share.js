@@ -1,14 +1,19 @@
 /** What is shown as the address after its #, so that a link leads to it. */
 
 /** A view as text: place, day, filters, event; what is as at first is left out. */
-export function hashOf({ place, day, shown, sure, event }) {
+export function hashOf({ place, day, shown, objects, sure, event }) {
   const parts = new URLSearchParams();
   if (place) parts.set("map", place.map((number) => +number.toFixed(5)).join("/"));
   if (day) parts.set("day", day);
   if (shown) parts.set("states", [...shown].join("."));
+  if (objects) parts.set("objects", [...objects].join("."));
   if (sure) parts.set("sure", sure);
   if (event) parts.set("event", event);
   return `#${parts}`;
+}
+
+function namesOf(text) {
+  return text === null ? null : new Set(text.split("."));
 }
 
 /** The same from an address; what makes no sense is left out. */
@@ -21,7 +26,8 @@ export function viewOf(hash) {
   return {
     place: sane ? place : null,
     day: parts.get("day"),
-    shown: parts.has("states") ? new Set(parts.get("states").split(".")) : null,
+    shown: namesOf(parts.get("states")),
+    objects: namesOf(parts.get("objects")),
     sure: sure >= 0 && sure <= 100 ? sure : 0,
     event: parts.get("event"),
   };
