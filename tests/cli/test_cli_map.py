@@ -91,8 +91,10 @@ def test_objects_give_events_classes_and_nearer_ends(tmp_path):
     assert event["classes"] == ["cone", "sign"]
     assert [east_of(event["line"][row]) for row in (0, -1)] == pytest.approx([600, 800], abs=8)
     other = write_objects(tmp_path / "other.jsonl", [showing(drive("none", START, street()), [])])
-    shown = invoke(*update, "--objects", other).stdout
-    assert "6 replaced; 0 frames with objects" in shown
+    told = invoke(*update, "--objects", other, expect=2).stderr
+    assert "--objects has no frame of these drives, but 'none/0'; the drives have ids such" in told
+    (tmp_path / "other.jsonl").write_text("\n")
+    assert "has no frame at all" in invoke(*update, "--objects", other, expect=2).stderr
     (tmp_path / "other.jsonl").write_text("{}\n")
     result = invoke(*update, "--objects", other, expect=1)
     assert "other.jsonl, line 1: no objects of an image" in result.stderr

@@ -9,8 +9,9 @@ import pytest
 
 from cli_invoke import invoke
 from made_events import NOW, PUBLISHER, published
-from workzone.errors import UsageError
+from workzone.errors import FeedError, UsageError
 from workzone.geo.out.datex import to_datex
+from workzone.geo.validate import xsd
 from workzone.geo.validate.feed import validate_feed
 
 SPACE = "http://datex2.eu/schema/3"
@@ -73,6 +74,7 @@ def test_what_a_schema_does_not_allow_is_told_beside_the_rest(feed: Path, schema
         ("payload.xsd", "situation.xsd", "nowhere.xsd"),
         ("payload.xsd", '"situation.xsd"', '"http://127.0.0.1:9/situation.xsd"'),
         ("payload.xsd", "xs:element ", "xs:elephant "),
+        ("payload.xsd", "<xs:schema", '<?xml version="1.0" encoding="foo"?><xs:schema'),
         ("payload.xsd", "<xs:schema", "<xs:schema <"),
         ("payload.xsd", "<xs:schema", '<!DOCTYPE a [<!ENTITY b "c">]><xs:schema'),
         ("situation.xsd", '"SituationPublication"', '"Other"'),
@@ -86,6 +88,40 @@ def test_a_schema_that_cannot_be_read_is_named(
     assert old in text
     file.write_text(text.replace(old, new))
     with pytest.raises(UsageError, match=r"payload\.xsd cannot be read as an XML schema: "):
+        validate_feed(feed, schema=schema)
+
+
+def test_another_root_is_a_fault_and_a_schema_of_other_documents_is_refused(
+    feed: Path, schema: Path
+) -> None:
+    text = feed.read_text()
+    feed.write_text(text.replace("d2:payload", "d2:playload"))
+    (found,) = validate_feed(feed, schema=schema).findings
+    assert (found.where, found.what) == ("playload", "is no begin of a document by the schema")
+    feed.write_text(text)
+    for other in (schema.with_name("situation.xsd"), feed):
+        with pytest.raises(UsageError, match=rf"{other.name} (knows no|cannot be read)"):
+            validate_feed(feed, schema=other)
+
+
+def test_many_faults_are_not_all_told(
+    feed: Path, schema: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xsd, "MOST", 2)
+    feed.write_text(re.sub("<sit:situationVersionTime>.*?<", "<sit:situationVersionTime>x<",
+                           feed.read_text()))  # fmt: skip
+    found = [
+        one.what for one in validate_feed(feed, schema=schema).findings if "breaks" in one.what
+    ]
+    assert len(found) == 3 and found[-1] == "breaks the schema more often than 2 times"
+
+
+def test_a_document_that_is_too_deep_is_told(feed: Path, schema: Path) -> None:
+    text = feed.read_text()
+    deep = "<com:a>" * 3000 + "</com:a>" * 3000
+    start = text.index("<com:publicationTime>")
+    feed.write_text(f"{text[:start]}{deep}{text[start:]}")
+    with pytest.raises(FeedError, match=r"feed\.xml: it cannot be held to .*payload\.xsd: "):
         validate_feed(feed, schema=schema)
 
 

@@ -36,6 +36,7 @@ from workzone.geo.serve.app import serve_map
 from workzone.geo.serve.config import MapServeConfig
 from workzone.geo.store import open_store
 from workzone.geo.validate.feed import validate_feed
+from workzone.serve.config import Limits
 
 EVENTS = [event(number) for number in range(60)]
 FIJI = [
@@ -316,6 +317,21 @@ def test_a_page_that_takes_long_keeps_no_other_answer_waiting(
             assert city.ask("GET", "/v1/events", timeout=60).status == 200
             made.set()
         assert {page.result().status for page in pages} == {200}
+
+
+def test_a_page_that_takes_longer_than_the_drain_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make_page = threading.Event(), served.make_page
+    monkeypatch.setattr(served, "make_page", lambda *a, **k: made.wait(600) and make_page(*a, **k))
+    store = write_store(tmp_path / "zones.gpkg", EVENTS)
+    with ThreadPoolExecutor(3) as clients, serving(store, limits=Limits(drain_seconds=0.2)) as city:
+        pages = [clients.submit(city.ask, "GET", "/") for _ in range(3)]
+        city.until(lambda: city.service.accepted == 3)
+        city.server.handle_exit(signal.SIGTERM, None)
+        said = [page.result() for page in pages]
+    made.set()
+    assert {(one.status, one.code) for one in said} == {(503, "draining")}
 
 
 def test_rounded_places_are_all_that_can_be_learned(tmp_path: Path) -> None:

@@ -72,15 +72,14 @@ def export(
     """
     from workzone.decide.bundle import Bundle
     from workzone.decide.models import read_model
-    from workzone.engine.choose import check_choice
     from workzone.engine.ensemble_export import export_ensemble
-    from workzone.engine.export import check_output
+    from workzone.engine.export import check_able, check_output
     from workzone.engine.export import export as write_program
     from workzone.engine.int8 import INT8
     from workzone.run.ensembles import backbones_of
     from workzone.run.gate_images import calibration_images, gate_images
 
-    check_choice(engine, precision, exported=True)  # before images are read, which takes a while
+    check_able(engine, precision)  # before images are read, which takes a while
 
     def compared(model: Description) -> list[GateImage]:
         return gate_images(model, images, count=count)

@@ -94,7 +94,7 @@ def update(
     A drive that is there already changes nothing, and the order of drives does not matter. What is
     stopped midway leaves the map as it was.
     """
-    from workzone.geo.detections import read_detections
+    from workzone.geo.detections import read_detections, with_objects
     from workzone.geo.network import read_network
     from workzone.geo.objects import FIELD_OF_VIEW, objects_of
     from workzone.geo.store import open_store
@@ -106,14 +106,13 @@ def update(
     network = [] if roads is None else read_network(roads)
     drives = [drive for table in tables for drive in table.drives]
     if objects:
-        found = objects_of(objects, field_of_view or FIELD_OF_VIEW)
-        drives = [drive.with_objects(found) for drive in drives]
+        drives = with_objects(drives, objects_of(objects, field_of_view or FIELD_OF_VIEW))
     with open_store(store) as opened:
         done = update_store(opened, drives, network=network, keep_days=keep_days)
         events, name = opened.events(), opened.name
-    with_objects = sum(drive.objects.found for drive in drives)
+    shown = sum(drive.objects.found for drive in drives)
     if as_json:
-        told = {"update": _plain(done), "frames_with_objects": with_objects}
+        told = {"update": _plain(done), "frames_with_objects": shown}
         print_json(told | {"events": [_plain(event) for event in events]})
         return
     _show(events)
@@ -127,7 +126,7 @@ def update(
         words += f", {count:,} {text}" if count else ""
     left_out = sum(table.without_place + table.silent for table in tables)
     words += f"; {left_out:,} frames without time, place or score left out" if left_out else ""
-    words += f"; {with_objects:,} frames with objects" if objects else ""
+    words += f"; {shown:,} frames with objects" if objects else ""
     out.print(f"{words}. Written: {name}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -24,7 +24,7 @@ from workzone.engine.operations import photo_operations
 from workzone.engine.program import GraphName, Program, Seen
 from workzone.engine.quantize import KEPT_FLOAT, given_to_reader, quantise
 from workzone.engine.torch_engine import save_graph, torch_program
-from workzone.engine.tracing import Graph, quiet, trace, write_onnx
+from workzone.engine.tracing import Graph, check_onnx_export, quiet, trace, write_onnx
 from workzone.errors import BundleError, MissingExtraError, UsageError
 from workzone.files import replacing_folder, write_text, writing
 
@@ -68,9 +68,7 @@ def export(
         MissingExtraError: the engine, or what torch exports with, is not installed.
         BundleError: the folder holds something else.
     """
-    check_choice(engine, precision, exported=True)
-    if engine != "torch":  # what it lacks is told before minutes of tracing
-        make_engine(engine, {}, precision=precision)
+    check_able(engine, precision)
     if bundle.spec.layout.shorter and not bundle.resizable:
         raise UsageError(
             f"frames in their own shape are exported of the embedded backbones alone: a graph of "
@@ -117,6 +115,21 @@ def export(
         )
         write_text(aside / "bundle.json", json.dumps(held, indent=2, allow_nan=False) + "\n")
     return Export(folder, report, faster, kept)
+
+
+def check_able(engine: str, precision: str) -> None:
+    """Make sure that an engine is here, has a precision, and can be exported for.
+
+    Graphs take minutes to trace, and images to read: what lacks is told before.
+
+    Raises:
+        UsageError: an unknown engine, or a precision that it or the processor has not.
+        MissingExtraError: the engine, or what torch exports with, is not installed.
+    """
+    check_choice(engine, precision, exported=True)
+    if engine != "torch":
+        check_onnx_export()
+        make_engine(engine, {}, precision=precision)
 
 
 def _advice(precision: str, images: int) -> str:

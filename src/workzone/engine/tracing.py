@@ -60,17 +60,26 @@ def trace(bundle: Bundle, backbone: Backbone) -> dict[GraphName, Graph]:
     return traced
 
 
-def write_onnx(graph: Graph, path: Path) -> None:
-    """Write a graph as one ``.onnx`` file, weights inside.
+def check_onnx_export() -> None:
+    """Make sure that torch can write ONNX.
 
     Raises:
-        MissingExtraError: what torch exports with is not installed.
+        MissingExtraError: what it does so with is not installed.
     """
     for package in ("onnx", "onnxscript"):
         try:
             __import__(package)
         except ModuleNotFoundError as error:
             raise MissingExtraError(package, "train", "export to ONNX") from error
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Write a graph as one ``.onnx`` file, weights inside.
+
+    Raises:
+        MissingExtraError: see `check_onnx_export`.
+    """
+    check_onnx_export()
     with quiet():
         made = torch.onnx.export(
             graph.program,

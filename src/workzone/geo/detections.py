@@ -76,6 +76,23 @@ class Drive:
         return np.stack(columns).astype("<f8").tobytes()
 
 
+def with_objects(drives: Sequence[Drive], found: Mapping[str, InFrame]) -> list[Drive]:
+    """The same drives, with what was found in their frames.
+
+    Raises:
+        UsageError: none of the frames is theirs.
+    """
+    mine = next((name for drive in drives for name in drive.ids), None)
+    if mine is not None and not any(name in found for drive in drives for name in drive.ids):
+        other = next(iter(found), None)
+        told = "no frame at all" if other is None else f"no frame of these drives, but {other!r}"
+        raise UsageError(
+            f"--objects has {told}; the drives have ids such as {mine!r}: give the objects.jsonl "
+            "of the same frames"
+        )
+    return [drive.with_objects(found) for drive in drives]
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """Drives of a table."""

@@ -84,7 +84,7 @@ def distance(
 
 
 def objects_of(paths: Iterable[Path], field_of_view: float = FIELD_OF_VIEW) -> dict[str, InFrame]:
-    """What is in frames by their ids; frames without objects are left out.
+    """What is in frames by their ids.
 
     A frame that is there more than once has all that is said of it.
 
@@ -98,13 +98,12 @@ def objects_of(paths: Iterable[Path], field_of_view: float = FIELD_OF_VIEW) -> d
     found: dict[str, InFrame] = {}
     for path in paths:
         for frame in read_objects(path):
-            if frame.objects:
-                one, other = in_frame(frame, field_of_view), found.get(frame.id, NOTHING)
-                found[frame.id] = InFrame(
-                    one.classes | other.classes,
-                    float(np.fmin(one.near, other.near)),
-                    float(np.fmax(one.far, other.far)),
-                )
+            one, other = in_frame(frame, field_of_view), found.get(frame.id, NOTHING)
+            found[frame.id] = InFrame(
+                one.classes | other.classes,
+                float(np.fmin(one.near, other.near)),
+                float(np.fmax(one.far, other.far)),
+            )
     return found
 
 

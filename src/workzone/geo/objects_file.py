@@ -12,6 +12,15 @@ from typing import Any
 from workzone.errors import WorkzoneError
 from workzone.types import OBJECT_CLASSES, Box, FoundObject
 
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameObjects:
@@ -30,9 +39,10 @@ def read_objects(path: Path) -> Iterator[FrameObjects]:
         WorkzoneError: it cannot be read, or is no such file.
     """
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
-                yield _parsed(path, number, line)
+                if line.strip():
+                    yield _parsed(path, number, line)
     except (OSError, UnicodeDecodeError) as error:
         raise WorkzoneError(f"{path} cannot be read: {error}") from error
 
@@ -41,11 +51,11 @@ def _parsed(path: Path, number: int, line: str) -> FrameObjects:
     try:
         image = json.loads(line)
         width, height = float(image["width"]), float(image["height"])
-        if not (0 < width < math.inf and 0 < height < math.inf):
+        if not (1 <= width < math.inf and 1 <= height < math.inf):
             raise ValueError(f"a frame of {width} by {height} pixels")
         objects = tuple(_object(one, width, height) for one in image["objects"])
         return FrameObjects(str(image["id"]), width, height, objects)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except _DAMAGED as error:
         raise WorkzoneError(
             f"{path}, line {number}: no objects of an image ({error!r}); give the "
             "objects.jsonl of `workzone predict --masks`"
@@ -59,7 +69,7 @@ def _object(one: Any, width: float, height: float) -> FoundObject:
         raise ValueError(f"class {name!r} is none of {', '.join(OBJECT_CLASSES)}")
     x0, y0, x1, y1 = one["box"]
     box: Box = (x0 / width, y0 / height, x1 / width, y1 / height)
-    if not (box[0] < box[2] and box[1] < box[3]):
-        raise ValueError(f"box {one['box']}")
+    if not (max(box[0], 0) < min(box[2], 1) and max(box[1], 0) < min(box[3], 1)):
+        raise ValueError(f"box {one['box']} in a frame of {width:g} by {height:g}")
     rings = (tuple((x / width, y / height) for x, y in ring) for ring in one["polygon"])
     return FoundObject(name, float(one["score"]), box, tuple(rings))

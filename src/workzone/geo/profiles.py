@@ -18,6 +18,7 @@ from workzone.geo.roads import CELL, SHORTEST, Roads
 
 _BACK = 20.0  # metres that a car may seem to go backwards
 _TRUSTED = 30.0  # metres ahead; the box of an object farther away says too little of how far
+_CLOSE = 50.0  # metres between an end by frames and by objects; more are not of the same end
 _LOW = 0.25  # quantile of the places that frames tell of an end; late ones show it no more
 _BATCHES = tuple(2**power for power in range(10))
 
@@ -205,16 +206,32 @@ def _ends(at: Floats, objects: Objects, begin: float, end: float) -> tuple[float
     """Both ends of a zone as the distances of its objects tell them, else as they are given.
 
     The first object is the nearest one in the first frames, the last the farthest one in the last
-    frames; those within `_TRUSTED` metres of driving are asked.
+    frames. Where objects stand in a part of the zone alone, or masks find few of them, they tell
+    nothing of its ends: `_told` and `_CLOSE` say when that is.
     """
-    near, far = (np.flatnonzero(some <= _TRUSTED) for some in (objects.near, objects.far))
-    if len(near):
-        first = near[at[near] <= at[near[0]] + _TRUSTED]
-        begin = float(np.quantile(at[first] + objects.near[first], _LOW))
-    if len(far):
-        last = far[at[far] >= at[far[-1]] - _TRUSTED]
-        end = float(np.quantile(at[last] + objects.far[last], 1 - _LOW))
+    first, last = _told(at, objects.near), _told(-at[::-1], -objects.far[::-1])
+    if first is not None and abs(first - begin) <= _CLOSE:
+        begin = first
+    if last is not None and abs(-last - end) <= _CLOSE:
+        end = -last
     return begin, end
+
+
+def _told(at: Floats, ahead: Floats) -> float | None:
+    """Where the first object is, by frames at such metres; None where too few show one.
+
+    Of frames within `_TRUSTED` metres of driving from the first that shows an object, half or more
+    must do so.
+    """
+    trusted = np.abs(ahead) <= _TRUSTED
+    if not trusted.any():
+        return None
+    begin = at[np.argmax(trusted)]
+    asked = (at >= begin) & (at <= begin + _TRUSTED)
+    shown = asked & trusted
+    if 2 * np.count_nonzero(shown) < np.count_nonzero(asked):
+        return None
+    return float(np.quantile(at[shown] + ahead[shown], _LOW))
 
 
 def _crossing(at: Floats, values: Floats, row: int) -> float:

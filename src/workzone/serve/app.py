@@ -94,7 +94,7 @@ def build_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(service.config.origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Deadline-Ms", REQUEST_ID],
             expose_headers=[REQUEST_ID, "Retry-After"],
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -41,8 +41,7 @@ def _router(service: MapService) -> APIRouter:
 
     async def answer(request: Request, make: Callable[[Request], Response]) -> Response:
         async def made(request: Request) -> Response:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(service.threads, make, request)
+            return await service.in_thread(partial(make, request))
 
         return await answered(request, service, made)
 

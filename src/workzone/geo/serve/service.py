@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -53,12 +54,41 @@ class MapService(BaseService):
         """
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
-        # One each, as many wait while one makes a page; those of asyncio are for probes.
-        self.threads = ThreadPoolExecutor(config.limits.queue, "workzone-map")
+        self._waiting: set[asyncio.Future[Response]] = set()
 
-    def stop(self) -> None:
-        """End its threads."""
-        self.threads.shutdown()
+    async def in_thread(self, answer: Callable[[], Response]) -> Response:
+        """What a function gives, in a thread of its own.
+
+        Those of asyncio are for probes: many would wait here while one makes a page. It is a
+        daemon, for the process to end without it.
+
+        Raises:
+            Problem: what the function raises; stopped before it was done.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Response] = loop.create_future()
+
+        def run() -> None:
+            result, error = None, None
+            try:
+                result = answer()
+            except BaseException as raised:
+                error = raised
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_settle, future, result, error)
+
+        self._waiting.add(future)
+        try:
+            threading.Thread(target=run, name="workzone-map", daemon=True).start()
+            return await future
+        finally:
+            self._waiting.discard(future)
+
+    def refuse_rest(self) -> None:
+        """Say of requests without an answer that there will be none; in the event loop."""
+        for future in self._waiting:
+            detail = "the service stopped before this was answered: ask again"
+            _settle(future, None, Problem("draining", detail))
 
     def admit(self) -> None:
         """Refuse one more than so many at a time.
@@ -209,6 +239,18 @@ class MapService(BaseService):
                 "the map cannot be read now: ask again after Retry-After seconds; the log says why"
             )
             raise Problem("map-unavailable", fix, headers={"Retry-After": "5"}) from None
+
+
+def _settle(
+    future: asyncio.Future[Response], result: Response | None, error: BaseException | None
+) -> None:
+    """Give a future what it waits for, if it still does."""
+    if future.done():
+        return
+    if result is not None:
+        future.set_result(result)
+    elif error is not None:
+        future.set_exception(error)
 
 
 def _check_length(request: Request, most: int) -> None:

@@ -37,11 +37,12 @@ def validate_feed(path: Path, *, schema: Path | None = None) -> Report:
                     "--schema out"
                 )
             return check_wzdx(_read_json(content))
-        report = check_datex(read_xml(content))
+        root = read_xml(content)
+        report = check_datex(root)
+        more = () if schema is None else check_schema(content, root.tag, schema)
+        return replace(report, findings=(*report.findings, *more))
     except FeedError as error:
         raise FeedError(f"{path}: {error}") from error
-    more = () if schema is None else check_schema(content, schema)
-    return replace(report, findings=(*report.findings, *more))
 
 
 def _read_json(content: bytes) -> dict[str, Any]:
