@@ -225,7 +225,8 @@ def test_health_description_and_counts(city: Running) -> None:
     answers = paths["/v1/events"]["get"]["responses"]
     assert list(answers["200"]["content"]) == ["application/geo+json"]
     assert list(answers["422"]["content"]) == ["application/problem+json"]
-    assert set(paths) == {"/", "/v1/events", "/v1/wzdx", "/metrics", "/livez", "/readyz"}
+    tiles = "/v1/tiles/{zoom}/{x}/{y}.mvt"
+    assert set(paths) == {"/", "/v1/events", tiles, "/v1/wzdx", "/metrics", "/livez", "/readyz"}
     parameters = {one["name"] for one in paths["/v1/events"]["get"]["parameters"]}
     assert parameters == {"bbox", "time", "state", "limit", "after", "authorization"}
     counts = city.ask("GET", "/metrics").body.decode()
@@ -237,7 +238,7 @@ def test_requests_pass_the_gate(city: Running) -> None:
     said = city.ask("GET", "/v1/events", headers={"X-Request-ID": "mine-1"})
     assert said.headers["X-Request-ID"] == "mine-1"
     assert said.headers["X-Content-Type-Options"] == "nosniff"
-    said = city.ask("GET", "/v1/tiles/1/1/1.mvt", headers={"X-Request-ID": "a b<script>"})
+    said = city.ask("GET", "/v1/places/1", headers={"X-Request-ID": "a b<script>"})
     assert (said.status, said.code) == (404, "not-found")
     assert "see /openapi.json" in said.json["detail"] and " " not in said.json["request_id"]
     assert city.ask("POST", "/v1/events").code == "method-not-allowed"

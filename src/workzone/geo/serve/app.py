@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from workzone.geo.serve.asked import PARAMETERS
+from workzone.geo.serve.asked import PARAMETERS, TILE_PARAMETERS
 from workzone.geo.serve.config import MapServeConfig
 from workzone.geo.serve.service import MapService
 from workzone.geo.store import open_store
@@ -70,6 +70,20 @@ def _router(service: MapService) -> APIRouter:
         return await answer(request, service.events)
 
     @router.get(
+        "/v1/tiles/{zoom}/{x}/{y}.mvt",
+        response_class=Response,
+        tags=["map"],
+        summary="Events as vector tiles",
+        openapi_extra={"parameters": [*_TILE, *TILE_PARAMETERS]},
+        responses={
+            **_content("application/vnd.mapbox-vector-tile"),
+            **schema.problems(401, 414, 422, 503),
+        },
+    )
+    async def tile(request: Request) -> Response:
+        return await answer(request, service.tile)
+
+    @router.get(
         "/v1/wzdx",
         response_class=Response,
         tags=["map"],
@@ -80,6 +94,12 @@ def _router(service: MapService) -> APIRouter:
         return await answer(request, service.feed)
 
     return router
+
+
+_TILE = [
+    {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+    for name in ("zoom", "x", "y")
+]
 
 
 def _content(media_type: str) -> dict[int | str, dict[str, Any]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any, get_args
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from workzone.errors import nearest
 from workzone.geo.database import Box
 from workzone.geo.event import Place, State
 from workzone.geo.out.fields import PUBLISHED, box
+from workzone.geo.out.mvt import DEEPEST, box_of_tile
 from workzone.serve.problems import Problem
 
 MOST = 10_000
@@ -36,6 +37,11 @@ PARAMETERS: list[dict[str, Any]] = [
     for name, words in _WORDS.items()
 ]
 """For the description of the service."""
+_OF_TILES = ("time", "state")
+TILE_PARAMETERS = [one for one in PARAMETERS if one["name"] in _OF_TILES]
+"""The same of tiles, beside their place."""
+Tile = tuple[int, int, int]
+"""Zoom, column from the west, row from the north."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,29 @@ def asked_of(params: QueryParams) -> Asked:
         limit=_limit(given.get("limit", str(_USUAL))),
         after=_after(given.get("after", "")),
     )
+
+
+def asked_of_tile(path: Mapping[str, str], params: QueryParams) -> tuple[Asked, Tile]:
+    """What the address of a tile asks for, and its zoom, column and row.
+
+    Raises:
+        Problem: there is no such tile, or a parameter is unknown or has a value that cannot be.
+    """
+    texts = [path[name] for name in ("zoom", "x", "y")]
+    if not all(text.isascii() and text.isdecimal() and len(text) < 9 for text in texts):
+        raise _problem("tile", "/".join(texts), "its zoom, column and row are whole numbers")
+    zoom, x, y = map(int, texts)
+    if zoom > DEEPEST or max(x, y) >= 2**zoom:
+        raise _problem(
+            "tile", "/".join(texts), f"zooms are 0 to {DEEPEST}, columns and rows below 2^zoom"
+        )
+    for name in params:
+        if name not in _OF_TILES:
+            raise Problem(
+                "option", f"{name[:40]!r} is no parameter; {nearest(name[:40], _OF_TILES)}"
+            )
+    asked = asked_of(params)
+    return replace(asked, boxes=(box_of_tile(zoom, x, y),), limit=MOST), (zoom, x, y)
 
 
 def next_link(params: QueryParams, after: str) -> str:

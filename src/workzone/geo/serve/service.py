@@ -24,11 +24,12 @@ from workzone.geo.database import Box
 from workzone.geo.event import Event
 from workzone.geo.given_roads import given_roads
 from workzone.geo.out.geojson import to_geojson
+from workzone.geo.out.mvt import to_mvt
 from workzone.geo.out.wzdx import to_wzdx
 from workzone.geo.query import EventQuery
 from workzone.geo.rounding import rounded
 from workzone.geo.serve.answers import Body, Kept, Version, not_modified
-from workzone.geo.serve.asked import Asked, asked_of, next_link
+from workzone.geo.serve.asked import Asked, asked_of, asked_of_tile, next_link
 from workzone.geo.serve.config import MapServeConfig
 from workzone.geo.show import make_page
 from workzone.geo.store import Store, open_store
@@ -172,6 +173,24 @@ class MapService(BaseService):
             return Body.of(_json(answer), "application/geo+json")
 
         return self._answer(request, asked, make, Kept())
+
+    def tile(self, request: Request) -> Response:
+        """Events as a vector tile.
+
+        Raises:
+            Problem: the store cannot be read, there is no such tile, or it has too many events.
+        """
+        _check_length(request, self.config.limits.query_bytes)
+        asked, tile = asked_of_tile(request.path_params, request.query_params)
+
+        def make(store: Store) -> Body:
+            found = list(islice(self._found(store, asked), asked.limit + 1))
+            if len(found) > asked.limit:
+                fix = f"more than {asked.limit:,} events lie in it: begin with a higher zoom"
+                raise Problem("option", f"tile {'/'.join(map(str, tile))}: {fix}")
+            return Body.of(to_mvt(found, *tile), "application/vnd.mapbox-vector-tile")
+
+        return self._answer(request, (asked, tile), make, Kept())
 
     def _answer(
         self, request: Request, what: object, make: Callable[[Store], Body], kept: Kept

@@ -1,0 +1,143 @@
+"""Events as vector tiles, and the tiles of a served map."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from made_events import event
+from map_serving import serving, write_store
+from serving import Running
+from vector_tiles import read_tile
+from workzone.geo.event import Event, Place
+from workzone.geo.out.mvt import box_of_tile, to_mvt
+from workzone.geo.rounding import rounded
+from workzone.geo.serve import asked
+
+EVENTS = [event(number) for number in range(30)]
+
+
+def tile_of(place: Place, zoom: int) -> tuple[int, int, int]:
+    """The tile in which a place lies."""
+    lon, lat = place
+    x = (lon + 180) / 360 * 2**zoom
+    y = (1 - math.log(math.tan(math.pi / 4 + math.radians(lat) / 2)) / math.pi) / 2 * 2**zoom
+    return zoom, int(x), int(y)
+
+
+def degrees(step: tuple[int, int], tile: tuple[int, int, int]) -> Place:
+    zoom, x, y = tile
+    column, row = x + step[0] / 4096, y + step[1] / 4096
+    north = math.atan(math.sinh(math.pi * (1 - 2 * row / 2**zoom)))
+    return 360 * column / 2**zoom - 180, math.degrees(north)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_line_comes_back_to_a_step(number: int) -> None:
+    one = EVENTS[number]
+    tile = tile_of(one.line[0], 15)
+    ((places, properties),) = read_tile(to_mvt([one], *tile))
+    found = [degrees(step, tile) for step in places]
+    assert len(found) > 1
+    step = 360 / 2**15 / 4096
+    for place, kept in ((one.line[0], found[0]), (one.line[-1], found[-1])):
+        assert kept == pytest.approx(place, abs=step)
+    assert properties["id"] == one.id and properties["state"] == one.state
+    assert properties["confidence"] == pytest.approx(one.confidence, abs=1e-3)
+    assert (properties["passes"], properties["sightings"]) == (one.passes, one.sightings)
+    assert ("road" in properties) == (one.road is not None)
+
+
+def test_what_is_shorter_than_a_step_is_a_point_and_properties_share_values() -> None:
+    found = read_tile(to_mvt(EVENTS, *tile_of(EVENTS[0].line[0], 3)))
+    assert min(len(places) for places, _ in found) == 1
+    assert [told["id"] for _, told in found] == [one.id for one in EVENTS]
+    assert to_mvt([], 0, 0, 0) == b""
+
+
+def test_one_and_a_double_of_the_same_size_stay_apart() -> None:
+    odd = dataclasses.replace(EVENTS[0], confidence=1.0, passes=1, sightings=1, heading=1.0)
+    ((_, told),) = read_tile(to_mvt([odd], 0, 0, 0))
+    assert [type(told[name]) for name in ("confidence", "passes")] == [float, int]
+
+
+def test_places_beyond_the_map_are_at_its_edge() -> None:
+    pole = dataclasses.replace(EVENTS[0], line=((0.0, 90.0), (0.0, 89.9), (10.0, -90.0)))
+    ((places, _),) = read_tile(to_mvt([pole], 0, 0, 0))
+    assert [places[0][1], places[-1][1]] == [0, 4096]
+
+
+def test_boxes_of_tiles_are_the_world_and_its_quarters() -> None:
+    assert box_of_tile(0, 0, 0) == pytest.approx((-180, -85.5, 180, 85.5), abs=0.6)
+    west, south, east, north = box_of_tile(1, 1, 0)
+    assert (west, south, east) == pytest.approx((-2.8, -2.8, 180), abs=0.1) and north > 85
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    store = write_store(tmp_path_factory.mktemp("city") / "zones.gpkg", EVENTS)
+    with serving(store) as found:
+        yield found
+
+
+def ids(city: Running, path: str) -> list[str]:
+    said = city.ask("GET", path)
+    assert said.status == 200, said.body
+    assert said.headers["Content-Type"] == "application/vnd.mapbox-vector-tile"
+    return [told["id"] for _, told in read_tile(said.body)]
+
+
+def shown(*states: str) -> list[str]:
+    return sorted(one.id for one in EVENTS if one.state in states)
+
+
+def test_tiles_of_a_served_map(city: Running) -> None:
+    assert ids(city, "/v1/tiles/0/0/0.mvt") == shown("present", "gone")
+    assert ids(city, "/v1/tiles/0/0/0.mvt?state=suspected") == shown("suspected")
+    zoom, x, y = tile_of(EVENTS[0].line[0], 16)
+    near = ids(city, f"/v1/tiles/{zoom}/{x}/{y}.mvt?state=present,gone,suspected")
+    assert EVENTS[0].id in near and len(near) < len(EVENTS)
+    assert ids(city, "/v1/tiles/16/0/0.mvt") == []
+    said = city.ask("GET", f"/v1/tiles/{zoom}/{x}/{y}.mvt")
+    again = {"If-None-Match": said.headers["ETag"]}
+    assert city.ask("GET", f"/v1/tiles/{zoom}/{x}/{y}.mvt", headers=again).status == 304
+    assert city.ask("GET", f"/v1/tiles/{zoom}/{x}/{y + 1}.mvt", headers=again).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("0/0/1", "zooms are 0 to 22, columns and rows below 2^zoom"),
+        ("23/0/0", "zooms are 0 to 22"),
+        ("a/0/0", "are whole numbers"),
+        ("1/-1/0", "are whole numbers"),
+        ("1/0/0.5", "are whole numbers"),
+        ("0/0/0", "'bbox' is no parameter"),
+    ],
+)
+def test_what_is_no_tile_is_told(city: Running, path: str, told: str) -> None:
+    query = "?bbox=0,0,1,1" if "parameter" in told else ""
+    said = city.ask("GET", f"/v1/tiles/{path}.mvt{query}")
+    assert said.status == 422 and told in said.json["detail"]
+
+
+def test_a_tile_with_too_many_events_is_refused(
+    city: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "MOST", 3)
+    monkeypatch.setattr(asked, "_USUAL", 1)
+    said = city.ask("GET", "/v1/tiles/0/0/0.mvt")
+    assert said.status == 422 and "more than 3 events lie in it" in said.json["detail"]
+
+
+def test_tiles_hold_places_as_they_are_served(tmp_path_factory: pytest.TempPathFactory) -> None:
+    one: Event = EVENTS[0]
+    store = write_store(tmp_path_factory.mktemp("private") / "zones.gpkg", [one])
+    with serving(store, metres=1000.0) as city:
+        tile = tile_of(rounded(one, 1000.0).line[0], 16)
+        path = "/v1/tiles/{}/{}/{}.mvt?state=present,gone,suspected".format(*tile)
+        ((places, _),) = read_tile(city.ask("GET", path).body)
+    assert degrees(places[0], tile) == pytest.approx(rounded(one, 1000.0).line[0], abs=1e-5)
