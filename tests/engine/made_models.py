@@ -107,16 +107,24 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
             glance=GlanceConfig(keep=3), masks=MaskHeadConfig(hidden=16), mask_evidence=True
         ),
     ),
-    "rope, metadata, pruned, gated SwiGLU": (
-        lambda: tiny_vit(use_gated_mlp=True, hidden_act="silu"),
-        ViewLayout(size=32, tiles=2),
+    "rope, metadata": (
+        tiny_vit,
+        ViewLayout(size=32, tiles=1),
         DetectorConfig(
             projection=32,
-            pruner=PrunerConfig(keep=4),
             encoder=dataclasses.replace(ENCODER, positions="rope"),
             fusion="gated",
             head=(16,),
             metadata=METADATA,
+        ),
+    ),
+    "pruned, gated SwiGLU": (
+        lambda: tiny_vit(use_gated_mlp=True, hidden_act="silu"),
+        ViewLayout(size=32, tiles=2),
+        DetectorConfig(
+            pruner=PrunerConfig(keep=4),
+            fusion="gated",
+            head=(16,),
             masks=MaskHeadConfig(hidden=16, canvas=8),
         ),
     ),

@@ -31,7 +31,7 @@ from workzone.errors import MissingExtraError, UsageError
 from workzone.run.backbone import bundle_backbone
 from workzone.run.programs import bundle_program
 
-CASE = "rope, metadata, pruned, gated SwiGLU"
+CASE = "rope, metadata"
 LAYERS = 2 * 6  # four of attention and two of the feed-forward part, in each of two blocks
 
 
