@@ -126,17 +126,16 @@ def main() -> None:
 
 def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namespace) -> Any:
     """Kill until enough was killed, then let it finish and look."""
+    # Of the nodes, too: their workers import the stand-in.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     machine = Machine()
     output = work / "scores"
     command = [sys.executable, "-c", DRIVER, str(work), str(output), machine.cluster.address]
     command.append(str(args.sleep))
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    }
     kills: Counter[str] = Counter()
     memory: list[int] = []
     begin = time.monotonic()
-    driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     due = time.monotonic() + 30
     while driver.poll() is None:
         time.sleep(0.5)
@@ -151,7 +150,7 @@ def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namesp
         if what == "driver":
             driver.send_signal(signal.SIGKILL)
             driver.wait()
-            driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         kills[what] += 1
         print(f"{time.monotonic() - begin:.0f} s: killed {dict(kills)}", flush=True)
         due = time.monotonic() + args.between * rng.uniform(0.5, 1.5)
@@ -160,7 +159,7 @@ def run(work: Path, damaged: set[str], rng: random.Random, args: argparse.Namesp
     seconds = time.monotonic() - begin
     said = driver.stdout.read().strip().splitlines()[-1] if driver.stdout else ""
     before = {p.name: p.stat().st_mtime_ns for p in output.glob("part-*")}
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
     after = {p.name: p.stat().st_mtime_ns for p in output.glob("part-*")}
     ids = pq.read_table(output, columns=["id"])["id"].to_pylist()
     ledger = [json.loads(line) for line in (output / "_ledger.jsonl").open()][1:]
