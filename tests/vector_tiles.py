@@ -50,8 +50,11 @@ def _tile_class() -> Any:
 _Tile = _tile_class()
 
 
-def read_tile(body: bytes) -> list[tuple[list[tuple[int, int]], dict[str, Any]]]:
-    """Places on the tile's grid and properties of each feature of its only layer."""
+Step = tuple[int, int]
+
+
+def read_tile(body: bytes) -> list[tuple[list[list[Step]], dict[str, Any]]]:
+    """Of each feature its parts, of places on the tile's grid, and its properties."""
     tile = _Tile.FromString(body)
     if not tile.layers:
         return []
@@ -60,20 +63,23 @@ def read_tile(body: bytes) -> list[tuple[list[tuple[int, int]], dict[str, Any]]]
     values = [getattr(v, next(f.name for f, _ in v.ListFields())) for v in layer.values]
     found = []
     for feature in layer.features:
-        places = _places(list(feature.geometry))
-        assert feature.type == (2 if len(places) > 1 else 1)
+        parts = _parts(list(feature.geometry))
+        assert {len(part) > 1 for part in parts} == {feature.type == 2}
         pairs = zip(feature.tags[::2], feature.tags[1::2], strict=True)
-        found.append((places, {layer.keys[k]: values[v] for k, v in pairs}))
+        found.append((parts, {layer.keys[k]: values[v] for k, v in pairs}))
     return found
 
 
-def _places(numbers: list[int]) -> list[tuple[int, int]]:
-    places, (x, y) = [], (0, 0)
+def _parts(numbers: list[int]) -> list[list[Step]]:
+    parts: list[list[Step]] = []
+    x = y = 0
     while numbers:
         command = numbers.pop(0)
         assert command & 7 in (1, 2)
         for _ in range(command >> 3):
             dx, dy = ((n >> 1) ^ -(n & 1) for n in (numbers.pop(0), numbers.pop(0)))
             x, y = x + dx, y + dy
-            places.append((x, y))
-    return places
+            if command & 7 == 1:
+                parts.append([])
+            parts[-1].append((x, y))
+    return parts

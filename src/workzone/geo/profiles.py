@@ -209,6 +209,7 @@ def _ends(at: Floats, objects: Objects, begin: float, end: float) -> tuple[float
     frames. Where objects stand in a part of the zone alone, or masks find few of them, they tell
     nothing of its ends: `_told` and `_CLOSE` say when that is.
     """
+    # Seen from behind, the last object is the first.
     first, last = _told(at, objects.near), _told(-at[::-1], -objects.far[::-1])
     if first is not None and abs(first - begin) <= _CLOSE:
         begin = first

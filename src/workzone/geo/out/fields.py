@@ -131,3 +131,10 @@ def values(event: Event) -> dict[str, Any]:
             for change in event.history
         ],
     }
+
+
+def flat_values(event: Event) -> dict[str, Any]:
+    """The same for what takes no lists: images and classes parted by ``|``, without its history."""
+    found = values(event)
+    del found["history"]
+    return found | {name: "|".join(found[name]) for name in ("images", "classes")}

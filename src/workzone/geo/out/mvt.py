@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 
 import numpy as np
 
 from workzone.geo.database import Box
 from workzone.geo.event import Event
-from workzone.geo.ground import Indices
-from workzone.geo.out.fields import iso
+from workzone.geo.ground import Floats, Indices
+from workzone.geo.out.fields import flat_values
 
 LAYER = "events"
 DEEPEST = 22
@@ -45,11 +46,11 @@ def box_of_tile(zoom: int, x: int, y: int) -> Box:
 def to_mvt(events: Iterable[Event], zoom: int, x: int, y: int) -> bytes:
     """A tile with one layer, `LAYER`; empty without events.
 
-    An event is a line along travel, or a point where it is shorter than a step of the tile. Its
-    properties are its id, state, confidence, heading, road, dates, passes and sightings.
+    An event is what the tile shows of its line, along travel, or a point where that is shorter than
+    a step of the tile. Its properties are those of `flat_values` that are known.
 
     Args:
-        events: those that `box_of_tile` meets; places are in WGS 84, the tile in Web Mercator.
+        events: places are in WGS 84, the tile in Web Mercator.
         zoom: 0 to `DEEPEST`.
         x: the tile's column, from the west.
         y: its row, from the north.
@@ -58,16 +59,17 @@ def to_mvt(events: Iterable[Event], zoom: int, x: int, y: int) -> bytes:
     values: dict[tuple[type, Value], int] = {}
     features = []
     for event in events:
+        parts = [_steps(part) for part in _clipped(_places(event, zoom, x, y))]
+        if not parts:
+            continue  # it passes by the tile
+        lines = [part for part in parts if len(part) > 1]
         tags: list[int] = []
-        for name, value in _properties(event).items():
-            tags += (
-                keys.setdefault(name, len(keys)),
-                values.setdefault((type(value), value), len(values)),
-            )
-        steps = _steps(event, zoom, x, y)
-        kind = _LINE if len(steps) > 1 else _POINT
-        feature = _packed(2, tags) + _number(3, kind) + _packed(4, _geometry(steps))
-        features.append(_message(2, feature))
+        for name, value in flat_values(event).items():
+            if value not in (None, ""):
+                tags.append(keys.setdefault(name, len(keys)))
+                tags.append(values.setdefault((type(value), value), len(values)))
+        shape = _number(3, _LINE if lines else _POINT) + _packed(4, _geometry(lines or parts[:1]))
+        features.append(_message(2, _packed(2, tags) + shape))
     if not features:
         return b""
     layer = [_message(1, LAYER.encode()), *features]
@@ -77,47 +79,64 @@ def to_mvt(events: Iterable[Event], zoom: int, x: int, y: int) -> bytes:
     return _message(3, b"".join(layer))
 
 
-def _properties(event: Event) -> Mapping[str, Value]:
-    """Those that are known."""
-    found: dict[str, Value | None] = {
-        "id": event.id,
-        "state": event.state,
-        "confidence": round(event.confidence, 3),
-        "heading": event.heading,
-        "road": event.road,
-        "first_seen": iso(event.first_seen),
-        "last_seen": iso(event.last_seen),
-        "gone_since": None if event.gone_since is None else iso(event.gone_since),
-        "passes": event.passes,
-        "sightings": event.sightings,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _steps(event: Event, zoom: int, x: int, y: int) -> Indices:
-    """Places on the tile's grid, none twice in a row: ``[n, 2]``, y from the north."""
+def _places(event: Event, zoom: int, x: int, y: int) -> Floats:
+    """Of an event's line in steps of the tile, y from the north: ``[n, 2]``."""
     longitude, latitude = np.array(event.line, np.float64).T
     side = 2.0**zoom
     column = (longitude + 180) / 360 * side
     north = np.radians(np.clip(latitude, -_NORTH, _NORTH))
     row = (1 - np.arcsinh(np.tan(north)) / math.pi) / 2 * side
-    places = np.stack([column - x, row - y], axis=1) * _EXTENT
-    steps: Indices = np.rint(places).astype(np.int64)
+    found: Floats = np.stack([column - x, row - y], axis=1) * _EXTENT
+    return found
+
+
+def _clipped(places: Floats) -> list[list[Floats]]:
+    """The parts of a line within the tile and its buffer (Liang and Barsky, 1984).
+
+    Programs that draw tiles take no places far outside of one.
+    """
+    low, high = -float(_BUFFER), float(_EXTENT + _BUFFER)
+    parts: list[list[Floats]] = []
+    ended = True  # whether the line has left the tile
+    for first, last in pairwise(places):
+        way = last - first
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cuts = np.sort([(low - first) / way, (high - first) / way], axis=0)
+        still = way == 0  # along an axis: within for good, or never
+        if ((first < low) | (first > high))[still].any():
+            ended = True
+            continue
+        begin = max([0.0, *cuts[0][~still]])
+        end = min([1.0, *cuts[1][~still]])
+        if begin > end:
+            ended = True
+            continue
+        if ended or begin > 0:
+            parts.append([first + begin * way])
+        parts[-1].append(first + end * way)
+        ended = end < 1
+    return parts
+
+
+def _steps(part: list[Floats]) -> Indices:
+    """Whole steps, none twice in a row: ``[n, 2]``."""
+    steps = np.rint(part).astype(np.int64)
     kept: Indices = steps[np.append(True, (np.diff(steps, axis=0) != 0).any(axis=1))]
     return kept
 
 
-def _geometry(steps: Indices) -> Iterator[int]:
-    """Commands to move to the first place, and to draw to the others."""
-    ways = np.diff(steps, axis=0, prepend=0)
-    ways[0] = steps[0]
-    signed = ((ways << 1) ^ (ways >> 63)).tolist()  # small numbers for those below 0, too
-    yield _MOVE | 1 << 3
-    yield from signed[0]
-    if len(signed) > 1:
-        yield _DRAW | (len(signed) - 1) << 3
-        for way in signed[1:]:
-            yield from way
+def _geometry(parts: Iterable[Indices]) -> Iterator[int]:
+    """Commands to move to the first place of each part, and to draw to its others."""
+    pen = np.zeros((1, 2), np.int64)
+    for part in parts:
+        ways = np.diff(part, axis=0, prepend=pen)
+        signed = ((ways << 1) ^ (ways >> 63)).tolist()  # small numbers for those below 0, too
+        yield _MOVE | 1 << 3
+        yield from signed[0]
+        if len(signed) > 1:
+            yield _DRAW | (len(signed) - 1) << 3
+            yield from chain.from_iterable(signed[1:])
+        pen = part[-1:]
 
 
 def _value(value: Value) -> bytes:

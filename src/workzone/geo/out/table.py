@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workzone.geo.event import Event
-from workzone.geo.out.fields import csv_table, places, values
+from workzone.geo.out.fields import csv_table, flat_values, places
 
 _COLUMNS = (
     *("id", "state", "confidence", "road", "heading", "begin_longitude", "begin_latitude"),
@@ -27,15 +27,12 @@ def to_csv(events: Iterable[Event]) -> str:
 
 
 def _row(event: Event) -> dict[str, Any]:
-    row, line = values(event), places(event)
-    del row["history"]
+    line = places(event)
     (begin_longitude, begin_latitude), (end_longitude, end_latitude) = line[0], line[-1]
-    return row | {
+    return flat_values(event) | {
         "begin_longitude": begin_longitude,
         "begin_latitude": begin_latitude,
         "end_longitude": end_longitude,
         "end_latitude": end_latitude,
-        "images": "|".join(event.images),
-        "classes": "|".join(event.classes),
         "line": f"LINESTRING ({', '.join(f'{x:.7f} {y:.7f}' for x, y in line)})",
     }
