@@ -4,7 +4,8 @@
 
 Both heads stand on the same maps of the embedded backbone, with the same tail that learns too, and
 are trained alike: preset `masks`, the same scenes and photographs, order, loss and steps. Scenes of
-other seeds, and photographs of groups of which none is learned from, are judged.
+seeds, and photographs of groups of which none is learned from, are judged. A head in the work
+folder is not learned again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from boxes import read_boxes
@@ -97,6 +99,21 @@ def learn(data: Data, recipe: Preset, config: TrainConfig, make: Any, folder: Pa
     return learned.detector
 
 
+def learned(
+    data: Data, recipe: Preset, config: TrainConfig, name: str, work: Path
+) -> tuple[AnyDetector, int]:
+    """A head of `HEADS`, learned or as the folder has it, and the seconds that learning took."""
+    weights, time_taken = work / f"{name}.safetensors", work / f"{name}.seconds"
+    if not weights.exists():
+        start = time.perf_counter()
+        detector = learn(data, recipe, config, HEADS[name], work / f"{name}.run")
+        time_taken.write_text(str(round(time.perf_counter() - start)))
+        keep(detector, weights)
+    detector = HEADS[name](recipe.detector, backbone=recipe.backbone).eval()
+    detector.load_state_dict(safetensors.torch.load_file(weights))
+    return detector, int(time_taken.read_text())
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -130,14 +147,11 @@ def main() -> None:
         "heads": {},
     }
     for name in options.heads:
-        make = HEADS[name]
-        start = time.perf_counter()
-        detector = learn(data, recipe, config, make, options.work / f"{name}.run")
-        keep(detector, options.work / f"{name}.safetensors")
+        detector, seconds = learned(data, recipe, config, name, options.work)
         assert isinstance(detector.masks, nn.Module)
         results["heads"][name] = {
             "parameters": sum(weight.numel() for weight in detector.masks.parameters()),
-            "seconds": round(time.perf_counter() - start),
+            "seconds": seconds,
             "scenes": scene_scores(detector, data.examples, data.scenes),
             "photographs": box_scores(detector, data.examples, data.photographs, boxes),
         }

@@ -17,6 +17,7 @@ from scipy import ndimage
 from workzone.data.masks.load import load_masks
 from workzone.model.base import AnyDetector
 from workzone.model.cells import frame_shapes
+from workzone.run.objects import MARKED, SURE
 from workzone.train.feed.examples import Examples, Rows
 from workzone.types import OBJECT_CLASSES
 
@@ -33,7 +34,7 @@ BOX_SHARE = 0.25
 
 @torch.no_grad()
 def predicted(detector: AnyDetector, examples: Examples, rows: Rows) -> Iterator[Mask]:
-    """Masks bool ``[K, H, W]`` at the pictures' own size, a probability above one half."""
+    """Masks bool ``[K, H, W]`` at the pictures' own size, objects as `found_objects` has them."""
     for row in rows:
         given = examples.batch(torch.tensor([row]))
         masks = detector.run(given).masks
@@ -43,7 +44,16 @@ def predicted(detector: AnyDetector, examples: Examples, rows: Rows) -> Iterator
         inside = masks[:, :, : cell_rows * by, : cell_columns * by]
         with Image.open(examples.samples[row].image.path) as image:
             size = (image.height, image.width)
-        yield (F.interpolate(inside, size, mode="bilinear")[0] > 0).numpy()
+        fine = F.interpolate(inside, size, mode="bilinear")[0].sigmoid().numpy()
+        yield np.stack([surely_marked(part) for part in fine])
+
+
+def surely_marked(probabilities: npt.NDArray[np.float32]) -> Mask:
+    """The parts of a class's mask above `MARKED` that are above `SURE` somewhere."""
+    labels, count = ndimage.label(probabilities > MARKED, np.ones((3, 3)))
+    sure = np.zeros(count + 1, np.bool_)
+    sure[labels[probabilities > SURE]] = True
+    return np.asarray(sure[labels])
 
 
 def scene_scores(detector: AnyDetector, examples: Examples, rows: Rows) -> dict[str, Any]:

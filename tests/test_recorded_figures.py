@@ -92,6 +92,7 @@ def figures() -> dict[str, Any]:
         "looks": record("test_time"),
         "kills": record("map_kills"),
         "objects": record("map_objects"),
+        "effect": record("masks_effect"),
         "quantised": {
             f"{backbone[7:]} {row['weights']}, {row['computes in']}": row
             for backbone, rows in record("quantisation")["backbones"].items()

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from workzone.engine.program import Answer
 from workzone.report.answer import evidence
-from workzone.run.objects import found_objects
+from workzone.run.objects import MARKED, found_objects
 from workzone.run.outlining import coco, described, geojson
 from workzone.run.overlay import Outlined
 from workzone.types import OBJECT_CLASSES, FoundObject, Prediction
 
 CONE, SIGN = 0, 2
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+GROWN = (4 - math.log(MARKED / (1 - MARKED))) / 8 - 0.5
+"""Cells by which an outline between logits of 4 and -4 lies beyond the edge between both."""
 
 
 def answer_of(masks: npt.NDArray[np.float32], view: tuple[float, ...] = WHOLE) -> Answer:
@@ -37,8 +41,9 @@ def test_a_block_of_cells_is_one_object_with_its_box_and_score() -> None:
     masks[CONE, 2:6, 5:10] = 4.0
     (found,) = found_objects(answer_of(masks))
     assert found.name == "cone"
-    # logits of 4 and -4: the outline runs halfway between cells, on the block's own edges
-    assert found.box == pytest.approx((5 / 20, 2 / 10, 10 / 20, 6 / 10), abs=1e-6)
+    edges = [(5 - GROWN) / 20, (2 - GROWN) / 10, (10 + GROWN) / 20, (6 + GROWN) / 10]
+    assert found.box == pytest.approx(edges, abs=1e-6)
+    assert 0 < GROWN < 0.2
     assert found.score == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-4)
     assert len(found.rings) == 1
     assert found.rings[0][0] == found.rings[0][-1]
@@ -62,14 +67,51 @@ def test_a_hole_is_a_ring_of_its_own_and_counts_off() -> None:
     assert [len(one.rings) for one in found] == [2]
     (image,) = [described("a", outlined_of(found))]
     (annotation,) = coco([image])["annotations"]
-    # 7 x 7 cells without 3 x 3, a corner of each cut off by an eighth of a cell, of 4 x 10 pixels
-    assert annotation["area"] == pytest.approx((49 - 9) * 40, rel=0.01)
+    # 7 x 7 cells without 3 x 3, grown on either side, of 4 x 10 pixels; corners are cut off
+    whole, hole = 7 + 2 * GROWN, 3 - 2 * GROWN
+    assert annotation["area"] == pytest.approx((whole**2 - hole**2) * 40, rel=0.02)
+    # The score is the block's own: what a hole lacks is not counted.
+    assert found[0].score == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-4)
+
+
+def test_an_object_is_above_a_half_somewhere_and_reaches_as_far_as_it_is_marked() -> None:
+    faint, sure = (math.log(p / (1 - p)) for p in (0.35, 0.6))
+    masks = empty()
+    masks[CONE, 2:6, 2:6] = faint
+    masks[CONE, 2:6, 10:14] = faint
+    masks[CONE, 3, 12] = sure
+    masks[CONE, 8, 15:18] = sure  # beside it, apart
+    one, other = found_objects(answer_of(masks))
+    assert (one.box[0] * 20, other.box[0] * 20) == pytest.approx((15, 10), abs=0.5)
+    assert (other.box[2] * 20, other.box[3] * 10) == pytest.approx((14, 6), abs=0.5)
+    assert one.score == pytest.approx(0.6, abs=1e-4)
+    assert other.score == pytest.approx((15 * 0.35 + 0.6) / 16, abs=1e-4)
+
+
+def test_cells_of_an_outline_are_those_whose_centres_it_holds() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        logits = random.normal(-2, 3, (12, 15)).astype(np.float32)
+        masks = empty(12, 15)
+        masks[CONE] = logits
+        probabilities = 1 / (1 + np.exp(-logits.astype(float)))
+        labels, _ = ndimage.label(probabilities > MARKED)  # by edges: corners may join or part
+        for one in found_objects(answer_of(masks)):
+            assert MARKED < one.score <= probabilities.max()
+        # Of an outline without neighbours the score is the mean of its cells.
+        alone = empty(12, 15)
+        number = int(labels[np.unravel_index(logits.argmax(), logits.shape)])
+        alone[CONE][labels == number] = logits[labels == number]
+        (first,) = found_objects(answer_of(alone))
+        assert first.score == pytest.approx(probabilities[labels == number].mean(), abs=1e-4)
 
 
 def test_nothing_and_noise_are_no_object() -> None:
     masks = empty()
     assert found_objects(answer_of(masks)) == []
     masks[CONE, 5, 5] = 0.1  # barely more than half, in one cell
+    assert found_objects(answer_of(masks)) == []
+    masks[CONE, 2:8, 5:9] = -0.1  # marked, and nowhere sure
     assert found_objects(answer_of(masks)) == []
 
 
@@ -78,7 +120,8 @@ def test_what_a_view_has_beyond_the_frame_is_cut_off() -> None:
     masks[CONE, 8:18, 4:8] = 4.0
     masks[CONE, 1:4, 10:14] = 4.0  # in the padding alone
     (found,) = found_objects(answer_of(masks, (0.0, -0.5, 1.0, 1.5)))  # padded above and below
-    assert found.box == pytest.approx((0.2, 0.3, 0.4, 1.0), abs=1e-6)
+    edges = [(4 - GROWN) / 20, (8 - GROWN) / 10 - 0.5, (8 + GROWN) / 20, 1.0]
+    assert found.box == pytest.approx(edges, abs=1e-6)
 
 
 def outlined_of(objects: list[FoundObject]) -> Outlined:
@@ -91,13 +134,13 @@ def test_tables_hold_the_same_objects_in_pixels() -> None:
     masks[CONE, 2:6, 5:10] = 4.0
     image = described("street.jpg", outlined_of(found_objects(answer_of(masks))))
     assert (image["width"], image["height"]) == (80, 100)
-    assert image["objects"][0]["box"] == [20.0, 20.0, 40.0, 60.0]
+    assert image["objects"][0]["box"] == pytest.approx([20, 20, 40, 60], abs=10 * GROWN + 0.1)
     table = coco([image])
     assert table["images"][0]["file_name"] == "street.jpg"
     (annotation,) = table["annotations"]
-    assert annotation["bbox"] == [20.0, 20.0, 20.0, 40.0]
+    assert annotation["bbox"] == pytest.approx([20, 20, 20, 40], abs=20 * GROWN + 0.1)
     assert table["categories"][annotation["category_id"] - 1]["name"] == "cone"
-    assert annotation["area"] == pytest.approx(800, rel=0.05)
+    assert annotation["area"] == pytest.approx((5 + 2 * GROWN) * (4 + 2 * GROWN) * 40, rel=0.05)
     assert len(annotation["segmentation"][0]) % 2 == 0
     (feature,) = geojson([image])["features"]
     assert feature["geometry"]["coordinates"] == image["objects"][0]["polygon"]
@@ -113,7 +156,9 @@ def test_pycocotools_reads_the_table(tmp_path) -> None:
     (tmp_path / "coco.json").write_text(json.dumps(coco([image])))
     read = coco_api.COCO(str(tmp_path / "coco.json"))
     drawn = [read.annToMask(annotation).sum() for annotation in read.loadAnns(read.getAnnIds())]
-    assert drawn == pytest.approx([800, 480], rel=0.1)
+    sides = [(5, 4), (4, 3)]
+    areas = [(a + 2 * GROWN) * (b + 2 * GROWN) * 40 for a, b in sides]
+    assert [float(area) for area in drawn] == pytest.approx(areas, rel=0.1)
 
 
 def found(name: str, x: float) -> FoundObject:

@@ -234,7 +234,7 @@ DENSE = (
 _MASKS_FRAME = ViewLayout(size=640, shorter=384, tiles=0, squares=())
 
 MASKS = dataclasses.replace(
-    _dense("masks", names.LITE0_ROAD, layout=_MASKS_FRAME, epochs=10, summary=""),
+    _dense("masks", names.LITE0_ROAD, layout=_MASKS_FRAME, epochs=14, summary=""),
     detector=DetectorConfig(
         width=names.LITE0_ROAD.trunk_width,
         cells=CellHeadConfig(

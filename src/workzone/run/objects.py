@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import contourpy
@@ -12,6 +14,12 @@ from workzone.decide.threshold import HALF
 from workzone.engine.program import Answer, Floats
 from workzone.types import OBJECT_CLASSES, Box, FoundObject, Ring
 
+MARKED = 0.2
+"""An object is as large as its probability is above this."""
+SURE = HALF
+"""Somewhere within an object it is above this. Two thresholds (hysteresis, as in Canny, "A
+Computational Approach to Edge Detection", IEEE PAMI 1986) find more, and smaller, objects than one:
+docs/score/objects.md."""
 LEAST_CELLS = 1.0
 """Cells of a mask that an object covers at least; less is noise."""
 
@@ -19,8 +27,8 @@ LEAST_CELLS = 1.0
 def found_objects(answer: Answer) -> list[FoundObject]:
     """The objects that masks show, of each class the surest first.
 
-    An object is a connected part of a class's mask, cut where its probability is one half, between
-    cells. Things of one class that touch are one.
+    An object is a connected part of a class's mask where the probability is above `MARKED`, cut
+    between cells, in which it is above `SURE` somewhere. Things of one class that touch are one.
 
     Args:
         answer: with masks.
@@ -34,12 +42,13 @@ def found_objects(answer: Answer) -> list[FoundObject]:
 
 
 def _of_class(name: str, logits: npt.NDArray[np.float64], view: Floats) -> list[FoundObject]:
-    if logits.max() <= 0:
-        return []
-    # A border of the opposite closes outlines at the edge of the view.
-    padded = -np.abs(np.pad(logits, 1, mode="edge"))
-    padded[1:-1, 1:-1] = logits
     probabilities = 1 / (1 + np.exp(-logits.clip(-60, 60)))
+    if probabilities.max() <= SURE:
+        return []
+    above = logits - math.log(MARKED / (1 - MARKED))
+    # A border of the opposite closes outlines at the edge of the view.
+    padded = -np.abs(np.pad(above, 1, mode="edge"))
+    padded[1:-1, 1:-1] = above
     generator = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset)
     outlines, offsets, *_ = generator.filled(0.0, np.inf)
     found = []
@@ -47,14 +56,16 @@ def _of_class(name: str, logits: npt.NDArray[np.float64], view: Floats) -> list[
         assert points is not None and ends is not None
         rings = [points[a:b] for a, b in pairwise(ends)]
         cells = abs(_area(rings[0])) - sum(abs(_area(hole)) for hole in rings[1:])
-        if cells < LEAST_CELLS:
+        own = _within(probabilities, rings)
+        if cells < LEAST_CELLS or own.max(initial=0) <= SURE:
             continue
         placed = [_placed(ring, logits.shape, view) for ring in rings]
         xs, ys = zip(*placed[0], strict=True)
         box: Box = (min(xs), min(ys), max(xs), max(ys))
         if box[0] == box[2] or box[1] == box[3]:
             continue  # beyond the frame
-        found.append(FoundObject(name, _score(probabilities, rings[0]), box, tuple(placed)))
+        score = round(float(own.mean()), 4)
+        found.append(FoundObject(name, score, box, tuple(placed)))
     return found
 
 
@@ -64,14 +75,28 @@ def _area(ring: npt.NDArray[np.float64]) -> float:
     return float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
 
 
-def _score(probabilities: npt.NDArray[np.float64], ring: npt.NDArray[np.float64]) -> float:
-    """The mean of the cells above one half in the ring's box, whose centres are whole numbers."""
-    (left, top), (right, bottom) = (
-        np.floor(ring.min(axis=0)).astype(int).clip(min=1) - 1,
-        np.ceil(ring.max(axis=0)).astype(int),
-    )
-    inside = probabilities[top:bottom, left:right]
-    return round(float(inside[inside > HALF].mean()), 4) if (inside > HALF).any() else HALF
+def _within(
+    probabilities: npt.NDArray[np.float64], rings: Sequence[npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """Of the cells whose centres an outline holds: a line to the left crosses it an odd time.
+
+    Args:
+        probabilities: of the cells; their centres are whole numbers, from 1 on.
+        rings: the outer one and holes, ``[n, 2]`` each, closed.
+    """
+    left, top = np.maximum(np.floor(rings[0].min(axis=0)).astype(int), 1)
+    right, bottom = np.ceil(rings[0].max(axis=0)).astype(int)
+    part = probabilities[top - 1 : bottom, left - 1 : right]
+    y = np.arange(top, top + part.shape[0])[:, None]
+    x = np.arange(left, left + part.shape[1])[:, None]
+    inside = np.zeros(part.shape, np.bool_)
+    for ring in rings:
+        (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
+        crossed = (y0 <= y) != (y1 <= y)  # [rows, edges]
+        at = x0 + (y - y0) * (x1 - x0) / np.where(y1 == y0, 1, y1 - y0)
+        for row, (edges, where) in enumerate(zip(crossed, at, strict=True)):
+            inside[row] ^= (where[edges] < x).sum(axis=1) % 2 == 1
+    return part[inside]
 
 
 def _placed(ring: npt.NDArray[np.float64], size: tuple[int, ...], view: Floats) -> Ring:
