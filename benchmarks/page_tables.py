@@ -225,11 +225,12 @@ def quantisation_table(results: dict[str, Any]) -> str:
 
 WAYS = {
     "maximum probability": "maximum probability (peer)",
-    "scene, mahalanobis": "**Mahalanobis** (shipped)",
+    "scene, together": "**three together** (shipped)",
+    "scene, mahalanobis": "Mahalanobis",
     "scene, relative": "relative Mahalanobis",
     "scene, neighbours": "nearest neighbours",
-    "penultimate, mahalanobis": "Mahalanobis, penultimate",
-    "penultimate, neighbours": "nearest neighbours, penultimate",
+    "scene, neighbours, lower part": "nearest neighbours, lower third",
+    "penultimate, together": "penultimate, two together",
 }
 """Columns of the table of what is unlike training, by the record's names."""
 
@@ -237,9 +238,9 @@ WAYS = {
 def unlike_table(results: dict[str, Any]) -> str:
     """AUROC by set, and what is found and falsely so, docs/judge/unsure.md."""
     table, rows = results["table"], []
-    for name in (*table["scene, mahalanobis"]["auroc"],):
+    for name in (*table["scene, together"]["auroc"],):
         cells = [f"{table[way]['auroc'][name]:.2f}" for way in WAYS]
-        found = f"{table['scene, mahalanobis']['found'][name]:.0%}"
+        found = f"{table['scene, together']['found'][name]:.0%}"
         quality = table["both, as shipped"]["found"].get(name)
         both = "" if quality is None else f"{quality:.0%}"
         pictures = results["pictures"].get(name, "")

@@ -32,7 +32,8 @@ from workzone.data.images import read_bytes
 from workzone.data.quality import fault
 from workzone.decide.conformal import fit_conformal
 from workzone.decide.distance import DistanceName
-from workzone.decide.familiarity import Familiarity, fit_familiarity
+from workzone.decide.familiarity import MEASURES, Familiarity, fit_familiarity
+from workzone.model.scene import PARTS
 from workzone.report.selective import selective
 from workzone.run.familiarise import add_familiarity
 from workzone.run.images import encoded
@@ -42,7 +43,14 @@ from workzone.views import preprocess
 
 RATE = 0.04
 """Share of photographs of collections left out of the statistics that may be beyond the cut."""
-DISTANCES: tuple[DistanceName, ...] = ("mahalanobis", "relative", "neighbours")
+KINDS: dict[str, Sequence[tuple[int, DistanceName]]] = {
+    "together": MEASURES,
+    "mahalanobis": ((0, "mahalanobis"),),
+    "relative": ((0, "relative"),),
+    "neighbours": ((0, "neighbours"),),
+    "neighbours, lower part": ((1, "neighbours"),),
+}
+"""What is compared; the first ships."""
 MADE = 24
 """Pictures that are made of each fault."""
 NO_STREET = (*CLOSE_UPS, "rfbr")
@@ -271,22 +279,25 @@ def main() -> None:
             collections[street],
         )
     }
-    for kind in ("scene", "penultimate"):
-        for distance in DISTANCES:
-            own[f"{kind}, {distance}"] = known = fit_familiarity(
+    for kind, parts in (("scene", PARTS), ("penultimate", 1)):
+        for name, measures in KINDS.items():
+            if measures[0][0] >= parts:
+                continue
+            own[f"{kind}, {name}"] = known = fit_familiarity(
                 vectors_of(photos[learned], kind),
                 labels[learned],
                 collections[learned].tolist(),
-                name=distance,
+                parts=parts,
+                measures=measures,
                 rate=RATE,
             )
-            table[f"{kind}, {distance}"] = judged(
+            table[f"{kind}, {name}"] = judged(
                 known.score(vectors_of(photos[street], kind)),
                 {n: known.score(vectors_of(seen, kind)) for n, seen in unlike.items()},
                 1.0,
                 collections[street],
             )
-    chosen = own["scene, mahalanobis"]
+    chosen = own["scene, together"]
     beyond = chosen.score(photos.scene) > 1
     faulty = photos.fault != ""
     table["both, as shipped"] = {

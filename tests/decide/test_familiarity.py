@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from workzone.decide.familiarity import (
     FILE,
+    MEASURES,
     Familiarity,
     familiarity_json,
     fit_familiarity,
@@ -26,14 +28,15 @@ def rows(count: int, seed: int) -> np.ndarray:
     return random.normal(size=(count, D)) * np.linspace(0.5, 2, D) + 4
 
 
-def fitted(rate: float = 0.05, count: int = 400) -> Familiarity:
+def fitted(rate: float = 0.05, count: int = 400, parts: int = 1) -> Familiarity:
     groups = [f"drive {row // 4}" if row % 3 else None for row in range(count)]
-    return fit_familiarity(rows(count, 0), np.arange(count) % 2, groups, rate=rate)
+    labels = np.arange(count) % 2
+    return fit_familiarity(rows(count, 0), labels, groups, parts=parts, rate=rate)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_as_many_of_others_like_them_are_beyond_the_cut_as_stated(rate: float) -> None:
-    familiarity = fitted(rate)
+@pytest.mark.parametrize(("rate", "parts"), [(0.05, 1), (0.2, 1), (0.05, 2)])
+def test_as_many_of_others_like_them_are_beyond_the_cut_as_stated(rate: float, parts: int) -> None:
+    familiarity = fitted(rate, parts=parts)
     beyond = (familiarity.score(rows(4000, 1)) > 1).mean()
     assert 0.5 * rate < beyond < 2 * rate
     assert familiarity.rate == pytest.approx(rate, abs=0.01)
@@ -53,8 +56,39 @@ def test_groups_are_left_out_whole() -> None:
     assert (apart.rows, apart.groups, mixed.groups) == (200, 20, 200)
 
 
-def test_it_is_stored_whole_and_read_again(tmp_path: Path) -> None:
-    familiarity = fitted()
+def test_the_mean_of_the_distances_of_the_parts_decides() -> None:
+    """Against each distance by itself."""
+    both = fitted(parts=2)
+    assert [(one.part, one.name) for one in both.measures] == list(MEASURES)
+    assert both.width == D
+    assert [(one.part, one.name) for one in fitted().measures] == list(MEASURES[:2])
+    seen = rows(30, 5) * 1.3
+    scaled = []
+    for part, name in MEASURES:
+        own = both.distances[part].measure(np.split(seen, 2, axis=1)[part], name)
+        (measure,) = [one for one in both.measures if (one.part, one.name) == (part, name)]
+        scaled.append((own - measure.centre) / (measure.cut - measure.centre))
+    expected = (np.mean(scaled, axis=0) - both.centre) / (both.cut - both.centre)
+    np.testing.assert_allclose(both.score(seen), expected)
+
+
+def test_a_part_that_is_strange_is_noticed() -> None:
+    seen = rows(60, 6)
+    seen[:, D // 2 :] = rows(60, 7)[:, D // 2 :] * -2
+    assert (fitted(parts=2).score(seen) > 1).mean() > 0.9
+
+
+def test_statistics_of_before_are_not_used_and_a_word_says_how_to_renew_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = {"name": "mahalanobis", "centre": 1.0, "cut": 2.0, "rate": 0.05, "rows": 9, "groups": 3}
+    assert read_familiarity(tmp_path, held | {"blake2b": "0"}) is None
+    assert f"workzone models familiarise {tmp_path} --data" in caplog.text
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_it_is_stored_whole_and_read_again(tmp_path: Path, parts: int) -> None:
+    familiarity = fitted(parts=parts)
     write_familiarity(familiarity, tmp_path)
     held = json.loads(json.dumps(familiarity_json(familiarity)))
     again = read_familiarity(tmp_path, held)
@@ -78,10 +112,19 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(BundleError, match="not a finite number"):
         fit_familiarity(np.where(vectors > 5, np.nan, vectors), labels, [None] * 40)
     made = fitted()
+    (first, *_) = made.measures
     for change, told in (
         ({"cut": made.centre}, "a cut above the centre"),
+        ({"centre": float("nan")}, "a cut above the centre"),
+        ({"measures": ()}, "other parts of a vector than its 1"),
+        ({"measures": (replace(first, part=1),)}, "other parts of a vector than its 1"),
+    ):
+        with pytest.raises(BundleError, match=told):
+            Familiarity(**(vars(made) | change))
+    for change, told in (
+        ({"cut": first.centre}, "a cut above the centre"),
         ({"centre": float("nan")}, "a cut above the centre"),
         ({"name": "nearest"}, "does not know"),
     ):
         with pytest.raises(BundleError, match=told):
-            Familiarity(**(vars(made) | change))
+            replace(first, **change)

@@ -14,6 +14,7 @@ from workzone.model.cells_config import CellHeadConfig
 from workzone.model.config import DetectorConfig
 from workzone.model.dense import DenseDetector
 from workzone.model.inputs import DetectorInput
+from workzone.model.scene import scene_vector
 from workzone.types import BackboneOutput
 
 CONFIG = DetectorConfig(width=6, cells=CellHeadConfig(width=6))
@@ -89,6 +90,41 @@ def test_a_frame_in_a_square_is_judged_as_it_is_alone(tail: bool) -> None:
             in_frame = found[row, :, : rows // by, : columns // by]
             torch.testing.assert_close(in_frame, expected[0], rtol=1e-4, atol=1e-4)
             assert (found[row] > OUTSIDE).sum() == rows * columns // by**2
+
+
+def test_a_frame_in_a_square_looks_as_it_does_alone() -> None:
+    """As it lies in a store, alone, and as a program computes it; by hand."""
+    side, sizes = 8, [(8, 8), (4, 8), (8, 2), (6, 8), (1, 8)]
+    torch.manual_seed(0)
+    detector = DenseDetector(CONFIG).eval()
+    whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4)
+    frames = [torch.randn(1, rows * columns, 6) for rows, columns in sizes]
+    stored = [
+        in_square(BackboneOutput(None, frame, size), side).grid
+        for frame, size in zip(frames, sizes, strict=True)
+    ]
+    boxes = [whole * torch.tensor([1, 1, side / columns, side / rows]) for rows, columns in sizes]
+    square = input_of(torch.stack(stored), (side, side))
+    together = detector.scene(dataclasses.replace(square, boxes=torch.cat(boxes)))
+    for found, frame, (rows, columns) in zip(together, frames, sizes, strict=True):
+        cells = frame[0].unflatten(0, (rows, columns))
+        first = round(2 * rows / 3) if rows > 1 else 0  # of one row the centre is at a half
+        by_hand = torch.cat([cells.mean(dim=(0, 1)), cells[first:].mean(dim=(0, 1))])
+        torch.testing.assert_close(found, by_hand)
+        alone = input_of(frame[None], (rows, columns))
+        torch.testing.assert_close(detector.scene(alone)[0], by_hand)
+        computed = scene_vector(cells[None].numpy(), whole[0].numpy())
+        torch.testing.assert_close(torch.from_numpy(computed), by_hand)
+
+
+def test_what_lies_beyond_the_frame_is_not_its_lower_part() -> None:
+    cells = torch.arange(8.0).reshape(1, 8, 1, 1).expand(1, 8, 8, 6)
+    boxes = torch.tensor([[0.0, -0.5, 1.0, 1.5]])  # a square with a wide frame in its middle
+    computed = scene_vector(cells.numpy(), boxes.numpy())
+    assert computed.tolist() == [3.5] * 6 + [5.0] * 6  # of rows 2 to 5 the last alone
+    detector = DenseDetector(CONFIG).eval()
+    given = dataclasses.replace(input_of(cells.flatten(1, 2)[None], (8, 8)), boxes=boxes[None])
+    assert detector.scene(given)[0].tolist() == computed.tolist()
 
 
 def test_no_view_is_left_out() -> None:

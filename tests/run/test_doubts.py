@@ -156,7 +156,7 @@ def test_a_bundle_of_before_loads_and_says_what_it_lacks(
     assert "32 images of 16 groups" in added.output
     again = read_bundle(tmp_path / "old").familiarity
     assert again is not None
-    assert again.distance.width == bundle.familiarity.distance.width  # type: ignore[union-attr]
+    assert again.width == bundle.familiarity.width  # type: ignore[union-attr]
     told = invoke("predict", image, "--model", model, "--unsure", "warn")
     assert "no statistics" not in told.stderr
 
@@ -208,7 +208,7 @@ def test_an_evaluation_leaves_out_what_is_undecided(
     scores = [p.unlike for p in workzone.load(tiny.bundle, unsure="warn").predict(train)]
     known = bundle.familiarity
     middle = known.centre + float(np.median(np.array(scores))) * (known.cut - known.centre)
-    moved = dataclasses.replace(known, centre=-1.0, cut=middle)
+    moved = dataclasses.replace(known, centre=-10.0, cut=middle)
     write_bundle(dataclasses.replace(bundle, familiarity=moved, conformal=None), tmp_path / "cut")
     figures = {}
     for unsure in ("off", "warn", "abstain"):

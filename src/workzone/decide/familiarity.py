@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from workzone.decide.distance import DistanceName, Doubles, TrainingDistance, fit_distance
+from workzone.decide.distance import (
+    DistanceName,
+    Doubles,
+    TrainingDistance,
+    checked,
+    fit_distance,
+)
 from workzone.errors import BundleError, UsageError
 from workzone.files import writing
 
@@ -26,31 +33,64 @@ FILE = "familiarity.npz"
 """The arrays, beside `bundle.json`, which has the rest."""
 FOLDS = 5
 """Parts of the training rows that the statistics are fitted without, in turn."""
-DISTANCE: DistanceName = "mahalanobis"
-"""What decides, where no other word is said (docs/judge/unsure.md compares them)."""
+MEASURES: tuple[tuple[int, DistanceName], ...] = (
+    (0, "mahalanobis"),
+    (0, "neighbours"),
+    (1, "neighbours"),
+)
+"""Which distances decide together, each of one of the vector's parts, where no other are named;
+those of parts that a vector does not have are left out (docs/judge/unsure.md compares them)."""
 RATE = 0.05
 """Share of rows like those of training that may be beyond the cut."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One distance, on a scale of its own: 0 is as usual, 1 the cut that it would have alone."""
+
+    part: int  # of the vector
+    name: DistanceName
+    centre: float  # the median distance of rows whose group the statistics were fitted without
+    cut: float  # above it
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(DistanceName):
+            raise BundleError(f"familiarity by {self.name!r}, which this version does not know")
+        _check_scale(self.centre, self.cut)
+
+    def scaled(self, distances: Doubles) -> Doubles:
+        """Of distances ``[B]``."""
+        return np.asarray((distances - self.centre) / (self.cut - self.centre))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Familiarity:
-    """What training looked like, and how far is too far."""
+    """What training looked like, and how far is too far.
 
-    distance: TrainingDistance
-    name: DistanceName  # which distance decides
-    centre: float  # the median distance of rows whose group the statistics were fitted without
+    A vector is cut into as many equally long parts as there are ``distances``; the mean of the
+    ``measures`` decides.
+    """
+
+    distances: tuple[TrainingDistance, ...]  # of each part of the vector
+    measures: tuple[Measure, ...]
+    centre: float  # the median mean of rows whose group the statistics were fitted without
     cut: float  # beyond it an image is unlike training; above the centre
     rate: float  # share of those rows beyond it, 0..1
     rows: int  # that all was fitted on
     groups: int
 
     def __post_init__(self) -> None:
-        if self.name not in get_args(DistanceName):
-            raise BundleError(f"familiarity by {self.name!r}, which this version does not know")
-        if not -math.inf < self.centre < self.cut < math.inf:
-            raise BundleError(
-                f"familiarity needs a cut above the centre, both finite: {self.cut}, {self.centre}"
-            )
+        parts = len(self.distances)
+        if not self.measures or any(not 0 <= one.part < parts for one in self.measures):
+            raise BundleError(f"familiarity by other parts of a vector than its {parts}")
+        _check_scale(self.centre, self.cut)
+
+    @property
+    def width(self) -> int:
+        """D, of the vectors."""
+        return sum(one.width for one in self.distances)
 
     def score(self, vectors: npt.ArrayLike) -> Doubles:
         """How unlike training images are ``[B]``: 0 as usual, above 1 beyond the cut.
@@ -61,8 +101,12 @@ class Familiarity:
         Raises:
             UsageError, BundleError: see `TrainingDistance.measure`.
         """
-        distances = self.distance.measure(vectors, self.name)
-        return np.asarray((distances - self.centre) / (self.cut - self.centre))
+        parts = np.split(checked(vectors, self.width), len(self.distances), axis=1)
+        scaled = [
+            one.scaled(self.distances[one.part].measure(parts[one.part], one.name))
+            for one in self.measures
+        ]
+        return np.asarray((np.mean(scaled, axis=0) - self.centre) / (self.cut - self.centre))
 
 
 def fit_familiarity(
@@ -70,7 +114,8 @@ def fit_familiarity(
     labels: npt.ArrayLike,
     groups: Sequence[str | None],
     *,
-    name: DistanceName = DISTANCE,
+    parts: int = 1,
+    measures: Sequence[tuple[int, DistanceName]] = MEASURES,
     rate: float = RATE,
 ) -> Familiarity:
     """Statistics of training rows, and the cut.
@@ -79,7 +124,8 @@ def fit_familiarity(
         vectors: of training rows ``[B, D]``, see `workzone.model.base.AnyDetector.scene`.
         labels: ``[B]``, 0 or 1.
         groups: ``[B]``, rows that look alike; a row with None is a group of its own.
-        name: which distance decides.
+        parts: of a vector, equally long.
+        measures: which distances decide, each of a part; those of further parts are left out.
         rate: share of rows like these that may be beyond the cut, in (0, 1).
 
     Raises:
@@ -88,23 +134,49 @@ def fit_familiarity(
     """
     if not 0 < rate < 1:
         raise UsageError(f"rate {rate}: give a share between 0 and 1, such as {RATE}")
-    rows, truth = np.asarray(vectors, dtype=np.float64), np.asarray(labels)
+    truth = np.asarray(labels)
+    cells = np.split(np.asarray(vectors, dtype=np.float64), parts, axis=1)
     folds = _folds(groups)
-    held_out = np.concatenate(
-        [fit_distance(rows[~fold], truth[~fold]).measure(rows[fold], name) for fold in folds]
-    )
-    count = len(held_out)
-    place = min(count, math.ceil((count + 1) * (1 - rate)))
-    cut, centre = float(np.sort(held_out)[place - 1]), float(np.median(held_out))
+    fitted = [[fit_distance(rows[~fold], truth[~fold]) for rows in cells] for fold in folds]
+
+    def held_out(part: int, name: DistanceName) -> Doubles:
+        return np.concatenate(
+            [
+                of_fold[part].measure(cells[part][fold], name)
+                for of_fold, fold in zip(fitted, folds, strict=True)
+            ]
+        )
+
+    own, scaled = [], []
+    for part, name in measures:
+        if part < parts:
+            distances = held_out(part, name)
+            centre, cut = _scale(distances, rate)
+            own.append(Measure(part=part, name=name, centre=centre, cut=cut))
+            scaled.append(own[-1].scaled(distances))
+    together = np.mean(scaled, axis=0)
+    centre, cut = _scale(together, rate)
     return Familiarity(
-        distance=fit_distance(rows, truth),
-        name=name,
+        distances=tuple(fit_distance(rows, truth) for rows in cells),
+        measures=tuple(own),
         centre=centre,
-        cut=max(cut, math.nextafter(centre, math.inf)),  # all are alike
-        rate=float((held_out > cut).mean()),
-        rows=count,
+        cut=cut,
+        rate=float((together > cut).mean()),
+        rows=len(truth),
         groups=len(set(_named(groups))),
     )
+
+
+def _scale(values: Doubles, rate: float) -> tuple[float, float]:
+    """Their median, and what a share of them is beyond, above it."""
+    place = min(len(values), math.ceil((len(values) + 1) * (1 - rate)))
+    centre = float(np.median(values))
+    return centre, max(float(np.sort(values)[place - 1]), math.nextafter(centre, math.inf))
+
+
+def _check_scale(centre: float, cut: float) -> None:
+    if not -math.inf < centre < cut < math.inf:
+        raise BundleError(f"familiarity needs a cut above the centre, both finite: {cut}, {centre}")
 
 
 def _named(groups: Sequence[str | None]) -> list[str]:
@@ -125,9 +197,14 @@ def _folds(groups: Sequence[str | None]) -> list[npt.NDArray[np.bool_]]:
 
 
 def familiarity_bytes(familiarity: Familiarity) -> bytes:
-    """The arrays, as `FILE` holds them."""
+    """The arrays, as `FILE` holds them: those of a part have its number before their names."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **familiarity.distance.arrays())
+    arrays = {
+        f"{part}_{name}": array
+        for part, distance in enumerate(familiarity.distances)
+        for name, array in distance.arrays().items()
+    }
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -135,9 +212,14 @@ def familiarity_json(familiarity: Familiarity | None) -> dict[str, Any] | None:
     """What `bundle.json` says of it; None where there is none."""
     if familiarity is None:
         return None
-    facts = ("name", "centre", "cut", "rate", "rows", "groups")
-    arrays = familiarity_bytes(familiarity)
-    return {fact: getattr(familiarity, fact) for fact in facts} | {"blake2b": _hash(arrays)}
+    facts = {
+        fact: getattr(familiarity, fact) for fact in ("centre", "cut", "rate", "rows", "groups")
+    }
+    return facts | {
+        "parts": len(familiarity.distances),
+        "measures": [asdict(one) for one in familiarity.measures],
+        "blake2b": _hash(familiarity_bytes(familiarity)),
+    }
 
 
 def write_familiarity(familiarity: Familiarity | None, folder: Path) -> None:
@@ -150,6 +232,8 @@ def write_familiarity(familiarity: Familiarity | None, folder: Path) -> None:
 def read_familiarity(folder: Path, held: Mapping[str, Any] | None) -> Familiarity | None:
     """What :func:`write_familiarity` wrote; None for a bundle without.
 
+    Statistics of before there were `Measure`s are of other vectors: a word in the log, and None.
+
     Args:
         folder: of the bundle.
         held: what `bundle.json` says of it.
@@ -159,6 +243,14 @@ def read_familiarity(folder: Path, held: Mapping[str, Any] | None) -> Familiarit
     """
     if held is None:
         return None
+    if "measures" not in held:
+        logger.warning(
+            "%s: what it knows of its training images is of an earlier version and not used; "
+            "renew it: workzone models familiarise %s --data MANIFEST",
+            folder,
+            folder,
+        )
+        return None
     path = folder / FILE
     data = path.read_bytes() if path.is_file() else b""
     facts = dict(held)
@@ -167,8 +259,13 @@ def read_familiarity(folder: Path, held: Mapping[str, Any] | None) -> Familiarit
             f"{path} is not the file that bundle.json describes; copy the bundle again, whole"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        distance = TrainingDistance.from_arrays(dict(arrays))
-    return Familiarity(distance=distance, **facts)
+        parts = [
+            {n.removeprefix(f"{part}_"): arrays[n] for n in arrays if n.startswith(f"{part}_")}
+            for part in range(facts.pop("parts"))
+        ]
+    measures = tuple(Measure(**one) for one in facts.pop("measures"))
+    distances = tuple(TrainingDistance.from_arrays(own) for own in parts)
+    return Familiarity(distances=distances, measures=measures, **facts)
 
 
 def _hash(data: bytes) -> str:

@@ -19,6 +19,7 @@ from workzone.decide.calibration import Calibration
 from workzone.decide.description import Description
 from workzone.errors import BundleError, UsageError
 from workzone.model.metadata.rows import empty_rows
+from workzone.model.scene import scene_vector
 from workzone.types import Views
 from workzone.views import ViewLayout, halved
 
@@ -367,10 +368,8 @@ class _Reading:
         return self.parts["grid"]
 
     def scene(self, row: int) -> Floats:
-        """The mean cell of an image; of views and their halves, the mean of both."""
-        scales = [self.parts[name][row] for name in ("grid", "half_grid") if name in self.parts]
-        means = [cells.mean(axis=(0, 1, 2), dtype=np.float32) for cells in scales]
-        return np.asarray(np.mean(means, axis=0), dtype=np.float32)
+        """See `scene_vector`; halves tell nothing more."""
+        return scene_vector(self.grid[row], self.boxes[row])
 
     def joined(self, others: _Reading) -> _Reading:
         return _Reading(

@@ -67,7 +67,7 @@ class AnyDetector(nn.Module, ABC):
         """What an image as a whole looks like ``[B, D']``, without gradient; see `Answer.scene`.
 
         By it an image is told that is unlike training: what the last layer sees, or, where that is
-        a few cells of the image, the mean of what the backbone says of all cells.
+        a few cells of the image, what the backbone says of all of them, see `scene_vector`.
         """
 
     def rates(self) -> Mapping[str, float]:

@@ -12,6 +12,7 @@ from workzone.model.cells_config import CELL_MASKS, CellHeadConfig
 from workzone.model.encoder.config import EncoderConfig
 from workzone.model.masks.config import MaskHeadConfig
 from workzone.model.metadata.config import MetadataConfig
+from workzone.model.scene import PARTS
 from workzone.model.views.config import GlanceConfig, PrunerConfig
 from workzone.views import ViewLayout
 
@@ -79,6 +80,11 @@ class DetectorConfig:
     def levels(self) -> tuple[int, ...]:
         """Of the backbone, whose maps the masks are made from; see `Backbone.level_widths`."""
         return () if self.masks is None else self.masks.levels
+
+    @property
+    def scene_parts(self) -> int:
+        """Equally long parts of what an image looks like, see `AnyDetector.scene`."""
+        return 1 if self.cells is None else PARTS
 
     def check_width(self) -> None:
         """Make sure that a detector can be made.

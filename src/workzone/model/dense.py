@@ -14,6 +14,7 @@ from workzone.model.cells import OUTSIDE, CellHead, by_scale, frame_shapes, unre
 from workzone.model.config import DetectorConfig
 from workzone.model.inputs import DetectorInput
 from workzone.model.masks.head import MaskHead
+from workzone.model.scene import LOWER
 from workzone.types import DetectorOutput
 
 
@@ -82,16 +83,20 @@ class DenseDetector(AnyDetector):
 
     @torch.no_grad()
     def scene(self, given: DetectorInput) -> torch.Tensor:
-        """The mean of the cells that were read; of views and their halves, the mean of both."""
+        """The means of the cells that were read, see `scene_vector`; not of halves."""
         grid, grid_size = _grid(given)
-        views = grid[:, None] if grid.ndim == 3 else grid  # one view alone
-        means = []
-        for part, size in by_scale(views, grid_size):
-            read = part.new_ones(part.shape[:3])
-            if given.boxes is not None:
-                read = (~unread(given.boxes, size)).to(part)
-            means.append((part * read[..., None]).sum(dim=(1, 2)) / read.sum(dim=(1, 2))[:, None])
-        return torch.stack(means).mean(dim=0)
+        packed = grid[:, None] if grid.ndim == 3 else grid  # one view alone
+        cells, (rows, columns) = by_scale(packed, grid_size)[0]  # [B, V, N, D]
+        across = cells.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(*cells.shape[:2], 4)
+        boxes = across if given.boxes is None else given.boxes.to(cells)
+        centres = (torch.arange(rows, device=cells.device) + 0.5) / rows
+        down = boxes[..., 1, None] + centres * (boxes[..., 3] - boxes[..., 1])[..., None]
+        read = cells.new_ones(cells.shape[:3], dtype=torch.bool)
+        if given.boxes is not None:
+            read = ~unread(given.boxes, (rows, columns))
+        low = read & ((down > LOWER) & (down < 1)).repeat_interleave(columns, dim=2)
+        low = torch.where(low.any(dim=(1, 2), keepdim=True), low, read)
+        return torch.cat([_mean_cell(cells, part) for part in (read, low)], dim=1)
 
     def _masks(
         self,
@@ -154,6 +159,12 @@ def _cut(maps: torch.Tensor, shape: tuple[int, int], grid_size: tuple[int, int])
         cells * maps.shape[axis + 2] // grid_size[axis] for axis, cells in enumerate(shape)
     )
     return maps[:, :, :rows, :columns]
+
+
+def _mean_cell(cells: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Of chosen ones, bool ``[B, V, N]``, among ``[B, V, N, D]``: ``[B, D]``."""
+    total = (cells * chosen[..., None]).sum(dim=(1, 2))
+    return total / chosen.sum(dim=(1, 2))[:, None]
 
 
 def _grid(given: DetectorInput) -> tuple[torch.Tensor, tuple[int, int]]:

@@ -61,7 +61,8 @@ def familiarity_of(predictor: Predictor, manifest: Manifest, *, rate: float = RA
             "label, and none could be read"
         )
     labels = np.array([s.label for s in kept])
-    return fit_familiarity(np.stack(vectors), labels, [s.group for s in kept], rate=rate)
+    groups, parts = [s.group for s in kept], predictor.description.config.scene_parts
+    return fit_familiarity(np.stack(vectors), labels, groups, parts=parts, rate=rate)
 
 
 def add_familiarity(folder: Path, familiarity: Familiarity) -> None:

@@ -40,7 +40,10 @@ def learned_familiarity(detector: AnyDetector, examples: Examples) -> Familiarit
     groups = [examples.samples[int(row)].group for row in rows] if examples.samples else None
     try:
         return fit_familiarity(
-            np.concatenate(vectors), examples.labels[rows].numpy(), groups or [None] * len(rows)
+            np.concatenate(vectors),
+            examples.labels[rows].numpy(),
+            groups or [None] * len(rows),
+            parts=detector.config.scene_parts,
         )
     except UsageError as error:
         logger.warning("what it learned from is not kept, to tell what is unlike it: %s", error)
