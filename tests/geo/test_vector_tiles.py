@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from map_serving import serving, write_store
 from serving import Running
 from vector_tiles import read_tile
 from workzone.geo.event import Event, Place
+from workzone.geo.out import mvt
 from workzone.geo.out.mvt import box_of_tile, to_mvt
 from workzone.geo.rounding import rounded
 from workzone.geo.serve import asked
@@ -84,6 +86,24 @@ def test_what_lies_outside_of_a_tile_is_cut_off() -> None:
     assert to_mvt([beside], zoom, x + 5, y) == b""
     corner = tuple(degrees(step, tile) for step in ((-3000, 2000), (2000, -3000)))
     assert to_mvt([dataclasses.replace(beside, line=corner)], *tile) == b""
+
+
+@pytest.mark.parametrize("east", [0.004, 0.02])  # within the tile; through its border
+def test_a_line_of_more_places_takes_no_more_calls_to_cut(east: float) -> None:
+    zoom, x, y = tile_of((13.0, 52.0), 15)
+    counts = []
+    for many in (50, 500):
+        line = [(13.0 + east * n / many, 52.0) for n in range(many + 1)]
+        places = mvt._places(dataclasses.replace(EVENTS[0], line=tuple(line)), zoom, x, y)
+        called: list[str] = []
+        sys.setprofile(lambda _, what, __, called=called: called.append(what))
+        try:
+            parts = mvt._clipped(places)
+        finally:
+            sys.setprofile(None)
+        assert len(parts) == 1 and (len(parts[0]) == many + 1) == (east < 0.01)
+        counts.append(len(called))
+    assert counts[0] == counts[1]
 
 
 def test_boxes_of_tiles_are_the_world_and_its_quarters() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 
@@ -90,35 +90,30 @@ def _places(event: Event, zoom: int, x: int, y: int) -> Floats:
     return found
 
 
-def _clipped(places: Floats) -> list[list[Floats]]:
+def _clipped(places: Floats) -> list[Floats]:
     """The parts of a line within the tile and its buffer (Liang and Barsky, 1984).
 
     Programs that draw tiles take no places far outside of one.
     """
     low, high = -float(_BUFFER), float(_EXTENT + _BUFFER)
-    parts: list[list[Floats]] = []
-    ended = True  # whether the line has left the tile
-    for first, last in pairwise(places):
-        way = last - first
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cuts = np.sort([(low - first) / way, (high - first) / way], axis=0)
-        still = way == 0  # along an axis: within for good, or never
-        if ((first < low) | (first > high))[still].any():
-            ended = True
-            continue
-        begin = max([0.0, *cuts[0][~still]])
-        end = min([1.0, *cuts[1][~still]])
-        if begin > end:
-            ended = True
-            continue
-        if ended or begin > 0:
-            parts.append([first + begin * way])
-        parts[-1].append(first + end * way)
-        ended = end < 1
-    return parts
+    if ((places >= low) & (places <= high)).all():
+        return [places]
+    first, last = places[:-1], places[1:]
+    way = last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cuts = np.sort([(low - first) / way, (high - first) / way], axis=0)
+    still = way == 0  # along an axis: within for good, or never
+    begin = np.where(still, 0, cuts[0]).max(axis=1).clip(min=0)
+    end = np.where(still, 1, cuts[1]).min(axis=1).clip(max=1)
+    beside = (still & ((first < low) | (first > high))).any(axis=1)
+    (shown,) = np.nonzero((begin <= end) & ~beside)
+    enters, leaves = first + begin[:, None] * way, first + end[:, None] * way
+    left = (np.diff(shown) > 1) | (end[shown[:-1]] < 1) | (begin[shown[1:]] > 0)
+    runs = np.split(shown, np.flatnonzero(left) + 1)
+    return [np.concatenate([enters[run[:1]], leaves[run]]) for run in runs if len(run)]
 
 
-def _steps(part: list[Floats]) -> Indices:
+def _steps(part: Floats) -> Indices:
     """Whole steps, none twice in a row: ``[n, 2]``."""
     steps = np.rint(part).astype(np.int64)
     kept: Indices = steps[np.append(True, (np.diff(steps, axis=0) != 0).any(axis=1))]
