@@ -30,7 +30,7 @@ def tile_of(place: Place, zoom: int) -> tuple[int, int, int]:
     return zoom, int(x), int(y)
 
 
-def degrees(step: tuple[int, int], tile: tuple[int, int, int]) -> Place:
+def degrees(step: tuple[float, float], tile: tuple[int, int, int]) -> Place:
     zoom, x, y = tile
     column, row = x + step[0] / 4096, y + step[1] / 4096
     north = math.atan(math.sinh(math.pi * (1 - 2 * row / 2**zoom)))
@@ -68,10 +68,29 @@ def test_one_and_a_double_of_the_same_size_stay_apart() -> None:
     assert [type(told[name]) for name in ("confidence", "passes")] == [float, int]
 
 
-def test_places_beyond_the_map_are_at_its_edge() -> None:
-    pole = dataclasses.replace(EVENTS[0], line=((0.0, 90.0), (0.0, 89.9), (10.0, -90.0)))
+def test_lines_beyond_the_map_are_cut_where_it_ends_at_every_zoom() -> None:
+    pole = dataclasses.replace(EVENTS[0], line=((40.0, 90.0), (40.0, 80.0), (40.0, -90.0)))
     (((places,), _),) = read_tile(to_mvt([pole], 0, 0, 0))
-    assert [places[0][1], places[-1][1]] == [0, 4096]
+    assert [places[0][1], places[-1][1]] == [-64, 4160]
+    for zoom in (0, 4, 9):
+        column = tile_of((40.0, 0.0), zoom)[1]
+        (((places,), _),) = read_tile(to_mvt([pole], zoom, column, 0))
+        assert places[0][1] == -64
+        (((places,), _),) = read_tile(to_mvt([pole], zoom, column, 2**zoom - 1))
+        assert places[-1][1] == 4160
+        arctic = dataclasses.replace(pole, line=((40.0, 89.0), (40.001, 88.0)))
+        assert to_mvt([arctic], zoom, column, 0) == b""
+
+
+def test_a_line_that_touches_the_buffer_is_no_point() -> None:
+    tile = (15, 17600, 10700)
+    touching = ((4160, 2000), (9000, 2000)), ((-64, -64), (-300, -64)), ((4020, 4300), (4300, 4020))
+    for ends in touching:
+        line = tuple(degrees(step, tile) for step in ends)
+        assert to_mvt([dataclasses.replace(EVENTS[0], line=line)], *tile) == b""
+    short = tuple(degrees(step, tile) for step in ((4159.9, 2000.1), (4160.2, 1999.9)))
+    (((places,), _),) = read_tile(to_mvt([dataclasses.replace(EVENTS[0], line=short)], *tile))
+    assert places == [(4160, 2000)]
 
 
 def test_what_lies_outside_of_a_tile_is_cut_off() -> None:

@@ -23,7 +23,7 @@ DEEPEST = 22
 """The last zoom."""
 _EXTENT = 4096  # steps of a tile's side
 _BUFFER = 64  # steps around a tile, within which lines are drawn as well
-_NORTH = 85.051128779806604  # degrees, where Web Mercator ends
+_NORTH = 89.99  # degrees, far beyond Web Mercator, which has no place for a pole
 _VARINT, _BYTES, _DOUBLE = 0, 2, 1  # wire types
 _POINT, _LINE = 1, 2
 _MOVE, _DRAW = 1, 2  # commands of a geometry
@@ -59,10 +59,11 @@ def to_mvt(events: Iterable[Event], zoom: int, x: int, y: int) -> bytes:
     values: dict[tuple[type, Value], int] = {}
     features = []
     for event in events:
-        parts = [_steps(part) for part in _clipped(_places(event, zoom, x, y))]
-        if not parts:
-            continue  # it passes by the tile
+        places = _places(event, zoom, x, y)
+        parts = [_steps(part) for part in _clipped(places)]
         lines = [part for part in parts if len(part) > 1]
+        if not (lines or (parts and len(_steps(places)) == 1)):
+            continue  # it passes by the tile, or touches its buffer
         tags: list[int] = []
         for name, value in flat_values(event).items():
             if value not in (None, ""):
