@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -17,7 +22,8 @@ from workzone.geo.event import Event, Place
 from workzone.geo.out import mvt
 from workzone.geo.out.mvt import box_of_tile, to_mvt
 from workzone.geo.rounding import rounded
-from workzone.geo.serve import asked
+from workzone.geo.serve import asked, service
+from workzone.geo.serve.room import AT_ONCE
 
 EVENTS = [event(number) for number in range(30)]
 
@@ -196,3 +202,51 @@ def test_tiles_hold_places_as_they_are_served(tmp_path_factory: pytest.TempPathF
         path = "/v1/tiles/{}/{}/{}.mvt?state=present,gone,suspected".format(*tile)
         (((places,), _),) = read_tile(city.ask("GET", path).body)
     assert degrees(places[0], tile) == pytest.approx(rounded(one, 1000.0).line[0], abs=1e-5)
+
+
+class Slow:
+    """Tiles that wait until they may be made, and how many were begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.at_once, self.most, self.go = 0, 0, 0, threading.Event()
+        self._lock = threading.Lock()
+        monkeypatch.setattr(service, "to_mvt", self._make)
+
+    def _make(self, *args: Any) -> bytes:
+        with self._lock:
+            self.begun, self.at_once = self.begun + 1, self.at_once + 1
+            self.most = max(self.most, self.at_once)
+        self.go.wait(600)
+        with self._lock:
+            self.at_once -= 1
+        return to_mvt(*args)
+
+
+def test_few_tiles_are_made_at_once(city: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, many = Slow(monkeypatch), 4 * AT_ONCE
+    with ThreadPoolExecutor(many) as clients:
+        asked = [clients.submit(city.ask, "GET", "/v1/tiles/0/0/0.mvt") for _ in range(many)]
+        city.until(lambda: city.service.accepted == many and slow.begun == AT_ONCE)
+        assert city.ask("GET", "/v1/events?limit=1").status == 200
+        slow.go.set()
+        assert {one.result().status for one in asked} == {200}
+    assert (slow.begun, slow.most) == (many, AT_ONCE)
+
+
+def test_clients_that_left_hold_no_place_and_no_tile_is_begun_for_them(
+    city: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, many = Slow(monkeypatch), city.service.config.limits.queue
+    with contextlib.ExitStack() as stack:
+        for _ in range(many):
+            address = ("127.0.0.1", city.port)
+            client = stack.enter_context(socket.create_connection(address, timeout=600))
+            client.sendall(b"GET /v1/tiles/0/0/0.mvt HTTP/1.1\r\nHost: x\r\n\r\n")
+        city.until(lambda: city.service.accepted == many and slow.begun == AT_ONCE)
+        assert city.ask("GET", "/v1/events?limit=1").status == 429
+    city.until(lambda: not city.service.accepted, 60)
+    assert city.ask("GET", "/v1/events?limit=1").status == 200
+    slow.go.set()
+    assert city.ask("GET", "/v1/tiles/0/0/0.mvt").status == 200
+    assert slow.begun == AT_ONCE + 1
+    assert 'outcome="gone"' in city.ask("GET", "/metrics").body.decode()

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import json
 import logging
-import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from math import cos, radians
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import workzone
@@ -31,6 +32,7 @@ from workzone.geo.rounding import rounded
 from workzone.geo.serve.answers import Body, Kept, Version, not_modified
 from workzone.geo.serve.asked import Asked, asked_of, asked_of_tile, next_link
 from workzone.geo.serve.config import MapServeConfig
+from workzone.geo.serve.room import Answer, Room, settle
 from workzone.geo.show import make_page
 from workzone.geo.store import Store, open_store
 from workzone.serve.base import BaseService
@@ -55,41 +57,34 @@ class MapService(BaseService):
         """
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
-        self._waiting: set[asyncio.Future[Response]] = set()
+        self._waiting: set[Answer] = set()
+        self._rooms: defaultdict[Callable[[Request], Response], Room] = defaultdict(Room)
 
-    async def in_thread(self, answer: Callable[[], Response]) -> Response:
-        """What a function gives, in a thread of its own.
-
-        Those of asyncio are for probes: many would wait here while one makes a page. It is a
-        daemon, for the process to end without it.
+    async def in_thread(self, request: Request, make: Callable[[Request], Response]) -> Response:
+        """What a function of a request gives, in a thread, when there is room for one.
 
         Raises:
+            ClientDisconnect: nobody waits for it any more; it was not begun, or is not sent.
             Problem: what the function raises; stopped before it was done.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Response] = loop.create_future()
-
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = answer()
-            except BaseException as raised:
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_settle, future, result, error)
-
+        future: Answer = loop.create_future()
+        room = self._rooms[make]
         self._waiting.add(future)
+        watch = loop.create_task(_leave_with(request, future))
+        room.put(future, partial(make, request))
         try:
-            threading.Thread(target=run, name="workzone-map", daemon=True).start()
             return await future
         finally:
             self._waiting.discard(future)
+            room.drop(future)
+            watch.cancel()
 
     def refuse_rest(self) -> None:
         """Say of requests without an answer that there will be none; in the event loop."""
         for future in self._waiting:
             detail = "the service stopped before this was answered: ask again"
-            _settle(future, None, Problem("draining", detail))
+            settle(future, None, Problem("draining", detail))
 
     def admit(self) -> None:
         """Refuse one more than so many at a time.
@@ -260,16 +255,11 @@ class MapService(BaseService):
             raise Problem("map-unavailable", fix, headers={"Retry-After": "5"}) from None
 
 
-def _settle(
-    future: asyncio.Future[Response], result: Response | None, error: BaseException | None
-) -> None:
-    """Give a future what it waits for, if it still does."""
-    if future.done():
-        return
-    if result is not None:
-        future.set_result(result)
-    elif error is not None:
-        future.set_exception(error)
+async def _leave_with(request: Request, future: Answer) -> None:
+    """Wait for no answer once the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # of a body, which nothing asks for
+    settle(future, None, ClientDisconnect())
 
 
 def _check_length(request: Request, most: int) -> None:
