@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from workzone.geo.out.mvt import box_of_tile, to_mvt
 from workzone.geo.rounding import rounded
 from workzone.geo.serve import asked, service
 from workzone.geo.serve.room import AT_ONCE
+from workzone.geo.store import Store
 
 EVENTS = [event(number) for number in range(30)]
 
@@ -185,13 +187,48 @@ def test_what_is_no_tile_is_told(city: Running, path: str, told: str) -> None:
     assert said.status == 422 and told in said.json["detail"]
 
 
-def test_a_tile_with_too_many_events_is_refused(
-    city: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three events are the most of a tile."""
     monkeypatch.setattr(asked, "MOST", 3)
     monkeypatch.setattr(asked, "_USUAL", 1)
-    said = city.ask("GET", "/v1/tiles/0/0/0.mvt")
-    assert said.status == 422 and "more than 3 events lie in it" in said.json["detail"]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("metres", [None, 1000.0])
+def test_a_tile_with_too_many_events_is_refused_before_any_is_read(
+    city: Running, monkeypatch: pytest.MonkeyPatch, metres: float | None
+) -> None:
+    read: list[object] = []
+    events = Store.events
+    monkeypatch.setattr(Store, "events", lambda *args: read.append(args) or events(*args))
+    with serving(city.service.config.store, metres=metres) as other:
+        said = other.ask("GET", "/v1/tiles/0/0/0.mvt")
+        assert said.status == 422 and "more than 3 events lie in it" in said.json["detail"]
+        assert not read
+        assert other.ask("GET", "/v1/tiles/0/0/0.mvt?time=2020-01-01").status == 200
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(("metres", "inside"), [(None, 3), (None, 4), (300.0, 3), (300.0, 4)])
+def test_events_are_counted_to_the_border_of_a_tile(
+    tmp_path: Path, metres: float | None, inside: int
+) -> None:
+    tile = tile_of((13.0, 52.0), 15)
+    west, south, _, north = box_of_tile(*tile)
+    grid = 0.0 if metres is None else 3 * metres / 111_195
+    step = 3e-6  # degrees: a fifth of a metre
+    begins = [west + step + grid] * inside + [west - step - 2 * grid] * 2
+    events = [
+        dataclasses.replace(
+            EVENTS[0], id=f"wz-{number}", line=((lon, (south + north) / 2), (lon - 1e-4, south))
+        )
+        for number, lon in enumerate(begins)
+    ]
+    store = write_store(tmp_path / "zones.gpkg", events)
+    with serving(store, metres=metres) as other:
+        said = other.ask("GET", "/v1/tiles/{}/{}/{}.mvt".format(*tile))
+    assert said.status == (200 if inside == 3 else 422)
 
 
 def test_tiles_hold_places_as_they_are_served(tmp_path_factory: pytest.TempPathFactory) -> None:

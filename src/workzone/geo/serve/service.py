@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -42,6 +42,7 @@ from workzone.serve.problems import Problem
 log = logging.getLogger("workzone.serve")
 
 _GRID_STEPS = 3  # by which a rounded event may lie beside where it is, and more
+_INACCURACY = 3.0  # metres: more than by which a store's index of places errs
 
 
 class MapService(BaseService):
@@ -179,8 +180,9 @@ class MapService(BaseService):
         asked, tile = asked_of_tile(request.path_params, request.query_params)
 
         def make(store: Store) -> Body:
-            found = list(islice(self._found(store, asked), asked.limit + 1))
-            if len(found) > asked.limit:
+            crowded = self._surely_more(store, asked)
+            found = [] if crowded else list(islice(self._found(store, asked), asked.limit + 1))
+            if crowded or len(found) > asked.limit:
                 fix = f"more than {asked.limit:,} events lie in it: begin with a higher zoom"
                 raise Problem("option", f"tile {'/'.join(map(str, tile))}: {fix}")
             return Body.of(to_mvt(found, *tile), "application/vnd.mapbox-vector-tile")
@@ -209,14 +211,8 @@ class MapService(BaseService):
 
         Where places are rounded, who asks for smaller and smaller boxes learns no more of them.
         """
-        query = EventQuery(
-            limit=asked.limit + 1,
-            after=asked.after,
-            boxes=tuple(self._grown(box) for box in asked.boxes),
-            states=asked.states,
-            begin=asked.begin,
-            end=asked.end,
-        )
+        reach = _GRID_STEPS * (self.config.metres or 0)
+        query = _query(asked, [_grown(box, reach) for box in asked.boxes])
         while True:
             several = store.events(query)
             served = map(self._as_served, several)
@@ -228,14 +224,15 @@ class MapService(BaseService):
     def _as_served(self, event: Event) -> Event:
         return event if self.config.metres is None else rounded(event, self.config.metres)
 
-    def _grown(self, box: Box) -> Box:
-        """A box with all in it that may be there once it is rounded."""
-        if self.config.metres is None:
-            return box
-        west, south, east, north = box
-        high = _GRID_STEPS * self.config.metres / METRES_PER_DEGREE
-        wide = high / max(cos(radians(min(90, max(abs(south), abs(north)) + high))), 1e-3)
-        return west - wide, south - high, east + wide, north + high
+    def _surely_more(self, store: Store, asked: Asked) -> bool:
+        """Whether more events than are asked for lie well within the boxes, without reading any.
+
+        Where it is not sure, it may be so still.
+        """
+        reach = _INACCURACY + _GRID_STEPS * (self.config.metres or 0)
+        smaller = [_grown(box, -reach) for box in asked.boxes]
+        boxes = [box for box in smaller if box[0] <= box[2] and box[1] <= box[3]]
+        return bool(boxes) and store.count(_query(asked, boxes)) > asked.limit
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Store]:
@@ -260,6 +257,26 @@ async def _leave_with(request: Request, future: Answer) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass  # of a body, which nothing asks for
     settle(future, None, ClientDisconnect())
+
+
+def _query(asked: Asked, boxes: Iterable[Box]) -> EventQuery:
+    return EventQuery(
+        limit=asked.limit + 1,
+        after=asked.after,
+        boxes=tuple(boxes),
+        states=asked.states,
+        begin=asked.begin,
+        end=asked.end,
+    )
+
+
+def _grown(box: Box, metres: float) -> Box:
+    """A box with all around it that is so near; below 0, without what is so near its border."""
+    west, south, east, north = box
+    high = metres / METRES_PER_DEGREE
+    furthest = min(90, max(abs(south), abs(north)) + abs(high))
+    wide = high / max(cos(radians(furthest)), 1e-3)
+    return west - wide, south - high, east + wide, north + high
 
 
 def _check_length(request: Request, most: int) -> None:
