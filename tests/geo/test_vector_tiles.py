@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -168,6 +170,25 @@ def test_tiles_of_a_served_map(city: Running) -> None:
     again = {"If-None-Match": said.headers["ETag"]}
     assert city.ask("GET", f"/v1/tiles/{zoom}/{x}/{y}.mvt", headers=again).status == 304
     assert city.ask("GET", f"/v1/tiles/{zoom}/{x}/{y + 1}.mvt", headers=again).status == 200
+
+
+def test_tiles_are_counted_by_their_address_without_its_numbers(city: Running) -> None:
+    routes = re.compile(r'requests_total\{outcome="([^"]+)",route="([^"]+)",status="(\d+)"\} (\d+)')
+
+    def counted() -> Counter[tuple[str, ...]]:
+        found = routes.findall(city.ask("GET", "/metrics").body.decode())
+        return Counter({(route, status): int(n) for _, route, status, n in found})
+
+    before = counted()
+    for method, path in (("GET", "3/1/1"), ("GET", "4/1/1"), ("HEAD", "4/1/2"), ("GET", "0/0/1")):
+        city.ask(method, f"/v1/tiles/{path}.mvt")
+    city.ask("GET", "/v1/tiles/1/2")
+    found = counted() - before
+    tiles = "/v1/tiles/{zoom}/{x}/{y}.mvt"
+    assert found[tiles, "200"] == 3 and found[tiles, "422"] == 1
+    assert {route for route, _ in found} == {tiles, "other", "/metrics"}
+    times = city.ask("GET", "/metrics").body.decode()
+    assert f'workzone_request_seconds_count{{route="{tiles}"}}' in times
 
 
 @pytest.mark.parametrize(
