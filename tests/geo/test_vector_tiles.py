@@ -231,6 +231,13 @@ def test_a_tile_with_too_many_events_is_refused_before_any_is_read(
 
 
 @pytest.mark.usefixtures("few")
+def test_no_client_has_a_tile_that_is_refused(city: Running) -> None:
+    anything = {"If-None-Match": "*"}
+    assert city.ask("GET", "/v1/tiles/0/0/0.mvt", headers=anything).status == 422
+    assert city.ask("GET", "/v1/tiles/16/0/0.mvt", headers=anything).status == 304
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(("metres", "inside"), [(None, 3), (None, 4), (300.0, 3), (300.0, 4)])
 def test_events_are_counted_to_the_border_of_a_tile(
     tmp_path: Path, metres: float | None, inside: int
