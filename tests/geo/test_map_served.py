@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import signal
 import subprocess
@@ -25,7 +26,8 @@ from cli_invoke import invoke
 from made_events import NOW, PUBLISHER, event
 from map_serving import serving, write_store
 from serving import Running, Said
-from workzone.data.places import round_places
+from workzone.cli import map_serve
+from workzone.data.places import EARTH_RADIUS, round_places
 from workzone.errors import StoreError
 from workzone.geo.event import Event
 from workzone.geo.out.fields import box, ended, iso
@@ -226,7 +228,10 @@ def test_health_description_and_counts(city: Running) -> None:
     assert list(answers["200"]["content"]) == ["application/geo+json"]
     assert list(answers["422"]["content"]) == ["application/problem+json"]
     tiles = "/v1/tiles/{zoom}/{x}/{y}.mvt"
-    assert set(paths) == {"/", "/v1/events", tiles, "/v1/wzdx", "/metrics", "/livez", "/readyz"}
+    of_map = {"/", "/v1/events", tiles, "/v1/wzdx"}
+    assert set(paths) == of_map | {"/metrics", "/livez", "/readyz"}
+    words = re.sub(r"\s+", " ", map_serve.serve.__doc__)
+    assert all(f"{path} " in words for path in of_map)
     parameters = {one["name"] for one in paths["/v1/events"]["get"]["parameters"]}
     assert parameters == {"bbox", "time", "state", "limit", "after", "authorization"}
     counts = city.ask("GET", "/metrics").body.decode()
@@ -371,6 +376,28 @@ def test_a_rounded_line_stays_one_and_is_near() -> None:
             assert east * np.cos(np.radians(52)) < 0.52 * metres and north < 0.51 * metres
     loop = ((13.0, 52.0), (13.01, 52.0), (13.01, 52.01), (13.0, 52.0))
     assert len(rounded(replace(event(1), line=loop), 10).line) == 4
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("heading", [90.0, 270.0])
+def test_a_rounded_line_stays_on_its_side_of_the_date_line(side: int, heading: float) -> None:
+    rng = np.random.default_rng(3)
+    for metres in (10.0, 100.0, 1000.0, 20_000.0):
+        for latitude in rng.uniform(-80, 80, 25):  # rows with odd and with even numbers of points
+            step = math.degrees(metres / EARTH_RADIUS) / math.cos(math.radians(latitude))
+            away = (0, 0.2, 0.4) if rng.random() < 0.5 else rng.uniform(0, 2, 3)
+            way = side * (180 - step * np.sort(away))
+            way = np.sort(way) if heading < 180 else np.sort(way)[::-1]
+            line = tuple((longitude, latitude) for longitude in way.tolist())
+            one = replace(event(1), line=line, heading=heading)
+            found = np.array(rounded(one, metres).line)
+            assert len(found) >= 2
+            assert ((found[:, 0] * side > 0) & (np.abs(found[:, 0]) <= 180)).all()
+            assert (np.diff(found[:, 0]) * (180 - heading) > 0).all()  # along travel
+            np.testing.assert_allclose(found[0, 0], way[0], atol=1.6 * step)
+            assert rounded(replace(one, line=tuple(map(tuple, found))), metres).line == tuple(
+                map(tuple, found)
+            )
 
 
 def test_without_a_publisher_there_is_no_feed_and_suspected_ones_are_asked_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from workzone.data.places import offsets
 from workzone.errors import ManifestError, UsageError
 from workzone.geo.config import MapConfig
 from workzone.geo.detections import Drive
-from workzone.geo.ground import heading, moved, resampled, steps, turn
+from workzone.geo.ground import Floats, heading, moved, resampled, steps, turn
 from workzone.geo.network import read_network
 from workzone.geo.objects import Objects
 from workzone.geo.passes import passes_of
@@ -141,6 +142,37 @@ def of(coordinates: object, kind: str = "LineString", **properties: object) -> s
     """A collection of one feature."""
     geometry = {"type": kind, "coordinates": coordinates}
     return json.dumps({"features": [{"geometry": geometry, "properties": properties}]})
+
+
+@pytest.mark.parametrize(
+    ("along", "parts"),
+    [
+        ([179.99, -179.98], [(179.99, 180), (-180, -179.98)]),
+        ([179.99, 180, -180, -179.98], [(179.99, 180), (-180, -179.98)]),
+        ([179.99, 180, -179.98], [(179.99, 180), (-180, -179.98)]),
+        ([-179.99, -180], [(-179.99, -180)]),
+        ([179.97, 180, -180], [(179.97, 180)]),
+        ([179.99, -179.99, 179.98], [(-180, -180), (179.99, 180), (180, 179.98)]),
+        ([-179.98, -179.99, 179.98], [(-179.98, -180), (180, 179.98)]),
+    ],
+)
+def test_roads_are_cut_at_the_date_line(
+    tmp_path: Path, along: list[float], parts: list[tuple[float, float]]
+) -> None:
+    def latitude(longitude: Floats) -> Floats:  # a straight way
+        return -17 + (longitude % 360 - 180)
+
+    given = np.array(along)
+    path = tmp_path / "roads.geojson"
+    path.write_text(of(np.stack([given, latitude(given)], axis=1).tolist(), oneway="yes"))
+    lines = read_network(path)
+    ends = sorted(tuple(line.longitude[[0, -1]].tolist()) for line in lines)
+    assert np.array(ends) == pytest.approx(np.array(sorted(parts)), abs=1e-9)
+    for line in lines:
+        assert (np.abs(np.diff(line.longitude)) < 0.1).all()
+        np.testing.assert_allclose(line.latitude, latitude(line.longitude), atol=1e-6)
+    whole = steps(given, latitude(given)).sum()
+    assert sum(line.length for line in lines) == pytest.approx(whole, rel=1e-3)
 
 
 WEST, EAST, NORTH = [8.0, 50.0], [8.01, 50.0], [8.01, 50.01]

@@ -124,7 +124,8 @@ def test_events_are_found_by_place_time_and_state(address):
         query = EventQuery(
             limit=2, boxes=boxes, begin=span[0], end=span[1], states=("present",), after="wz-"
         )
-        assert store.events(query) == both[:2]
+        assert store.events(query) == both[:2] and store.count(query) == 2
+        assert store.count(EventQuery(limit=100, boxes=boxes)) == len(near)
 
 
 def test_a_store_says_when_it_was_written(address):

@@ -47,8 +47,9 @@ def serve(
 ) -> None:
     """Answer over HTTP with a map: its page, its events and its feed.
 
-    / is the page of `workzone map show`, /v1/events GeoJSON by place, time and state, /v1/wzdx a
-    WZDx 4.2 feed; /openapi.json describes them. What `workzone map update` does meanwhile is in
+    / is the page of `workzone map show`, /v1/events GeoJSON by place, time and state,
+    /v1/tiles/{zoom}/{x}/{y}.mvt the same as vector tiles, /v1/wzdx a WZDx 4.2 feed; /openapi.json
+    describes them. What `workzone map update` does meanwhile is in
     the next answer. The log is JSON lines on standard error. SIGTERM ends it.
     """
     from workzone.errors import needing_serve

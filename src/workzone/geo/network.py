@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from workzone.data.places import offsets
 from workzone.errors import ManifestError
@@ -53,7 +55,7 @@ def read_network(path: Path) -> list[Line]:
     """Read roads from an extract of OpenStreetMap, or from GeoJSON as a GIS writes it.
 
     Pieces of a road of one name that go on where others end become one line; a road for both
-    directions becomes two.
+    directions becomes two. None crosses the date line: roads are cut there.
 
     Args:
         path: of an extract (see `workzone.geo.osm`), or of a FeatureCollection in longitude and
@@ -122,10 +124,9 @@ def _pieces(feature: Any) -> Iterator[_Piece]:
     way = str(properties.get("oneway", _implied(properties))).lower()
     name = properties.get("name") or properties.get("ref")
     for part in [parts] if kind == "LineString" else _list(parts):
-        places = _places(part)
-        if len(places) > 1:
-            one_way = way in {"yes", "true", "1", "-1", "reverse"}
-            ahead = way not in {"-1", "reverse"}
+        one_way = way in {"yes", "true", "1", "-1", "reverse"}
+        ahead = way not in {"-1", "reverse"}
+        for places in _cut_at_date_line(_places(part)):
             yield _Piece(places if ahead else places[::-1], name and str(name), one_way)
 
 
@@ -149,7 +150,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _places(part: Any) -> Floats:
-    """Longitude and latitude along a line, repeated places left out: ``[n, 2]``."""
+    """Longitude and latitude along a line: ``[n, 2]``."""
     try:
         rows = [(lon, lat) for lon, lat, *_ in map(_list, _list(part))]
         places = np.array(rows, np.float64).reshape(-1, 2)
@@ -163,8 +164,28 @@ def _places(part: Any) -> Floats:
             f"{places[wrong][0].tolist()} is no longitude and latitude; turn the roads to WGS 84 "
             "(EPSG:4326)"
         )
+    return places
+
+
+def _cut_at_date_line(places: Floats) -> Iterator[Floats]:
+    """Parts of two places or more on one side of it, up to it; repeated places are left out."""
+    head, start = places[:0], 0
+    for row in np.flatnonzero(np.abs(np.diff(places[:, 0])) > 180).tolist():
+        (lon, lat), (to_lon, to_lat) = places[row : row + 2].tolist()
+        side = math.copysign(180.0, lon)
+        way = to_lon + 2 * side - lon
+        border = lat + (to_lat - lat) * ((side - lon) / way if way else 0.0)
+        yield from _line(head, places[start : row + 1], [[side, border]])
+        head, start = np.array([[-side, border]]), row + 1
+    yield from _line(head, places[start:])
+
+
+def _line(*parts: npt.ArrayLike) -> Iterator[Floats]:
+    """Places as a line, if they are one."""
+    places = np.concatenate(parts)
     moves: Flags = (np.diff(places, axis=0, prepend=np.nan) != 0).any(axis=1)
-    return places[moves]
+    if moves.sum() > 1:
+        yield places[moves]
 
 
 def _chains(pieces: Sequence[_Piece]) -> Iterator[list[_End]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,7 +22,8 @@ from workzone.geo import geopackage, postgis
 from workzone.geo.config import MapConfig
 from workzone.geo.database import Database
 from workzone.geo.detections import Drive
-from workzone.geo.event import Change, Event, Place
+from workzone.geo.event import Change, Event
+from workzone.geo.event_row import COLUMNS, event_of, moment, values_of
 from workzone.geo.profiles import Profile
 from workzone.geo.query import EventQuery, stamp
 from workzone.geo.roads import NETWORK, Line
@@ -54,11 +54,7 @@ CREATE TABLE changes (
   fid {key}, event {text} NOT NULL, time {time} NOT NULL, what {text} NOT NULL, other {text});
 CREATE INDEX changes_by_event ON changes (event);
 """
-_COLUMNS = (
-    "geom, id, state, confidence, heading, road, first_seen, last_seen, last_passed, gone_since, "
-    "passes, sightings, length_m, error_m, images, classes"
-)
-_NAMES = [*_COLUMNS.split(", "), "line"]
+_NAMES = [*COLUMNS.split(", "), "line"]
 _INSERT = f"INSERT INTO events ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
 # An upsert would take the conflict clauses of the R-tree's triggers away.
 _UPDATE = f"UPDATE events SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE id = ?"  # noqa: S608
@@ -227,7 +223,7 @@ class Store:
         self._many("DELETE FROM events WHERE id = ?", gone)
         self._many("DELETE FROM changes WHERE event = ?", [(name,) for name in old])
         for event in events:
-            values = (self._database.line(event.line), *_row(event), line)
+            values = (self._database.line(event.line), *values_of(event), line)
             if event.id in old:
                 self._run(_UPDATE, (*values, event.id))
             else:
@@ -254,19 +250,25 @@ class Store:
         """
         order, table, values = "first_seen, id", "events", list[Any]()
         if query is not None:
-            order, (table, values) = "id", query.table(self._database, _COLUMNS)
+            order, (table, values) = "id", query.table(self._database, COLUMNS)
         sql = (
-            f"SELECT {_COLUMNS}, time, what, other FROM {table}"  # noqa: S608
+            f"SELECT {COLUMNS}, time, what, other FROM {table}"  # noqa: S608
             f" LEFT JOIN changes ON event = id ORDER BY {order}, changes.fid"
         )
         rows = list(self._run(sql, values))  # at once: meanwhile nobody else can write
         found = []
         for _, several in itertools.groupby(rows, key=lambda row: row[1]):
             changes = list(several)
-            history = [Change(_moment(t), what, other) for *_, t, what, other in changes if what]
+            history = [Change(moment(t), what, other) for *_, t, what, other in changes if what]
             body, *row = changes[0][:-3]
-            found.append(_event(self._database.places(body), row, tuple(history)))
+            found.append(event_of(self._database.places(body), row, tuple(history)))
         return found
+
+    def count(self, query: EventQuery) -> int:
+        """How many events a query finds, without reading them."""
+        table, values = query.table(self._database, "id")
+        row = self._run(f"SELECT count(*) FROM {table}", values).fetchone()  # noqa: S608
+        return int(row[0])
 
     def publish(self) -> None:
         """Say that all events are there, now."""
@@ -346,55 +348,3 @@ def _check(database: Database) -> None:
             f"{database.name} was made by another version of workzone; make a new store of its "
             "drives"
         )
-
-
-def _moment(value: str | datetime) -> datetime:
-    """A time as a database gives it, in UTC."""
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return time.astimezone(UTC)
-
-
-def _row(event: Event) -> tuple[Any, ...]:
-    """An event as values of `_COLUMNS` behind its line."""
-    gone = None if event.gone_since is None else stamp(event.gone_since)
-    return (
-        event.id,
-        event.state,
-        event.confidence,
-        event.heading,
-        event.road,
-        stamp(event.first_seen),
-        stamp(event.last_seen),
-        stamp(event.last_passed),
-        gone,
-        event.passes,
-        event.sightings,
-        event.length_m,
-        event.error_m,
-        json.dumps(event.images),
-        json.dumps(event.classes),
-    )
-
-
-def _event(line: tuple[Place, ...], row: Sequence[Any], history: tuple[Change, ...]) -> Event:
-    (name, state, confidence, heading, road, first, last, passed, gone, *numbers) = row
-    passes, sightings, length, error, images, classes = numbers
-    return Event(
-        id=name,
-        state=state,
-        confidence=confidence,
-        line=line,
-        heading=heading,
-        road=road,
-        first_seen=_moment(first),
-        last_seen=_moment(last),
-        last_passed=_moment(passed),
-        gone_since=None if gone is None else _moment(gone),
-        passes=passes,
-        sightings=sightings,
-        length_m=length,
-        error_m=error,
-        images=tuple(json.loads(images)),
-        classes=tuple(json.loads(classes)),
-        history=history,
-    )

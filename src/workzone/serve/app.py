@@ -84,7 +84,8 @@ def build_app(
     }
 
     def on_answer(scope: Scope, status: int, seconds: float) -> None:
-        route = scope["path"] if scope["path"] in known else "other"
+        path = getattr(scope.get("route"), "path", scope["path"])  # without the values in it
+        route = path if path in known else "other"
         outcome = scope["workzone"].get("code") or ("gone" if status == _GONE else "ok")
         service.metrics.requests.labels(route, str(status), outcome).inc()
         service.metrics.request_seconds.labels(route).observe(seconds)

@@ -53,7 +53,8 @@ class Gate:
         Args:
             app: what answers.
             send_seconds: a client that takes no data for so long is cut off.
-            on_answer: called with the scope, the status (499: the client left) and the seconds.
+            on_answer: called with the scope as routes left it, the status (499: the client left)
+                and the seconds.
         """
         self._app, self._send_seconds, self._on_answer = app, send_seconds, on_answer
 
@@ -90,14 +91,14 @@ class Gate:
             async with asyncio.timeout(self._send_seconds):
                 await send(message)
 
+        passed = {**scope, "method": "GET"} if bare else scope
         try:
-            passed = {**scope, "method": "GET"} if bare else scope
             await self._app(passed, receive_on, send_on)
         except TimeoutError:  # of sending: the client does not read
             status = 499
         finally:
             seconds = time.monotonic() - begin
-            self._on_answer(scope, status, seconds)
+            self._on_answer(passed, status, seconds)
             self._log(scope, status, seconds)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:

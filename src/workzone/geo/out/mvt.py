@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 
@@ -23,7 +23,7 @@ DEEPEST = 22
 """The last zoom."""
 _EXTENT = 4096  # steps of a tile's side
 _BUFFER = 64  # steps around a tile, within which lines are drawn as well
-_NORTH = 85.051128779806604  # degrees, where Web Mercator ends
+_NORTH = 89.99  # degrees, far beyond Web Mercator, which has no place for a pole
 _VARINT, _BYTES, _DOUBLE = 0, 2, 1  # wire types
 _POINT, _LINE = 1, 2
 _MOVE, _DRAW = 1, 2  # commands of a geometry
@@ -59,10 +59,11 @@ def to_mvt(events: Iterable[Event], zoom: int, x: int, y: int) -> bytes:
     values: dict[tuple[type, Value], int] = {}
     features = []
     for event in events:
-        parts = [_steps(part) for part in _clipped(_places(event, zoom, x, y))]
-        if not parts:
-            continue  # it passes by the tile
+        places = _places(event, zoom, x, y)
+        parts = [_steps(part) for part in _clipped(places)]
         lines = [part for part in parts if len(part) > 1]
+        if not (lines or (parts and len(_steps(places)) == 1)):
+            continue  # it passes by the tile, or touches its buffer
         tags: list[int] = []
         for name, value in flat_values(event).items():
             if value not in (None, ""):
@@ -90,35 +91,30 @@ def _places(event: Event, zoom: int, x: int, y: int) -> Floats:
     return found
 
 
-def _clipped(places: Floats) -> list[list[Floats]]:
+def _clipped(places: Floats) -> list[Floats]:
     """The parts of a line within the tile and its buffer (Liang and Barsky, 1984).
 
     Programs that draw tiles take no places far outside of one.
     """
     low, high = -float(_BUFFER), float(_EXTENT + _BUFFER)
-    parts: list[list[Floats]] = []
-    ended = True  # whether the line has left the tile
-    for first, last in pairwise(places):
-        way = last - first
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cuts = np.sort([(low - first) / way, (high - first) / way], axis=0)
-        still = way == 0  # along an axis: within for good, or never
-        if ((first < low) | (first > high))[still].any():
-            ended = True
-            continue
-        begin = max([0.0, *cuts[0][~still]])
-        end = min([1.0, *cuts[1][~still]])
-        if begin > end:
-            ended = True
-            continue
-        if ended or begin > 0:
-            parts.append([first + begin * way])
-        parts[-1].append(first + end * way)
-        ended = end < 1
-    return parts
+    if ((places >= low) & (places <= high)).all():
+        return [places]
+    first, last = places[:-1], places[1:]
+    way = last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cuts = np.sort([(low - first) / way, (high - first) / way], axis=0)
+    still = way == 0  # along an axis: within for good, or never
+    begin = np.where(still, 0, cuts[0]).max(axis=1).clip(min=0)
+    end = np.where(still, 1, cuts[1]).min(axis=1).clip(max=1)
+    beside = (still & ((first < low) | (first > high))).any(axis=1)
+    (shown,) = np.nonzero((begin <= end) & ~beside)
+    enters, leaves = first + begin[:, None] * way, first + end[:, None] * way
+    left = (np.diff(shown) > 1) | (end[shown[:-1]] < 1) | (begin[shown[1:]] > 0)
+    runs = np.split(shown, np.flatnonzero(left) + 1)
+    return [np.concatenate([enters[run[:1]], leaves[run]]) for run in runs if len(run)]
 
 
-def _steps(part: list[Floats]) -> Indices:
+def _steps(part: Floats) -> Indices:
     """Whole steps, none twice in a row: ``[n, 2]``."""
     steps = np.rint(part).astype(np.int64)
     kept: Indices = steps[np.append(True, (np.diff(steps, axis=0) != 0).any(axis=1))]

@@ -44,8 +44,7 @@ class Version:
 
     def is_known(self, headers: Headers) -> bool:
         """Whether the client says in ``If-None-Match`` that it has it."""
-        told = headers.get("if-none-match", "")
-        return told.strip() == "*" or self.tag in re.findall(r'"([^"]*)"', told)
+        return self.tag in re.findall(r'"([^"]*)"', headers.get("if-none-match", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,11 @@ class Kept:
 def not_modified(version: Version) -> Response:
     """The client has it."""
     return Response(status_code=304, headers=version.headers())
+
+
+def has_any(headers: Headers) -> bool:
+    """Whether ``If-None-Match`` is ``*``: what can be answered at all is not sent."""
+    return headers.get("if-none-match", "").strip() == "*"
 
 
 def takes_gzip(headers: Headers) -> bool:

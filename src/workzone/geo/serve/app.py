@@ -40,10 +40,7 @@ def _router(service: MapService) -> APIRouter:
     router = guarded(service)
 
     async def answer(request: Request, make: Callable[[Request], Response]) -> Response:
-        async def made(request: Request) -> Response:
-            return await service.in_thread(partial(make, request))
-
-        return await answered(request, service, made)
+        return await answered(request, service, partial(service.in_thread, make=make))
 
     @router.get(
         "/",

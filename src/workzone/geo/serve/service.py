@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from math import cos, radians
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import workzone
@@ -28,9 +29,10 @@ from workzone.geo.out.mvt import to_mvt
 from workzone.geo.out.wzdx import to_wzdx
 from workzone.geo.query import EventQuery
 from workzone.geo.rounding import rounded
-from workzone.geo.serve.answers import Body, Kept, Version, not_modified
+from workzone.geo.serve.answers import Body, Kept, Version, has_any, not_modified
 from workzone.geo.serve.asked import Asked, asked_of, asked_of_tile, next_link
 from workzone.geo.serve.config import MapServeConfig
+from workzone.geo.serve.room import Answer, Room, settle
 from workzone.geo.show import make_page
 from workzone.geo.store import Store, open_store
 from workzone.serve.base import BaseService
@@ -40,6 +42,7 @@ from workzone.serve.problems import Problem
 log = logging.getLogger("workzone.serve")
 
 _GRID_STEPS = 3  # by which a rounded event may lie beside where it is, and more
+_INACCURACY = 3.0  # metres: more than by which a store's index of places errs
 
 
 class MapService(BaseService):
@@ -55,41 +58,34 @@ class MapService(BaseService):
         """
         super().__init__(config, Metrics())
         self._page, self._feed = Kept(), Kept()
-        self._waiting: set[asyncio.Future[Response]] = set()
+        self._waiting: set[Answer] = set()
+        self._rooms: defaultdict[Callable[[Request], Response], Room] = defaultdict(Room)
 
-    async def in_thread(self, answer: Callable[[], Response]) -> Response:
-        """What a function gives, in a thread of its own.
-
-        Those of asyncio are for probes: many would wait here while one makes a page. It is a
-        daemon, for the process to end without it.
+    async def in_thread(self, request: Request, make: Callable[[Request], Response]) -> Response:
+        """What a function of a request gives, in a thread, when there is room for one.
 
         Raises:
+            ClientDisconnect: nobody waits for it any more; it was not begun, or is not sent.
             Problem: what the function raises; stopped before it was done.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Response] = loop.create_future()
-
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = answer()
-            except BaseException as raised:
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_settle, future, result, error)
-
+        future: Answer = loop.create_future()
+        room = self._rooms[make]
         self._waiting.add(future)
+        watch = loop.create_task(_leave_with(request, future))
+        room.put(future, partial(make, request))
         try:
-            threading.Thread(target=run, name="workzone-map", daemon=True).start()
             return await future
         finally:
             self._waiting.discard(future)
+            room.drop(future)
+            watch.cancel()
 
     def refuse_rest(self) -> None:
         """Say of requests without an answer that there will be none; in the event loop."""
         for future in self._waiting:
             detail = "the service stopped before this was answered: ask again"
-            _settle(future, None, Problem("draining", detail))
+            settle(future, None, Problem("draining", detail))
 
     def admit(self) -> None:
         """Refuse one more than so many at a time.
@@ -184,8 +180,9 @@ class MapService(BaseService):
         asked, tile = asked_of_tile(request.path_params, request.query_params)
 
         def make(store: Store) -> Body:
-            found = list(islice(self._found(store, asked), asked.limit + 1))
-            if len(found) > asked.limit:
+            crowded = self._surely_more(store, asked)
+            found = [] if crowded else list(islice(self._found(store, asked), asked.limit + 1))
+            if crowded or len(found) > asked.limit:
                 fix = f"more than {asked.limit:,} events lie in it: begin with a higher zoom"
                 raise Problem("option", f"tile {'/'.join(map(str, tile))}: {fix}")
             return Body.of(to_mvt(found, *tile), "application/vnd.mapbox-vector-tile")
@@ -207,6 +204,8 @@ class MapService(BaseService):
             if version.is_known(request.headers):
                 return not_modified(version)
             body = kept.body(version, lambda: make(store))
+        if has_any(request.headers):
+            return not_modified(version)
         return body.response(version, request.headers)
 
     def _found(self, store: Store, asked: Asked) -> Iterator[Event]:
@@ -214,14 +213,8 @@ class MapService(BaseService):
 
         Where places are rounded, who asks for smaller and smaller boxes learns no more of them.
         """
-        query = EventQuery(
-            limit=asked.limit + 1,
-            after=asked.after,
-            boxes=tuple(self._grown(box) for box in asked.boxes),
-            states=asked.states,
-            begin=asked.begin,
-            end=asked.end,
-        )
+        reach = _GRID_STEPS * (self.config.metres or 0)
+        query = _query(asked, [_grown(box, reach) for box in asked.boxes])
         while True:
             several = store.events(query)
             served = map(self._as_served, several)
@@ -233,14 +226,15 @@ class MapService(BaseService):
     def _as_served(self, event: Event) -> Event:
         return event if self.config.metres is None else rounded(event, self.config.metres)
 
-    def _grown(self, box: Box) -> Box:
-        """A box with all in it that may be there once it is rounded."""
-        if self.config.metres is None:
-            return box
-        west, south, east, north = box
-        high = _GRID_STEPS * self.config.metres / METRES_PER_DEGREE
-        wide = high / max(cos(radians(min(90, max(abs(south), abs(north)) + high))), 1e-3)
-        return west - wide, south - high, east + wide, north + high
+    def _surely_more(self, store: Store, asked: Asked) -> bool:
+        """Whether more events than are asked for lie well within the boxes, without reading any.
+
+        Where it is not sure, it may be so still.
+        """
+        reach = _INACCURACY + _GRID_STEPS * (self.config.metres or 0)
+        smaller = [_grown(box, -reach) for box in asked.boxes]
+        boxes = [box for box in smaller if box[0] <= box[2] and box[1] <= box[3]]
+        return bool(boxes) and store.count(_query(asked, boxes)) > asked.limit
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Store]:
@@ -260,16 +254,31 @@ class MapService(BaseService):
             raise Problem("map-unavailable", fix, headers={"Retry-After": "5"}) from None
 
 
-def _settle(
-    future: asyncio.Future[Response], result: Response | None, error: BaseException | None
-) -> None:
-    """Give a future what it waits for, if it still does."""
-    if future.done():
-        return
-    if result is not None:
-        future.set_result(result)
-    elif error is not None:
-        future.set_exception(error)
+async def _leave_with(request: Request, future: Answer) -> None:
+    """Wait for no answer once the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # of a body, which nothing asks for
+    settle(future, None, ClientDisconnect())
+
+
+def _query(asked: Asked, boxes: Iterable[Box]) -> EventQuery:
+    return EventQuery(
+        limit=asked.limit + 1,
+        after=asked.after,
+        boxes=tuple(boxes),
+        states=asked.states,
+        begin=asked.begin,
+        end=asked.end,
+    )
+
+
+def _grown(box: Box, metres: float) -> Box:
+    """A box with all around it that is so near; below 0, without what is so near its border."""
+    west, south, east, north = box
+    high = metres / METRES_PER_DEGREE
+    furthest = min(90, max(abs(south), abs(north)) + abs(high))
+    wide = high / max(cos(radians(furthest)), 1e-3)
+    return west - wide, south - high, east + wide, north + high
 
 
 def _check_length(request: Request, most: int) -> None:
