@@ -292,7 +292,7 @@ TABLES = {
     "extraction": extraction_table,
     "layout": layout_table,
     "quantisation": quantisation_table,
-    "unsure_fresh": unlike_table,
+    "unsure_newest": unlike_table,
     "unsure": unsure_tables,
 }
 """By the record that each is made from."""

@@ -93,6 +93,9 @@ def figures() -> dict[str, Any]:
         "kills": record("map_kills"),
         "objects": record("map_objects"),
         "effect": record("masks_effect"),
+        "unlike": {
+            name: record(name)["table"] for name in ("unsure", "unsure_fresh", "unsure_newest")
+        },
         "quantised": {
             f"{backbone[7:]} {row['weights']}, {row['computes in']}": row
             for backbone, rows in record("quantisation")["backbones"].items()
@@ -173,7 +176,7 @@ def test_a_sentence_is_filled_by_paths() -> None:
         ("layout", "docs/experiments/recipe.md"),
         ("quantisation", "docs/score/engines.md"),
         ("unsure", "docs/judge/unsure.md"),
-        ("unsure_fresh", "docs/judge/unsure.md"),
+        ("unsure_newest", "docs/judge/unsure.md"),
     ],
 )
 def test_a_table_shows_what_the_record_holds(name: str, page: str) -> None:
