@@ -37,7 +37,9 @@ def table(results: dict[str, Any]) -> str:
         found = head["scenes"]["objects"]
         shares = ", ".join(shown(found[low]["recall"]) for low in HEIGHTS)
         cells.append(f"**{head['scenes']['mean iou']:.2f}** | {shares}")
-    lines += [f"| **all** | {' | '.join(cells)} |", ""]
+    lines.append(f"| **all** | {' | '.join(cells)} |")
+    right = [shown(head["scenes"]["precision of regions"]["all"]) for head in heads.values()]
+    lines += [f"| regions that are right | {' | '.join(f'{part} | ' for part in right)} |", ""]
     lines += [
         "| photographs | boxes | "
         + " | ".join(f"{head}: recall | precision of regions" for head in heads)
