@@ -128,3 +128,43 @@ def test_mistakes_are_told() -> None:
     ):
         with pytest.raises(BundleError, match=told):
             replace(first, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parts": 3},
+        {"parts": "x"},
+        {"measures": [{"part": 0.5, "name": "relative", "centre": 0.0, "cut": 1.0}]},
+        {"measures": [{"name": "relative", "centre": 0.0, "cut": 1.0}]},
+        {"measures": []},
+        {"measures": 4},
+        {"rate": "x"},
+        {"rate": float("nan")},
+        {"rows": -4},
+        {"strange": 1},
+    ],
+    ids=str,
+)
+def test_what_bundles_say_wrongly_is_an_error_that_names_the_file(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    familiarity = fitted(parts=2)
+    write_familiarity(familiarity, tmp_path)
+    held = json.loads(json.dumps(familiarity_json(familiarity)))
+    with pytest.raises(BundleError, match=FILE):
+        read_familiarity(tmp_path, held | change)
+    for other in ("x", [1], {}):
+        with pytest.raises(BundleError, match=FILE):
+            read_familiarity(tmp_path, other)  # type: ignore[arg-type]
+
+
+def test_vectors_that_do_not_fit_are_refused() -> None:
+    labels = np.arange(40) % 2
+    for vectors, parts in ((rows(40, 0)[:, :7], 2), (rows(40, 0), 0), (rows(40, 0)[:, 0], 1)):
+        with pytest.raises(UsageError, match="equally long parts"):
+            fit_familiarity(vectors, labels, [None] * 40, parts=parts)
+    with pytest.raises(UsageError, match="no distance"):
+        fit_familiarity(rows(40, 0), labels, [None] * 40, measures=((1, "relative"),))
+    with np.errstate(all="ignore"), pytest.raises(BundleError, match="not a finite number"):
+        fitted().score(np.full((1, D), 1e300))

@@ -137,6 +137,24 @@ def test_a_broken_or_missing_vector_is_an_error(tiny: Tiny, broken: float | None
         spoilt.predict(street(tiny))
 
 
+def test_a_bundle_with_statistics_of_before_and_looks_by_them_loads_and_is_renewed(
+    tiny: Tiny, bundle: Bundle, tmp_path: Path
+) -> None:
+    write_bundle(bundle, tmp_path / "old")
+    path, model = tmp_path / "old/bundle.json", str(tmp_path / "old")
+    held = json.loads(path.read_text())
+    del held["familiarity"]["parts"], held["familiarity"]["measures"]
+    held["familiarity"]["name"] = "mahalanobis"
+    path.write_text(json.dumps(held | {"test_time": {"choose": "familiar"}}))
+    result = invoke("predict", str(street(tiny)), "--model", model)
+    assert result.exit_code == 0, result.output
+    assert "it sees images once" in result.stderr
+    assert invoke("models", "familiarise", model, "--data", str(tiny.manifest_path)).exit_code == 0
+    renewed = read_bundle(tmp_path / "old")
+    assert renewed.familiarity is not None
+    assert renewed.test_time is not None  # as before
+
+
 def test_a_bundle_of_before_loads_and_says_what_it_lacks(
     tiny: Tiny, bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from workzone.config import from_mapping
 from workzone.decide.calibration import Calibration
 from workzone.decide.conformal import ConformalSets
 from workzone.decide.description import Description
-from workzone.decide.familiarity import familiarity_json, read_familiarity
+from workzone.decide.familiarity import Familiarity, familiarity_json, read_familiarity
 from workzone.decide.test_time import TestTimeConfig
 from workzone.decide.threshold import HALF
 from workzone.errors import BundleError, nearest
@@ -27,6 +28,8 @@ from workzone.model.config import DetectorConfig
 from workzone.views import PREPROCESSING_VERSION
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 FORMAT = 2
@@ -179,6 +182,29 @@ def _read_part(kind: type[T], description: Mapping[str, Any], name: str) -> T | 
     return None if value is None else from_mapping(kind, value, where=name)
 
 
+def _read_familiarity(
+    folder: Path, held: Mapping[str, Any], config: DetectorConfig
+) -> tuple[Familiarity | None, TestTimeConfig | None]:
+    """What is known of training images, and the looks, which may need it."""
+    familiarity = read_familiarity(folder, held.get("familiarity"))
+    if familiarity is not None and len(familiarity.distances) != config.scene_parts:
+        raise BundleError(
+            f"the bundle at {folder} is damaged: what it knows of training images is of another "
+            "kind of detector"
+        )
+    test_time = _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time")
+    of_before = familiarity is None and held.get("familiarity") is not None
+    if of_before and test_time is not None and test_time.choose == "familiar":
+        logger.warning(
+            "%s: it sees images once, as its looks go by what it no longer knows of training "
+            "images; renew that, then fit the looks: workzone models looks %s --data MANIFEST",
+            folder,
+            folder,
+        )
+        test_time = None
+    return familiarity, test_time
+
+
 def _read_calibration(description: Mapping[str, Any], name: str) -> Calibration | None:
     """A calibration; a cut that was chosen before it told its share holds for an unknown one."""
     found = _read_part(Calibration, description, name)
@@ -223,6 +249,7 @@ def parse_description(
             f"{config.width}, its features have {spec.width}"
         )
     seen = json.loads(training)
+    familiarity, test_time = _read_familiarity(folder, held, config)
     return config, {
         "spec": spec,
         "calibration": _read_calibration(held, "calibration") or Calibration(),
@@ -233,7 +260,7 @@ def parse_description(
         "metadata_calibration": _read_calibration(held, "metadata_calibration"),
         "text_model": _read_part(TextSpec, held, "text_model"),
         # Bundles made before these were there have none.
-        "test_time": _read_part(TestTimeConfig, {"test_time": None, **held}, "test_time"),
-        "familiarity": read_familiarity(folder, held.get("familiarity")),
+        "test_time": test_time,
+        "familiarity": familiarity,
         "conformal": _read_part(ConformalSets, {"conformal": None, **held}, "conformal"),
     }

@@ -134,6 +134,8 @@ class TrainingDistance:
                 raise BundleError(f"{name} holds values that are not finite numbers")
             if name not in _SIZES and value.shape[-1:] != (width,):
                 raise BundleError(f"{name} is {list(value.shape)}, of vectors of width {width}")
+            if name in _ROWS and (value.ndim != 2 or not len(value)):
+                raise BundleError(f"{name} is {list(value.shape)}: it has rows, one at least")
             if name in _POSITIVE and not (value > 0).all():
                 raise BundleError(f"{name} holds values that are not above 0")
         gaussians = {
@@ -162,6 +164,7 @@ class TrainingDistance:
 
 _SIZES = ("within_variances", "within_rest", "overall_variances", "overall_rest")
 _POSITIVE = ("scale", *_SIZES)
+_ROWS = ("means", "references")
 _ARRAYS = ("means", "mean", "references", "within_axes", "overall_axes", *_POSITIVE)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,8 @@ class Measure:
     def __post_init__(self) -> None:
         if self.name not in get_args(DistanceName):
             raise BundleError(f"familiarity by {self.name!r}, which this version does not know")
+        if type(self.part) is not int:
+            raise BundleError(f"familiarity by part {self.part!r} of a vector: parts are numbered")
         _check_scale(self.centre, self.cut)
 
     def scaled(self, distances: Doubles) -> Doubles:
@@ -85,6 +88,13 @@ class Familiarity:
         parts = len(self.distances)
         if not self.measures or any(not 0 <= one.part < parts for one in self.measures):
             raise BundleError(f"familiarity by other parts of a vector than its {parts}")
+        if len({one.width for one in self.distances}) > 1:
+            raise BundleError("familiarity by parts of a vector that differ in length")
+        if not 0 <= self.rate <= 1 or min(self.rows, self.groups) < 1:
+            raise BundleError(
+                f"familiarity of {self.rows} rows and {self.groups} groups, {self.rate} of them "
+                "beyond the cut"
+            )
         _check_scale(self.centre, self.cut)
 
     @property
@@ -99,14 +109,21 @@ class Familiarity:
             vectors: ``[B, D]``, see `workzone.model.base.AnyDetector.scene`.
 
         Raises:
-            UsageError, BundleError: see `TrainingDistance.measure`.
+            UsageError: vectors of another width.
+            BundleError: a vector is not finite, or further away than a number can tell.
         """
         parts = np.split(checked(vectors, self.width), len(self.distances), axis=1)
         scaled = [
             one.scaled(self.distances[one.part].measure(parts[one.part], one.name))
             for one in self.measures
         ]
-        return np.asarray((np.mean(scaled, axis=0) - self.centre) / (self.cut - self.centre))
+        scores = np.asarray((np.mean(scaled, axis=0) - self.centre) / (self.cut - self.centre))
+        if not np.isfinite(scores).all():
+            raise BundleError(
+                "the distance of an image from training is not a finite number; the model's "
+                "weights or its statistics are damaged: export or train again"
+            )
+        return scores
 
 
 def fit_familiarity(
@@ -129,13 +146,18 @@ def fit_familiarity(
         rate: share of rows like these that may be beyond the cut, in (0, 1).
 
     Raises:
-        UsageError: fewer than two groups, too few rows, or a rate out of range.
+        UsageError: fewer than two groups, too few rows, a rate out of range, vectors that do not
+            have as many equally long parts, or no distance of any of them.
         BundleError: a vector holds a value that is not a finite number.
     """
     if not 0 < rate < 1:
         raise UsageError(f"rate {rate}: give a share between 0 and 1, such as {RATE}")
-    truth = np.asarray(labels)
-    cells = np.split(np.asarray(vectors, dtype=np.float64), parts, axis=1)
+    truth, whole = np.asarray(labels), np.asarray(vectors, dtype=np.float64)
+    if whole.ndim != 2 or parts < 1 or whole.shape[1] % parts:
+        raise UsageError(f"vectors {list(whole.shape)} do not have {parts} equally long parts")
+    if not any(part < parts for part, _ in measures):
+        raise UsageError(f"no distance is of one of the {parts} parts of the vectors")
+    cells = np.split(whole, parts, axis=1)
     folds = _folds(groups)
     fitted = [[fit_distance(rows[~fold], truth[~fold]) for rows in cells] for fold in folds]
 
@@ -243,7 +265,7 @@ def read_familiarity(folder: Path, held: Mapping[str, Any] | None) -> Familiarit
     """
     if held is None:
         return None
-    if "measures" not in held:
+    if isinstance(held, Mapping) and "name" in held and "parts" not in held:
         logger.warning(
             "%s: what it knows of its training images is of an earlier version and not used; "
             "renew it: workzone models familiarise %s --data MANIFEST",
@@ -252,11 +274,22 @@ def read_familiarity(folder: Path, held: Mapping[str, Any] | None) -> Familiarit
         )
         return None
     path = folder / FILE
-    data = path.read_bytes() if path.is_file() else b""
+    try:
+        return _read(path.read_bytes() if path.is_file() else b"", held)
+    except (BundleError, UsageError) as error:
+        raise BundleError(f"{path}, or what bundle.json says of it: {error}") from error
+    except (TypeError, KeyError, ValueError, IndexError, OSError, BadZipFile) as error:
+        raise BundleError(
+            f"{path} is damaged, or what bundle.json says of it ({error}); copy the bundle again, "
+            "whole, or renew it: workzone models familiarise BUNDLE --data MANIFEST"
+        ) from error
+
+
+def _read(data: bytes, held: Mapping[str, Any]) -> Familiarity:
     facts = dict(held)
     if _hash(data) != facts.pop("blake2b"):
         raise BundleError(
-            f"{path} is not the file that bundle.json describes; copy the bundle again, whole"
+            f"{FILE} is not the file that bundle.json describes; copy the bundle again, whole"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         parts = [

@@ -87,16 +87,21 @@ def _within(
     left, top = np.maximum(np.floor(rings[0].min(axis=0)).astype(int), 1)
     right, bottom = np.ceil(rings[0].max(axis=0)).astype(int)
     part = probabilities[top - 1 : bottom, left - 1 : right]
-    y = np.arange(top, top + part.shape[0])[:, None]
-    x = np.arange(left, left + part.shape[1])[:, None]
-    inside = np.zeros(part.shape, np.bool_)
-    for ring in rings:
-        (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
-        crossed = (y0 <= y) != (y1 <= y)  # [rows, edges]
-        at = x0 + (y - y0) * (x1 - x0) / np.where(y1 == y0, 1, y1 - y0)
-        for row, (edges, where) in enumerate(zip(crossed, at, strict=True)):
-            inside[row] ^= (where[edges] < x).sum(axis=1) % 2 == 1
-    return part[inside]
+    rows, columns = part.shape
+    x0, y0 = np.concatenate([ring[:-1] for ring in rings]).T
+    x1, y1 = np.concatenate([ring[1:] for ring in rings]).T
+    first = np.ceil(np.minimum(y0, y1)).astype(int)
+    crossed = np.ceil(np.maximum(y0, y1)).astype(int) - first  # lines that an edge crosses
+    edge = np.repeat(np.arange(len(crossed)), crossed)
+    y = first[edge] + np.arange(len(edge)) - np.repeat(crossed.cumsum() - crossed, crossed)
+    x = x0[edge] + (y - y0[edge]) * (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
+    seen = (y >= top) & (y < top + rows)
+    # From the first cell right of a crossing on, inside and outside change places.
+    beyond = (np.floor(x[seen]).astype(int) + 1 - left).clip(0, columns)
+    changes = np.zeros((rows, columns + 1), np.int64)
+    np.add.at(changes, (y[seen] - top, beyond), 1)
+    inside = changes.cumsum(axis=1)[:, :-1] % 2 == 1
+    return np.asarray(part[inside])
 
 
 def _placed(ring: npt.NDArray[np.float64], size: tuple[int, ...], view: Floats) -> Ring:
