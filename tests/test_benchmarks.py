@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
         ("adapters_table", "tables", "adapters", "experiments/adapters.md"),
         ("accuracy_tables", "tables", "accuracy", "judge/accuracy.md"),
         ("lookalikes_table", "table", "lookalikes", "train/data.md"),
+        ("accuracy_tables", "challenge_table", "accuracy_224", "experiments/recipe.md"),
         ("accuracy_tables", "larger_table", "accuracy_dense2", "experiments/recipe.md"),
         ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
         ("engines_table", "table", "engines", "score/engines.md"),
