@@ -33,8 +33,17 @@ BOX_SHARE = 0.25
 
 
 @torch.no_grad()
-def predicted(detector: AnyDetector, examples: Examples, rows: Rows) -> Iterator[Mask]:
-    """Masks bool ``[K, H, W]`` at the pictures' own size, objects as `found_objects` has them."""
+def predicted(
+    detector: AnyDetector, examples: Examples, rows: Rows, marked: float = MARKED
+) -> Iterator[Mask]:
+    """Masks bool ``[K, H, W]`` at the pictures' own size, by the thresholds of `found_objects`.
+
+    Args:
+        detector: with a mask head.
+        examples: of pictures.
+        rows: which of them.
+        marked: the lower threshold; `SURE`: one alone.
+    """
     for row in rows:
         given = examples.batch(torch.tensor([row]))
         masks = detector.run(given).masks
@@ -45,23 +54,25 @@ def predicted(detector: AnyDetector, examples: Examples, rows: Rows) -> Iterator
         with Image.open(examples.samples[row].image.path) as image:
             size = (image.height, image.width)
         fine = F.interpolate(inside, size, mode="bilinear")[0].sigmoid().numpy()
-        yield np.stack([surely_marked(part) for part in fine])
+        yield np.stack([surely_marked(part, marked) for part in fine])
 
 
-def surely_marked(probabilities: npt.NDArray[np.float32]) -> Mask:
-    """The parts of a class's mask above `MARKED` that are above `SURE` somewhere."""
-    labels, count = ndimage.label(probabilities > MARKED, np.ones((3, 3)))
+def surely_marked(probabilities: npt.NDArray[np.float32], marked: float) -> Mask:
+    """The parts of a class's mask above the lower threshold that are above `SURE` somewhere."""
+    labels, count = ndimage.label(probabilities > marked, np.ones((3, 3)))
     sure = np.zeros(count + 1, np.bool_)
     sure[labels[probabilities > SURE]] = True
     return np.asarray(sure[labels])
 
 
-def scene_scores(detector: AnyDetector, examples: Examples, rows: Rows) -> dict[str, Any]:
-    """On drawn scenes, whose masks are exact, by class and over all."""
+def scene_scores(
+    detector: AnyDetector, examples: Examples, rows: Rows, marked: float = MARKED
+) -> dict[str, Any]:
+    """On drawn scenes, whose masks are exact, by class and over all; see `predicted`."""
     kinds = len(OBJECT_CLASSES)
     both, either, right, regions = (np.zeros(kinds, np.int64) for _ in range(4))
     found, objects = (np.zeros((kinds, len(HEIGHTS)), np.int64) for _ in range(2))
-    for row, masks in zip(rows, predicted(detector, examples, rows), strict=True):
+    for row, masks in zip(rows, predicted(detector, examples, rows, marked), strict=True):
         reference = examples.samples[row].masks
         assert reference is not None
         true = load_masks(reference, Path(), *masks.shape[1:]).covered  # an absolute path
@@ -112,12 +123,16 @@ def parts(own: Mask, other: Mask) -> Iterator[tuple[int, float]]:
 
 
 def box_scores(
-    detector: AnyDetector, examples: Examples, rows: Rows, boxes: dict[str, list[Box]]
+    detector: AnyDetector,
+    examples: Examples,
+    rows: Rows,
+    boxes: dict[str, list[Box]],
+    marked: float = MARKED,
 ) -> dict[str, Any]:
-    """On photographs with boxes: boxes that are found, and regions that lie in one."""
+    """On photographs with boxes: those found, and regions that lie in one; see `predicted`."""
     kinds = len(OBJECT_CLASSES)
     there, found, regions, right = (np.zeros(kinds, np.int64) for _ in range(4))
-    for row, masks in zip(rows, predicted(detector, examples, rows), strict=True):
+    for row, masks in zip(rows, predicted(detector, examples, rows, marked), strict=True):
         own = boxes[examples.samples[row].id]
         inside = np.stack([filled(own, kind, masks.shape[1:]) for kind in range(kinds)])
         for box in own:
