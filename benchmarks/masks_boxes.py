@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from masks import learn, settings
 from masks_data import Box, Data, box_targets, gather
-from masks_score import scene_scores
+from masks_score import predicted, scene_scores
 from record import write_record
 from scipy import ndimage
 
@@ -136,7 +136,8 @@ def main() -> None:
         config = settings(recipe, epochs=options.epochs)
         folder = options.work / f"{name.replace(', ', '-').replace(' ', '-')}.run"
         detector = learn(data, recipe, config, make_detector, folder)
-        scores = scene_scores(detector, data.examples, data.scenes)
+        judged = predicted(detector, data.examples, data.scenes)
+        scores = scene_scores(judged, data.examples, data.scenes)
         results["teaching"][name] = scores
         print(name, scores["mean iou"], scores["recall above 16 px"], flush=True)
         write_record(options.output, results)

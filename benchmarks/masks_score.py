@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy import ndimage
 from workzone.data.masks.load import load_masks
 from workzone.model.base import AnyDetector
 from workzone.model.cells import frame_shapes
-from workzone.run.objects import MARKED, SURE
+from workzone.run.objects import MARKED, SURE, Labels, object_labels
 from workzone.train.feed.examples import Examples, Rows
 from workzone.types import OBJECT_CLASSES
 
@@ -33,28 +33,41 @@ BOX_SHARE = 0.25
 
 
 @torch.no_grad()
-def predicted(
-    detector: AnyDetector, examples: Examples, rows: Rows, marked: float = MARKED
-) -> Iterator[Mask]:
-    """Masks bool ``[K, H, W]`` at the pictures' own size, by the thresholds of `found_objects`.
+def mask_logits(detector: AnyDetector, examples: Examples, row: int) -> torch.Tensor:
+    """What a detector says of a picture's cells ``[K, h, w]``, without those behind its frame."""
+    given = examples.batch(torch.tensor([row]))
+    masks = detector.run(given).masks
+    assert masks is not None and given.boxes is not None and given.grid_size is not None
+    ((rows, columns),) = frame_shapes(given.boxes[:, 0], given.grid_size)
+    by = masks.shape[2] // given.grid_size[0]
+    return masks[0, :, : rows * by, : columns * by]
+
+
+def objects_in(
+    logits: torch.Tensor, size: tuple[int, int], marked: float = MARKED
+) -> tuple[Mask, Labels]:
+    """Masks bool ``[K, H, W]``, and the numbers of their objects likewise, as `found_objects` does.
 
     Args:
-        detector: with a mask head.
-        examples: of pictures.
-        rows: which of them.
+        logits: of cells ``[K, h, w]``.
+        size: H and W, of the picture.
         marked: the lower threshold; `SURE`: one alone.
     """
+    fine = F.interpolate(logits[None], size, mode="bilinear")[0].sigmoid().numpy()
+    union = np.stack([surely_marked(part, marked) for part in fine])
+    numbers = np.stack([object_labels(part, marked=marked) for part in logits.sigmoid().numpy()])
+    near = F.interpolate(torch.from_numpy(numbers).double()[None], size, mode="nearest")[0]
+    return union, union * near.long().numpy()
+
+
+def predicted(
+    detector: AnyDetector, examples: Examples, rows: Rows, marked: float = MARKED
+) -> Iterator[tuple[Mask, Labels]]:
+    """See `objects_in`, of some pictures at their own size."""
     for row in rows:
-        given = examples.batch(torch.tensor([row]))
-        masks = detector.run(given).masks
-        assert masks is not None and given.boxes is not None and given.grid_size is not None
-        ((cell_rows, cell_columns),) = frame_shapes(given.boxes[:, 0], given.grid_size)
-        by = masks.shape[2] // given.grid_size[0]
-        inside = masks[:, :, : cell_rows * by, : cell_columns * by]
         with Image.open(examples.samples[row].image.path) as image:
             size = (image.height, image.width)
-        fine = F.interpolate(inside, size, mode="bilinear")[0].sigmoid().numpy()
-        yield np.stack([surely_marked(part, marked) for part in fine])
+        yield objects_in(mask_logits(detector, examples, row), size, marked)
 
 
 def surely_marked(probabilities: npt.NDArray[np.float32], marked: float) -> Mask:
@@ -66,13 +79,13 @@ def surely_marked(probabilities: npt.NDArray[np.float32], marked: float) -> Mask
 
 
 def scene_scores(
-    detector: AnyDetector, examples: Examples, rows: Rows, marked: float = MARKED
+    judged: Iterable[tuple[Mask, Labels]], examples: Examples, rows: Rows
 ) -> dict[str, Any]:
-    """On drawn scenes, whose masks are exact, by class and over all; see `predicted`."""
+    """On drawn scenes, whose masks are exact, by class and over all; see `objects_in`."""
     kinds = len(OBJECT_CLASSES)
     both, either, right, regions = (np.zeros(kinds, np.int64) for _ in range(4))
     found, objects = (np.zeros((kinds, len(HEIGHTS)), np.int64) for _ in range(2))
-    for row, masks in zip(rows, predicted(detector, examples, rows, marked), strict=True):
+    for row, (masks, numbers) in zip(rows, judged, strict=True):
         reference = examples.samples[row].masks
         assert reference is not None
         true = load_masks(reference, Path(), *masks.shape[1:]).covered  # an absolute path
@@ -84,7 +97,7 @@ def scene_scores(
                     if low <= height < high:
                         objects[kind, column] += 1
                         found[kind, column] += share >= HALF
-            for _, share in parts(masks[kind], true[kind]):
+            for share in shares(numbers[kind], true[kind]):
                 regions[kind] += 1
                 right[kind] += share >= HALF
     iou = both / np.maximum(either, 1)
@@ -122,17 +135,25 @@ def parts(own: Mask, other: Mask) -> Iterator[tuple[int, float]]:
             yield mine.shape[0], float(other[place][mine].mean())
 
 
+def shares(numbers: Labels, other: Mask) -> Iterator[float]:
+    """Of each numbered region the share of it that a mask marks."""
+    sizes = np.bincount(numbers.ravel())
+    inside = np.bincount(numbers.ravel(), weights=other.ravel())
+    for number in np.flatnonzero(sizes >= LEAST_AREA).tolist():
+        if number:
+            yield float(inside[number] / sizes[number])
+
+
 def box_scores(
-    detector: AnyDetector,
+    judged: Iterable[tuple[Mask, Labels]],
     examples: Examples,
     rows: Rows,
     boxes: dict[str, list[Box]],
-    marked: float = MARKED,
 ) -> dict[str, Any]:
-    """On photographs with boxes: those found, and regions that lie in one; see `predicted`."""
+    """On photographs with boxes: those found, and regions that lie in one; see `objects_in`."""
     kinds = len(OBJECT_CLASSES)
     there, found, regions, right = (np.zeros(kinds, np.int64) for _ in range(4))
-    for row, masks in zip(rows, predicted(detector, examples, rows, marked), strict=True):
+    for row, (masks, numbers) in zip(rows, judged, strict=True):
         own = boxes[examples.samples[row].id]
         inside = np.stack([filled(own, kind, masks.shape[1:]) for kind in range(kinds)])
         for box in own:
@@ -141,7 +162,7 @@ def box_scores(
             there[kind] += 1
             found[kind] += masks[kind][area].mean() >= BOX_SHARE
         for kind in range(kinds):
-            for _, share in parts(masks[kind], inside[kind]):
+            for share in shares(numbers[kind], inside[kind]):
                 regions[kind] += 1
                 right[kind] += share >= HALF
     return {

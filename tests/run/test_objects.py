@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from workzone.engine.program import Answer
 from workzone.report.answer import evidence
-from workzone.run.objects import MARKED, found_objects
+from workzone.run.objects import CORE_CELLS, MARKED, SURE, found_objects, object_labels
 from workzone.run.outlining import coco, described, geojson
 from workzone.run.overlay import Outlined
 from workzone.types import OBJECT_CLASSES, FoundObject, Prediction
@@ -88,22 +88,55 @@ def test_an_object_is_above_a_half_somewhere_and_reaches_as_far_as_it_is_marked(
     assert other.score == pytest.approx((15 * 0.35 + 0.6) / 16, abs=1e-4)
 
 
-def test_cells_of_an_outline_are_those_whose_centres_it_holds() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(20):
-        logits = random.normal(-2, 3, (12, 15)).astype(np.float32)
-        masks = empty(12, 15)
-        masks[CONE] = logits
-        probabilities = 1 / (1 + np.exp(-logits.astype(float)))
-        labels, _ = ndimage.label(probabilities > MARKED)  # by edges: corners may join or part
-        for one in found_objects(answer_of(masks)):
-            assert MARKED < one.score <= probabilities.max()
-        # Of an outline without neighbours the score is the mean of its cells.
-        alone = empty(12, 15)
-        number = int(labels[np.unravel_index(logits.argmax(), logits.shape)])
-        alone[CONE][labels == number] = logits[labels == number]
-        (first,) = found_objects(answer_of(alone))
-        assert first.score == pytest.approx(probabilities[labels == number].mean(), abs=1e-4)
+def test_things_that_touch_where_they_are_faint_are_counted_apart() -> None:
+    faint, sure = (math.log(p / (1 - p)) for p in (0.35, 0.9))
+    masks = empty(10, 30)
+    masks[CONE, 2:8, 2:22] = faint
+    masks[CONE, 2:8, 3:6] = masks[CONE, 3:7, 16:20] = sure
+    masks[CONE, 5, 11] = sure  # one cell is no core of its own beside others
+    one, other = found_objects(answer_of(masks))
+    assert sorted([one.box[0], other.box[0]]) == pytest.approx([2 / 30, 11 / 30], abs=1 / 30)
+    assert one.rings[0][0] == one.rings[0][-1]
+    labels = object_labels(1 / (1 + np.exp(-masks[CONE])))
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    assert (labels > 0).sum() == 6 * 20
+    # Each cell is of the nearer core.
+    assert len(np.unique(labels[2:8, 2:10])) == len(np.unique(labels[2:8, 13:22])) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_are_those_of_plain_connected_parts(seed: int) -> None:
+    """Against scipy: cores, what they reach, and parts without a core that are sure somewhere."""
+    logits = np.random.default_rng(seed).normal(-2, 3, (24, 30))
+    probabilities = 1 / (1 + np.exp(-logits))
+    marked, sure = probabilities > MARKED, probabilities > SURE
+    labels = object_labels(probabilities)
+    cores, count = ndimage.label(sure)
+    large = [n for n in range(1, count + 1) if (cores == n).sum() >= CORE_CELLS]
+    parts, _ = ndimage.label(marked)
+    alone = set(np.unique(parts[sure])) - set(np.unique(parts[np.isin(cores, large)]))
+    assert labels.max() == len(large) + len(alone)
+    for core in large:  # each has one number, and no two have the same
+        assert len(np.unique(labels[cores == core])) == 1
+    assert len({int(labels[cores == core].min()) for core in large} - {0}) == len(large)
+    # Marked cells of all connected parts that are sure somewhere, and no others.
+    np.testing.assert_array_equal(labels > 0, np.isin(parts, np.unique(parts[sure])))
+    for number in range(1, labels.max() + 1):
+        assert ndimage.label(labels == number)[1] == 1
+    masks = empty(24, 30)
+    masks[CONE] = logits
+    for one in found_objects(answer_of(masks)):
+        assert MARKED < one.score < 1
+        assert all(ring[0] == ring[-1] for ring in one.rings)
+
+
+def test_values_that_are_no_numbers_are_no_object() -> None:
+    masks = empty()
+    masks[CONE, 2:6, 5:10] = np.inf
+    masks[CONE, 2:6, 14:18] = np.nan
+    (found,) = found_objects(answer_of(masks))
+    assert found.score == 1.0
+    assert found.box[2] < 0.6
 
 
 def test_nothing_and_noise_are_no_object() -> None:
