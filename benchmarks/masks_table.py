@@ -38,8 +38,7 @@ def table(results: dict[str, Any]) -> str:
         shares = ", ".join(shown(found[low]["recall"]) for low in HEIGHTS)
         cells.append(f"**{head['scenes']['mean iou']:.2f}** | {shares}")
     lines.append(f"| **all** | {' | '.join(cells)} |")
-    right = [shown(head["scenes"]["precision of regions"]["all"]) for head in heads.values()]
-    lines += [f"| regions that are right | {' | '.join(f'{part} | ' for part in right)} |", ""]
+    lines += ["", *whole(heads), ""]
     lines += [
         "| photographs | boxes | "
         + " | ".join(f"{head}: recall | precision of regions" for head in heads)
@@ -55,6 +54,28 @@ def table(results: dict[str, Any]) -> str:
         boxes = next(iter(heads.values()))["photographs"][name]["boxes"]
         lines.append(f"| {name} | {boxes} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def whole(heads: dict[str, Any]) -> list[str]:
+    """All classes together, by the thresholds."""
+    lines = [
+        "| | mean IoU | found, 8 to 16 px | 16 px and more | regions that are right "
+        "| photographs: boxes found | regions that are right |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for head, scores in heads.items():
+        for name, part in (("two thresholds", ""), ("one, of a half", ", one threshold")):
+            scenes, boxes = scores[f"scenes{part}"], scores[f"photographs{part}"]["all"]
+            figures = (
+                scenes["mean iou"],
+                scenes["objects"]["8 px"]["recall"],
+                scenes["recall above 16 px"],
+                scenes["precision of regions"]["all"],
+                boxes["recall"],
+                boxes["precision"],
+            )
+            lines.append(f"| {head}, {name} | {' | '.join(f'{part:.3f}' for part in figures)} |")
+    return lines
 
 
 def shown(share: float | None) -> str:

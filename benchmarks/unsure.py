@@ -261,10 +261,10 @@ def main() -> None:
         folder.name: [path.read_bytes() for path in sorted(folder.iterdir())]
         for folder in sorted(options.sets.iterdir())
     } | ({} if options.no_made else dict(made(bases)))
+    kept = options.work / options.sets.name
+    kept.mkdir(exist_ok=True)
     sets = {
-        name: look(
-            model, [(str(n), data) for n, data in enumerate(of)], options.work / f"{name}.npz"
-        )
+        name: look(model, [(str(n), data) for n, data in enumerate(of)], kept / f"{name}.npz")
         for name, of in pictures.items()
     }
     lens = ("blurred", "covered", "dirty")  # a case of their own

@@ -91,7 +91,7 @@ def not_modified(version: Version) -> Response:
     return Response(status_code=304, headers=version.headers())
 
 
-def has_any(headers: Headers) -> bool:
+def matches_any(headers: Headers) -> bool:
     """Whether ``If-None-Match`` is ``*``: what can be answered at all is not sent."""
     return headers.get("if-none-match", "").strip() == "*"
 

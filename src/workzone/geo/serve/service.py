@@ -29,7 +29,7 @@ from workzone.geo.out.mvt import to_mvt
 from workzone.geo.out.wzdx import to_wzdx
 from workzone.geo.query import EventQuery
 from workzone.geo.rounding import rounded
-from workzone.geo.serve.answers import Body, Kept, Version, has_any, not_modified
+from workzone.geo.serve.answers import Body, Kept, Version, matches_any, not_modified
 from workzone.geo.serve.asked import Asked, asked_of, asked_of_tile, next_link
 from workzone.geo.serve.config import MapServeConfig
 from workzone.geo.serve.room import Answer, Room, settle
@@ -204,7 +204,7 @@ class MapService(BaseService):
             if version.is_known(request.headers):
                 return not_modified(version)
             body = kept.body(version, lambda: make(store))
-        if has_any(request.headers):
+        if matches_any(request.headers):
             return not_modified(version)
         return body.response(version, request.headers)
 
