@@ -15,6 +15,7 @@ from recipe import absolute, gather_photographs
 
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest, read_manifest
+from workzone.data.masks.merge import CORE
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.masks import FULL, UNKNOWN, MaskTargets, mask_targets
 from workzone.features.store import FeatureStore, level_name
@@ -27,9 +28,6 @@ SCENES = 60
 """Of one seed."""
 SHARE = 0.75
 """Of them, with road work."""
-CORE = 0.6
-"""Of a box's sides: the ellipse within it that is taken for the object; around it, up to the box,
-nothing is known."""
 PER_PHOTOGRAPH = 1
 """Photographs without road work for each with it."""
 

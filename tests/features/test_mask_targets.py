@@ -12,6 +12,8 @@ import torch
 from workzone.data.augment import augment
 from workzone.data.augmentation import Augmentation
 from workzone.data.masks.formats.bit_images import write_bit_image
+from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.store import write_masks
 from workzone.errors import ManifestError, UsageError
 from workzone.features.masks import (
     FULL,
@@ -225,6 +227,36 @@ def test_what_a_far_sign_leaves_is_measured_by_what_it_was():
     assert lost(torch.ones_like(own), left).tolist() == [True, True, True]
     left[2, 2, 60, 50] = 0.5
     assert lost(torch.ones_like(own), left).tolist() == [True, True, False]
+
+
+def test_the_rim_of_a_box_may_be_something():
+    """A copy that shows it is not called empty; a class that nobody looked for tells nothing."""
+    own = torch.zeros(2, 6, 20, 20)
+    own[:, 0, 5:15, 5:15] = torch.nan
+    own[:, 0, 7:13, 7:13] = 1
+    own[:, 3] = torch.nan
+    left = torch.zeros_like(own)
+    left[:, 3] = torch.nan
+    left[1, 0, 15:, 15:] = torch.nan
+    assert lost(own, left).tolist() == [True, False]
+
+
+def test_boxes_teach_by_their_middle(tmp_path):
+    """In the image and in its copies; around it nothing is known, beyond the box nothing is."""
+    box = np.zeros((60, 90), bool)
+    box[15:45, 30:60] = True
+    cone = MaskObject.from_mask("cone", "box", box)
+    image = ImageMasks("a", 60, 90, {"cone": None}, (cone,))
+    write_masks(tmp_path / "box.masks", MaskSource("box", "ann"), [image])
+    augmentation = Augmentation(least_area=1.0, flip=1.0)
+    targets = mask_targets(
+        [sample("a", masks="box.masks#a")], tmp_path, (6, 9), augmentation=augmentation, copies=1
+    )
+    for copy in (0, 1):
+        cells = targets.covered[0, copy, 0]
+        assert 0.99 * FULL < cells[3, 4] <= FULL and cells[2, 3] == UNKNOWN
+        assert not cells[[0, 5]].any() and not cells[:, [0, 8]].any()
+        assert (targets.covered[0, copy, 1:] == UNKNOWN).all()
 
 
 def test_a_missing_mask_is_named(tmp_path):

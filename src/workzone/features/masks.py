@@ -65,12 +65,15 @@ class MaskTargets:
 def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
     """Of which copies next to nothing is left that the image itself shows, bool ``[B]``.
 
-    Of an image that shows little, less than a quarter of its share is next to nothing.
+    Of an image that shows little, less than a quarter of its share is next to nothing. What may be
+    something, as the rim of a box may, is not nothing, unless of that class nothing is known.
 
     Args:
-        own: shares of the images' cells that classes cover, ``[B, K, h, w]``, 0..1.
+        own: shares of the images' cells that classes cover, ``[B, K, h, w]``, 0..1, or NaN.
         left: the same of their copies.
     """
+    unsought = own.isnan().all(dim=3).all(dim=2)[:, :, None, None]
+    left = left.nan_to_num(1.0).masked_fill(unsought, 0.0)
     seen, still = (m.nan_to_num().amax(dim=1).mean(dim=(1, 2)) for m in (own, left))
     return (seen > 0) & (still < (_LEAST_PART * seen).clamp(max=LEAST_SHARE))
 
@@ -111,7 +114,7 @@ def mask_targets(
     for index, sample in enumerate(track(samples, "reading masks")):
         if sample.masks is None:
             continue
-        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER)
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER, cores=True)
         shares = (
             part.reshape(-1, rows, _FINER, columns, _FINER).mean(axis=(2, 4))
             for part in (fine.covered, fine.unknown)
@@ -155,7 +158,7 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    masks = load_masks(sample.masks, root, *small)
+    masks = load_masks(sample.masks, root, *small, cores=True)
     both = np.concatenate([masks.covered, masks.unknown])
     whole = torch.from_numpy(both).byte() * FULL
     cuts: list[npt.NDArray[np.uint8] | None] = []

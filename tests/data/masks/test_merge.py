@@ -66,6 +66,35 @@ def test_boxes_of_those_who_outlined_others_are_objects_of_their_own():
     np.testing.assert_array_equal(masks.unknown[0], BOX)
 
 
+def test_the_middle_of_a_box_teaches_where_its_object_is():
+    """An ellipse of 0.6 of its sides, in any size wanted; models' masks win over it."""
+    for times in (1, 8):
+        masks = merge_masks([said("box", BOX)], H * times, W * times, cores=True)
+        y, x = (np.mgrid[: H * times, : W * times] + 0.5) / times
+        core = ((y - 6) / 2.4) ** 2 + ((x - 9) / 1.8) ** 2 <= 1
+        assert core.sum() / times**2 == pytest.approx(
+            np.pi * 2.4 * 1.8, rel=0.05 if times > 1 else 0.3
+        )
+        np.testing.assert_array_equal(masks.covered[0], core)
+        box = BOX.repeat(times, axis=0).repeat(times, axis=1)
+        np.testing.assert_array_equal(masks.unknown[0], box & ~core)
+    refined = merge_masks([said("box", BOX), said("pseudo", GUESS)], H, W, cores=True)
+    np.testing.assert_array_equal(refined.covered[0], BOX & GUESS)
+    outlined = merge_masks([said("polygon", OUTLINE)], H, W, cores=True)
+    np.testing.assert_array_equal(outlined.covered[0], OUTLINE)
+
+
+def test_the_smallest_box_has_a_middle_and_a_crowds_has_none():
+    for size in ((H, W), (H // 4, W // 4)):
+        masks = merge_masks([said("box", area(5, 6, 7, 8))], *size, cores=True)
+        assert masks.covered[0].sum() == 1 and not masks.unknown[0].any()
+    source, image = said("box", BOX)
+    crowd = dataclasses.replace(image, objects=(dataclasses.replace(image.objects[0], crowd=True),))
+    masks = merge_masks([(source, crowd)], H, W, cores=True)
+    assert not masks.covered[0].any()
+    np.testing.assert_array_equal(masks.unknown[0], BOX)
+
+
 @pytest.mark.parametrize("knowledge", ["drawn", "polygon", "box"])
 def test_two_people_of_one_class_are_refused_with_both_names(knowledge):
     sources = [said(knowledge, OUTLINE, teacher="ann"), said(knowledge, GUESS, teacher="bob")]

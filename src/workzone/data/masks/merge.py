@@ -7,7 +7,8 @@ people, then models.
 * A person's box wins over a model's mask and uses it: within the box the model's mask of that
   class is believed, cut to the box; without one, the inside of the box is not known, and all
   around it is known to be empty. Where people drew outlines and others boxes, outlines count;
-  boxes of those who outlined other objects are objects of their own.
+  boxes of those who outlined other objects are objects of their own. What is learned from takes
+  the middle of a box for its object (`CORE`).
 * Where two people both outlined a class in an image, or both boxed it, and do not say the same,
   nobody can tell who is right: that is refused, with both names. It is for the user to choose one.
 * What several models found is taken together.
@@ -57,6 +58,10 @@ class BelievedObjects:
 CERTAIN: tuple[Knowledge, ...] = ("drawn", "polygon", "box")
 """Knowledge that is not a model's, the surest first."""
 _IN_WORDS = {"drawn": "drawn with the picture", "polygon": "people's outlines", "box": "boxes"}
+
+CORE = 0.6
+"""Of a box's sides: the ellipse in its middle that teaches where its object is. Best of three ways
+to learn from boxes alone: docs/score/objects.md."""
 
 Said = Sequence[tuple[MaskSource, ImageMasks]]
 """What sources say of one image."""
@@ -182,7 +187,7 @@ def in_words(objects: Iterable[MaskObject]) -> str:
     )
 
 
-def merge_masks(said: Said, height: int, width: int) -> ObjectMasks:
+def merge_masks(said: Said, height: int, width: int, *, cores: bool = False) -> ObjectMasks:
     """The masks that are believed, in the size wanted.
 
     A pixel of a smaller size is covered where an object covers half of it; an object that covers
@@ -192,6 +197,7 @@ def merge_masks(said: Said, height: int, width: int) -> ObjectMasks:
         said: what sources say of one image, at least one of them.
         height: rows wanted.
         width: columns wanted.
+        cores: the middle of a box without a mask counts as covered, see `CORE`; not of a crowd's.
 
     Raises:
         ManifestError: frames of different sizes, or damaged masks.
@@ -203,7 +209,10 @@ def merge_masks(said: Said, height: int, width: int) -> ObjectMasks:
         found = believed(name, said)
         try:
             covered[channel] = _drawn(found.objects, frame, (height, width))
-            unknown[channel] = _drawn(found.boxes, frame, (height, width)) & ~covered[channel]
+            boxes = _drawn(found.boxes, frame, (height, width))
+            if cores and found.boxes:
+                covered[channel] |= boxes & _cores(found.boxes, frame, (height, width))
+            unknown[channel] = boxes & ~covered[channel]
         except ValueError as error:
             raise ManifestError(f"masks of {said[0][1].id!r}: {name}: {error}") from error
         if not found.looked:
@@ -229,4 +238,26 @@ def _drawn(
             columns = slice(int(left * scale[1]), int(right * scale[1]) + 1)
             if not drawn[rows, columns].any():
                 drawn[min(int(y), size[0] - 1), min(int(x), size[1] - 1)] = True
+    return drawn
+
+
+def _cores(
+    boxes: Sequence[MaskObject], frame: tuple[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """The ellipses in the middle of boxes, each at least one pixel; see `CORE`."""
+    drawn = np.zeros(size, np.bool_)
+    scale = size[0] / frame[0], size[1] / frame[1]
+    for box in boxes:
+        left, top, right, bottom = rle.bounds(box.counts, *frame)
+        if box.crowd or right <= left:
+            continue
+        middle = (top + bottom) / 2 * scale[0], (left + right) / 2 * scale[1]
+        half = (bottom - top) / 2 * scale[0] * CORE, (right - left) / 2 * scale[1] * CORE
+        down, across = (
+            (np.arange(count) + 0.5 - place) / reach
+            for count, place, reach in zip(size, middle, half, strict=True)
+        )
+        drawn |= down[:, None] ** 2 + across[None] ** 2 <= 1
+        y, x = (min(int(place), count - 1) for place, count in zip(middle, size, strict=True))
+        drawn[y, x] = True
     return drawn
