@@ -312,31 +312,36 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:
-    """The whole way, with weights that know nothing: from images to store, training, overlay."""
-    path = images(tmp_path / "images", 16)
+    """The whole way, with weights that know nothing: from images, their tiles and exemplars to
+    the store, training of the preset `masks`, outlines."""
+    path = images(tmp_path / "images", 12, size=(90, 130))
     samples = read_manifest(path)
     labelled = [replace(sample, label=n // 2 % 2) for n, sample in enumerate(samples)]
     write_manifest(samples.with_samples(labelled), path)
     weights = save(tiny_sam3(), tmp_path / "sam3")
     (tmp_path / "prompts.yaml").write_text(PROMPTS)
+    (tmp_path / "boxes.csv").write_text(
+        "id,class,left,top,right,bottom,kind\n03,cone,30,20,60,70,positive\n"
+    )
     masked = tmp_path / "masked.parquet"
     invoke(
-        "masks", path, "-o", masked, "--weights", weights, "--prompts", tmp_path / "prompts.yaml"
+        *("masks", path, "-o", masked, "--weights", weights, "--tile", 64),
+        *("--prompts", tmp_path / "prompts.yaml", "--exemplars", tmp_path / "boxes.csv"),
     )
     layout = tmp_path / "layout.yaml"
-    layout.write_text("{size: 96, tiles: 0, squares: []}\n")
+    layout.write_text("{size: 128, shorter: 96, tiles: 0, squares: []}\n")
     invoke(
-        *("train", masked, "-o", tmp_path / "model", "--layout", layout, "--json"),
-        *("detector.masks.hidden=8", "detector.glance=null", "batch=8", "epochs=2"),
+        *("train", masked, "-o", tmp_path / "model", "--preset", "masks", "--json"),
+        *("--layout", layout, "detector.masks.hidden=8", "epochs=1"),
     )
     invoke(
         *("predict", tmp_path / "images", "--model", tmp_path / "model"),
         *("--explain", tmp_path / "overlays", "--masks", tmp_path / "outlines"),
     )
-    assert len(list((tmp_path / "overlays").iterdir())) == 16
-    assert len(list((tmp_path / "outlines").glob("*.jpg"))) == 16
+    assert len(list((tmp_path / "overlays").iterdir())) == 12
+    assert len(list((tmp_path / "outlines").glob("*.jpg"))) == 12
     rows = (tmp_path / "outlines" / "objects.jsonl").read_text().splitlines()
-    assert {json.loads(row)["id"] for row in rows} == {f"{number:02}.png" for number in range(16)}
+    assert {json.loads(row)["id"] for row in rows} == {f"{number:02}.png" for number in range(12)}
 
 
 def test_owlv2_fills_the_store_with_boxes(tmp_path: Path) -> None:
