@@ -183,7 +183,13 @@ _SMALL_SQUARE = ViewLayout(size=288, tiles=0, squares=())
 
 
 def _dense(
-    name: str, variant: names.Variant, *, layout: ViewLayout = _FRAME, epochs: int = 2, summary: str
+    name: str,
+    variant: names.Variant,
+    *,
+    layout: ViewLayout = _FRAME,
+    rate: float = 1e-3,
+    epochs: int = 2,
+    summary: str,
 ) -> Preset:
     """The dense head on one of the embedded backbones, whose end learns too."""
     width = variant.trunk_width
@@ -196,7 +202,7 @@ def _dense(
             width=width, cells=CellHeadConfig(width=width, tail=True, hidden=0, mix_style=0.5)
         ),
         training={
-            "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.05},
+            "optimizer": {"learning_rate": rate, "weight_decay": 0.05},
             "schedule": {"name": "cosine", "warmup": 0.1},
             "sampling": {"class_balance": True, "source_balance": 0.5},
             "batch": 8,
@@ -234,7 +240,7 @@ DENSE = (
 _MASKS_FRAME = ViewLayout(size=640, shorter=384, tiles=0, squares=())
 
 MASKS = dataclasses.replace(
-    _dense("masks", names.LITE0_ROAD, layout=_MASKS_FRAME, epochs=14, summary=""),
+    _dense("masks", names.LITE0_ROAD, layout=_MASKS_FRAME, rate=3e-3, epochs=14, summary=""),
     detector=DetectorConfig(
         width=names.LITE0_ROAD.trunk_width,
         cells=CellHeadConfig(
