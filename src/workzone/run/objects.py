@@ -13,7 +13,7 @@ from workzone.decide.threshold import HALF
 from workzone.engine.program import Answer, Floats
 from workzone.types import OBJECT_CLASSES, Box, FoundObject, Ring
 
-MARKED = 0.21
+MARKED = 0.2
 """An object is as large as its probability is above this; benchmarks/masks_cut.py chose it."""
 SURE = HALF
 """Somewhere within an object it is above this. Two thresholds (hysteresis, as in Canny, "A
