@@ -2,11 +2,15 @@
 
     workzone scenes -o scenes --count 600 --seed 2020
     workzone predict scenes/images -o scene_scores.csv
-    python benchmarks/doubt.py scenes scene_scores.csv PHOTOS --work work
-        -o benchmarks/results/doubt.json
+    workzone predict scenes/images --model MASKS --masks outlines -o mask_scores.csv
+    workzone data masks import BARE outlines/coco.json -o scenes/found.parquet --knowledge pseudo
+    python benchmarks/doubt.py scenes scene_scores.csv PHOTOS --masks scenes/found.parquet
+        -o benchmarks/results/doubt.json --work work
 
-PHOTOS holds ``labels.csv`` (file, label, group). Of each set 5 % of the labels are turned over, by
-lot, for each seed; the measure is the precision among as many images as were turned over. Evidence:
+MASKS is a model with a mask head that has learned from none of these scenes (of masks.py), BARE
+their manifest without the masks they were drawn with. PHOTOS holds ``labels.csv`` (file, label,
+group). Of each set 5 % of the labels are turned over, by lot, for each seed; the measure is the
+precision among as many images as were turned over. Evidence:
 
 - on scenes, the scores of the model within workzone, which has seen none of them; scenes without a
   score are left out;
