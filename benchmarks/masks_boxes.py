@@ -117,7 +117,7 @@ def main() -> None:
         options.work,
         train=range(100, 100 + options.seeds),
         validation=(800,),
-        test=(900,),
+        test=(906, 907),
     )
     filled, core = (taught_by_boxes(exact, filled=each) for each in (True, False))
     variants: dict[str, tuple[Data, Callable[..., torch.Tensor]]] = {
