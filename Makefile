@@ -6,7 +6,7 @@ RUN := $(UV) run --frozen --no-sync
 # can be reached and no NVIDIA card is there. `make CPU_INDEX= ...` takes the locked ones.
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help demo test format clean
+.PHONY: help demo test model format clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -39,6 +39,19 @@ test: .venv/.ready ## format, lint, types and tests
 	@$(RUN) mypy
 	@echo "== tests"
 	@$(RUN) pytest -n auto --dist loadfile
+
+# Where it learns from, as the cards of the weights say: photographs, more of them, drawings of
+# signs, pictures that are no streets. Hours on a CPU; what a stopped one has done is not done again.
+data more package sets:
+	@echo "no folder $@ here: see src/workzone/weights/lite/MODEL_CARD.md" >&2; exit 1
+
+model: .venv/.ready | data more package sets ## make, judge and export the model that is shipped
+	$(RUN) python benchmarks/trunk.py data more --signs package -o runs/trunk_first.json --ship runs/lite0-road-first
+	$(RUN) python benchmarks/trunk.py data more --signs package -o benchmarks/results/trunk.json --start runs/lite0-road-first --seed 1 --ship src/workzone/weights/lite0-road
+	$(RUN) python benchmarks/accuracy.py data more --signs package --precision bfloat16 -o benchmarks/results/accuracy.json --ship src/workzone/weights/lite
+	$(RUN) python benchmarks/left_out.py data -o runs/left_out.parquet
+	$(RUN) workzone export src/workzone/weights/lite -o src/workzone/weights/lite-onnx --images runs/left_out.parquet --count 440
+	$(RUN) python benchmarks/unsure.py data more --sets sets -o benchmarks/results/unsure.json --ship src/workzone/weights/lite src/workzone/weights/lite-onnx
 
 format: .venv/.ready ## rewrite the code in the project's format
 	@$(RUN) ruff format .
