@@ -15,7 +15,7 @@ from recipe import absolute, gather_photographs
 
 from workzone.backbones.base import Backbone
 from workzone.data.manifest import Manifest, read_manifest
-from workzone.data.masks.merge import CORE
+from workzone.data.masks.merge import MIDDLE
 from workzone.features.extract import Extraction, make_spec
 from workzone.features.masks import FULL, UNKNOWN, MaskTargets, mask_targets
 from workzone.features.store import FeatureStore, level_name
@@ -87,7 +87,7 @@ def box_targets(boxes: Sequence[Box], shape: tuple[int, int]) -> npt.NDArray[np.
         across = np.abs(x - (x0 + x1) / 2) / max((x1 - x0) / 2, 0.5 / columns)
         down = np.abs(y - (y0 + y1) / 2) / max((y1 - y0) / 2, 0.5 / rows)
         inside = (across[None] <= 1) & (down[:, None] <= 1)
-        core = across[None] ** 2 + down[:, None] ** 2 <= CORE**2
+        core = across[None] ** 2 + down[:, None] ** 2 <= MIDDLE**2
         own = targets[kind]
         own[inside & (own != FULL)] = UNKNOWN
         own[core] = FULL

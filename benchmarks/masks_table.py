@@ -1,4 +1,4 @@
-"""The tables of docs/score/objects.md, from the record of masks.py.
+"""The tables of docs/score/objects.md, from the records of masks.py and masks_boxes.py.
 
 python benchmarks/masks_table.py benchmarks/results/masks.json
 """
@@ -76,6 +76,19 @@ def whole(heads: dict[str, Any]) -> list[str]:
             )
             lines.append(f"| {head}, {name} | {' | '.join(f'{part:.3f}' for part in figures)} |")
     return lines
+
+
+def boxes_table(results: dict[str, Any]) -> str:
+    """What boxes alone teach, from the record of masks_boxes.py."""
+    lines = [
+        f"| taught by | mean IoU | found, {', '.join(HEIGHTS.values())} | regions that are right |",
+        "|---|---|---|---|",
+    ]
+    for name, scores in results["teaching"].items():
+        found = ", ".join(shown(scores["objects"][low]["recall"]) for low in HEIGHTS)
+        right = shown(scores["precision of regions"]["all"])
+        lines.append(f"| {name} | {scores['mean iou']:.2f} | {found} | {right} |")
+    return "\n".join(lines)
 
 
 def shown(share: float | None) -> str:

@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
         ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
         ("engines_table", "table", "engines", "score/engines.md"),
         ("masks_table", "table", "masks", "score/objects.md"),
+        ("masks_table", "boxes_table", "masks_boxes", "score/objects.md"),
         ("wires", "table", "wires", "mining.md"),
         ("drives_table", "tables", "drives", "score/drives.md"),
         ("map_events_table", "tables", "map_events", "map.md"),

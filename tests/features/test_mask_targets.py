@@ -19,6 +19,7 @@ from workzone.features.masks import (
     FULL,
     UNKNOWN,
     MaskTargets,
+    cover_in_views,
     lost,
     mask_targets,
     masks_in_views,
@@ -241,22 +242,50 @@ def test_the_rim_of_a_box_may_be_something():
     assert lost(own, left).tolist() == [True, False]
 
 
+def boxed(tmp_path, *boxes, size=(60, 90)):
+    """A sample whose cones have boxes: top, bottom, left, right."""
+    cones = []
+    for top, bottom, left, right in boxes:
+        mask = np.zeros(size, bool)
+        mask[top:bottom, left:right] = True
+        cones.append(MaskObject.from_mask("cone", "box", mask))
+    image = ImageMasks("a", *size, {"cone": None}, tuple(cones))
+    write_masks(tmp_path / "box.masks", MaskSource("box", "ann"), [image])
+    return sample("a", masks="box.masks#a")
+
+
 def test_boxes_teach_by_their_middle(tmp_path):
     """In the image and in its copies; around it nothing is known, beyond the box nothing is."""
-    box = np.zeros((60, 90), bool)
-    box[15:45, 30:60] = True
-    cone = MaskObject.from_mask("cone", "box", box)
-    image = ImageMasks("a", 60, 90, {"cone": None}, (cone,))
-    write_masks(tmp_path / "box.masks", MaskSource("box", "ann"), [image])
-    augmentation = Augmentation(least_area=1.0, flip=1.0)
+    flips = Augmentation(least_area=1.0, flip=1.0)
     targets = mask_targets(
-        [sample("a", masks="box.masks#a")], tmp_path, (6, 9), augmentation=augmentation, copies=1
+        [boxed(tmp_path, (15, 45, 0, 30))], tmp_path, (6, 9), augmentation=flips, copies=1
     )
-    for copy in (0, 1):
-        cells = targets.covered[0, copy, 0]
-        assert 0.99 * FULL < cells[3, 4] <= FULL and cells[2, 3] == UNKNOWN
-        assert not cells[[0, 5]].any() and not cells[:, [0, 8]].any()
-        assert (targets.covered[0, copy, 1:] == UNKNOWN).all()
+    for cells in (targets.covered[0, 0], targets.covered[0, 1, :, :, ::-1]):
+        assert 0.99 * FULL < cells[0, 2, 1] <= FULL
+        assert (cells[0, [1, 2, 4], [0, 0, 2]] == UNKNOWN).all()  # the first and last: half of each
+        assert not cells[0, [0, 5]].any() and not cells[0, :, 4:].any()
+        assert (cells[1:] == UNKNOWN).all()  # nobody looked
+
+
+@pytest.mark.parametrize("side", [3, 6, 11, 24])
+def test_no_cell_of_a_box_is_taught_as_empty(tmp_path, side):
+    """Wherever it stands between cells of 4 x 4 pixels; some of it is told."""
+    boxes = [
+        (8 + top, 8 + top + side, 8 + 40 * number, 8 + 40 * number + side)
+        for number, top in enumerate(range(4))
+    ]
+    shifted = [
+        (top, bottom, left + n, right + n) for n, (top, bottom, left, right) in enumerate(boxes)
+    ]
+    cells = mask_targets([boxed(tmp_path, *shifted, size=(64, 192))], tmp_path, (16, 48)).covered[
+        0, 0, 0
+    ]
+    for top, bottom, left, right in shifted:
+        part = cells[-(-top // 4) : bottom // 4, -(-left // 4) : right // 4]
+        assert (part > 0).all()
+        told = cells[top // 4 : -(-bottom // 4), left // 4 : -(-right // 4)]
+        shares = np.where(told == UNKNOWN, 0, told / FULL)
+        assert shares.max() > (0.9 if side > 6 else 0.1)
 
 
 def test_a_missing_mask_is_named(tmp_path):
@@ -293,17 +322,17 @@ def test_masks_are_cut_as_views_are() -> None:
 
 
 def test_what_is_not_known_stays_so_in_views() -> None:
-    """A box without a mask: of a cell, what is known of it counts, or nothing where that is less
-    than half."""
+    """A box without a mask: what is known of a cell counts, or nothing where more is unknown."""
     masks = torch.zeros(1, 1, 2, 8)
     masks[..., :3] = 1
-    masks[..., 3:6] = torch.nan
+    masks[..., 3:7] = torch.nan
     whole = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
     found = masks_in_views(masks, whole, (1, 4))[0, 0, 0, 0]
-    assert found[[0, 3]].tolist() == [1.0, 0.0]
-    assert found[[1, 2]].isnan().all()  # half of the second is known, nothing of the third
-    (coarse,) = masks_in_views(masks, whole, (1, 1)).flatten().tolist()
-    assert coarse == pytest.approx(3 / 5)
+    assert found[:2].tolist() == [1, 1]  # half of the second is known, all of that is covered
+    assert found[2:].isnan().all()  # of the last half is known, and may be a box's edge
+    assert masks_in_views(masks, whole, (1, 1)).isnan().all()
+    covered, unknown = cover_in_views(masks, whole, (1, 1))
+    assert (covered.item(), unknown.item()) == pytest.approx((3 / 8, 4 / 8))
 
 
 def test_stored_cells_that_are_not_known_are_read_as_such() -> None:

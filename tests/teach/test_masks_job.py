@@ -328,6 +328,8 @@ def test_images_become_masks_a_model_and_overlays(tmp_path: Path) -> None:
         *("masks", path, "-o", masked, "--weights", weights, "--tile", 64),
         *("--prompts", tmp_path / "prompts.yaml", "--exemplars", tmp_path / "boxes.csv"),
     )
+    (source,) = MaskStore(tmp_path / "masked.masks").sources.values()
+    assert source.settings["tile"] == 64 and source.settings["exemplars"]
     layout = tmp_path / "layout.yaml"
     layout.write_text("{size: 128, shorter: 96, tiles: 0, squares: []}\n")
     invoke(

@@ -88,6 +88,17 @@ def test_what_is_known_of_cells() -> None:
     np.testing.assert_array_equal(truth[:, 0].numpy(), [[[NAN]], [[0]]])
 
 
+def test_of_cells_at_the_rim_of_a_box_nothing_is_known() -> None:
+    """A cell shows road work where what is known of it suffices, whatever else it may hold."""
+    masks = torch.zeros(1, 6, 1, 16)
+    masks[0, 0, 0, :9] = torch.tensor([1, 1, NAN, NAN, NAN, NAN, 0, 0, NAN])
+    truth = cell_truth(batch_of([1], masks, [True]), torch.Size((1, 4)))
+    np.testing.assert_array_equal(truth[0, 0].numpy(), [[1, NAN, NAN, 0]])
+    masks[0, 4] = torch.nan  # nobody looked for it
+    truth = cell_truth(batch_of([1], masks, [True]), torch.Size((1, 4)))
+    np.testing.assert_array_equal(truth[0, 0].numpy(), [[1, NAN, NAN, NAN]])
+
+
 def test_nothing_is_known_beyond_a_frame_in_its_own_shape() -> None:
     """Its grid lies in a square of 4 x 4 cells: of 2 x 4 ones, and of 4 x 3."""
     masks = torch.zeros(3, 6, 8, 12)

@@ -23,8 +23,9 @@ FULL = 254
 UNKNOWN = 255
 """That of a cell of which nobody can tell; read as NaN."""
 
-MOST_UNKNOWN = 0.5
-"""Share of a cell: where as much is not known, nothing is known of the cell."""
+MOST_UNKNOWN = 0.1
+"""Share of a cell: where more is not known, and less than that is known to be covered, nothing is
+known of the cell. Else the share is that of what is known."""
 
 LEAST_SHARE = 20 / 224**2
 """Of a picture: less of an object than this, 20 pixels of a challenge, nobody can tell."""
@@ -55,11 +56,16 @@ class MaskTargets:
         """Some rows for the loss: shares float32 ``[B, K, h, w]``, 0..1 or NaN, bool ``[B]``."""
         held = np.zeros(rows.shape, np.bool_) | (np.asarray(copies) < self.covered.shape[1])
         copies = np.where(held, copies, 0)
-        stored = torch.from_numpy(self.covered[rows, copies])
-        shares = (stored.float() / FULL).masked_fill(stored == UNKNOWN, torch.nan)
+        shares = read_shares(self.covered[rows, copies])
         annotated = self.annotated[rows, copies] & held
         there = torch.from_numpy(held)[:, None, None, None]
         return shares.masked_fill(~there, 0.0), torch.from_numpy(annotated)
+
+
+def read_shares(stored: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """What `MaskTargets` holds as shares float32, 0..1, NaN where nothing is known."""
+    cells = torch.from_numpy(stored)
+    return (cells.float() / FULL).masked_fill(cells == UNKNOWN, torch.nan)
 
 
 def lost(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
@@ -114,7 +120,7 @@ def mask_targets(
     for index, sample in enumerate(track(samples, "reading masks")):
         if sample.masks is None:
             continue
-        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER, cores=True)
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER, middles=True)
         shares = (
             part.reshape(-1, rows, _FINER, columns, _FINER).mean(axis=(2, 4))
             for part in (fine.covered, fine.unknown)
@@ -158,7 +164,7 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    masks = load_masks(sample.masks, root, *small, cores=True)
+    masks = load_masks(sample.masks, root, *small, middles=True)
     both = np.concatenate([masks.covered, masks.unknown])
     whole = torch.from_numpy(both).byte() * FULL
     cuts: list[npt.NDArray[np.uint8] | None] = []
@@ -184,16 +190,29 @@ def _stored(
     covered: npt.NDArray[np.floating], unknown: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.uint8]:
     """Shares of cells that are covered, and not known, as `MaskTargets` holds them."""
-    shares = covered / np.maximum(1 - unknown, 1 - MOST_UNKNOWN)
+    shares = covered / np.maximum(1 - unknown, 1 / FULL)
     stored: npt.NDArray[np.uint8] = np.rint(shares.clip(0, 1) * FULL).astype(np.uint8)
-    stored[unknown >= MOST_UNKNOWN] = UNKNOWN
+    stored[(unknown > MOST_UNKNOWN) & (covered < unknown)] = UNKNOWN
     return stored
 
 
 def masks_in_views(
     masks: torch.Tensor, boxes: torch.Tensor, grid_size: Sequence[int]
 ) -> torch.Tensor:
-    """How much of the views' cells is covered, from masks of the whole frame.
+    """How much of the views' cells is covered, as far as it is known; see `cover_in_views`.
+
+    Returns:
+        ``[B, V, K, rows, columns]``, 0..1, or NaN where nothing is known, see `MOST_UNKNOWN`.
+    """
+    covered, unknown = cover_in_views(masks, boxes, grid_size)
+    shares = (covered / (1 - unknown).clamp(min=1 / FULL)).clamp(max=1)
+    return shares.masked_fill((unknown > MOST_UNKNOWN) & (covered < unknown), torch.nan)
+
+
+def cover_in_views(
+    masks: torch.Tensor, boxes: torch.Tensor, grid_size: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How much of the views' cells is covered, and not known, from masks of the whole frame.
 
     Args:
         masks: shares ``[B, K, h, w]``, 0..1, or NaN where they are not known.
@@ -201,21 +220,20 @@ def masks_in_views(
         grid_size: rows and columns of a view's grid.
 
     Returns:
-        ``[B, V, K, rows, columns]``, 0..1, or NaN where `MOST_UNKNOWN` of a cell and more is not
-        known; else what is known of it counts.
+        Both ``[B, V, K, rows, columns]``, 0..1.
     """
     x0, y0, x1, y1 = boxes.unbind(dim=-1)
     down = _overlaps(y0, y1, cells=grid_size[0], pixels=masks.shape[2])
     across = _overlaps(x0, x1, cells=grid_size[1], pixels=masks.shape[3])
     unknown = masks.isnan()
     if not unknown.any():
-        return torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, masks, across)
+        covered = torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, masks, across)
+        return covered, torch.zeros_like(covered)
     covered, left_open = (
         torch.einsum("bvrh,bkhw,bvcw->bvkrc", down, part, across)
         for part in (masks.nan_to_num(), unknown.to(masks))
     )
-    shares = covered / (1 - left_open).clamp(min=1 - MOST_UNKNOWN)
-    return shares.masked_fill(left_open >= MOST_UNKNOWN, torch.nan)
+    return covered, left_open
 
 
 def _overlaps(start: torch.Tensor, end: torch.Tensor, *, cells: int, pixels: int) -> torch.Tensor:

@@ -232,7 +232,7 @@ DENSE = (
         names.LITE0_ROAD,
         layout=_SMALL_SQUARE,
         epochs=6,
-        summary="The same for the subnet's squares of 224 px: less than half of the work.",
+        summary="The same for the subnet's squares of 224 px, at less than half of the work.",
     ),
 )
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workzone.features.masks import masks_in_views
+from workzone.features.masks import cover_in_views, masks_in_views
 from workzone.model.base import AnyDetector
 from workzone.model.cells import beyond_frame
 from workzone.model.inputs import DetectorInput
@@ -177,7 +177,8 @@ def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
     """What is known of the cells of a batch.
 
     Nothing of an image without road work shows any. Of one with road work that has masks, cells
-    are positive where a class covers more than `COVERED` of them, and not known down to `BARE`.
+    are positive where a class surely covers more than `COVERED` of them, and not known where one
+    may cover `BARE`.
 
     Args:
         batch: with the boxes of its views, and masks of whole frames, where there are any.
@@ -190,10 +191,10 @@ def cell_truth(batch: Batch, grid_size: torch.Size) -> torch.Tensor:
     assert boxes is not None
     truth = batch.targets.new_full((*boxes.shape[:2], *grid_size), torch.nan)
     if batch.masks is not None and batch.annotated is not None:
-        shares = masks_in_views(batch.masks, boxes, grid_size)
-        covered = shares.nan_to_num().amax(dim=2)
-        left_open = (covered >= BARE) | shares.isnan().any(dim=2)
-        known = (covered > COVERED).float().masked_fill(left_open & (covered <= COVERED), torch.nan)
+        covered, unknown = cover_in_views(batch.masks, boxes, grid_size)
+        left_open = (covered + unknown).amax(dim=2) >= BARE
+        shown = covered.amax(dim=2) > COVERED
+        known = shown.float().masked_fill(left_open & ~shown, torch.nan)
         truth = torch.where(batch.annotated[:, None, None, None], known, truth)
     truth = torch.where((batch.targets[:, 1] == 0)[:, None, None, None], 0.0, truth)
     beyond = beyond_frame(boxes, (grid_size[0], grid_size[1]))

@@ -66,31 +66,56 @@ def test_boxes_of_those_who_outlined_others_are_objects_of_their_own():
     np.testing.assert_array_equal(masks.unknown[0], BOX)
 
 
-def test_the_middle_of_a_box_teaches_where_its_object_is():
-    """An ellipse of 0.6 of its sides, in any size wanted; models' masks win over it."""
-    for times in (1, 8):
-        masks = merge_masks([said("box", BOX)], H * times, W * times, cores=True)
-        y, x = (np.mgrid[: H * times, : W * times] + 0.5) / times
-        core = ((y - 6) / 2.4) ** 2 + ((x - 9) / 1.8) ** 2 <= 1
-        assert core.sum() / times**2 == pytest.approx(
-            np.pi * 2.4 * 1.8, rel=0.05 if times > 1 else 0.3
-        )
-        np.testing.assert_array_equal(masks.covered[0], core)
-        box = BOX.repeat(times, axis=0).repeat(times, axis=1)
-        np.testing.assert_array_equal(masks.unknown[0], box & ~core)
-    refined = merge_masks([said("box", BOX), said("pseudo", GUESS)], H, W, cores=True)
+@pytest.mark.parametrize("size", [(16 * H, 16 * W), (4 * H, 12 * W), (H, 3 * W)])
+def test_the_middle_of_a_box_teaches_where_its_object_is(size):
+    """An ellipse of 0.6 of its sides, not below eight pixels or the box; of each box its own."""
+    high, wide = size[0] / H, size[1] / W
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    expected = np.zeros(size, bool)
+    for top, bottom, left, right in ((2, 10, 6, 12), (0, 2, 0, 3)):
+        sides = (bottom - top) * high, (right - left) * wide
+        reach = [max(0.6 * side, min(side, 8)) / 2 for side in sides]
+        across = (x - (left + right) / 2 * wide) / reach[1]
+        expected |= ((y - (top + bottom) / 2 * high) / reach[0]) ** 2 + across**2 <= 1
+    boxes = BOX | area(0, 2, 0, 3)
+    masks = merge_masks([said("box", BOX, area(0, 2, 0, 3))], *size, middles=True)
+    np.testing.assert_array_equal(masks.covered[0], expected)
+    inside = boxes.repeat(int(high), axis=0).repeat(int(wide), axis=1)
+    np.testing.assert_array_equal(masks.unknown[0], inside & ~expected)
+
+
+def test_middles_are_for_boxes_without_a_mask_alone():
+    refined = merge_masks([said("box", BOX), said("pseudo", GUESS)], H, W, middles=True)
     np.testing.assert_array_equal(refined.covered[0], BOX & GUESS)
-    outlined = merge_masks([said("polygon", OUTLINE)], H, W, cores=True)
+    assert not refined.unknown[0].any()
+    outlined = merge_masks([said("polygon", OUTLINE)], H, W, middles=True)
     np.testing.assert_array_equal(outlined.covered[0], OUTLINE)
+    source, both = said("polygon", OUTLINE)
+    boxed = said("polygon", BOX, own="box")[1].objects
+    both = dataclasses.replace(both, objects=both.objects + boxed)
+    masks = merge_masks([(source, both)], H, W, middles=True)
+    alone = merge_masks([said("box", BOX)], H, W, middles=True)
+    np.testing.assert_array_equal(masks.covered[0], OUTLINE | alone.covered[0])
+    np.testing.assert_array_equal(masks.unknown[0], alone.unknown[0])
 
 
 def test_the_smallest_box_has_a_middle_and_a_crowds_has_none():
+    small, beside = area(5, 6, 7, 8), area(3, 5, 3, 9)
     for size in ((H, W), (H // 4, W // 4)):
-        masks = merge_masks([said("box", area(5, 6, 7, 8))], *size, cores=True)
-        assert masks.covered[0].sum() == 1 and not masks.unknown[0].any()
+        for others in ((), (beside,)):
+            masks = merge_masks([said("box", small, *others)], *size, middles=True)
+            y, x = int(5.5 * size[0] / H), int(7.5 * size[1] / W)
+            assert masks.covered[0, y, x] and not masks.unknown[0, y, x]
     source, image = said("box", BOX)
     crowd = dataclasses.replace(image, objects=(dataclasses.replace(image.objects[0], crowd=True),))
-    masks = merge_masks([(source, crowd)], H, W, cores=True)
+    masks = merge_masks([(source, crowd)], H, W, middles=True)
+    assert not masks.covered[0].any()
+    np.testing.assert_array_equal(masks.unknown[0], BOX)
+
+
+def test_a_neighbour_that_grazes_a_box_is_not_what_it_is_around():
+    grazing = area(2, 10, 11, 16)  # a sixth of the box
+    masks = merge_masks([said("box", BOX), said("pseudo", grazing)], H, W)
     assert not masks.covered[0].any()
     np.testing.assert_array_equal(masks.unknown[0], BOX)
 

@@ -12,6 +12,8 @@ import torch
 from made_images import ORANGE, blob_image, sample_of
 from workzone.data.augmentation import Augmentation
 from workzone.data.masks.formats.bit_images import write_bit_image
+from workzone.data.masks.objects import ImageMasks, MaskObject, MaskSource
+from workzone.data.masks.store import write_masks
 from workzone.features.masks import mask_targets
 from workzone.features.spec import FeatureSpec
 from workzone.train.batches import cut, load
@@ -101,6 +103,28 @@ def test_masks_and_labels_are_those_of_the_stored_copy_of_the_same_number(
             assert bool(found.annotated.all()) == (copy == 0 or recipe != "trivial")
             lost += int((found.labels != pixels.labels[images]).sum())
     assert (lost > 0) == (recipe != "trivial")
+
+
+def test_what_is_not_known_stays_so_from_pixels(samples: list[Sample], root: Path) -> None:
+    """Around the middle of a box, and of classes that nobody looked for."""
+    box = np.zeros((96, 160), np.bool_)
+    box[20:70, 30:90] = True
+    cone = MaskObject.from_mask("cone", "box", box)
+    image = ImageMasks("1", 96, 160, {"cone": None}, (cone,))
+    write_masks(root / "boxes.masks", MaskSource("box", "ann"), [image])
+    boxed = [dataclasses.replace(samples[1], masks="boxes.masks#1")]
+    images = torch.zeros(1, dtype=torch.int64)
+    pixels = from_pixels(boxed, root)
+    all_copies = stored(boxed, root, VARIED, copies=COPIES)
+    for copy in range(1 + COPIES):
+        found, expected = (
+            part.truth(images, torch.tensor([copy])) for part in (pixels, all_copies)
+        )
+        assert found.masks is not None and expected.masks is not None
+        assert torch.equal(found.masks.nan_to_num(-1), expected.masks.nan_to_num(-1))
+        assert torch.equal(found.labels, expected.labels)
+        assert found.masks[0, 1:].isnan().all()
+        assert copy or found.masks[0, 0].isnan().any()
 
 
 def test_masks_lie_where_the_copy_shows_road_work(samples: list[Sample], root: Path) -> None:

@@ -9,7 +9,7 @@ from workzone.data.masks.references import read_said
 
 
 def load_masks(
-    reference: str, root: Path, height: int, width: int, *, cores: bool = False
+    reference: str, root: Path, height: int, width: int, *, middles: bool = False
 ) -> ObjectMasks:
     """The masks of one image's upright frame, by all who say something, merged.
 
@@ -18,13 +18,13 @@ def load_masks(
         root: the manifest's folder.
         height: rows wanted; see `merge_masks` for other sizes than the frame's.
         width: columns wanted.
-        cores: as in `merge_masks`: for what is learned from.
+        middles: as in `merge_masks`; for what is learned from.
 
     Raises:
         ManifestError: masks that are missing or damaged, or of frames of different sizes.
         StoreError: a damaged store.
     """
-    return merge_masks(read_said(reference, root), height, width, cores=cores)
+    return merge_masks(read_said(reference, root), height, width, middles=middles)
 
 
 def mask_size(reference: str, root: Path) -> tuple[int, int]:

@@ -5,10 +5,10 @@ people, then models.
 
 * Drawn masks and people's outlines are the truth: where they show no object, there is none.
 * A person's box wins over a model's mask and uses it: within the box the model's mask of that
-  class is believed, cut to the box; without one, the inside of the box is not known, and all
-  around it is known to be empty. Where people drew outlines and others boxes, outlines count;
-  boxes of those who outlined other objects are objects of their own. What is learned from takes
-  the middle of a box for its object (`CORE`).
+  class is believed, cut to the box, if it fills a fifth of it (`GRAZED`); without one, the inside
+  of the box is not known, and all around it is known to be empty. Where people drew outlines and
+  others boxes, outlines count; boxes of those who outlined other objects are objects of their
+  own. What is learned from takes the middle of a box for its object (`MIDDLE`).
 * Where two people both outlined a class in an image, or both boxed it, and do not say the same,
   nobody can tell who is right: that is refused, with both names. It is for the user to choose one.
 * What several models found is taken together.
@@ -59,9 +59,14 @@ CERTAIN: tuple[Knowledge, ...] = ("drawn", "polygon", "box")
 """Knowledge that is not a model's, the surest first."""
 _IN_WORDS = {"drawn": "drawn with the picture", "polygon": "people's outlines", "box": "boxes"}
 
-CORE = 0.6
-"""Of a box's sides: the ellipse in its middle that teaches where its object is. Best of three ways
-to learn from boxes alone: docs/score/objects.md."""
+MIDDLE = 0.6
+"""Of a box's sides: the ellipse in its middle that teaches where its object is. What is closest to
+learning from masks, of three ways to learn from boxes alone: docs/score/objects.md."""
+LEAST_MIDDLE = 8.0
+"""Pixels of the size wanted, that are the least sides of a middle: two cells of a mask head. A
+smaller box is all middle."""
+GRAZED = 0.2
+"""Of a box: what models found in less of it is a neighbour's."""
 
 Said = Sequence[tuple[MaskSource, ImageMasks]]
 """What sources say of one image."""
@@ -165,7 +170,7 @@ def _refined(
             continue
         within = rle.joined([guess.counts for guess in guesses], height, width) if guesses else b""
         cut = rle.joined([item.counts, within], height, width, common=True) if within else b""
-        if rle.area(cut):
+        if rle.area(cut) >= GRAZED * rle.area(item.counts):
             outlined.append(replace(item, counts=cut))
         else:
             boxes.append(item)
@@ -187,7 +192,7 @@ def in_words(objects: Iterable[MaskObject]) -> str:
     )
 
 
-def merge_masks(said: Said, height: int, width: int, *, cores: bool = False) -> ObjectMasks:
+def merge_masks(said: Said, height: int, width: int, *, middles: bool = False) -> ObjectMasks:
     """The masks that are believed, in the size wanted.
 
     A pixel of a smaller size is covered where an object covers half of it; an object that covers
@@ -197,7 +202,7 @@ def merge_masks(said: Said, height: int, width: int, *, cores: bool = False) -> 
         said: what sources say of one image, at least one of them.
         height: rows wanted.
         width: columns wanted.
-        cores: the middle of a box without a mask counts as covered, see `CORE`; not of a crowd's.
+        middles: that of a box without a mask counts as covered, see `MIDDLE`; not of a crowd's.
 
     Raises:
         ManifestError: frames of different sizes, or damaged masks.
@@ -209,10 +214,10 @@ def merge_masks(said: Said, height: int, width: int, *, cores: bool = False) -> 
         found = believed(name, said)
         try:
             covered[channel] = _drawn(found.objects, frame, (height, width))
-            boxes = _drawn(found.boxes, frame, (height, width))
-            if cores and found.boxes:
-                covered[channel] |= boxes & _cores(found.boxes, frame, (height, width))
-            unknown[channel] = boxes & ~covered[channel]
+            unknown[channel] = _drawn(found.boxes, frame, (height, width))
+            if middles:
+                covered[channel] |= _middles(found.boxes, frame, (height, width))
+            unknown[channel] &= ~covered[channel]
         except ValueError as error:
             raise ManifestError(f"masks of {said[0][1].id!r}: {name}: {error}") from error
         if not found.looked:
@@ -241,23 +246,23 @@ def _drawn(
     return drawn
 
 
-def _cores(
+def _middles(
     boxes: Sequence[MaskObject], frame: tuple[int, int], size: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """The ellipses in the middle of boxes, each at least one pixel; see `CORE`."""
+    """The ellipses in the middle of boxes, each at least one pixel; see `MIDDLE`."""
     drawn = np.zeros(size, np.bool_)
-    scale = size[0] / frame[0], size[1] / frame[1]
     for box in boxes:
         left, top, right, bottom = rle.bounds(box.counts, *frame)
         if box.crowd or right <= left:
             continue
-        middle = (top + bottom) / 2 * scale[0], (left + right) / 2 * scale[1]
-        half = (bottom - top) / 2 * scale[0] * CORE, (right - left) / 2 * scale[1] * CORE
-        down, across = (
-            (np.arange(count) + 0.5 - place) / reach
-            for count, place, reach in zip(size, middle, half, strict=True)
-        )
-        drawn |= down[:, None] ** 2 + across[None] ** 2 <= 1
-        y, x = (min(int(place), count - 1) for place, count in zip(middle, size, strict=True))
-        drawn[y, x] = True
+        within, places = [], []
+        for count, pixels, start, end in zip(
+            size, frame, (top, left), (bottom, right), strict=True
+        ):
+            place, side = (start + end) / 2 * count / pixels, (end - start) * count / pixels
+            reach = max(MIDDLE * side, min(side, LEAST_MIDDLE)) / 2
+            within.append(((np.arange(count) + 0.5 - place) / reach) ** 2)
+            places.append(min(int(place), count - 1))
+        drawn |= within[0][:, None] + within[1][None] <= 1
+        drawn[tuple(places)] = True
     return drawn

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from workzone.data.augmentation import recipe_of
-from workzone.features.masks import FULL, MaskTargets, masks_of_copies
+from workzone.features.masks import MaskTargets, masks_of_copies, read_shares
 from workzone.features.reading import square_boxes
 from workzone.features.spec import FeatureSpec
 from workzone.model.inputs import DetectorInput
@@ -104,7 +104,7 @@ class PixelExamples(Examples):
         changed = [(row, *copy) for row, copy in enumerate(drawn) if copy[1] and annotated[row]]
         for (row, _, _), left in map_ahead(self._left, changed):
             annotated[row] = left is not None
-            shares[row] = 0.0 if left is None else torch.from_numpy(left) / FULL
+            shares[row] = 0.0 if left is None else read_shares(left)
         return shares, annotated
 
     def _drawn(self, images: torch.Tensor, copies: torch.Tensor) -> list[tuple[int, int]]:
