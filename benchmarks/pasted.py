@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from accuracy_figures import AS_IT_IS, LEVELS, OF_LEVELS, intervals, mean_of, with_interval
+from accuracy_figures import AS_IT_IS, LEVELS, OF_LEVELS, mean_of, with_interval
 from journal import read_journal
 from photographs import LEFT_OUT
 from record import write_record
@@ -87,12 +87,12 @@ def table(results: dict[str, Any]) -> str:
     for name, found in results["composites"].items():
         cells = []
         for kind in (AS_IT_IS, OF_LEVELS):
-            scores = found["single seeds"][kind]
+            scores = found["means"][kind]
             cells.append(f"{scores['auc']:.3f}, {scores['mcc']:.3f}")
             gained = found["less drawn"][kind] if "less drawn" in found else None
             low, high = gained["interval"] if gained else (0.0, 0.0)
             cells.append(f"{gained['mean']:+.3f} ({low:+.3f} to {high:+.3f})" if gained else "")
-        reward = found["single seeds"][OF_LEVELS]["reward"]
+        reward = found["means"][OF_LEVELS]["reward"]
         lines.append(f"| {name} | {' | '.join(cells)} | {reward:.2f} | {found['signs']:.2f} |")
     return "\n".join(lines)
 
@@ -114,12 +114,9 @@ def main() -> None:
     for kind, runs in single.items():
         if len(runs) != SEEDS * len(LEFT_OUT):
             parser.error(f"{len(runs)} runs of --pasted {kind} in {options.work}, not all")
-        averages = [run for run in journal if run["pasted"] == kind and run.get("seeds") == SEEDS]
         found[kind] = {
             "rows": {run["left_out"]: run["rows"] for run in runs},
-            "single seeds": means(runs),
-            "averaged weights": means(averages),
-            "intervals of averaged weights": intervals(averages),
+            "means": means(runs),
             "signs": float(
                 np.mean([next(iter(r["signs"].values()))["32 to 64 px"]["auc"] for r in runs])
             ),
