@@ -87,14 +87,6 @@ CASES: Mapping[str, tuple[Callable[[], Backbone], ViewLayout, DetectorConfig]] =
         FRAME,
         DetectorConfig(cells=CellHeadConfig(tail=True, hidden=0, mix_style=0.5)),
     ),
-    "masks of levels": (
-        tiny_trunk,
-        FRAME,
-        DetectorConfig(
-            cells=CellHeadConfig(tail=True, hidden=0),
-            masks=MaskHeadConfig(hidden=16, levels=(4, 8, 16)),
-        ),
-    ),
     "masks of layers": (
         tiny_vit,
         ViewLayout(size=32, tiles=1),
