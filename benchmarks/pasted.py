@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from accuracy_figures import AS_IT_IS, LEVELS, OF_LEVELS, mean_of, with_interval
 from journal import read_journal
+from pasted_table import table
 from photographs import LEFT_OUT
 from record import write_record
 
@@ -75,26 +76,6 @@ def means(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     for level in LEVELS:
         found[f"level {level}"] = mean_of([run["judged"][f"level {level}"] for run in runs])
     return found | {OF_LEVELS: mean_of([found[f"level {level}"] for level in LEVELS])}
-
-
-def table(results: dict[str, Any]) -> str:
-    """As a page shows it."""
-    lines = [
-        "| composites | as it is: AUC, MCC | less drawn, MCC | the subnet's squares: AUC, MCC "
-        "| less drawn, MCC | reward | signs of 32 to 64 px, AUC |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, found in results["composites"].items():
-        cells = []
-        for kind in (AS_IT_IS, OF_LEVELS):
-            scores = found["means"][kind]
-            cells.append(f"{scores['auc']:.3f}, {scores['mcc']:.3f}")
-            gained = found["less drawn"][kind] if "less drawn" in found else None
-            low, high = gained["interval"] if gained else (0.0, 0.0)
-            cells.append(f"{gained['mean']:+.3f} ({low:+.3f} to {high:+.3f})" if gained else "")
-        reward = found["means"][OF_LEVELS]["reward"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {reward:.2f} | {found['signs']:.2f} |")
-    return "\n".join(lines)
 
 
 def main() -> None:

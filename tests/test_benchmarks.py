@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
         ("accuracy_tables", "challenge_table", "accuracy_224", "experiments/recipe.md"),
         ("accuracy_tables", "larger_table", "accuracy_dense2", "experiments/recipe.md"),
         ("accuracy_tables", "self_training_table", "self_training", "experiments/recipe.md"),
+        ("pasted_table", "table", "pasted", "experiments/recipe.md"),
+        ("squares_table", "table", "accuracy_224", "experiments/recipe.md"),
         ("engines_table", "table", "engines", "score/engines.md"),
         ("masks_table", "table", "masks", "score/objects.md"),
         ("masks_table", "boxes_table", "masks_boxes", "score/objects.md"),
