@@ -98,9 +98,6 @@ def main() -> None:
         found[kind] = {
             "rows": {run["left_out"]: run["rows"] for run in runs},
             "means": means(runs),
-            "signs": float(
-                np.mean([next(iter(r["signs"].values()))["32 to 64 px"]["auc"] for r in runs])
-            ),
         }
         if kind != FIRST:
             found[kind]["less drawn"] = differences(runs, single[FIRST])

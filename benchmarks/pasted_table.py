@@ -17,8 +17,8 @@ def table(results: dict[str, Any]) -> str:
     """As a page shows it."""
     lines = [
         "| composites | as it is: AUC, MCC | less drawn, MCC | the subnet's squares: AUC, MCC "
-        "| less drawn, MCC | reward | signs of 32 to 64 px, AUC |",
-        "|---|---|---|---|---|---|---|",
+        "| less drawn, MCC | reward |",
+        "|---|---|---|---|---|---|",
     ]
     for name, found in results["composites"].items():
         cells = []
@@ -29,7 +29,7 @@ def table(results: dict[str, Any]) -> str:
             low, high = gained["interval"] if gained else (0.0, 0.0)
             cells.append(f"{gained['mean']:+.3f} ({low:+.3f} to {high:+.3f})" if gained else "")
         reward = found["means"][PARTS[1]]["reward"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {reward:.2f} | {found['signs']:.2f} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {reward:.2f} |")
     return "\n".join(lines)
 
 
