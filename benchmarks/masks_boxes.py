@@ -5,7 +5,7 @@
 The box of each connected part of a scene's masks is taken in place of the part:
 
 - filled: every cell of a box is object;
-- core: the ellipse in its middle is, and the rest of the box is not known (`masks_data.CORE`);
+- core: the ellipse in its middle is, and the rest of the box is not known (`MIDDLE`);
 - projection: beyond boxes nothing is object, and within one every row and every column has a cell
   that is, the surest one being taught (the projection loss of BoxInst, Tian et al. 2021, arXiv
   2012.02310, within boxes). Its pairwise loss, which looks at colours, is not here: stored features

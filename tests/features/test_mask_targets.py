@@ -267,6 +267,17 @@ def test_boxes_teach_by_their_middle(tmp_path):
         assert (cells[1:] == UNKNOWN).all()  # nobody looked
 
 
+def test_a_small_box_teaches_in_copies_as_in_the_image(tmp_path):
+    """Two cells of a large frame, which copies are cut out of at another size."""
+    small = boxed(tmp_path, (480, 600, 480, 600), size=(960, 1200))
+    as_it_is = Augmentation(least_area=1.0, flip=0.0)
+    targets = mask_targets([small], tmp_path, (16, 20), augmentation=as_it_is, copies=1)
+    for cells in targets.covered[0, :, 0]:
+        assert (cells[8:10, 8:10] > 0.7 * FULL).all() and (cells[8:10, 8:10] != UNKNOWN).all()
+        around = np.delete(np.delete(cells, [8, 9], axis=0), [8, 9], axis=1)
+        assert (around < 0.1 * FULL).all()
+
+
 @pytest.mark.parametrize("side", [3, 6, 11, 24])
 def test_no_cell_of_a_box_is_taught_as_empty(tmp_path, side):
     """Wherever it stands between cells of 4 x 4 pixels; some of it is told."""

@@ -33,6 +33,8 @@ _LEAST_PART = 0.25
 """Of what an image shows itself, where that is little: a lone far sign."""
 
 _FINER = 4  # masks are drawn this much finer, a side, than cells: one pixel of the view
+_LEAST_MIDDLE = 2.0
+"""Cells that the middle of a box is high and wide at least; a smaller box is all middle."""
 _CUT_SIDE = 768
 """Pixels of the longer side at which masks of copies are cut."""
 
@@ -120,7 +122,8 @@ def mask_targets(
     for index, sample in enumerate(track(samples, "reading masks")):
         if sample.masks is None:
             continue
-        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER, middles=True)
+        least = (_LEAST_MIDDLE * _FINER, _LEAST_MIDDLE * _FINER)
+        fine = load_masks(sample.masks, root, rows * _FINER, columns * _FINER, least_middle=least)
         shares = (
             part.reshape(-1, rows, _FINER, columns, _FINER).mean(axis=(2, 4))
             for part in (fine.covered, fine.unknown)
@@ -164,7 +167,8 @@ def masks_of_copies(
     height, width = mask_size(sample.masks, root)
     scale = min(1.0, _CUT_SIDE / max(height, width))
     small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    masks = load_masks(sample.masks, root, *small, middles=True)
+    least = (_LEAST_MIDDLE * small[0] / shape[0], _LEAST_MIDDLE * small[1] / shape[1])
+    masks = load_masks(sample.masks, root, *small, least_middle=least)
     both = np.concatenate([masks.covered, masks.unknown])
     whole = torch.from_numpy(both).byte() * FULL
     cuts: list[npt.NDArray[np.uint8] | None] = []

@@ -78,23 +78,23 @@ def test_the_middle_of_a_box_teaches_where_its_object_is(size):
         across = (x - (left + right) / 2 * wide) / reach[1]
         expected |= ((y - (top + bottom) / 2 * high) / reach[0]) ** 2 + across**2 <= 1
     boxes = BOX | area(0, 2, 0, 3)
-    masks = merge_masks([said("box", BOX, area(0, 2, 0, 3))], *size, middles=True)
+    masks = merge_masks([said("box", BOX, area(0, 2, 0, 3))], *size, least_middle=(8, 8))
     np.testing.assert_array_equal(masks.covered[0], expected)
     inside = boxes.repeat(int(high), axis=0).repeat(int(wide), axis=1)
     np.testing.assert_array_equal(masks.unknown[0], inside & ~expected)
 
 
 def test_middles_are_for_boxes_without_a_mask_alone():
-    refined = merge_masks([said("box", BOX), said("pseudo", GUESS)], H, W, middles=True)
+    refined = merge_masks([said("box", BOX), said("pseudo", GUESS)], H, W, least_middle=(8, 8))
     np.testing.assert_array_equal(refined.covered[0], BOX & GUESS)
     assert not refined.unknown[0].any()
-    outlined = merge_masks([said("polygon", OUTLINE)], H, W, middles=True)
+    outlined = merge_masks([said("polygon", OUTLINE)], H, W, least_middle=(8, 8))
     np.testing.assert_array_equal(outlined.covered[0], OUTLINE)
     source, both = said("polygon", OUTLINE)
     boxed = said("polygon", BOX, own="box")[1].objects
     both = dataclasses.replace(both, objects=both.objects + boxed)
-    masks = merge_masks([(source, both)], H, W, middles=True)
-    alone = merge_masks([said("box", BOX)], H, W, middles=True)
+    masks = merge_masks([(source, both)], H, W, least_middle=(8, 8))
+    alone = merge_masks([said("box", BOX)], H, W, least_middle=(8, 8))
     np.testing.assert_array_equal(masks.covered[0], OUTLINE | alone.covered[0])
     np.testing.assert_array_equal(masks.unknown[0], alone.unknown[0])
 
@@ -103,14 +103,30 @@ def test_the_smallest_box_has_a_middle_and_a_crowds_has_none():
     small, beside = area(5, 6, 7, 8), area(3, 5, 3, 9)
     for size in ((H, W), (H // 4, W // 4)):
         for others in ((), (beside,)):
-            masks = merge_masks([said("box", small, *others)], *size, middles=True)
+            masks = merge_masks([said("box", small, *others)], *size, least_middle=(8, 8))
             y, x = int(5.5 * size[0] / H), int(7.5 * size[1] / W)
             assert masks.covered[0, y, x] and not masks.unknown[0, y, x]
     source, image = said("box", BOX)
     crowd = dataclasses.replace(image, objects=(dataclasses.replace(image.objects[0], crowd=True),))
-    masks = merge_masks([(source, crowd)], H, W, middles=True)
+    masks = merge_masks([(source, crowd)], H, W, least_middle=(8, 8))
     assert not masks.covered[0].any()
     np.testing.assert_array_equal(masks.unknown[0], BOX)
+
+
+def test_a_box_without_a_pixel_of_the_frame_is_nothing():
+    empty = area(0, 0, 0, 0)
+    for least in (None, (8, 8)):
+        masks = merge_masks([said("box", BOX, empty)], H, W, least_middle=least)
+        assert masks.covered[0].any() == (least is not None)
+        np.testing.assert_array_equal(masks.covered[0] | masks.unknown[0], BOX)
+
+
+def test_an_outline_that_counts_as_a_box_teaches_nothing_beyond_itself():
+    strip = np.zeros((90, 120), bool)
+    for row in range(80):
+        strip[row, row : row + 6] = True
+    masks = merge_masks([said("box", strip, size=(90, 120))], 90, 120, least_middle=(8, 8))
+    assert masks.covered[0].any() and not (masks.covered[0] & ~strip).any()
 
 
 def test_a_neighbour_that_grazes_a_box_is_not_what_it_is_around():

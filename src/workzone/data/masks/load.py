@@ -9,7 +9,12 @@ from workzone.data.masks.references import read_said
 
 
 def load_masks(
-    reference: str, root: Path, height: int, width: int, *, middles: bool = False
+    reference: str,
+    root: Path,
+    height: int,
+    width: int,
+    *,
+    least_middle: tuple[float, float] | None = None,
 ) -> ObjectMasks:
     """The masks of one image's upright frame, by all who say something, merged.
 
@@ -18,13 +23,13 @@ def load_masks(
         root: the manifest's folder.
         height: rows wanted; see `merge_masks` for other sizes than the frame's.
         width: columns wanted.
-        middles: as in `merge_masks`; for what is learned from.
+        least_middle: as in `merge_masks`; for what is learned from.
 
     Raises:
         ManifestError: masks that are missing or damaged, or of frames of different sizes.
         StoreError: a damaged store.
     """
-    return merge_masks(read_said(reference, root), height, width, middles=middles)
+    return merge_masks(read_said(reference, root), height, width, least_middle=least_middle)
 
 
 def mask_size(reference: str, root: Path) -> tuple[int, int]:

@@ -62,9 +62,6 @@ _IN_WORDS = {"drawn": "drawn with the picture", "polygon": "people's outlines", 
 MIDDLE = 0.6
 """Of a box's sides: the ellipse in its middle that teaches where its object is. What is closest to
 learning from masks, of three ways to learn from boxes alone: docs/score/objects.md."""
-LEAST_MIDDLE = 8.0
-"""Pixels of the size wanted, that are the least sides of a middle: two cells of a mask head. A
-smaller box is all middle."""
 GRAZED = 0.2
 """Of a box: what models found in less of it is a neighbour's."""
 
@@ -170,7 +167,7 @@ def _refined(
             continue
         within = rle.joined([guess.counts for guess in guesses], height, width) if guesses else b""
         cut = rle.joined([item.counts, within], height, width, common=True) if within else b""
-        if rle.area(cut) >= GRAZED * rle.area(item.counts):
+        if cut and rle.area(cut) >= GRAZED * rle.area(item.counts):
             outlined.append(replace(item, counts=cut))
         else:
             boxes.append(item)
@@ -192,7 +189,9 @@ def in_words(objects: Iterable[MaskObject]) -> str:
     )
 
 
-def merge_masks(said: Said, height: int, width: int, *, middles: bool = False) -> ObjectMasks:
+def merge_masks(
+    said: Said, height: int, width: int, *, least_middle: tuple[float, float] | None = None
+) -> ObjectMasks:
     """The masks that are believed, in the size wanted.
 
     A pixel of a smaller size is covered where an object covers half of it; an object that covers
@@ -202,7 +201,8 @@ def merge_masks(said: Said, height: int, width: int, *, middles: bool = False) -
         said: what sources say of one image, at least one of them.
         height: rows wanted.
         width: columns wanted.
-        middles: that of a box without a mask counts as covered, see `MIDDLE`; not of a crowd's.
+        least_middle: the middle of a box without a mask, not of a crowd's, counts as covered (see
+            `MIDDLE`), and is at least so many pixels high and wide, or all of a smaller box.
 
     Raises:
         ManifestError: frames of different sizes, or damaged masks.
@@ -215,8 +215,8 @@ def merge_masks(said: Said, height: int, width: int, *, middles: bool = False) -
         try:
             covered[channel] = _drawn(found.objects, frame, (height, width))
             unknown[channel] = _drawn(found.boxes, frame, (height, width))
-            if middles:
-                covered[channel] |= _middles(found.boxes, frame, (height, width))
+            if least_middle is not None:
+                covered[channel] |= _middles(found.boxes, frame, (height, width), least_middle)
             unknown[channel] &= ~covered[channel]
         except ValueError as error:
             raise ManifestError(f"masks of {said[0][1].id!r}: {name}: {error}") from error
@@ -247,7 +247,10 @@ def _drawn(
 
 
 def _middles(
-    boxes: Sequence[MaskObject], frame: tuple[int, int], size: tuple[int, int]
+    boxes: Sequence[MaskObject],
+    frame: tuple[int, int],
+    size: tuple[int, int],
+    least: tuple[float, float],
 ) -> npt.NDArray[np.bool_]:
     """The ellipses in the middle of boxes, each at least one pixel; see `MIDDLE`."""
     drawn = np.zeros(size, np.bool_)
@@ -256,13 +259,16 @@ def _middles(
         if box.crowd or right <= left:
             continue
         within, places = [], []
-        for count, pixels, start, end in zip(
-            size, frame, (top, left), (bottom, right), strict=True
+        for count, pixels, start, end, smallest in zip(
+            size, frame, (top, left), (bottom, right), least, strict=True
         ):
             place, side = (start + end) / 2 * count / pixels, (end - start) * count / pixels
-            reach = max(MIDDLE * side, min(side, LEAST_MIDDLE)) / 2
+            reach = max(MIDDLE * side, min(side, smallest)) / 2
             within.append(((np.arange(count) + 0.5 - place) / reach) ** 2)
             places.append(min(int(place), count - 1))
-        drawn |= within[0][:, None] + within[1][None] <= 1
-        drawn[tuple(places)] = True
+        middle = within[0][:, None] + within[1][None] <= 1
+        middle[tuple(places)] = True
+        if rle.area(box.counts) < (bottom - top) * (right - left):  # a box that is an outline
+            middle &= _drawn([box], frame, size)
+        drawn |= middle
     return drawn
