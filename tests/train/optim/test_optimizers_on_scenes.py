@@ -48,7 +48,7 @@ def quality(scenes: Prepared) -> dict[str, tuple[float, float]]:
     for name, rate in RATES.items():
         optimizer = OptimizerConfig(name=name, learning_rate=rate)  # type: ignore[arg-type]
         config = TrainConfig(
-            detector=CONFIG.detector, epochs=24, batch=16, optimizer=optimizer, gradient_clip=1.0
+            detector=CONFIG.detector, epochs=18, batch=16, optimizer=optimizer, gradient_clip=1.0
         )
         result = fit(scenes.examples, scenes.validation_folds, config)
         with torch.no_grad():
