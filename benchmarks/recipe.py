@@ -158,12 +158,8 @@ def gather(
     All that is made has its streets from photographs of those groups.
     """
     real, allowed = gather_folders(photos, work)
-    groups = {s.group for s in real if s.id in allowed}
-    mixed = groups & {s.group for s in real if s.id not in allowed}
-    if mixed:
-        raise SystemExit(f"groups with rows of both kinds: {sorted(map(str, mixed))[:5]}")
-    drawn = read_manifest(write_scenes(work / "scenes", count=SCENES, seed=0))
-    made = [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
+    groups = groups_of(real, allowed)
+    made = scenes(work)
     bases = streets([s for s in real if s.id in allowed], work / "streets.parquet")
     drawings = read_drawings(signs, part="learned")
     rendered = RenderedObjects(CutoutLibrary(cutouts, DrawnFaces(drawings)))
@@ -175,11 +171,29 @@ def gather(
         ),
         start=1,
     ):
-        pasted = write_composites(
-            bases, work / name, count=count, seed=seed, compositor=compositor
-        ).manifest
-        made += [absolute(s, work / name, source=source, extra={}) for s in read_manifest(pasted)]
-    return [*real, *made], {str(group) for group in groups}
+        made += paste(bases, work / name, source, count=count, seed=seed, compositor=compositor)
+    return [*real, *made], groups
+
+
+def groups_of(real: Sequence[Sample], allowed: set[str]) -> set[str]:
+    """The groups that shipped weights may learn from; none has photographs of both kinds."""
+    groups = {str(s.group) for s in real if s.id in allowed}
+    mixed = groups & {str(s.group) for s in real if s.id not in allowed}
+    if mixed:
+        raise SystemExit(f"groups with rows of both kinds: {sorted(mixed)[:5]}")
+    return groups
+
+
+def scenes(work: Path) -> list[Sample]:
+    """Those that are learned from."""
+    drawn = read_manifest(write_scenes(work / "scenes", count=SCENES, seed=0))
+    return [absolute(s, drawn.root, source="scenes", extra={}) for s in drawn]
+
+
+def paste(bases: Manifest, folder: Path, source: str, **options: Any) -> list[Sample]:
+    """Composites, see `write_composites`, as rows of a source."""
+    written = read_manifest(write_composites(bases, folder, **options).manifest)
+    return [absolute(s, folder, source=source, extra={}) for s in written]
 
 
 def streets(samples: Sequence[Sample], path: Path) -> Manifest:
