@@ -1,0 +1,156 @@
+r"""How small a thing the shipped model still finds, by the size of its views.
+
+    python benchmarks/small_things.py data more --signs package \
+        -o benchmarks/results/small_things.json
+
+PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights), ``--signs``
+names the drawings of traffic signs (docs/signs.md). Judged are the photographs whose licence keeps
+them out of the weights, as they are and with things put into those without road work: a road-work
+sign beside another in the same place (drawings that no model learns from, other places than those
+of accuracy.py), and work zones, drawn and rendered, beside ordinary things alone. By the height of
+the tallest thing that is road work, in pixels of the picture; intervals over groups of photographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from accuracy_figures import figures
+from object_sizes import HEIGHTS, RESAMPLES, named, sign_groups, sign_heights, sign_table
+from PIL import Image
+from recipe import BOTH, Floats, absolute, gather_folders, logits, spec_of, streets
+from record import write_record
+from small_things_table import tables
+
+from workzone import progress
+from workzone.backbones.registry import load_backbone
+from workzone.data.manifest import Manifest, read_manifest
+from workzone.decide.bundle import read_bundle
+from workzone.decide.bundle_json import shipped_bundle
+from workzone.features.extract import Extraction
+from workzone.model.presets import preset
+from workzone.scenes.composites import write_composites
+from workzone.scenes.compositor import Compositor
+from workzone.scenes.rendered.compose import RenderedObjects
+from workzone.scenes.rendered.faces import DrawnFaces
+from workzone.scenes.rendered.library import CutoutLibrary
+from workzone.scenes.roadsigns.compositor import SignObjects
+from workzone.scenes.roadsigns.drawings import read_drawings
+from workzone.types import OBJECT_CLASSES
+
+SIZES = (576, 768, 1024)
+"""Pixels of the shorter side; the first is the model's own."""
+SIGNS, DRAWN, RENDERED = 800, 400, 240
+"""Pictures that are made; half of them show road work."""
+RECIPE = preset("dense")
+
+
+def tallest(made: Manifest) -> Floats:
+    """Of each composite, the height of the tallest thing that is road work, pixels; 0: none is."""
+    heights = []
+    for sample in made:
+        record = made.root / "objects" / f"{sample.id}.json"
+        placed = json.loads(record.read_text())["objects"]
+        with Image.open(made.root / sample.image.path) as image:
+            tall = image.height
+        own = [o["box"][3] - o["box"][1] for o in placed if o["class"] in OBJECT_CLASSES]
+        heights.append(max(own, default=0.0) * tall if sample.label == 1 else 0.0)
+    return np.array(heights)
+
+
+def share(flags: npt.NDArray[np.bool_], groups: Sequence[str]) -> dict[str, Any]:
+    """How many are true, with a 95 % interval over groups; none where there is one group."""
+    names, own = np.unique(groups), np.array(groups)
+    found: dict[str, Any] = {"pictures": len(flags), "interval": None}
+    if not len(flags):
+        return found
+    found["share"] = round(float(flags.mean()), 4)
+    if len(names) > 1:
+        random = np.random.default_rng(0)
+        of_name = {name: flags[own == name] for name in names}
+        draws = [
+            np.concatenate([of_name[name] for name in random.choice(names, len(names))]).mean()
+            for _ in range(RESAMPLES)
+        ]
+        found["interval"] = np.quantile(draws, (0.025, 0.975)).round(4).tolist()
+    return found
+
+
+def zone_table(made: Manifest, found: Floats) -> dict[str, Any]:
+    """Work zones that are called so at 0.5, by height, and ordinary things that are."""
+    heights, labels = tallest(made), np.array([s.label for s in made])
+    groups = np.array([str(s.group) for s in made])
+    table = {}
+    for low, high in HEIGHTS:
+        rows = np.flatnonzero((labels == 1) & (heights >= low) & (heights < high))
+        table[named(low, high)] = share(found[rows] > 0, groups[rows].tolist())
+    rows = np.flatnonzero(labels == 0)
+    return table | {"ordinary things": share(found[rows] > 0, groups[rows].tolist())}
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--signs", type=Path, required=True, help="drawings, see docs/signs.md")
+    parser.add_argument("--work", type=Path, default=Path("runs/small-things"))
+    parser.add_argument(
+        "--cutouts", type=Path, default=Path("runs/cutouts"), help="where rendered things are kept"
+    )
+    options = parser.parse_args()
+    progress.enabled = True
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    real, allowed = gather_folders(options.photos, work)
+    others = [s for s in real if s.id not in allowed]
+    bases = streets(others, work / "streets.parquet")
+    drawings = read_drawings(options.signs, part="held-back")
+
+    def made(name: str, count: int, seed: int, compositor: Compositor | None) -> Manifest:
+        written = write_composites(
+            bases, work / name, count=count, seed=seed, compositor=compositor
+        )
+        return read_manifest(written.manifest)
+
+    rendered = RenderedObjects(CutoutLibrary(options.cutouts, DrawnFaces(drawings)))
+    pictures = {
+        "signs": made("signs", SIGNS, 12, SignObjects(drawings)),
+        "drawn": made("drawn", DRAWN, 14, None),
+        "rendered": made("rendered", RENDERED, 15, rendered),
+        "photographs": Manifest(others, work),
+    }
+    backbone, bundle = load_backbone(RECIPE.backbone), read_bundle(shipped_bundle())
+    results: dict[str, Any] = {"photographs": len(others)}
+    for size in SIZES:
+        found = {}
+        for name, manifest in pictures.items():
+            rows = [absolute(s, manifest.root) for s in manifest]
+            spec = spec_of(RECIPE, backbone, size)
+            store = Extraction(Manifest(rows, work), backbone, spec, work / "features").run()
+            found[name] = logits(bundle.detector, store, rows)[BOTH]
+        twins, labels = pictures["signs"], np.array([s.label for s in others])
+        calm = np.flatnonzero(labels == 0)
+        results[f"{size} px"] = {
+            "signs": sign_table(sign_heights(twins), sign_groups(twins), found["signs"]),
+            "drawn": zone_table(pictures["drawn"], found["drawn"]),
+            "rendered": zone_table(pictures["rendered"], found["rendered"]),
+            "photographs": figures(others, found["photographs"])
+            | {
+                "false alarms": share(
+                    found["photographs"][calm] > 0, [str(others[row].group) for row in calm]
+                )
+            },
+        }
+    write_record(options.output, results)
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()
