@@ -14,8 +14,8 @@ import argparse
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
+from false_alarms_table import table
 from recipe import gather_folders
 from record import write_record
 
@@ -23,12 +23,6 @@ import workzone
 from workzone import progress
 
 KINDS = Path(__file__).with_suffix(".csv")
-
-
-def table(results: dict[str, Any]) -> str:
-    """As docs/judge/accuracy.md shows it."""
-    lines = ["| at the strongest cell | photographs |", "|---|---|"]
-    return "\n".join(lines + [f"| {kind} | {count} |" for kind, count in results["kinds"].items()])
 
 
 def main() -> None:

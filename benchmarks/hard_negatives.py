@@ -53,6 +53,7 @@ from recipe import (
 )
 from record import write_record
 from scipy.special import expit
+from sklearn.metrics import matthews_corrcoef
 
 from workzone import progress
 from workzone.backbones.registry import load_backbone
@@ -177,21 +178,13 @@ def differences(runs: Sequence[Run], first: Sequence[Run]) -> dict[str, Any]:
 
     return {
         name: with_interval(paired, functools.partial(gained, figure=figure))
-        for name, figure in (("mcc", mcc), ("false alarms", false_alarms))
+        for name, figure in (("mcc", at_half), ("false alarms", false_alarms))
     }
 
 
-def mcc(labels: npt.NDArray[np.int64], found: Floats) -> float:
-    """At 0.5."""
-    counts = np.bincount(2 * labels + (found > 0), minlength=4).astype(float)
-    sums = (
-        counts[0] + counts[1],
-        counts[2] + counts[3],
-        counts[0] + counts[2],
-        counts[1] + counts[3],
-    )
-    below = float(np.prod(sums))
-    return float((counts[0] * counts[3] - counts[1] * counts[2]) / np.sqrt(below)) if below else 0.0
+def at_half(labels: npt.NDArray[np.int64], found: Floats) -> float:
+    """MCC at 0.5."""
+    return float(matthews_corrcoef(labels, found > 0))
 
 
 def false_alarms(labels: npt.NDArray[np.int64], found: Floats) -> float:
@@ -199,25 +192,21 @@ def false_alarms(labels: npt.NDArray[np.int64], found: Floats) -> float:
     return float((found[labels == 0] > 0).mean())
 
 
+def arrays(run: Run) -> tuple[list[int], list[float]]:
+    """Labels and logits."""
+    return run["labels"], run["logits"]
+
+
 def summary(runs: Sequence[Run], first: Sequence[Run]) -> dict[str, Any]:
     """Means over folds and seeds."""
+
+    def shared(some: Sequence[Run]) -> float:
+        return float(np.mean([false_alarms(*map(np.array, arrays(run))) for run in some]))
+
+    folds = {name: [run for run in runs if run["left_out"] == name] for name in LEFT_OUT}
     found: dict[str, Any] = {
-        "means": mean_of([run["figures"] for run in runs])
-        | {
-            "false alarms": float(
-                np.mean([false_alarms(*map(np.array, (r["labels"], r["logits"]))) for r in runs])
-            )
-        },
-        "by fold": {
-            name: {
-                "mcc": float(np.mean([r["figures"]["mcc"] for r in own])),
-                "false alarms": float(
-                    np.mean([false_alarms(*map(np.array, (r["labels"], r["logits"]))) for r in own])
-                ),
-            }
-            for name in LEFT_OUT
-            if (own := [r for r in runs if r["left_out"] == name])
-        },
+        name: mean_of([run["figures"] for run in some]) | {"false alarms": shared(some)}
+        for name, some in {"means": runs, **folds}.items()
     }
     if runs is not first:
         found["less as it is"] = differences(runs, first)

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from accuracy_figures import figures
-from object_sizes import HEIGHTS, RESAMPLES, named, sign_groups, sign_heights, sign_table
+from accuracy_figures import figures, share_of_groups
+from object_sizes import HEIGHTS, named, sign_groups, sign_heights, sign_table
 from PIL import Image
 from recipe import BOTH, Floats, absolute, gather_folders, logits, spec_of, streets
 from record import write_record
@@ -64,22 +63,9 @@ def tallest(made: Manifest) -> Floats:
     return np.array(heights)
 
 
-def share(flags: npt.NDArray[np.bool_], groups: Sequence[str]) -> dict[str, Any]:
-    """How many are true, with a 95 % interval over groups; none where there is one group."""
-    names, own = np.unique(groups), np.array(groups)
-    found: dict[str, Any] = {"pictures": len(flags), "interval": None}
-    if not len(flags):
-        return found
-    found["share"] = round(float(flags.mean()), 4)
-    if len(names) > 1:
-        random = np.random.default_rng(0)
-        of_name = {name: flags[own == name] for name in names}
-        draws = [
-            np.concatenate([of_name[name] for name in random.choice(names, len(names))]).mean()
-            for _ in range(RESAMPLES)
-        ]
-        found["interval"] = np.quantile(draws, (0.025, 0.975)).round(4).tolist()
-    return found
+def share(flags: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> dict[str, Any]:
+    """How many are true, see `share_of_groups`."""
+    return {"pictures": len(flags)} | (share_of_groups(flags, groups) if len(flags) else {})
 
 
 def zone_table(made: Manifest, found: Floats) -> dict[str, Any]:
@@ -89,9 +75,9 @@ def zone_table(made: Manifest, found: Floats) -> dict[str, Any]:
     table = {}
     for low, high in HEIGHTS:
         rows = np.flatnonzero((labels == 1) & (heights >= low) & (heights < high))
-        table[named(low, high)] = share(found[rows] > 0, groups[rows].tolist())
+        table[named(low, high)] = share(found[rows] > 0, groups[rows])
     rows = np.flatnonzero(labels == 0)
-    return table | {"ordinary things": share(found[rows] > 0, groups[rows].tolist())}
+    return table | {"ordinary things": share(found[rows] > 0, groups[rows])}
 
 
 def main() -> None:
@@ -135,18 +121,14 @@ def main() -> None:
             spec = spec_of(RECIPE, backbone, size)
             store = Extraction(Manifest(rows, work), backbone, spec, work / "features").run()
             found[name] = logits(bundle.detector, store, rows)[BOTH]
-        twins, labels = pictures["signs"], np.array([s.label for s in others])
-        calm = np.flatnonzero(labels == 0)
+        twins, calm = pictures["signs"], np.array([s.label == 0 for s in others])
+        groups = np.array([str(s.group) for s in others])
         results[f"{size} px"] = {
             "signs": sign_table(sign_heights(twins), sign_groups(twins), found["signs"]),
             "drawn": zone_table(pictures["drawn"], found["drawn"]),
             "rendered": zone_table(pictures["rendered"], found["rendered"]),
             "photographs": figures(others, found["photographs"])
-            | {
-                "false alarms": share(
-                    found["photographs"][calm] > 0, [str(others[row].group) for row in calm]
-                )
-            },
+            | {"false alarms": share(found["photographs"][calm] > 0, groups[calm])},
         }
     write_record(options.output, results)
     print(tables(results))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from workzone.types import ImageRef, Sample
 
@@ -173,3 +176,53 @@ def test_a_tiles_masks_lie_where_its_objects_are() -> None:
         ).sum()
         assert overlap > 0.6  # noise and a distorted edge take the rest
     assert shown > 20
+
+
+def test_work_zones_are_found_by_the_height_of_their_tallest_thing(tmp_path: Path) -> None:
+    small, manifests = module("small_things"), importlib.import_module("workzone.data.manifest")
+    things = [
+        [("cone", 0.1), ("sign", 0.05), ("parking cone", 0.9)],
+        [("cone", 0.2)],
+        [("parking cone", 0.9)],
+    ]
+    samples = []
+    for number, placed in enumerate(things):
+        Image.new("RGB", (300, 200)).save(tmp_path / f"{number}.jpg")
+        objects = [{"class": kind, "box": [0.0, 0.0, 0.1, tall]} for kind, tall in placed]
+        (tmp_path / "objects").mkdir(exist_ok=True)
+        (tmp_path / "objects" / f"{number}.json").write_text(json.dumps({"objects": objects}))
+        label = int(any(kind != "parking cone" for kind, _ in placed))
+        image = ImageRef(path=f"{number}.jpg")
+        samples.append(Sample(id=str(number), image=image, label=label, group=f"g{number}"))
+    made = manifests.Manifest(samples, tmp_path)
+    assert small.tallest(made).tolist() == [20.0, 40.0, 0.0]
+    table = small.zone_table(made, np.array([1.0, -1.0, 2.0]))
+    assert table["8 to 16 px"] == {"pictures": 0}
+    assert table["16 to 32 px"] == {"pictures": 1, "share": 1.0, "interval": None}
+    assert table["32 to 64 px"] == {"pictures": 1, "share": 0.0, "interval": None}
+    assert table["ordinary things"] == {"pictures": 1, "share": 1.0, "interval": None}
+
+
+def test_what_mining_and_look_alikes_bring_is_of_the_same_photographs() -> None:
+    hard = module("hard_negatives")
+    labels, first = [1, 1, 0, 0], [1.0, -1.0, 1.0, -1.0]
+    before = [made_run(fold, 0, first, labels) for fold in ("us", "web", "br")]
+    after = [run | {"logits": [1.0, 1.0, -1.0, -1.0]} for run in before]
+    for run in (*before, *after):
+        run["figures"] = {"auc": 0.5, "mcc": hard.at_half(*map(np.array, hard.arrays(run)))}
+    found = hard.summary(after, before)
+    assert found["means"] == {"auc": 0.5, "mcc": 1.0, "false alarms": 0.0}
+    assert found["less as it is"]["mcc"]["mean"] == 1.0
+    assert found["less as it is"]["false alarms"]["mean"] == -0.5
+    assert "less as it is" not in hard.summary(before, before)
+    assert hard.summary(before, before)["us"]["false alarms"] == 0.5
+
+
+def test_only_the_kind_that_is_compared_changes_what_is_drawn(tmp_path: Path) -> None:
+    hard, scores = module("hard_negatives"), tmp_path / "scores.csv"
+    plain, alike, mined = (hard.config_of(1, kind, scores) for kind in hard.KINDS)
+    assert "rendered" not in plain.sampling.source_weights  # no such rows
+    assert alike.sampling.source_weights == plain.sampling.source_weights | {"look-alikes": 0.5}
+    assert (mined.sampling.hard_examples, mined.sampling.hardness) == (str(scores), 9.0)
+    assert dataclasses.replace(alike, sampling=plain.sampling) == plain
+    assert dataclasses.replace(mined, sampling=plain.sampling) == plain
