@@ -232,22 +232,21 @@ def with_interval(
 ) -> dict[str, Any]:
     """Of some rows of each run: by fold, their mean, and its interval over groups."""
     random = np.random.default_rng(0)
-    names = [name for name in LEFT_OUT if any(run["left_out"] == name for run in runs)]
 
     def folds(rows_of: Callable[[str], npt.NDArray[np.int64]]) -> dict[str, float]:
-        rows = {name: rows_of(name) for name in names}
+        rows = {name: rows_of(name) for name in LEFT_OUT}
         return {
             name: float(np.mean([figure(r, rows[name]) for r in runs if r["left_out"] == name]))
-            for name in names
+            for name in LEFT_OUT
         }
 
-    first = {name: next(run for run in runs if run["left_out"] == name) for name in names}
+    first = {name: next(run for run in runs if run["left_out"] == name) for name in LEFT_OUT}
 
     def drawn(name: str) -> npt.NDArray[np.int64]:
         groups, labels = np.array(first[name]["groups"]), np.array(first[name]["labels"])
-        every = np.unique(groups)
+        names = np.unique(groups)
         while True:
-            chosen = random.choice(every, len(every))
+            chosen = random.choice(names, len(names))
             rows = np.concatenate([np.flatnonzero(groups == group) for group in chosen])
             if 0 < labels[rows].sum() < len(rows):
                 return rows
