@@ -13,7 +13,7 @@ from typing import Any
 NAMES = {
     "as it is": "the recipe without rendered composites",
     "look-alikes": "and 400 composites of ordinary things",
-    "mined": "or hard photographs and composites drawn oftener",
+    "mined": "or hard rows without road work drawn oftener",
 }
 
 
