@@ -141,7 +141,7 @@ class Material:
 
     def learn(self, rows: Rows, seed: int) -> AnyDetector:
         """A model of some rows."""
-        return learn(self.learned, rows, self.recipe, seed)
+        return learn(self.learned, rows, self.recipe, settings(self.recipe, seed))
 
     def judge(self, detector: DenseDetector, name: str, *, everything: bool) -> dict[str, Any]:
         """What a model that learned without a source is worth on it.

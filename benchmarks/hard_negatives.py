@@ -43,6 +43,7 @@ from recipe import (
     Floats,
     gather_folders,
     groups_of,
+    learn,
     learned_from,
     logits,
     paste,
@@ -61,14 +62,11 @@ from workzone.data.manifest import Manifest
 from workzone.features.extract import Extraction
 from workzone.features.store import FeatureStore
 from workzone.model.base import AnyDetector
-from workzone.model.make import make_detector
 from workzone.model.presets import preset
 from workzone.scenes.roadsigns.compositor import SignObjects
 from workzone.scenes.roadsigns.drawings import read_drawings
-from workzone.train.feed.examples import Examples, Rows
+from workzone.train.feed.examples import Rows
 from workzone.train.job import examples_of
-from workzone.train.loop import train_detector
-from workzone.train.session import Session
 from workzone.train.settings import TrainConfig
 from workzone.types import Sample
 
@@ -97,15 +95,14 @@ class Material:
         made = scenes(work)
         made += paste(bases, work / "composites", "composite", count=COMPOSITES, seed=1)
         made += paste(bases, work / "signs", "signs", count=SIGNS, seed=2, compositor=faces)
-        alike = functools.partial(paste, count=MORE, seed=4, positive_share=0.0)
-        made += alike(bases, work / LOOKALIKES, LOOKALIKES)
+        made += paste(bases, work / LOOKALIKES, LOOKALIKES, count=MORE, seed=4, positive_share=0.0)
         learned = [s for s in real if s.id in allowed]
         self.tested = [s for s in real if (s.group or "").startswith(STARTS)]
         self.samples = [*learned, *made]
         self.of_tested = self.stored(self.tested, FRAMES.own_size)
-        store = self.stored(self.samples, RECIPE.layout.view_size, FRAMES.copies)
+        self.of_samples = self.stored(self.samples, RECIPE.layout.view_size, FRAMES.copies)
         self.examples = examples_of(
-            self.samples, work, store, settings(RECIPE, 0), copies=FRAMES.copies
+            self.samples, work, self.of_samples, settings(RECIPE, 0), copies=FRAMES.copies
         )
 
     def stored(self, rows: Sequence[Sample], size: int, copies: int = 0) -> FeatureStore:
@@ -114,13 +111,6 @@ class Material:
         spec = spec_of(RECIPE, backbone, size)
         manifest = Manifest(list(rows), self.work)
         return Extraction(manifest, backbone, spec, self.work / "features", copies=copies).run()
-
-    def rows(self, left_out: str, kind: str) -> Rows:
-        """Those that a model may see."""
-        known = learned_from(self.samples, self.groups, left_out)
-        return np.array(
-            [r for r in known if self.samples[r].source != LOOKALIKES or kind == LOOKALIKES]
-        )
 
     def judge(self, detector: AnyDetector, left_out: str) -> Run:
         """On the photographs of the source left out."""
@@ -132,6 +122,12 @@ class Material:
             "logits": found.round(4).tolist(),
             "figures": figures(test, found),
         }
+
+
+def rows_of(samples: Sequence[Sample], groups: set[str], left_out: str, kind: str) -> Rows:
+    """Those that a model may see: one of `KINDS` alone has the look-alikes."""
+    known = learned_from(samples, groups, left_out)
+    return np.array([r for r in known if samples[r].source != LOOKALIKES or kind == LOOKALIKES])
 
 
 def config_of(seed: int, kind: str, scores: Path) -> TrainConfig:
@@ -149,19 +145,10 @@ def config_of(seed: int, kind: str, scores: Path) -> TrainConfig:
     )
 
 
-def learn(examples: Examples, rows: Rows, config: TrainConfig) -> AnyDetector:
-    """On all rows, without validation."""
-    make = functools.partial(make_detector, backbone=RECIPE.backbone)
-    with progress.bar("training", config.epochs) as shown:
-        stage = Session(make_detector=make).stage("everything", config.run)
-        return train_detector(examples, rows, config, shown, stage, validation=None).detector
-
-
 def write_scores(material: Material, detector: AnyDetector, rows: Rows, path: Path) -> None:
     """What a model says of the rows without road work that it learned from."""
     chosen = [material.samples[row] for row in rows if material.samples[row].label == 0]
-    store = material.stored(material.samples, RECIPE.layout.view_size, FRAMES.copies)
-    found = expit(logits(detector, store, chosen)[BOTH])
+    found = expit(logits(detector, material.of_samples, chosen)[BOTH])
     scores = pa.table({"id": [s.id for s in chosen], "probability": found})
     pyarrow.csv.write_csv(scores, path)
 
@@ -192,20 +179,15 @@ def false_alarms(labels: npt.NDArray[np.int64], found: Floats) -> float:
     return float((found[labels == 0] > 0).mean())
 
 
-def arrays(run: Run) -> tuple[list[int], list[float]]:
-    """Labels and logits."""
-    return run["labels"], run["logits"]
-
-
 def summary(runs: Sequence[Run], first: Sequence[Run]) -> dict[str, Any]:
     """Means over folds and seeds."""
 
-    def shared(some: Sequence[Run]) -> float:
-        return float(np.mean([false_alarms(*map(np.array, arrays(run))) for run in some]))
+    def alarms(run: Run) -> float:
+        return false_alarms(np.array(run["labels"]), np.array(run["logits"]))
 
     folds = {name: [run for run in runs if run["left_out"] == name] for name in LEFT_OUT}
     found: dict[str, Any] = {
-        name: mean_of([run["figures"] for run in some]) | {"false alarms": shared(some)}
+        name: mean_of([run["figures"] | {"false alarms": alarms(run)} for run in some])
         for name, some in {"means": runs, **folds}.items()
     }
     if runs is not first:
@@ -235,8 +217,9 @@ def main() -> None:
                 key = {"seed": seed, "left_out": name, "kind": kind}
                 if any(key.items() <= row.items() for row in read_journal(journal)):
                     continue
-                rows = material.rows(name, kind)
-                detector = learn(material.examples, rows, config_of(seed, kind, scores)).eval()
+                rows = rows_of(material.samples, material.groups, name, kind)
+                config = config_of(seed, kind, scores)
+                detector = learn(material.examples, rows, RECIPE, config).eval()
                 if kind == AS_IT_IS:
                     write_scores(material, detector, rows, scores)
                 append(journal, key | {"rows": len(rows)} | material.judge(detector, name))

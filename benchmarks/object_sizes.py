@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from workzone.data.manifest import Manifest
-from workzone.types import Sample
+from workzone.types import OBJECT_CLASSES, Sample
 
 HEIGHTS = ((8, 16), (16, 32), (32, 64), (64, 4096))
 RESAMPLES = 500
@@ -25,18 +25,26 @@ def named(low: int, high: int) -> str:
     return f"{low} to {high} px" if high < 4096 else f"{low} px and more"
 
 
+def tallest(made: Manifest, classes: Sequence[str] = OBJECT_CLASSES) -> npt.NDArray[np.float64]:
+    """Of each composite, the height of the tallest thing of some classes, pixels; 0: there is none.
+
+    Things that belong to no road work are of no class.
+    """
+    heights = []
+    for sample in made:
+        record = made.root / "objects" / f"{sample.id}.json"
+        placed = json.loads(record.read_text())["objects"]
+        own = [o["box"][3] - o["box"][1] for o in placed if o["class"] in classes]
+        heights.append(max(own, default=0.0) * _height(made.root / sample.image.path))
+    return np.array(heights)
+
+
 def sign_heights(twins: Manifest) -> npt.NDArray[np.float64]:
     """Of each two rows of `workzone composites --signs`, the height of the road-work sign.
 
     The taller one where there are two; 0 where none is left to see.
     """
-    heights = []
-    for sample in list(twins)[::2]:
-        record = twins.root / "objects" / f"{sample.id}.json"
-        signs = [o for o in json.loads(record.read_text())["objects"] if o["class"] == "sign"]
-        height = _height(twins.root / sample.image.path)
-        heights.append(max(((o["box"][3] - o["box"][1]) * height for o in signs), default=0.0))
-    return np.array(heights)
+    return tallest(twins, ("sign",))[::2]
 
 
 def sign_groups(twins: Manifest) -> list[str]:

@@ -260,9 +260,8 @@ def settings(recipe: Preset, seed: int) -> TrainConfig:
     return from_mapping(TrainConfig, tree, where=recipe.name)
 
 
-def learn(examples: Examples, rows: Rows, recipe: Preset, seed: int) -> AnyDetector:
+def learn(examples: Examples, rows: Rows, recipe: Preset, config: TrainConfig) -> AnyDetector:
     """The last training of `workzone train --preset NAME`: on all rows, without validation."""
-    config = settings(recipe, seed)
     with progress.bar("training", config.epochs) as shown:
         session = Session(make_detector=functools.partial(make_detector, backbone=recipe.backbone))
         stage = session.stage("everything", config.run)

@@ -160,7 +160,8 @@ def adapted(
         more = [row for row, s in enumerate(samples) if not recipe.is_made(s) and s.id in sure]
         rows = np.union1d(known, np.array(more, np.int64))
         taught = with_labels(examples, store, samples, sure)
-        detector = recipe.learn(taught, rows, RECIPE, run["seed"]).eval()
+        config = recipe.settings(RECIPE, run["seed"])
+        detector = recipe.learn(taught, rows, RECIPE, config).eval()
         for part, judged in (("logits", test), ("challenge logits", sent)):
             chosen = [row for row, s in enumerate(judged) if half[str(s.group)] in judged_halves]
             values = recipe.logits(detector, store, [judged[row] for row in chosen])

@@ -6,23 +6,22 @@ r"""How small a thing the shipped model still finds, by the size of its views.
 PHOTOS are folders with ``labels.csv`` (file, label, group, redistributable_weights), ``--signs``
 names the drawings of traffic signs (docs/signs.md). Judged are the photographs whose licence keeps
 them out of the weights, as they are and with things put into those without road work: a road-work
-sign beside another in the same place (drawings that no model learns from, other places than those
-of accuracy.py), and work zones, drawn and rendered, beside ordinary things alone. By the height of
-the tallest thing that is road work, in pixels of the picture; intervals over groups of photographs.
+sign beside another in the same place (by drawings that no model learns from, at places of another
+lot than those of accuracy.py), and work zones, drawn and rendered, beside ordinary things alone. By
+the height of the tallest thing that is road work, in pixels of the picture; intervals over groups
+of photographs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from accuracy_figures import figures, share_of_groups
-from object_sizes import HEIGHTS, named, sign_groups, sign_heights, sign_table
-from PIL import Image
+from object_sizes import HEIGHTS, named, sign_groups, sign_heights, sign_table, tallest
 from recipe import BOTH, Floats, absolute, gather_folders, logits, spec_of, streets
 from record import write_record
 from small_things_table import tables
@@ -41,26 +40,12 @@ from workzone.scenes.rendered.faces import DrawnFaces
 from workzone.scenes.rendered.library import CutoutLibrary
 from workzone.scenes.roadsigns.compositor import SignObjects
 from workzone.scenes.roadsigns.drawings import read_drawings
-from workzone.types import OBJECT_CLASSES
 
 SIZES = (576, 768, 1024)
 """Pixels of the shorter side; the first is the model's own."""
 SIGNS, DRAWN, RENDERED = 800, 400, 240
-"""Pictures that are made; half of them show road work."""
+"""Pictures that are made; of signs each second shows road work, of the others about half."""
 RECIPE = preset("dense")
-
-
-def tallest(made: Manifest) -> Floats:
-    """Of each composite, the height of the tallest thing that is road work, pixels; 0: none is."""
-    heights = []
-    for sample in made:
-        record = made.root / "objects" / f"{sample.id}.json"
-        placed = json.loads(record.read_text())["objects"]
-        with Image.open(made.root / sample.image.path) as image:
-            tall = image.height
-        own = [o["box"][3] - o["box"][1] for o in placed if o["class"] in OBJECT_CLASSES]
-        heights.append(max(own, default=0.0) * tall if sample.label == 1 else 0.0)
-    return np.array(heights)
 
 
 def share(flags: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> dict[str, Any]:

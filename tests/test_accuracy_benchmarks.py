@@ -195,7 +195,9 @@ def test_work_zones_are_found_by_the_height_of_their_tallest_thing(tmp_path: Pat
         image = ImageRef(path=f"{number}.jpg")
         samples.append(Sample(id=str(number), image=image, label=label, group=f"g{number}"))
     made = manifests.Manifest(samples, tmp_path)
-    assert small.tallest(made).tolist() == [20.0, 40.0, 0.0]
+    sizes = module("object_sizes")
+    assert sizes.tallest(made).tolist() == [20.0, 40.0, 0.0]
+    assert sizes.sign_heights(made).tolist() == [10.0, 0.0]
     table = small.zone_table(made, np.array([1.0, -1.0, 2.0]))
     assert table["8 to 16 px"] == {"pictures": 0}
     assert table["16 to 32 px"] == {"pictures": 1, "share": 1.0, "interval": None}
@@ -209,13 +211,30 @@ def test_what_mining_and_look_alikes_bring_is_of_the_same_photographs() -> None:
     before = [made_run(fold, 0, first, labels) for fold in ("us", "web", "br")]
     after = [run | {"logits": [1.0, 1.0, -1.0, -1.0]} for run in before]
     for run in (*before, *after):
-        run["figures"] = {"auc": 0.5, "mcc": hard.at_half(*map(np.array, hard.arrays(run)))}
+        found = hard.at_half(np.array(run["labels"]), np.array(run["logits"]))
+        run["figures"] = {"auc": 0.5, "mcc": found}
     found = hard.summary(after, before)
     assert found["means"] == {"auc": 0.5, "mcc": 1.0, "false alarms": 0.0}
     assert found["less as it is"]["mcc"]["mean"] == 1.0
     assert found["less as it is"]["false alarms"]["mean"] == -0.5
     assert "less as it is" not in hard.summary(before, before)
     assert hard.summary(before, before)["us"]["false alarms"] == 0.5
+
+
+def test_look_alikes_are_learned_from_where_they_are_compared_alone() -> None:
+    hard = module("hard_negatives")
+    samples = [
+        Sample(id=str(n), image=ImageRef(path="a.jpg"), label=0, group=group, source=source)
+        for n, (group, source) in enumerate(
+            [("coco-1", "photos"), ("coco-1", "look-alikes"), ("tracon", "look-alikes")]
+        )
+    ]
+    rows = {kind: hard.rows_of(samples, {"coco-1", "tracon"}, "web", kind) for kind in hard.KINDS}
+    assert {kind: found.tolist() for kind, found in rows.items()} == {
+        "as it is": [0],
+        "look-alikes": [0, 1],  # not in a street of the source left out
+        "mined": [0],
+    }
 
 
 def test_only_the_kind_that_is_compared_changes_what_is_drawn(tmp_path: Path) -> None:
